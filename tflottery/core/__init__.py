@@ -1,0 +1,1 @@
+"""What all else passes through: names, recipes, seeds, keys, tables. No TensorFlow."""

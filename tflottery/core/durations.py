@@ -1,0 +1,41 @@
+"""Durations: "500", "500it", "4ep", "3ep50it" become iterations here and nowhere else."""
+
+import re
+
+Duration = int | str
+
+_PATTERN = re.compile(r"(?:(\d+)ep)?(?:(\d+)(?:it)?)?")
+
+
+def check(duration: Duration) -> None:
+    """Raises ValueError if `duration` is not one of the four forms."""
+    _parts(duration)
+
+
+def iterations(duration: Duration, *, num_examples: int, batch_size: int) -> int:
+    """Returns a duration in iterations.
+
+    n epochs are ceil(n * num_examples / batch_size) iterations, because batches run on
+    across the ends of epochs.
+
+    Args:
+      duration: iterations as int, or text such as "500it", "4ep" or "3ep50it".
+      num_examples: training examples in an epoch.
+      batch_size: global batch size.
+
+    Raises:
+      ValueError: the text is not a duration, or it is negative.
+    """
+    epochs, extra = _parts(duration)
+    return -(-epochs * num_examples // batch_size) + extra
+
+
+def _parts(duration: Duration) -> tuple[int, int]:
+    """Returns (epochs, iterations) of a duration."""
+    match = _PATTERN.fullmatch(str(duration).strip())
+    if not match or not match.group():
+        raise ValueError(
+            f"{duration!r} is not a duration. Write iterations (500 or 500it), epochs "
+            "(4ep) or both (3ep50it)."
+        )
+    return int(match.group(1) or 0), int(match.group(2) or 0)

@@ -1,0 +1,76 @@
+"""Seeds and the randomness made from them.
+
+A seed is a hash of its purpose and of named arguments, so that seeds of neighbouring
+replicates or orders share nothing, and no seed changes when another purpose is added.
+Random bits come from Philox's raw output, which numpy keeps the same for ever (it does
+not promise that for `Generator` methods).
+"""
+
+import hashlib
+import json
+
+import numpy as np
+
+
+def seed(purpose: str, **arguments: int | str) -> int:
+    """Returns the 63-bit seed of a purpose and its named arguments.
+
+    Args:
+      purpose: what the seed is for, such as "init" or "data_order".
+      **arguments: what tells it from others of that purpose, such as `replicate=1`.
+    """
+    text = json.dumps([purpose, arguments], sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def init_seed(replicate: int) -> int:
+    """Returns the seed of a replicate's initial weights."""
+    return seed("init", replicate=replicate)
+
+
+def data_order_seed(replicate: int, *, level: int, data_order: int) -> int:
+    """Returns the seed of a data order; order 0 is the trunk's.
+
+    Neither k nor the kind of subnetwork enters, so that comparisons are paired.
+    """
+    return seed("data_order", replicate=replicate, level=level, data_order=data_order)
+
+
+def augmentation_seed(replicate: int, *, level: int, data_order: int) -> int:
+    """Returns the seed of the augmentation that goes with a data order."""
+    return seed("augmentation", replicate=replicate, level=level, data_order=data_order)
+
+
+def raw_bits(seed_: int, stream: int | str, count: int) -> np.ndarray:
+    """Returns `count` uint64 random words of stream `stream` of a seed.
+
+    Args:
+      seed_: a seed of this module.
+      stream: tells apart the independent streams of one seed, such as an epoch.
+      count: how many words.
+    """
+    key = seed("stream", seed=seed_, stream=stream)
+    return np.random.Philox(key=key).random_raw(count)
+
+
+def permutation(seed_: int, epoch: int, num_examples: int) -> np.ndarray:
+    """Returns the order of one epoch: [num_examples] int64, each index once."""
+    return np.argsort(raw_bits(seed_, epoch, num_examples), kind="stable")
+
+
+def standard_normal(
+    seed_: int, stream: int | str, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Returns standard normal numbers: float32 of `shape`, by Box and Muller's method.
+
+    Made from the raw bits in float64 and rounded once.
+    """
+    count = int(np.prod(shape, dtype=np.int64))
+    words = raw_bits(seed_, stream, count + count % 2)
+    # 53 random bits each, moved off zero so that the logarithm is finite.
+    uniform = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    radius = np.sqrt(-2.0 * np.log(uniform[0::2]))
+    angle = 2.0 * np.pi * uniform[1::2]
+    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return pairs.reshape(-1)[:count].reshape(shape).astype(np.float32)
