@@ -25,7 +25,7 @@ class Recipe:
       milestones: when the rate is multiplied by `decay_factor`.
       decay_factor: in (0, 1].
       warmup: how long the rate rises linearly from zero.
-      augmentation: "flip_crop", or "none".
+      augmentation: "flip_crop" or "none"; the dataset decides (`adapt_recipe`).
       unpruned: names of the layers whose kernels are never pruned (but counted on the
         paper's axis).
       rewind_iterations: the paper's grid of k.

@@ -107,8 +107,6 @@ MODELS = Registry(
     "tflottery.models",
     attributes=("recipes", "dataset", "minimum_image_size"),
 )
-DATASETS = Registry(
-    "dataset", "tflottery.datasets", attributes=("adapt_recipe", "augmentation")
-)
+DATASETS = Registry("dataset", "tflottery.datasets", attributes=("adapt_recipe",))
 PRETEXTS = Registry("pretext", "tflottery.pretexts", attributes=("num_classes",))
 PERTURBATIONS = Registry("perturbation", "tflottery.perturbations")
