@@ -1,4 +1,4 @@
-"""Durations: "500", "500it", "4ep", "3ep50it" become iterations here and nowhere else."""
+"""Durations such as "500", "4ep" or "3ep50it" become iterations here, and only here."""
 
 import re
 

@@ -1,0 +1,181 @@
+"""The image pipeline: seen by hand on small images, the same bits in every form."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tflottery.datasets import pipeline
+from tflottery.datasets.arrays import Source, Split
+from tflottery.datasets.stream import Stream
+
+
+def bits_of(*, mirrored=0, down=0, right=0):
+    """The bits that mirror, then show the window moved by some pixels."""
+    return mirrored + 2 * ((down + 4) + 9 * (right + 4))
+
+
+def small_source(*, size=6, channels=3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3)):
+    generator = np.random.default_rng(0)
+    shape = (20, size, size, channels)
+    images = generator.integers(0, 256, shape, dtype=np.uint8)
+    labels = np.arange(20, dtype=np.int32) % 10
+    return Source(
+        name="small",
+        version="1",
+        digest="0",
+        train=Split(images, labels),
+        test=Split(images[:5], labels[:5]),
+        num_classes=10,
+        mean=mean[:channels],
+        std=std[:channels],
+    )
+
+
+def changed(image, bits):
+    """flipped_and_cropped of one image of one channel, as a list of rows."""
+    images = tf.constant(image, tf.uint8)[None, :, :, None]
+    result = pipeline.flipped_and_cropped(images, tf.constant([bits], tf.int32))
+    return result.numpy()[0, :, :, 0].tolist()
+
+
+def test_flip_and_crop_by_hand():
+    image = [[1, 2, 3], [4, 5, 6]]
+    assert changed(image, bits_of()) == image
+    assert changed(image, bits_of(mirrored=1)) == [[3, 2, 1], [6, 5, 4]]
+    assert changed(image, bits_of(down=1)) == [[4, 5, 6], [0, 0, 0]]
+    assert changed(image, bits_of(down=-1)) == [[0, 0, 0], [1, 2, 3]]
+    assert changed(image, bits_of(right=1)) == [[2, 3, 0], [5, 6, 0]]
+    assert changed(image, bits_of(right=-2)) == [[0, 0, 1], [0, 0, 4]]
+    assert changed(image, bits_of(mirrored=1, right=1)) == [[0, 3, 2], [0, 6, 5]]
+    assert changed(image, bits_of(down=4, right=4)) == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_flip_and_crop_against_padding_and_slicing():
+    generator = np.random.default_rng(1)
+    images = generator.integers(1, 256, (162, 8, 7, 3), dtype=np.uint8)
+    bits = np.arange(162, dtype=np.int32)
+    result = pipeline.flipped_and_cropped(tf.constant(images), tf.constant(bits))
+    for image, bit, found in zip(images, bits, result.numpy(), strict=True):
+        padded = np.pad(image, [(4, 4), (4, 4), (0, 0)])
+        top, left = (bit >> 1) % 9, (bit >> 1) // 9
+        expected = padded[top : top + 8, left : left + 7]
+        expected = expected[:, ::-1] if bit & 1 else expected
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_images_are_normalized_and_labels_follow():
+    data = small_source()
+    load = pipeline.loader(data, split="test", augmentation="none")
+    images, labels = load(tf.constant([3, 0]), tf.constant([5, 6]))
+    assert images.dtype == tf.float32 and labels.dtype == tf.int32
+    expected = (data.test.images[[3, 0]] / 255 - data.mean) / data.std
+    np.testing.assert_allclose(images, expected, atol=1e-5)
+    assert labels.numpy().tolist() == [3, 0]
+
+
+def test_zeros_are_padded_before_normalization():
+    data = small_source()
+    load = pipeline.loader(data, split="train", augmentation="flip_crop")
+    images, _ = load(tf.constant([0]), tf.constant([bits_of(down=4)]))
+    expected = np.broadcast_to(-np.array(data.mean) / data.std, (4, 6, 3))
+    np.testing.assert_allclose(images[0, 2:], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("pretext", [None, "rotation"])
+@pytest.mark.parametrize("augmentation", pipeline.AUGMENTATIONS)
+def test_dataset_loader_and_compiled_loader_agree_bit_for_bit(augmentation, pretext):
+    data = small_source()
+    stream = Stream(20, 16, data_order_seed=3, augmentation_seed=4)
+    load = pipeline.loader(
+        data, split="train", augmentation=augmentation, pretext=pretext
+    )
+    compiled = tf.function(load, jit_compile=True)
+    dataset = pipeline.as_dataset(
+        data, stream, first_iteration=62, augmentation=augmentation, pretext=pretext
+    )
+    batches = stream.batches(62, 5)
+    rows = zip(dataset, batches.indices, batches.bits, strict=False)
+    for count, (batch, indices, bits) in enumerate(rows, start=1):
+        for form in (load, compiled):
+            images, labels = form(tf.constant(indices), tf.constant(bits))
+            np.testing.assert_array_equal(images, batch[0])
+            np.testing.assert_array_equal(labels, batch[1])
+    assert count == 5
+
+
+def test_shapes_are_static_inside_a_compiled_loop():
+    load = pipeline.loader(small_source(), split="train", augmentation="flip_crop")
+    shapes = []
+
+    @tf.function(jit_compile=True)
+    def total(indices, bits, iterations):
+        result = tf.zeros(())
+        for iteration in tf.range(iterations):
+            images, labels = load(indices[iteration], bits[iteration])
+            shapes.append((images.shape.as_list(), labels.shape.as_list()))
+            result += tf.reduce_sum(images)
+        return result
+
+    batches = Stream(20, 8, data_order_seed=1, augmentation_seed=1).batches(0, 4)
+    found = total(tf.constant(batches.indices), tf.constant(batches.bits), 4)
+    assert shapes[0] == ([8, 6, 6, 3], [8])
+    rows = zip(batches.indices, batches.bits, strict=True)
+    expected = sum(tf.reduce_sum(load(*map(tf.constant, row))[0]) for row in rows)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_dataset_has_static_shapes():
+    data = small_source(channels=1, mean=(0.0,), std=(1.0,))
+    stream = Stream(20, 50, data_order_seed=1, augmentation_seed=1)
+    dataset = pipeline.as_dataset(data, stream, augmentation="none")
+    images, labels = dataset.element_spec
+    assert images.shape == (50, 6, 6, 1) and images.dtype == tf.float32
+    assert labels.shape == (50,) and labels.dtype == tf.int32
+
+
+def test_images_are_mapped_not_copied(tmp_path):
+    shape = (2000, 64, 64, 3)
+    path = tmp_path / "images.npy"
+    written = np.lib.format.open_memmap(path, "w+", dtype=np.uint8, shape=shape)
+    written[:] = 7
+    written.flush()
+    data = small_source()
+    images = np.load(path, mmap_mode="c")
+    split = Split(images, np.zeros(len(images), np.int32))
+    big = Source("big", "1", "0", split, split, 10, data.mean, data.std)
+    del written
+
+    tf.function(pipeline.loader(data, split="train", augmentation="none"))(
+        tf.constant([0]), tf.constant([0])
+    )
+    before = private_bytes()
+    load = pipeline.loader(big, split="train", augmentation="none")
+    for jit_compile in (False, True):
+        step = tf.function(load, jit_compile=jit_compile)
+        for start in range(0, 2000, 100):
+            indices = tf.range(start, start + 100)
+            step(indices, tf.zeros_like(indices))
+    assert private_bytes() - before < images.nbytes / 2
+
+
+def private_bytes():
+    """Resident memory of this process that no file stands behind."""
+    with open("/proc/self/status") as file:
+        lines = dict(line.split(":", 1) for line in file)
+    return int(lines["RssAnon"].split()[0]) * 1024
+
+
+def test_what_is_unknown_is_refused():
+    data = small_source()
+    with pytest.raises(ValueError, match="'blur'.*none, flip_crop"):
+        pipeline.loader(data, split="train", augmentation="blur")
+    with pytest.raises(ValueError, match="'validation'.*train, test"):
+        pipeline.loader(data, split="validation", augmentation="none")
+    with pytest.raises(ValueError, match="'jigsaw'.*rotation"):
+        pipeline.loader(data, split="train", augmentation="none", pretext="jigsaw")
+
+
+def test_a_stream_of_another_size_is_refused():
+    stream = Stream(19, 4, data_order_seed=1, augmentation_seed=1)
+    with pytest.raises(ValueError, match="19 examples.*small's 20"):
+        pipeline.as_dataset(small_source(), stream, augmentation="none")

@@ -1,0 +1,154 @@
+"""A store in an object store: no folders, no renaming, whole files only.
+
+gs:// goes through epath's and fsspec's own code into fsspec's memory; only the bucket
+is not there.
+"""
+
+import errno
+
+import fsspec
+import pytest
+from etils.epath import backend, gpath
+from fsspec.implementations import memory
+
+from tflottery.execution.errors import DamagedArtifact, MissingArtifact, StoreError
+from tflottery.execution.store import Store
+
+ADDRESS = "runs/abc/00002000"
+
+
+class Bucket(memory.MemoryFileSystem):
+    """Memory that knows its paths as gs://, and cannot rename."""
+
+    protocol = ("gs",)
+    store: dict = {}
+    pseudo_dirs = [""]
+    cachable = False
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(str(path).replace("gs://", "memory://", 1))
+
+    def mv(self, *arguments, **named):
+        raise NotImplementedError("an object store renames nothing")
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    files = Bucket(skip_instance_cache=True)
+    files.store.clear()
+    monkeypatch.setattr(gpath, "_is_tf_installed", lambda: False)
+    systems = {"gcs": files, "file": fsspec.filesystem("file")}
+    monkeypatch.setattr(backend.fsspec_backend, "_get_filesystem", systems.get)
+    return files
+
+
+@pytest.fixture
+def store(bucket, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return Store("gs://bucket/store")
+
+
+def write(store, address=ADDRESS, *, content=b"weights", **manifest):
+    with store.writing(address, {"inputs": {}, **manifest}) as folder:
+        (folder / "weights.safetensors").write_bytes(content)
+        (folder / "more").mkdir()
+        (folder / "more" / "slots.safetensors").write_bytes(b"slots")
+
+
+def test_artifact_is_there_after_the_block_and_not_before(store, bucket):
+    with store.writing(ADDRESS, {}) as folder:
+        (folder / "a").write_bytes(b"x")
+        assert not store.has(ADDRESS) and not bucket.store
+    assert store.has(ADDRESS, ("a",))
+    assert str(store.open(ADDRESS)).startswith(f"gs://bucket/store/{ADDRESS}/")
+    assert (store.open(ADDRESS) / "a").read_bytes() == b"x"
+
+
+def fail_at(monkeypatch, ending):
+    """Makes the bucket refuse to write a file; returns the files it was asked for."""
+    asked = []
+    original = Bucket._open
+
+    def opening(self, path, mode="rb", **named):
+        if mode == "wb":
+            asked.append(path.rpartition("/")[2])
+            if path.endswith(ending):
+                raise PermissionError(errno.EACCES, "not allowed", path)
+        return original(self, path, mode=mode, **named)
+
+    monkeypatch.setattr(Bucket, "_open", opening)
+    return asked
+
+
+def test_writing_cut_off_before_the_manifest_leaves_no_artifact(store, monkeypatch):
+    with monkeypatch.context() as patched:
+        asked = fail_at(patched, "manifest.json")
+        with pytest.raises(StoreError, match="gs://bucket/store.*not allowed"):
+            write(store)
+    assert asked == ["weights.safetensors", "slots.safetensors", "manifest.json"]
+    assert not store.has(ADDRESS)
+    assert store.addresses() == []
+    write(store)
+    assert store.has(ADDRESS)
+
+
+def test_replacing_cut_off_leaves_the_old_artifact(store, monkeypatch):
+    write(store)
+    with monkeypatch.context() as patched:
+        fail_at(patched, "weights.safetensors")
+        with pytest.raises(StoreError):
+            write(store, content=b"other")
+    assert (store.open(ADDRESS) / "weights.safetensors").read_bytes() == b"weights"
+
+
+def test_replacing_removes_the_old_files(store, bucket):
+    write(store)
+    write(store, content=b"other")
+    assert (store.open(ADDRESS) / "weights.safetensors").read_bytes() == b"other"
+    assert len(bucket.store) == 3
+
+
+def test_two_writers_of_one_address_do_not_touch_each_other(store, bucket):
+    with store.writing(ADDRESS, {"version": 1}) as first:
+        (first / "weights.safetensors").write_bytes(b"first")
+        with Store(store.root).writing(ADDRESS, {"version": 2}) as second:
+            (second / "weights.safetensors").write_bytes(b"second")
+        assert store.manifest(ADDRESS)["version"] == 2
+    assert store.manifest(ADDRESS)["version"] == 1
+    assert (store.open(ADDRESS) / "weights.safetensors").read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("change", [b"weight", b"weighty"])
+def test_damage_is_named_set_aside_and_made_again(store, bucket, change):
+    write(store)
+    path = store.open(ADDRESS) / "weights.safetensors"
+    path.write_bytes(change)
+    assert store.has(ADDRESS) == (len(change) == 7)
+    with pytest.raises(DamagedArtifact, match="weights.safetensors") as caught:
+        Store(store.root).open(ADDRESS)
+    assert caught.value.moved_to.startswith("gs://bucket/store/damaged/runs/")
+    assert any(name.startswith("/bucket/store/damaged") for name in bucket.store)
+    assert store.addresses() == []
+    with pytest.raises(MissingArtifact):
+        store.open(ADDRESS)
+    write(store)
+    assert (store.open(ADDRESS) / "weights.safetensors").read_bytes() == b"weights"
+
+
+def test_addresses_and_remove(store, bucket):
+    write(store)
+    write(store, "lines/x")
+    assert store.addresses() == ["lines/x", ADDRESS]
+    assert store.addresses("runs") == [ADDRESS]
+    store.remove("lines/x")
+    assert store.addresses() == [ADDRESS]
+    assert store.addresses("nothing") == []
+
+
+def test_check_and_locks_work_beside_a_bucket(store, bucket, tmp_path):
+    store.check(10**18)
+    assert not bucket.store
+    with store.lock("run"):
+        assert Store(store.root).lock("run") is None
+        assert list(tmp_path.rglob("run.lock"))

@@ -1,0 +1,219 @@
+"""Contracts of every registered model: counts, names, training, saving, recipes."""
+
+import functools
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tflottery import layers
+from tflottery.core import recipes
+from tflottery.core.registry import MODELS
+from tflottery.models import weights as model_weights
+
+_TRAINABLE = {
+    "lenet": 266_610,
+    "resnet20": 272_474,
+    "resnet56": 855_770,
+    "vgg11": 9_231_114,
+    "vgg13": 9_416_010,
+    "vgg16": 14_728_266,
+    "vgg19": 20_040_522,
+}
+_PRUNABLE = {
+    "lenet": 266_200,
+    "resnet20": 270_896,
+    "resnet56": 851_504,
+    "vgg11": 9_217_728,
+    "vgg13": 9_402_048,
+    "vgg16": 14_710_464,
+    "vgg19": 20_018_880,
+}
+_every_model = pytest.mark.parametrize("name", MODELS.names())
+# One of each family where depth changes nothing but the time a test takes.
+_every_family = pytest.mark.parametrize("name", ["lenet", "resnet20", "vgg11"])
+
+
+def _build(name: str) -> keras.Model:
+    shape = (28, 28, 1) if name == "lenet" else (16, 16, 3)
+    return MODELS[name].function(input_shape=shape, num_classes=10)
+
+
+_built = functools.cache(_build)
+
+
+def _batch(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(4, *model.input_shape[1:])).astype(np.float32)
+    return images, rng.integers(0, 10, 4).astype(np.int32)
+
+
+def _train(model: keras.Model, *, iterations: int) -> list[float]:
+    """Returns the losses of a few eager iterations (cheaper than tracing a graph)."""
+    images, labels = _batch(model)
+    optimizer = keras.optimizers.SGD(0.001, momentum=0.9)
+    losses = []
+    for _ in range(iterations):
+        with tf.GradientTape() as tape:
+            logits = model(images, training=True)
+            loss = tf.reduce_mean(
+                keras.ops.sparse_categorical_crossentropy(
+                    labels, logits, from_logits=True
+                )
+            )
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply(gradients, model.trainable_variables)
+        losses.append(float(loss))
+    return losses
+
+
+def test_every_model_has_its_counts_here():
+    assert set(MODELS.names()) == set(_TRAINABLE) == set(_PRUNABLE)
+
+
+@_every_model
+def test_parameter_counts(name: str):
+    model = _built(name)
+    shapes = model_weights.variable_shapes(model)
+    sizes = {path: int(np.prod(shape)) for path, shape in shapes.items()}
+    trainable = model_weights.trainable_paths(model)
+    assert sum(sizes[path] for path in trainable) == _TRAINABLE[name]
+    unpruned = {
+        f"{layer}/kernel"
+        for layer in next(iter(MODELS[name]["recipes"].values())).unpruned
+    }
+    kernels = layers.masks(model).keys()
+    assert unpruned <= kernels
+    assert sum(sizes[path] for path in kernels - unpruned) == _PRUNABLE[name]
+    if name == "resnet20":
+        assert sum(sizes.values()) == 274_042
+
+
+@_every_model
+def test_outputs_are_float32_logits(name: str):
+    model = _built(name)
+    logits = model(_batch(model)[0])
+    assert logits.shape == (4, 10)
+    assert logits.dtype == "float32"
+    assert np.isfinite(logits).all()
+
+
+@_every_family
+def test_two_models_of_one_process_have_the_same_unique_paths(name: str):
+    first, second = _built(name), _build(name)
+    shapes = model_weights.variable_shapes(first)
+    assert list(shapes.items()) == list(model_weights.variable_shapes(second).items())
+    assert len({layer.name for layer in first.layers}) == len(first.layers)
+    assert "head/kernel" in shapes
+
+
+@_every_model
+def test_two_iterations_change_every_weight_and_prune_none(name: str):
+    model = _built(name)
+    model_weights.assign(model, model_weights.initial_weights(model, 1))
+    rng = np.random.default_rng(0)
+    chosen = {
+        path: rng.random(mask.shape, np.float32) < 0.5
+        for path, mask in layers.masks(model).items()
+    }
+    layers.set_masks(model, chosen)
+    before = model_weights.weights(model)
+    assert np.isfinite(_train(model, iterations=2)).all()
+    after = model_weights.weights(model)
+    layers.set_masks(model, {})
+    for path, weight in after.items():
+        assert np.isfinite(weight).all(), path
+        assert (weight != before[path]).any(), path
+        if path in chosen:
+            # Bytes, because -0.0 equals 0.0.
+            assert not weight[~chosen[path]].tobytes().strip(b"\0"), path
+
+
+@_every_family
+def test_save_and_load_keep_weights_and_masks(name: str, tmp_path: pathlib.Path):
+    model = _built(name)
+    path = next(iter(layers.masks(model)))
+    mask = np.zeros(model_weights.variable_shapes(model)[path])
+    mask[..., ::2] = 1
+    layers.set_masks(model, {path: mask})
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(layers.masks(loaded)[path], mask)
+    layers.set_masks(model, {})
+    for path, weight in model_weights.weights(model).items():
+        np.testing.assert_array_equal(model_weights.weights(loaded)[path], weight)
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet20"])
+def test_graph_and_xla_agree(name: str):
+    model = _built(name)
+    model_weights.assign(model, model_weights.initial_weights(model, 1))
+    images = tf.constant(_batch(model)[0])
+    compiled = tf.function(lambda x: model(x, training=False), jit_compile=True)
+    expected = model(images, training=False)
+    np.testing.assert_allclose(compiled(images), expected, rtol=1e-3, atol=1e-3)
+
+
+@_every_model
+def test_recipes_are_whole(name: str):
+    entry = MODELS[name]
+    for variant, recipe in entry["recipes"].items():
+        resolved = recipes.resolved(recipe, num_examples=50_000)
+        ks = resolved.rewind_iterations
+        assert list(ks) == sorted(set(ks)) and ks[0] == 0, variant
+        assert ks[-1] < resolved.training_iterations
+        assert list(resolved.milestones) == sorted(resolved.milestones)
+        assert all(m < resolved.training_iterations for m in resolved.milestones)
+    assert next(iter(entry["recipes"])) == "standard"
+
+
+def test_recipes_are_those_of_table_1():
+    rates = {
+        (name, variant): (recipe.learning_rate, recipe.warmup)
+        for name in ("resnet20", "vgg16")
+        for variant, recipe in MODELS[name]["recipes"].items()
+    }
+    assert rates == {
+        ("resnet20", "standard"): (0.1, 0),
+        ("resnet20", "low"): (0.01, 0),
+        ("resnet20", "warmup"): (0.03, 30_000),
+        ("vgg16", "standard"): (0.1, 0),
+        ("vgg16", "low"): (0.01, 0),
+        ("vgg16", "warmup"): (0.1, 30_000),
+    }
+    lenet = MODELS["lenet"]["recipes"]["standard"]
+    assert (lenet.optimizer, lenet.learning_rate, lenet.batch_size) == (
+        "adam",
+        0.0012,
+        60,
+    )
+    assert (lenet.training_iterations, lenet.weight_decay) == (24_000, 0.0)
+    assert lenet.milestones == ()
+
+
+def test_shortcuts_and_convolutions_see_the_same_pixels():
+    """A stride-2 block is centred on the pixels that its shortcut takes."""
+    model = _built("resnet20")
+    padding = model.get_layer("stage_2_block_1_conv_1_padding")
+    conv = model.get_layer("stage_2_block_1_conv_1")
+    kernel = np.zeros(conv.kernel.shape, np.float32)
+    kernel[1, 1, 0, 0] = 1
+    before = np.array(conv.kernel)
+    conv.kernel.assign(kernel)
+    images = np.random.default_rng(0).normal(size=(1, 8, 8, 16)).astype(np.float32)
+    outputs = np.asarray(conv(padding(images)))
+    conv.kernel.assign(before)
+    np.testing.assert_array_equal(outputs[..., 0], images[:, ::2, ::2, 0])
+
+
+def test_recipes_are_read_without_keras():
+    code = (
+        "import sys; from tflottery.core.registry import MODELS; "
+        "MODELS['vgg16']['recipes']; "
+        "sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

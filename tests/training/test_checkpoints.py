@@ -1,0 +1,73 @@
+"""Arrays written are the arrays read, and damage is told from absence."""
+
+import numpy as np
+import pytest
+
+from tflottery.training import checkpoints
+
+
+def _arrays():
+    return {
+        "head/kernel": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "head/bias": np.array([np.nan, -0.0, np.inf], np.float32),
+        "scalar": np.float32(2.5).reshape(()),
+        "empty": np.zeros((0, 4), np.float32),
+        "turned": np.asfortranarray(np.arange(6.0).reshape(3, 2)),
+    }
+
+
+def test_weights_and_slots_round_trip(tmp_path):
+    arrays = _arrays()
+    folder = tmp_path / "runs" / "00000500"
+    checkpoints.write(folder, arrays, slots={"momentum/head/bias": arrays["turned"]})
+    weights = checkpoints.read_weights(folder)
+    assert weights.keys() == arrays.keys()
+    for name, value in arrays.items():
+        assert weights[name].dtype == value.dtype
+        assert weights[name].shape == value.shape
+        assert weights[name].tobytes() == value.tobytes()
+    slots = checkpoints.read_slots(folder)
+    np.testing.assert_array_equal(slots["momentum/head/bias"], arrays["turned"])
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "slots.safetensors",
+        "weights.safetensors",
+    ]
+
+
+def test_same_arrays_in_another_order_give_the_same_bytes(tmp_path):
+    arrays = _arrays()
+    checkpoints.write_arrays(tmp_path / "a", arrays)
+    checkpoints.write_arrays(tmp_path / "b", dict(reversed(arrays.items())))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_writing_again_replaces(tmp_path):
+    checkpoints.write(tmp_path, {"w": np.zeros(3, np.float32)})
+    checkpoints.write(tmp_path, {"w": np.ones(3, np.float32)})
+    np.testing.assert_array_equal(checkpoints.read_weights(tmp_path)["w"], np.ones(3))
+
+
+def test_state_without_slots_says_what_is_there(tmp_path):
+    checkpoints.write(tmp_path, {"w": np.zeros(3, np.float32)})
+    with pytest.raises(
+        FileNotFoundError, match=r"no slots\.safetensors.*\['weights\.safetensors'\]"
+    ):
+        checkpoints.read_slots(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no weights.safetensors"):
+        checkpoints.read_weights(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-5], lambda b: b[:4], lambda b: b""])
+def test_truncated_file_is_damaged(tmp_path, damage):
+    checkpoints.write(tmp_path, {"w": np.zeros(30, np.float32)})
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"weights\.safetensors is damaged: \d+ bytes"):
+        checkpoints.read_weights(tmp_path)
+
+
+def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    checkpoints.write(tmp_path, {"w": np.zeros(3, np.float32)})
+    with pytest.raises(Exception):  # noqa: B017 - whatever the serializer raises
+        checkpoints.write(tmp_path, {"w": np.array(["text"])})
+    np.testing.assert_array_equal(checkpoints.read_weights(tmp_path)["w"], np.zeros(3))

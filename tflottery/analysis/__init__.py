@@ -1,0 +1,1 @@
+"""What is computed from weights and errors: pure functions of arrays."""

@@ -1,0 +1,1 @@
+"""Typed, cached steps: each declares its inputs, parameters, outputs and version."""

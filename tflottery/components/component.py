@@ -1,0 +1,112 @@
+"""What every component is: a frozen dataclass whose fields say what it makes.
+
+After TFX's components: a component declares inputs, parameters and outputs, holds no
+work of its own but `execute`, and knows nothing of caches, stores or processes. Its key
+is a hash of its derivation (name, version, parameters and the keys of its inputs),
+known before anything runs. Names of experiments, paths and workers never enter.
+"""
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Callable, Mapping
+
+from etils import epath
+
+from tflottery.components.inspection import Facts
+from tflottery.core import fingerprints
+from tflottery.core.identities import Network
+from tflottery.training.workshop import Workshop
+
+
+@typing.runtime_checkable
+class Artifact(typing.Protocol):
+    """Something that a store holds.
+
+    Attributes:
+      key: hash of its derivation.
+      address: the folder of a store it belongs in.
+      files: names of the files it promises.
+    """
+
+    key: str
+    address: str
+    files: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """What a component works with, given by whatever executes it.
+
+    Attributes:
+      inputs: the folder of each input, by field name.
+      output: the folder for the promised files.
+      workshop: the process's networks and data.
+      remembered: what an interrupted execution of the same component last remembered;
+        None at the first.
+      remember: takes partial results (plain lists and numbers, that save a later
+        execution the work) and the share of the work done. To be called every few
+        seconds; most calls cost nothing. Raises where the work has to stop.
+    """
+
+    inputs: Mapping[str, epath.Path]
+    output: epath.Path
+    workshop: Workshop
+    remembered: object | None
+    remember: Callable[[object, float], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Component:
+    """A step that makes one artifact out of others.
+
+    A subclass is a frozen dataclass. Fields that are artifacts are its inputs, all
+    others its parameters. `VERSION` is raised by hand when results change.
+    """
+
+    VERSION: typing.ClassVar[int]
+    FOLDER: typing.ClassVar[str]
+    FILES: typing.ClassVar[tuple[str, ...]]
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Hash of the derivation."""
+        return fingerprints.fingerprint(
+            [type(self).__name__, self.VERSION, fingerprints.fields(self)]
+        )
+
+    @property
+    def address(self) -> str:
+        """The folder of a store this belongs in."""
+        return f"{self.FOLDER}/{self.key}"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files this promises."""
+        return self.FILES
+
+    @property
+    def inputs(self) -> dict[str, Artifact]:
+        """The fields that are artifacts, by name."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if isinstance(getattr(self, field.name), Artifact)
+        }
+
+    def execute(self, context: Context) -> None:
+        """Makes the promised files in the context's output folder.
+
+        Reads nothing but the inputs and writes nowhere else.
+        """
+        raise NotImplementedError
+
+    def flops(self, facts: Mapping[Network, Facts]) -> float:
+        """Returns about what executing this costs, for the plan's estimate."""
+        del facts
+        return 0.0
+
+    def num_bytes(self, facts: Mapping[Network, Facts]) -> int:
+        """Returns about what the promised files take on disk."""
+        del facts
+        return 4096

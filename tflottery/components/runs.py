@@ -1,0 +1,190 @@
+"""Runs and states: trajectories of training, and the points kept of them.
+
+A run's key hashes how the trajectory comes about, not how long it is followed: 2,000
+and 24,000 iterations of one recipe are one run. A state is a run at an iteration:
+weights and batch norm statistics, and optimizer slots where training may go on from it.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from etils import epath
+
+from tflottery.components.component import Artifact
+from tflottery.core import fingerprints, recipes
+from tflottery.core.identities import Data, Network
+from tflottery.core.recipes import Recipe
+from tflottery.training import checkpoints
+from tflottery.training.workshop import Workshop
+
+WEIGHTS_FILE = checkpoints.WEIGHTS_FILE
+SLOTS_FILE = checkpoints.SLOTS_FILE
+MASK_FILE = "mask.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Initialization:
+    """Weights drawn afresh: Kaiming normal, biases 0, batch norm's scale 1."""
+
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trajectory of training.
+
+    Attributes:
+      network: what is trained.
+      data: on what.
+      recipe: resolved; its length does not enter the key.
+      initial: fresh weights, or the artifact whose weights the run starts from.
+      mask: the artifact that holds the masks; None is dense.
+      data_order_seed: decides the order of the training examples.
+      augmentation_seed: decides their augmentation.
+      first_iteration: where on schedule and data stream the run begins.
+      optimizer_state: "fresh", or "carried" over from the initial state.
+      device: kind of device.
+      num_replicas: devices that share each batch.
+      precision: of weights and arithmetic.
+    """
+
+    network: Network
+    data: Data
+    recipe: Recipe
+    initial: Initialization | Artifact
+    mask: Artifact | None
+    data_order_seed: int
+    augmentation_seed: int
+    first_iteration: int = 0
+    optimizer_state: str = "fresh"
+    device: str = "cpu"
+    num_replicas: int = 1
+    precision: str = "float32"
+
+    VERSION = 1
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Hash of the derivation."""
+        return fingerprints.fingerprint(["Run", self.VERSION, self.derivation()])
+
+    def derivation(self) -> dict[str, object]:
+        """Returns what decides the trajectory, in plain values."""
+        fields = fingerprints.fields(self)
+        fields["recipe"] = fingerprints.canonical(recipes.trajectory(self.recipe))
+        return fields
+
+    @property
+    def sources(self) -> tuple[Artifact, ...]:
+        """The artifacts that training needs to begin at `first_iteration`."""
+        candidates = (self.initial, self.mask)
+        return tuple(one for one in candidates if isinstance(one, Artifact))
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """A run at an iteration.
+
+    Attributes:
+      run: the trajectory.
+      iteration: updates done.
+      with_slots: whether optimizer slots are kept, so that training may go on from
+        here; does not enter the key.
+    """
+
+    run: Run
+    iteration: int
+    with_slots: bool = False
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Hash of the derivation."""
+        return fingerprints.fingerprint(["State", self.run.key, self.iteration])
+
+    @property
+    def address(self) -> str:
+        """The folder of a store this belongs in."""
+        return f"runs/{self.run.key}/{self.iteration:08d}"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files this promises."""
+        return (WEIGHTS_FILE, SLOTS_FILE) if self.with_slots else (WEIGHTS_FILE,)
+
+
+def begin(
+    run: Run,
+    start: int,
+    workshop: Workshop,
+    *,
+    state: epath.Path | None,
+    initial: epath.Path | None,
+    mask: epath.Path | None,
+) -> None:
+    """Puts the workshop's trainer at a state of a run.
+
+    Args:
+      run: the trajectory.
+      start: the iteration to go on from.
+      workshop: the process's networks and data.
+      state: folder of the run's own state (with slots) at `start`; None is the
+        beginning of the run.
+      initial: folder of the run's initial weights, where it begins from an artifact.
+      mask: folder of the masks, where the run has any.
+
+    Changes:
+      The trainer's variables.
+    """
+    trainer = workshop.trainer(run.network, run.data, recipe=run.recipe)
+    slots = None
+    if state is not None:
+        weights = checkpoints.read_weights(state)
+        slots = checkpoints.read_slots(state)
+    elif initial is not None:
+        weights = checkpoints.read_weights(initial)
+        if run.optimizer_state == "carried":
+            slots = checkpoints.read_slots(initial)
+    else:
+        weights = trainer.initial_weights(run.initial.seed)
+    trainer.place(
+        weights,
+        masks=checkpoints.read_arrays(mask / MASK_FILE) if mask is not None else {},
+        slots=slots,
+        iteration=start,
+        first_iteration=run.first_iteration,
+    )
+
+
+def advance(
+    run: Run, last: int, workshop: Workshop, *, callbacks: Sequence[Callable]
+) -> int:
+    """Trains a run, from where `begin` put it, to iteration `last`.
+
+    Returns:
+      The iteration reached, as `Trainer.train`, which also says what it raises.
+    """
+    from tflottery.datasets.stream import Stream
+
+    trainer = workshop.trainer(run.network, run.data, recipe=run.recipe)
+    stream = Stream(
+        num_examples=run.data.num_train,
+        batch_size=run.recipe.batch_size,
+        data_order_seed=run.data_order_seed,
+        augmentation_seed=run.augmentation_seed,
+    )
+    return trainer.train(stream, last, callbacks=callbacks)
+
+
+def num_bytes(state: State, *, num_weights: int, num_trainable: int) -> int:
+    """Returns about how many bytes a state takes on disk, in float32.
+
+    Args:
+      state: which state.
+      num_weights: trainable weights and batch norm statistics.
+      num_trainable: those with optimizer slots.
+    """
+    slots_per_weight = 2 if state.run.recipe.optimizer == "adam" else 1
+    slots = slots_per_weight * num_trainable if state.with_slots else 0
+    return np.dtype(np.float32).itemsize * (num_weights + slots)

@@ -1,0 +1,41 @@
+"""What names a network and a data set in the keys of all that is made from them."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """An architecture.
+
+    Attributes:
+      model: name in the registry of models.
+      input_shape: (height, width, channels).
+      num_classes: number of outputs.
+    """
+
+    model: str
+    input_shape: tuple[int, int, int]
+    num_classes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """A data set as it is trained on.
+
+    Attributes:
+      name: the dataset.
+      version: of its source; changes where the images would.
+      image_shape: (height, width, channels).
+      num_train: training examples.
+      num_test: test examples.
+      num_classes: classes of its own labels.
+      pretext: the pretext task laid over it, or None for its own labels.
+    """
+
+    name: str
+    version: str
+    image_shape: tuple[int, int, int]
+    num_train: int
+    num_test: int
+    num_classes: int
+    pretext: str | None = None

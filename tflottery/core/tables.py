@@ -1,0 +1,107 @@
+"""Tables: tidy CSV files, one row of them a frozen dataclass.
+
+The same rows give the same bytes, and every float reads back as the float it was.
+"""
+
+import csv
+import dataclasses
+import io
+import numbers
+import os
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from etils import epath
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def write(
+    rows: Sequence[object], path: str | os.PathLike, *, row_type: type | None = None
+) -> None:
+    """Writes rows as CSV; a reader never sees half a table.
+
+    The columns are the fields of the rows' dataclass, in order. Floats are written as
+    Python's repr, None as nothing, booleans as true and false.
+
+    Args:
+      rows: dataclasses of one type.
+      path: the file; replaced if it exists.
+      row_type: the rows' type; only needed so that a table without rows gets a header.
+
+    Raises:
+      TypeError: rows of several types, or a value that is no number, text or None.
+    """
+    text = _text(rows, row_type)
+    path = epath.Path(path)
+    draft = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}"
+    try:
+        draft.write_bytes(text.encode())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def read(path: str | os.PathLike) -> "pandas.DataFrame":
+    """Returns a table as a DataFrame; empty cells are missing values (NaN).
+
+    Raises:
+      ValueError: the file is not such a table.
+    """
+    import pandas
+
+    text = epath.Path(path).read_text()
+    if not text:
+        return pandas.DataFrame()
+    try:
+        # Only nothing and NaN are missing values: a dataset may well be called "NA".
+        return pandas.read_csv(
+            io.StringIO(text),
+            keep_default_na=False,
+            na_values=["", "nan"],
+            float_precision="round_trip",
+        )
+    except (pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
+        raise ValueError(
+            f"{os.fspath(path)!r} is not a table: {error}. Expected a CSV file with a "
+            "line of column names and lines of as many values."
+        ) from error
+
+
+def _text(rows: Sequence[object], row_type: type | None) -> str:
+    """Returns a table as CSV text."""
+    types = {type(row) for row in rows} | ({row_type} if row_type else set())
+    if len(types) > 1:
+        names = sorted(kind.__name__ for kind in types)
+        raise TypeError(f"A table holds rows of one type, got {', '.join(names)}.")
+    if not types:
+        return ""
+    columns = [field.name for field in dataclasses.fields(types.pop())]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(getattr(row, name), name) for name in columns])
+    return buffer.getvalue()
+
+
+def _cell(value: object, column: str) -> str:
+    """Returns the text of one value."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    # numpy's booleans and numbers are none of Python's; repr names their type.
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
+        return "true" if value else "false"
+    if isinstance(value, numbers.Integral):
+        return str(int(value))
+    if isinstance(value, numbers.Real):
+        return repr(float(value))
+    raise TypeError(
+        f"{value!r} of type {type(value).__name__} in column {column!r} cannot be "
+        "written: a cell holds a number, text, true, false or nothing."
+    )

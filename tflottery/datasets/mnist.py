@@ -1,0 +1,25 @@
+"""MNIST: 60,000 and 10,000 images of 28 x 28 x 1, kept in plain [0, 1]."""
+
+import dataclasses
+
+from tflottery.core.recipes import Recipe
+from tflottery.core.registry import DATASETS
+from tflottery.datasets import tfds_source
+from tflottery.datasets.arrays import RawSource
+
+
+def adapted(recipe: Recipe) -> Recipe:
+    """Returns the recipe as it is: the papers' MNIST has no augmentation."""
+    return recipe
+
+
+@DATASETS.register("mnist", adapt_recipe=adapted)
+def mnist(*, data_dir: str | None, minimum_image_size: int) -> RawSource:
+    """Returns MNIST from tensorflow-datasets.
+
+    Args:
+      data_dir: folder of prepared tensorflow-datasets; None is their default.
+      minimum_image_size: not used; images keep their size.
+    """
+    raw = tfds_source.read("mnist", data_dir=data_dir)
+    return dataclasses.replace(raw, normalized=False)

@@ -1,0 +1,74 @@
+"""Datasets by name: the arrays, memory-mapped from one local copy per machine.
+
+Registered names (`core.registry.DATASETS`) come first; any other name is taken for one
+of tensorflow-datasets. Once cached, a dataset is there in milliseconds and nothing but
+numpy is imported.
+"""
+
+from tflottery.core.recipes import Recipe
+from tflottery.core.registry import DATASETS, PRETEXTS
+from tflottery.datasets import cache, tfds_source
+from tflottery.datasets.arrays import RawSource, Source, Split
+
+__all__ = ["RawSource", "Source", "Split", "adapted", "load", "num_classes"]
+
+
+def load(
+    name: str,
+    *,
+    data_dir: str | None = None,
+    minimum_image_size: int = 1,
+    cache_dir: str | None = None,
+) -> Source:
+    """Returns a dataset, from the cache of this machine or made there first.
+
+    Args:
+      name: a registered dataset or a name of tensorflow-datasets.
+      data_dir: folder of prepared tensorflow-datasets. None: the environment variable
+        TFDS_DATA_DIR, else ~/tensorflow_datasets.
+      minimum_image_size: smallest height and width the model takes, in pixels.
+      cache_dir: folder of the cache. None: the environment variable TFLOTTERY_CACHE,
+        else ~/.cache/tflottery/datasets.
+
+    Raises:
+      ValueError: the name is unknown, the dataset is no image classification of one
+        shape that fits in memory, or its images are too small for the model.
+      FileNotFoundError: the dataset is not prepared and cannot be downloaded.
+      RuntimeError: tensorflow-datasets failed to read or download it.
+      OSError: the cache folder cannot be written.
+
+    Changes: the first time, writes the arrays to the cache folder.
+    """
+    folder = tfds_source.folder(data_dir)
+
+    def make() -> RawSource:
+        if name not in DATASETS:
+            return tfds_source.read(name, data_dir=folder)
+        return DATASETS[name].function(
+            data_dir=folder, minimum_image_size=minimum_image_size
+        )
+
+    request = {"data_dir": folder, "minimum_image_size": minimum_image_size}
+    source = cache.load(name, request, make=make, cache_dir=cache_dir)
+    height, width, _ = source.image_shape
+    if min(height, width) < minimum_image_size:
+        raise ValueError(
+            f"Dataset {name!r} has images of {height} x {width}; the model needs "
+            f"{minimum_image_size} x {minimum_image_size} or more. Take another model "
+            "or dataset."
+        )
+    return source
+
+
+def adapted(recipe: Recipe, *, dataset: str) -> Recipe:
+    """Returns a resolved recipe as the dataset wants it: augmentation, length.
+
+    Datasets that are not registered leave recipes as they are.
+    """
+    return DATASETS[dataset]["adapt_recipe"](recipe) if dataset in DATASETS else recipe
+
+
+def num_classes(source: Source, *, pretext: str | None) -> int:
+    """Returns how many classes a model tells apart: the pretext's, or the data's."""
+    declared = PRETEXTS[pretext]["num_classes"] if pretext else None
+    return declared or source.num_classes

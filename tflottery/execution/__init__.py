@@ -1,0 +1,1 @@
+"""How plans are carried out: the store of artifacts, its locks, the executors."""

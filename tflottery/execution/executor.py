@@ -1,0 +1,205 @@
+"""Carrying out a plan over a pool: what is ready goes to whoever is idle.
+
+Nothing here decides results: any number of workers, deaths and restarts lead to the
+same artifacts.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from tflottery.components.component import Artifact
+from tflottery.components.inspection import Facts
+from tflottery.core.identities import Network
+from tflottery.execution import perform
+from tflottery.execution.inline import InlinePool
+from tflottery.execution.plan import Advance, Plan, Step, plan
+from tflottery.execution.pool import Pool
+from tflottery.execution.progress import Progress
+from tflottery.execution.store import Store
+from tflottery.execution.worker import ENDINGS, Message
+
+_POLL_SECONDS = 0.25
+# How long to leave a job alone that another process is at.
+_BUSY_SECONDS = 1.0
+_MAX_DEATHS = 3
+
+
+@dataclasses.dataclass
+class Outcome:
+    """How carrying out a plan ended.
+
+    Attributes:
+      failures: what went wrong, by the name of the job.
+      unobtainable: addresses that a diverged run kept from being made, and at which
+        iteration it diverged.
+      skipped: addresses not made because what they need failed.
+      stopped: whether it was stopped before the end.
+    """
+
+    failures: dict[str, str] = dataclasses.field(default_factory=dict)
+    unobtainable: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+    stopped: bool = False
+
+
+class Executor:
+    """Makes goals with a pool and a store."""
+
+    def __init__(
+        self,
+        pool: Pool | InlinePool,
+        store: Store,
+        *,
+        facts: Mapping[Network, Facts],
+        progress: Progress,
+        stopping: Callable[[], bool] = lambda: False,
+    ):
+        """Args:
+        pool: does the jobs.
+        store: holds the artifacts.
+        facts: of every network that takes part.
+        progress: shows how far it is.
+        stopping: whether to stop; asked several times a second.
+        """
+        self._pool = pool
+        self._store = store
+        self._facts = facts
+        self._progress = progress
+        self._stopping = stopping
+        self._pending: dict[str, Step] = {}
+        self._running: dict[int, Step] = {}
+        self._available: set[str] = set()
+        self._not_before: dict[str, float] = {}
+        self._deaths: dict[str, int] = {}
+        self._outcome = Outcome()
+        self._goals: Sequence[Artifact] = ()
+
+    def execute(self, goals: Sequence[Artifact]) -> Outcome:
+        """Makes all goals, or as many as can be made.
+
+        Changes: the store.
+        """
+        self._goals = goals
+        self._replan()
+        while self._pending or self._running:
+            if self._stopping() and not self._outcome.stopped:
+                self._outcome.stopped = True
+                self._pool.stop()
+            if not self._outcome.stopped:
+                self._assign()
+            if not self._running and not self._waiting():
+                break
+            for number, message in self._pool.messages(_POLL_SECONDS):
+                self._receive(number, message)
+        self._outcome.skipped = tuple(
+            address for step in self._pending.values() for address in step.makes
+        )
+        return self._outcome
+
+    def note(self, text: str) -> None:
+        """Tells the user something that stays on the screen."""
+        self._progress.note(text)
+
+    def _replan(self) -> None:
+        """Works out anew what is missing; running and failed jobs stay as they are."""
+        current = plan(self._goals, self._store, facts=self._facts)
+        self._outcome.unobtainable = current.unobtainable
+        self._pending = {
+            step.job.name: step
+            for step in _by_urgency(current)
+            if step.job.name not in self._outcome.failures
+        }
+        made = {address for step in current.steps for address in step.makes}
+        needed = {address for step in current.steps for address in step.needs}
+        self._available = needed - made - current.unobtainable.keys()
+
+    def _assign(self) -> None:
+        """Gives idle workers the most urgent jobs that can begin."""
+        at_work = {step.job.name for step in self._running.values()}
+        for number in self._pool.idle():
+            if number in self._running:
+                continue
+            now = time.monotonic()
+            ready = (
+                step
+                for name, step in self._pending.items()
+                if step.needs <= self._available
+                and name not in at_work
+                and self._not_before.get(name, 0.0) <= now
+            )
+            step = next(ready, None)
+            if step is None:
+                return
+            del self._pending[step.job.name]
+            at_work.add(step.job.name)
+            self._running[number] = step
+            self._progress.begin(number, step)
+            self._pool.submit(number, step.job)
+
+    def _waiting(self) -> bool:
+        """Returns whether a job waits for another process rather than for inputs."""
+        if self._outcome.stopped:
+            return False
+        return any(step.needs <= self._available for step in self._pending.values())
+
+    def _receive(self, number: int, message: Message) -> None:
+        """Takes note of what a worker reports."""
+        step = self._running.get(number)
+        if step is None:
+            return
+        if message.kind == "made":
+            self._available.add(message.value)
+        elif message.kind == "progress":
+            self._progress.update(number, message.value)
+        if message.kind not in ENDINGS:
+            return
+        del self._running[number]
+        self._progress.end(number, finished=message.value == perform.FINISHED)
+        self._conclude(step, message)
+
+    def _conclude(self, step: Step, message: Message) -> None:
+        """Decides what follows from how a job ended."""
+        name = step.job.name
+        if message.kind == "failed":
+            self._outcome.failures[name] = message.value
+        elif message.kind == "died":
+            self._deaths[name] = self._deaths.get(name, 0) + 1
+            if self._deaths[name] >= _MAX_DEATHS:
+                self._outcome.failures[name] = (
+                    f"Its worker died {_MAX_DEATHS} times, last with {message.value} "
+                    "Short of memory? Try fewer --workers."
+                )
+            else:
+                self._replan_around()
+        elif message.kind == "damaged":
+            self._progress.note(
+                f"Artifact {message.value} is damaged; it is set aside and made again."
+            )
+            self._replan_around()
+        elif message.value == perform.BUSY:
+            self._not_before[name] = time.monotonic() + _BUSY_SECONDS
+            self._progress.waiting(name)
+            self._replan_around()
+        elif message.value == perform.DIVERGED:
+            self._replan_around()
+
+    def _replan_around(self) -> None:
+        """Plans anew and keeps what running jobs are making out of the new plan."""
+        self._replan()
+        for step in self._running.values():
+            again = self._pending.get(step.job.name)
+            if again is not None and set(again.makes) <= set(step.makes):
+                del self._pending[step.job.name]
+
+
+def _by_urgency(current: Plan) -> list[Step]:
+    """Returns the steps: those first that trainings wait for, then the longest."""
+    trainings = [step for step in current.steps if isinstance(step.job, Advance)]
+    awaited = frozenset().union(*(step.needs for step in trainings))
+
+    def urgency(step: Step) -> tuple[bool, bool, float]:
+        others_wait = not awaited.isdisjoint(step.makes)
+        return not others_wait, not isinstance(step.job, Advance), -step.flops
+
+    return sorted(current.steps, key=urgency)

@@ -1,0 +1,55 @@
+"""A pool of no processes: jobs are done in this one, as they are given.
+
+For notebooks, debuggers and tests. Process-wide settings are made at the first job.
+"""
+
+from tflottery.execution import worker
+from tflottery.execution.worker import Message, WorkerSettings
+
+
+class InlinePool:
+    """Does each job at once; `messages` tells afterwards."""
+
+    def __init__(self, settings: WorkerSettings):
+        """Args:
+        settings: as of a worker process.
+        """
+        self._settings = settings
+        self._messages: list[tuple[int, Message]] = []
+        self._stopping = False
+        self._bench = None
+
+    def __enter__(self) -> "InlinePool":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    @property
+    def size(self) -> int:
+        """Number of workers."""
+        return 1
+
+    def idle(self) -> list[int]:
+        """Returns the workers that wait for a job: none until all is told."""
+        return [] if self._messages else [0]
+
+    def submit(self, number: int, job: object) -> None:
+        """Does a job."""
+        if self._bench is None:
+            self._bench = worker.make_bench(
+                self._settings,
+                send=lambda message: self._messages.append((number, message)),
+                stopping=lambda: self._stopping,
+            )
+        self._messages.append((number, worker.respond(job, self._bench)))
+
+    def messages(self, timeout: float) -> list[tuple[int, Message]]:
+        """Returns what the last job reported."""
+        del timeout
+        told, self._messages = self._messages, []
+        return told
+
+    def stop(self) -> None:
+        """Makes the job being done stop at the next good moment."""
+        self._stopping = True

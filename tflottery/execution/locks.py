@@ -1,0 +1,126 @@
+"""Locks that die with their process.
+
+A lock is an exclusive `flock` on a small file. The kernel frees it however the process
+ends, so a killed run never blocks the next one. Processes on one machine exclude each
+other; over NFS so do machines whose mount supports flock.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+
+# Descriptors held by this process. A forked child closes its copies: otherwise a lock
+# would live on in a child that has nothing to do with it.
+_held: set[int] = set()
+_fork_hook: list[bool] = []
+
+
+class Lock:
+    """A held lock: freed by `release`, at the end of a `with`, or with the process."""
+
+    def __init__(self, path: str, descriptor: int):
+        self.path = path
+        self._descriptor = descriptor
+        self._pid = os.getpid()
+
+    def release(self) -> None:
+        """Frees the lock; does nothing the second time, or in a forked child."""
+        if self._descriptor < 0 or self._pid != os.getpid():
+            return
+        descriptor, self._descriptor = self._descriptor, -1
+        # Unlinked while still held; `acquire` notices a file that lost its name.
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+    def __enter__(self) -> "Lock":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.release()
+
+
+def acquire(path: str) -> Lock | None:
+    """Returns the lock on `path`, or None if someone holds it. Never waits.
+
+    Changes: makes the file and its folder.
+
+    Raises:
+      OSError: the file cannot be made, or its file system has no locks.
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if not _locked(descriptor, path):
+                os.close(descriptor)
+                return None
+            current = _is_at(descriptor, path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if current:
+            break
+        os.close(descriptor)
+    _close_in_children()
+    _held.add(descriptor)
+    # The note is for people only; the lock holds without it (on a full disk, say).
+    with contextlib.suppress(OSError):
+        note = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, note.encode(), 0)
+    return Lock(path, descriptor)
+
+
+def holder(path: str) -> str | None:
+    """Returns who last took the lock ("process 12 on host a"), None if unknown."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            note = json.load(file)
+        return f"process {note['pid']} on {note['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _locked(descriptor: int, path: str) -> bool:
+    """Returns whether the descriptor now holds the lock."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        raise OSError(
+            error.errno,
+            f"The file system of {path!r} has no locks ({error.strerror}), without "
+            "which two processes could train the same run. Mount it with flock, or "
+            "choose another store (--store, TFLOTTERY_STORE).",
+        ) from error
+    return True
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    """Returns whether the open file still is the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _close_in_children() -> None:
+    """Makes forked children close their copies of held descriptors (once)."""
+    if not _fork_hook:
+        _fork_hook.append(True)
+        os.register_at_fork(after_in_child=_close_held)
+
+
+def _close_held() -> None:
+    for descriptor in _held:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _held.clear()

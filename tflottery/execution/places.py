@@ -1,0 +1,221 @@
+"""Places: how the folders of a store are kept, on a local disk or in an object store.
+
+Local folders are moved into place whole. Object stores cannot rename, so there each
+writing has a folder of its own inside the address and the manifest, written last, says
+which one counts: two writers never touch each other's files.
+"""
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+
+from etils import epath
+
+from tflottery.execution import manifests
+
+# Folders of the store's own; no address starts with them.
+DRAFTS, LOCKS, DAMAGED = ".drafts", ".locks", "damaged"
+
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+_ATTEMPTS = 100
+
+
+class Local:
+    """Folders under a folder of a file system that can rename."""
+
+    def __init__(self, root: str):
+        self.root = os.path.abspath(os.path.expanduser(root))
+        self.scratch = self.root
+
+    def manifest(self, address: str) -> bytes | None:
+        """Returns the bytes of the manifest at an address, None if there is none."""
+        try:
+            with open(f"{self.root}/{address}/{manifests.FILE_NAME}", "rb") as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def stamp(self, address: str, folder: str, name: str) -> tuple[int, ...] | None:
+        """Returns (bytes, ...) that change when a file does, None if there is none."""
+        try:
+            found = os.stat(f"{self.root}/{address}/{name}")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_size, found.st_mtime_ns, found.st_ino
+
+    def folder(self, address: str, folder: str) -> epath.Path:
+        """Returns the folder with an artifact's files."""
+        return epath.Path(self.root, address)
+
+    def new_folder(self) -> str:
+        """Returns what the manifest says of where the files are: nothing, here."""
+        return ""
+
+    def publish(
+        self, draft: str, address: str, *, folder: str, names: Iterable[str]
+    ) -> None:
+        """Moves a finished draft, manifest included, to its address.
+
+        What was there is moved away first; the place is empty for an instant.
+        """
+        target = os.path.join(self.root, address)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        for _ in range(_ATTEMPTS):
+            try:
+                os.rename(draft, target)
+                return
+            except OSError as error:
+                if error.errno not in _TAKEN:
+                    raise
+            # Another writer may have come first, or moved the old one away already.
+            self._take_away(target, f"{draft}-old-{uuid.uuid4().hex[:8]}")
+        raise OSError(
+            errno.EBUSY,
+            f"{target!r} was taken by another process {_ATTEMPTS} times in a row",
+        )
+
+    def remove(self, address: str, draft: str) -> None:
+        """Removes an artifact; `draft` is a free path to move it to first."""
+        self._take_away(os.path.join(self.root, address), f"{draft}-removed")
+
+    def move(self, address: str, new_address: str) -> None:
+        """Moves an artifact, whole or not. Nothing happens if it is gone."""
+        target = os.path.join(self.root, new_address)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        try:
+            os.rename(os.path.join(self.root, address), target)
+        except FileNotFoundError:
+            return
+
+    def addresses(self, prefix: str) -> list[str]:
+        """Returns the addresses below a prefix that hold a manifest, sorted."""
+        found = []
+        folders = [prefix]
+        while folders:
+            address = folders.pop()
+            below = _folders_below(os.path.join(self.root, address))
+            if below is None:
+                found.append(address)
+            elif address:
+                folders += [f"{address}/{name}" for name in below]
+            else:
+                folders += [name for name in below if name != DAMAGED]
+        return sorted(found)
+
+    def _take_away(self, path: str, aside: str) -> None:
+        """Removes a folder so that no reader sees half of it."""
+        try:
+            os.rename(path, aside)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+class Remote:
+    """Folders under a URL, such as gs://bucket/store, written by copying."""
+
+    def __init__(self, root: str, scratch: str):
+        """Args:
+        root: the URL.
+        scratch: a local folder for drafts and locks.
+        """
+        self.root = root.rstrip("/")
+        self.scratch = scratch
+
+    def manifest(self, address: str) -> bytes | None:
+        """Returns the bytes of the manifest at an address, None if there is none."""
+        try:
+            with self._manifest_path(address).open("rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def stamp(self, address: str, folder: str, name: str) -> tuple[int, ...] | None:
+        """Returns (bytes,) of a file, None if there is none."""
+        try:
+            return (self.folder(address, folder).joinpath(name).stat().length,)
+        except FileNotFoundError:
+            return None
+
+    def folder(self, address: str, folder: str) -> epath.Path:
+        """Returns the folder with an artifact's files."""
+        return epath.Path(f"{self.root}/{address}/{folder}")
+
+    def new_folder(self) -> str:
+        """Returns a name for a writing's own folder."""
+        return uuid.uuid4().hex[:16]
+
+    def publish(
+        self, draft: str, address: str, *, folder: str, names: Iterable[str]
+    ) -> None:
+        """Copies a finished draft to its address, the manifest last."""
+        old = manifests.unsealed(self.manifest(address) or b"")
+        target = self.folder(address, folder)
+        for name in names:
+            destination = target / name
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            epath.Path(draft, name).copy(destination, overwrite=True)
+        manifest = self._manifest_path(address)
+        manifest.parent.mkdir(parents=True, exist_ok=True)
+        epath.Path(draft, manifests.FILE_NAME).copy(manifest, overwrite=True)
+        if old:
+            self.folder(address, old["folder"]).rmtree(missing_ok=True)
+
+    def remove(self, address: str, draft: str) -> None:
+        """Removes an artifact, its manifest first."""
+        self._manifest_path(address).unlink(missing_ok=True)
+        epath.Path(f"{self.root}/{address}").rmtree(missing_ok=True)
+
+    def move(self, address: str, new_address: str) -> None:
+        """Moves an artifact, whole or not, by copying."""
+        source = f"{self.root}/{address}"
+        for path in list(_files(epath.Path(source))):
+            name = str(path).removeprefix(source).lstrip("/")
+            target = epath.Path(f"{self.root}/{new_address}/{name}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.copy(target, overwrite=True)
+        self.remove(address, "")
+
+    def addresses(self, prefix: str) -> list[str]:
+        """Returns the addresses below a prefix that hold a manifest, sorted."""
+        found = []
+        folders = [epath.Path(f"{self.root}/{prefix}")]
+        while folders:
+            folder = folders.pop()
+            below = list(folder.iterdir()) if folder.is_dir() else []
+            address = str(folder).removeprefix(self.root).strip("/")
+            if any(path.name == manifests.FILE_NAME for path in below):
+                found.append(address)
+            elif address != DAMAGED:
+                folders += below
+        return sorted(found)
+
+    def _manifest_path(self, address: str) -> epath.Path:
+        return epath.Path(f"{self.root}/{address}/{manifests.FILE_NAME}")
+
+
+def _folders_below(path: str) -> list[str] | None:
+    """Returns the names of a local folder's folders; None if it has a manifest."""
+    names = []
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.name == manifests.FILE_NAME:
+                    return None
+                if entry.is_dir() and not entry.name.startswith("."):
+                    names.append(entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return names
+
+
+def _files(folder: epath.Path) -> Iterable[epath.Path]:
+    """Yields every file below a folder of an object store."""
+    # Not by `walk`, whose paths lack the gs:// when fsspec answers.
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files(path)
+        else:
+            yield path

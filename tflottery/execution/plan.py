@@ -1,0 +1,261 @@
+"""Plans: which steps a set of wanted artifacts still needs, and what they cost.
+
+A plan is worked out from the artifacts themselves and from what the store holds. All
+states wanted of one run are one step, trained in one go from the nearest state with
+slots, whichever experiment wants them.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+from tflottery.components import runs
+from tflottery.components.component import Artifact, Component
+from tflottery.components.inspection import Facts
+from tflottery.components.runs import Run, State
+from tflottery.core.identities import Network
+from tflottery.execution import shelves
+from tflottery.execution.store import Store
+
+# A training step costs about three forward passes.
+_PASSES_PER_UPDATE = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Advance:
+    """The job of training a run through the states wanted of it, in ascending order."""
+
+    run: Run
+    states: tuple[State, ...]
+
+    @property
+    def name(self) -> str:
+        """What no other process may work on at the same time."""
+        return f"runs/{self.run.key}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Make:
+    """The job of executing a component."""
+
+    component: Component
+
+    @property
+    def name(self) -> str:
+        """What no other process may work on at the same time."""
+        return self.component.address
+
+
+Job = Advance | Make
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A job with its place in the plan.
+
+    Attributes:
+      job: what to do.
+      needs: addresses that have to be in the store first.
+      makes: addresses it puts there.
+      num_iterations: updates it makes; 0 where it does not train.
+      flops: about what it costs.
+    """
+
+    job: Job
+    needs: frozenset[str]
+    makes: tuple[str, ...]
+    num_iterations: int
+    flops: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be done, in an order that respects what needs what.
+
+    Attributes:
+      steps: the missing work.
+      num_runs: distinct runs behind the goals, in the store or not.
+      num_iterations: updates still to make.
+      num_stored: updates that the store saves.
+      num_shared: updates that sharing saves against making each goal alone.
+      num_bytes: about what the missing artifacts take on disk.
+      unobtainable: addresses that a diverged run keeps from being made, and at which
+        iteration it diverged.
+    """
+
+    steps: tuple[Step, ...]
+    num_runs: int
+    num_iterations: int
+    num_stored: int
+    num_shared: int
+    num_bytes: int
+    unobtainable: Mapping[str, int]
+
+    @property
+    def flops(self) -> float:
+        """About what the missing work costs."""
+        return sum(step.flops for step in self.steps)
+
+
+def plan(
+    goals: Sequence[Artifact], store: Store, *, facts: Mapping[Network, Facts]
+) -> Plan:
+    """Returns what has to be done so that the store holds all goals.
+
+    Args:
+      goals: the artifacts wanted.
+      store: what is there already.
+      facts: of every network that takes part.
+    """
+    everything = _closure(goals, follow=lambda artifact: True)
+    shelf = shelves.Shelves(store)
+    reached = _closure(goals, follow=lambda artifact: not shelf.has(artifact))
+    missing = {name: one for name, one in reached.items() if not shelf.has(one)}
+    unobtainable = _unobtainable(missing, shelf)
+    feasible = {name: one for name, one in missing.items() if name not in unobtainable}
+    steps = [
+        _advance_step(run, states, shelf, facts) for run, states in _by_run(feasible)
+    ]
+    steps += [
+        _make_step(artifact, facts)
+        for artifact in feasible.values()
+        if isinstance(artifact, Component)
+    ]
+    distinct = sum(
+        states[-1].iteration - run.first_iteration
+        for run, states in _by_run(everything)
+    )
+    num_iterations = sum(step.num_iterations for step in steps)
+    costs: dict[str, int] = {}
+    return Plan(
+        steps=tuple(steps),
+        num_runs=sum(1 for _ in _by_run(everything)),
+        num_iterations=num_iterations,
+        num_stored=distinct - num_iterations,
+        num_shared=sum(_cost_alone(goal, costs) for goal in goals) - distinct,
+        num_bytes=sum(_num_bytes(one, facts) for one in feasible.values()),
+        unobtainable=unobtainable,
+    )
+
+
+def _closure(
+    goals: Sequence[Artifact], *, follow: Callable[[Artifact], bool]
+) -> dict[str, Artifact]:
+    """Returns the goals and, through those to be followed, all they come from.
+
+    Of a state wanted with and without slots, the one with slots stays. The order is
+    that of making: inputs before what is made from them.
+    """
+    found: dict[str, Artifact] = {}
+    stack = [(goal, False) for goal in reversed(goals)]
+    order: list[str] = []
+    while stack:
+        artifact, done = stack.pop()
+        if done:
+            order.append(artifact.address)
+            continue
+        known = found.get(artifact.address)
+        if known is not None and len(known.files) >= len(artifact.files):
+            continue
+        found[artifact.address] = artifact
+        if follow(artifact):
+            stack.append((artifact, True))
+            stack += [(one, False) for one in reversed(sources(artifact))]
+        else:
+            order.append(artifact.address)
+    return {address: found[address] for address in dict.fromkeys(order)}
+
+
+def sources(artifact: Artifact) -> tuple[Artifact, ...]:
+    """Returns the artifacts that one is made from."""
+    if isinstance(artifact, State):
+        return artifact.run.sources
+    return tuple(artifact.inputs.values())
+
+
+def _by_run(artifacts: Mapping[str, Artifact]) -> list[tuple[Run, tuple[State, ...]]]:
+    """Returns every run among the artifacts with its states in ascending order."""
+    by_key: dict[str, list[State]] = {}
+    for artifact in artifacts.values():
+        if isinstance(artifact, State):
+            by_key.setdefault(artifact.run.key, []).append(artifact)
+    return [
+        (states[0].run, tuple(sorted(states, key=lambda state: state.iteration)))
+        for states in by_key.values()
+    ]
+
+
+def _advance_step(
+    run: Run,
+    states: tuple[State, ...],
+    shelf: shelves.Shelves,
+    facts: Mapping[Network, Facts],
+) -> Step:
+    """Returns the step that trains a run through its missing states."""
+    segments = shelf.segments(run, states)
+    num_iterations = sum(segment.num_iterations for segment in segments)
+    flops = facts[run.network].flops_per_example * _PASSES_PER_UPDATE
+    from_scratch = any(segment.start is None for segment in segments)
+    needs = {source.address for source in run.sources} if from_scratch else set()
+    if run.mask is not None:
+        needs.add(run.mask.address)
+    return Step(
+        job=Advance(run, states),
+        needs=frozenset(needs),
+        makes=tuple(state.address for state in states),
+        num_iterations=num_iterations,
+        flops=float(flops * run.recipe.batch_size * num_iterations),
+    )
+
+
+def _make_step(component: Component, facts: Mapping[Network, Facts]) -> Step:
+    """Returns the step that executes a component."""
+    return Step(
+        job=Make(component),
+        needs=frozenset(one.address for one in component.inputs.values()),
+        makes=(component.address,),
+        num_iterations=0,
+        flops=float(component.flops(facts)),
+    )
+
+
+def _cost_alone(artifact: Artifact, costs: dict[str, int]) -> int:
+    """Returns how many updates an artifact costs when nothing is shared."""
+    if artifact.address not in costs:
+        total = sum(_cost_alone(source, costs) for source in sources(artifact))
+        if isinstance(artifact, State):
+            total += artifact.iteration - artifact.run.first_iteration
+        costs[artifact.address] = total
+    return costs[artifact.address]
+
+
+def _num_bytes(artifact: Artifact, facts: Mapping[Network, Facts]) -> int:
+    """Returns about how much disk an artifact takes."""
+    if isinstance(artifact, State):
+        known = facts[artifact.run.network]
+        return runs.num_bytes(
+            artifact,
+            num_weights=known.num_weights,
+            num_trainable=known.num_trainable,
+        )
+    return artifact.num_bytes(facts)
+
+
+def _unobtainable(
+    missing: Mapping[str, Artifact], shelf: shelves.Shelves
+) -> dict[str, int]:
+    """Returns what diverged runs keep from being made, in order of making."""
+    lost: dict[str, int] = {}
+    for address, artifact in missing.items():
+        if isinstance(artifact, State):
+            diverged = shelf.diverged(artifact.run)
+            if diverged is not None and artifact.iteration >= diverged:
+                lost[address] = diverged
+                continue
+        inherited = [
+            lost[source.address]
+            for source in sources(artifact)
+            if source.address in lost
+        ]
+        if inherited:
+            lost[address] = min(inherited)
+    return lost

@@ -1,0 +1,145 @@
+"""A pool of worker processes, one job each, kept alive between jobs.
+
+TensorFlow starts and a graph is traced once per worker, not once per job. Workers die
+with their parent; the death of a worker is a message like any other.
+"""
+
+import dataclasses
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Sequence
+from multiprocessing import connection
+
+from tflottery.execution import worker
+from tflottery.execution.worker import Message, WorkerSettings
+
+
+@dataclasses.dataclass
+class _Worker:
+    """A process and what leads to it."""
+
+    process: multiprocessing.process.BaseProcess
+    pipe: connection.Connection
+    log: str
+    busy: bool = False
+
+
+class Pool:
+    """Worker processes that do jobs and report.
+
+    A context manager: at its end no process is left.
+    """
+
+    def __init__(self, settings: Sequence[WorkerSettings]):
+        """Args:
+        settings: of each worker; workers start when they first get a job.
+        """
+        self._settings = list(settings)
+        # Spawned, not forked: TensorFlow does not survive a fork.
+        self._context = multiprocessing.get_context("spawn")
+        self._stop = self._context.Event()
+        self._workers: dict[int, _Worker] = {}
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def size(self) -> int:
+        """Number of workers."""
+        return len(self._settings)
+
+    def idle(self) -> list[int]:
+        """Returns the workers that wait for a job, those already running first."""
+        free = [
+            number
+            for number in range(self.size)
+            if number not in self._workers or not self._workers[number].busy
+        ]
+        return sorted(free, key=lambda number: (number not in self._workers, number))
+
+    def submit(self, number: int, job: object) -> None:
+        """Gives an idle worker a job, starting the worker if need be."""
+        if number not in self._workers:
+            self._start(number)
+        found = self._workers[number]
+        found.busy = True
+        try:
+            found.pipe.send(job)
+        except (BrokenPipeError, ConnectionResetError):
+            # Its death is reported by the next `messages`.
+            pass
+
+    def messages(self, timeout: float) -> list[tuple[int, Message]]:
+        """Returns what workers reported, waiting up to `timeout` seconds for it."""
+        sources = {found.pipe: number for number, found in self._workers.items()}
+        sources |= {
+            found.process.sentinel: number for number, found in self._workers.items()
+        }
+        ready = connection.wait(list(sources), timeout)
+        arrived: list[tuple[int, Message]] = []
+        for number in sorted({sources[source] for source in ready}):
+            arrived += [(number, message) for message in self._receive(number)]
+        return arrived
+
+    def stop(self) -> None:
+        """Asks every worker to stop its job at the next good moment."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Ends all workers, whatever they do."""
+        for found in self._workers.values():
+            found.process.kill()
+        for found in self._workers.values():
+            found.process.join()
+            found.pipe.close()
+            os.unlink(found.log)
+        self._workers = {}
+
+    def processes(self) -> list[int]:
+        """Returns the process ids of the running workers."""
+        return [found.process.pid for found in self._workers.values()]
+
+    def _start(self, number: int) -> None:
+        """Starts a worker."""
+        ours, theirs = self._context.Pipe()
+        handle, log = tempfile.mkstemp(prefix="tflottery-worker-", suffix=".log")
+        os.close(handle)
+        process = self._context.Process(
+            target=worker.main,
+            args=(theirs, self._stop, self._settings[number], log),
+            name=f"worker-{number}",
+            daemon=True,
+        )
+        process.start()
+        theirs.close()
+        self._workers[number] = _Worker(process, ours, log)
+
+    def _receive(self, number: int) -> list[Message]:
+        """Returns the messages of one worker; its death is the last one."""
+        found = self._workers[number]
+        received: list[Message] = []
+        try:
+            while found.pipe.poll():
+                message = found.pipe.recv()
+                received.append(message)
+                if message.kind in worker.ENDINGS:
+                    found.busy = False
+        except (EOFError, OSError):
+            pass
+        else:
+            if found.process.is_alive():
+                return received
+        found.process.join()
+        del self._workers[number]
+        found.pipe.close()
+        with open(found.log, errors="replace") as log:
+            last_words = log.read()[-2000:]
+        os.unlink(found.log)
+        if found.busy:
+            code = found.process.exitcode
+            received.append(Message("died", f"exit code {code}. {last_words}".strip()))
+        return received

@@ -1,0 +1,100 @@
+"""Where runs stand in a store: their states, checkpoints and divergences."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from tflottery.components.component import Artifact
+from tflottery.components.runs import SLOTS_FILE, Run, State
+from tflottery.execution.store import Store
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """A stretch of a run to be trained without a break.
+
+    Attributes:
+      run: the trajectory.
+      start: address of the run's own state to go on from; None is its beginning.
+      first: the iteration of that state.
+      states: the states to keep on the way, ascending; the last one ends the stretch.
+    """
+
+    run: Run
+    start: str | None
+    first: int
+    states: tuple[State, ...]
+
+    @property
+    def num_iterations(self) -> int:
+        """Updates to make."""
+        return self.states[-1].iteration - self.first
+
+
+class Shelves:
+    """A view of a store, read once per run: for a plan or a job, not for longer."""
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._starts: dict[str, dict[int, str]] = {}
+
+    def has(self, artifact: Artifact) -> bool:
+        """Returns whether the store holds an artifact with all its promised files."""
+        return self._store.has(artifact.address, artifact.files)
+
+    def diverged(self, run: Run) -> int | None:
+        """Returns the iteration at which a run is known to have diverged, if it has."""
+        address = divergence_address(run)
+        if not self._store.has(address):
+            return None
+        return self._store.manifest(address)["iteration"]
+
+    def segments(self, run: Run, states: Sequence[State]) -> list[Segment]:
+        """Returns the stretches that make missing states of a run, each trained once.
+
+        Args:
+          run: the trajectory.
+          states: missing states of it, ascending.
+        """
+        segments: list[Segment] = []
+        current = -1
+        for state in states:
+            first, start = self._nearest(run, state.iteration)
+            if first > current:
+                segments.append(Segment(run, start, first, (state,)))
+            else:
+                last = segments.pop()
+                longer = (*last.states, state)
+                segments.append(dataclasses.replace(last, states=longer))
+            current = state.iteration
+        return segments
+
+    def _nearest(self, run: Run, iteration: int) -> tuple[int, str | None]:
+        """Returns the iteration and address of the best state to go on from."""
+        if run.key not in self._starts:
+            self._starts[run.key] = self._states_with_slots(run)
+        starts = self._starts[run.key]
+        # A state at the iteration itself lacks what is wanted there, or is not whole.
+        usable = [first for first in starts if first <= iteration]
+        if not usable:
+            return run.first_iteration, None
+        return max(usable), starts[max(usable)]
+
+    def _states_with_slots(self, run: Run) -> dict[int, str]:
+        """Returns the addresses of a run's states with slots, by iteration."""
+        return {
+            int(address.rsplit("/", 1)[-1]): address
+            for folder in (f"checkpoints/{run.key}", f"runs/{run.key}")
+            for address in self._store.addresses(folder)
+            if address.rsplit("/", 1)[-1].isdigit()
+            and self._store.has(address, (SLOTS_FILE,))
+        }
+
+
+def divergence_address(run: Run) -> str:
+    """Returns where a run's divergence is recorded."""
+    return f"runs/{run.key}/diverged"
+
+
+def checkpoint_address(run: Run, iteration: int) -> str:
+    """Returns where a run's checkpoint at an iteration is kept."""
+    return f"checkpoints/{run.key}/{iteration:08d}"

@@ -1,0 +1,358 @@
+"""The store: artifacts by address, each whole or not there.
+
+An artifact is a folder of files and a manifest. The manifest is written last, with the
+size and sha256 of every file; without a sound one the rest counts for nothing. So a
+process may be killed at any moment, and any number of processes may share a store.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import shutil
+import time
+import urllib.parse
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+
+from etils import epath
+
+from tflottery.execution import drafts, errors, locks, manifests, places
+from tflottery.execution.errors import DamagedArtifact, MissingArtifact, StoreError
+
+_NAME = r"[A-Za-z0-9_=+,@-][A-Za-z0-9._=+,@-]*"
+_ADDRESS = re.compile(rf"(?!{places.DAMAGED}(?:/|$)){_NAME}(?:/{_NAME})*")
+
+
+def default_root() -> str:
+    """Returns the user's store: $TFLOTTERY_STORE, else a folder of the user's cache."""
+    return os.environ.get("TFLOTTERY_STORE") or _cache("store")
+
+
+class Store:
+    """Artifacts under one root: a local folder or a URL that epath can open.
+
+    Making one touches nothing on disk. It may be pickled; the copy starts afresh.
+    """
+
+    def __init__(self, root: str | os.PathLike | None = None):
+        """Args:
+        root: folder or URL; None is `default_root()`.
+        """
+        root = os.fspath(root or default_root())
+        if "://" in root:
+            name = urllib.parse.quote(root, safe="")
+            self._place = places.Remote(root, _cache(f"remote/{name}"))
+        else:
+            self._place = places.Local(root)
+        self._drafts = drafts.Drafts(f"{self._place.scratch}/{places.DRAFTS}")
+        self._verified: dict[str, tuple] = {}
+
+    def __reduce__(self) -> tuple:
+        return Store, (self.root,)
+
+    @property
+    def root(self) -> str:
+        """The folder or URL."""
+        return self._place.root
+
+    def has(self, address: str, files: Sequence[str] = ()) -> bool:
+        """Returns whether a whole artifact is there, going by its manifest and sizes.
+
+        Args:
+          address: a relative folder name, such as "runs/<key>/00002000".
+          files: names that the artifact must hold.
+        """
+        manifest = manifests.unsealed(self._place.manifest(_checked(address)) or b"")
+        if manifest is None or any(name not in manifest["files"] for name in files):
+            return False
+        return _fault(manifest, self._stamps(address, manifest)) is None
+
+    def damage(self, address: str) -> str | None:
+        """Returns why what lies at an address does not count, None if it does.
+
+        None also where nothing was finished. Goes by manifest and sizes, as `has`.
+        """
+        data = self._place.manifest(_checked(address))
+        return None if data is None else self._cheap_fault(address, data)
+
+    def manifest(self, address: str) -> dict[str, object]:
+        """Returns an artifact's manifest. Raises what `open` raises."""
+        return self._verified_manifest(address)
+
+    def open(self, address: str) -> epath.Path:
+        """Returns an artifact's folder once the sha256 of every file was compared.
+
+        Files found sound by this process are hashed again only when they change.
+
+        Raises:
+          MissingArtifact: nothing was finished there.
+          DamagedArtifact: a file or the manifest is not what was written. Changes:
+            the artifact is moved to the store's folder "damaged".
+        """
+        manifest = self._verified_manifest(address)
+        return self._place.folder(address, manifest.get("folder", ""))
+
+    @contextlib.contextmanager
+    def writing(
+        self, address: str, manifest: Mapping[str, object]
+    ) -> Iterator[epath.Path]:
+        """Gives a local folder whose files become the artifact when the block ends.
+
+        An exception in the block leaves the store as it was. An artifact that is
+        there already is replaced, or kept if it is sound and the same.
+
+        Args:
+          address: a relative folder name; no artifact may lie above or below it.
+          manifest: inputs, parameters, version and what else is worth keeping, plain
+            JSON. Read when the block ends; its "seconds" default to the block's.
+
+        Raises:
+          ValueError: the address or the manifest is not allowed.
+          StoreError: the disk is full or not writable.
+        """
+        self._check_free(_checked(address))
+        manifests.plain(manifest)
+        started = time.monotonic()
+        task = f"write {address!r}"
+        with self._explained(task):
+            draft = self._drafts.new()
+        try:
+            with self._explained(task, folder=draft):
+                yield epath.Path(draft)
+            seconds = time.monotonic() - started
+            with self._explained(task):
+                self._finish(draft, address, manifest=manifest, seconds=seconds)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def lock(self, name: str) -> locks.Lock | None:
+        """Returns the lock of that name, None if it is held. Never waits.
+
+        It is free again when released, when its `with` block ends, and when this
+        process dies. Where the root is a URL it excludes processes of this user on
+        this machine only.
+        """
+        with self._explained(f"lock {name!r}"):
+            return locks.acquire(self._lock_path(name))
+
+    def lock_holder(self, name: str) -> str | None:
+        """Returns who holds a lock ("process 12 on host a"), None if unknown."""
+        return locks.holder(self._lock_path(name))
+
+    def addresses(self, prefix: str = "") -> list[str]:
+        """Returns the addresses at or below `prefix` that have a manifest, sorted."""
+        return self._place.addresses(_checked(prefix.rstrip("/")) if prefix else "")
+
+    def remove(self, address: str) -> None:
+        """Removes an artifact; nothing happens if there is none.
+
+        Raises:
+          ValueError: the address is above other artifacts.
+        """
+        self._check_free(_checked(address))
+        self._verified.pop(address, None)
+        with self._explained(f"remove {address!r}"):
+            draft = self._drafts.new()
+            try:
+                self._place.remove(address, draft)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+
+    def check(self, bytes_needed: int = 0) -> None:
+        """Makes sure, before any work, that the store can be written.
+
+        Args:
+          bytes_needed: how much is going to be written; compared with what a local
+            disk has free.
+
+        Raises:
+          StoreError: it cannot be written, or there is too little room.
+        """
+        probe = f"probe-{uuid.uuid4().hex}"
+        with self.writing(probe, {}) as folder:
+            (folder / "probe").write_text("probe")
+        self.remove(probe)
+        if isinstance(self._place, places.Remote):
+            return
+        free = shutil.disk_usage(self.root).free
+        if free < bytes_needed:
+            raise StoreError(
+                f"The store {self.root!r} has {_size(free)} free and "
+                f"{_size(bytes_needed)} are needed. Free some room, ask for fewer "
+                f"states, or {errors.CHOOSE}."
+            )
+
+    def _finish(
+        self,
+        draft: str,
+        address: str,
+        *,
+        manifest: Mapping[str, object],
+        seconds: float,
+    ) -> None:
+        """Turns a draft into the artifact at its address."""
+        files = manifests.synced_files(draft)
+        folder = self._place.new_folder()
+        if self._holds(address, manifest, files=files):
+            return
+        data = manifests.sealed(
+            manifests.body(
+                address, manifest, files=files, seconds=seconds, folder=folder
+            )
+        )
+        with open(os.path.join(draft, manifests.FILE_NAME), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        self._place.publish(draft, address, folder=folder, names=files)
+        # Hashed just now: reading it back need not hash it again.
+        written = manifests.unsealed(data)
+        stamps = self._stamps(address, written)
+        if self._place.manifest(address) == data and _fault(written, stamps) is None:
+            self._verified[address] = (data, stamps)
+
+    def _holds(
+        self,
+        address: str,
+        manifest: Mapping[str, object],
+        *,
+        files: Mapping[str, Mapping[str, object]],
+    ) -> bool:
+        """Returns whether the same artifact is there, sound to the last byte.
+
+        What is there and damaged is set aside.
+        """
+        data = self._place.manifest(address)
+        if data is None:
+            return False
+        if self._fault(address, data) is not None:
+            self._set_aside(address, data)
+            return False
+        present = manifests.unsealed(data)
+        wanted = {**manifests.plain(manifest), "files": files}
+        wanted.pop("seconds", None)
+        return all(present.get(name) == value for name, value in wanted.items())
+
+    def _verified_manifest(self, address: str) -> dict[str, object]:
+        """Returns the manifest of a sound artifact; sets a damaged one aside."""
+        while True:
+            data = self._place.manifest(_checked(address))
+            if data is None:
+                raise MissingArtifact(
+                    f"There is no finished artifact {address!r} in the store "
+                    f"{self.root!r}."
+                )
+            fault = self._fault(address, data)
+            if fault is None:
+                return manifests.unsealed(data)
+            # Someone may have replaced it while its files were read.
+            if self._place.manifest(address) == data:
+                break
+        where = self._set_aside(address, data)
+        raise DamagedArtifact(address, fault, where)
+
+    def _fault(self, address: str, data: bytes) -> str | None:
+        """Returns what is wrong with an artifact, None if nothing; hashes its files."""
+        fault = self._cheap_fault(address, data)
+        if fault is not None:
+            return fault
+        manifest = manifests.unsealed(data)
+        found = (data, self._stamps(address, manifest))
+        if self._verified.get(address) == found:
+            return None
+        folder = self._place.folder(address, manifest.get("folder", ""))
+        for name, promised in manifest["files"].items():
+            try:
+                with (folder / name).open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except FileNotFoundError:
+                return f"{name} is missing"
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                return f"{name} cannot be read ({error.strerror})"
+            if digest != promised["sha256"]:
+                return (
+                    f"{name} has sha256 {digest[:12]}..., "
+                    f"{promised['sha256'][:12]}... was written"
+                )
+        self._verified[address] = found
+        return None
+
+    def _cheap_fault(self, address: str, data: bytes) -> str | None:
+        """Returns what is wrong going by the manifest and the sizes."""
+        manifest = manifests.unsealed(data)
+        if manifest is None:
+            return f"{manifests.FILE_NAME} is cut short or changed"
+        return _fault(manifest, self._stamps(address, manifest))
+
+    def _stamps(self, address: str, manifest: Mapping[str, object]) -> list:
+        folder = manifest.get("folder", "")
+        return [self._place.stamp(address, folder, name) for name in manifest["files"]]
+
+    def _set_aside(self, address: str, data: bytes) -> str:
+        """Moves a damaged artifact away. Returns where to, "" if it was gone."""
+        self._verified.pop(address, None)
+        if self._place.manifest(address) != data:
+            return ""
+        target = f"{places.DAMAGED}/{address}-{uuid.uuid4().hex[:8]}"
+        with self._explained(f"set the damaged artifact {address!r} aside"):
+            self._place.move(address, target)
+        return f"{self.root}/{target}"
+
+    def _check_free(self, address: str) -> None:
+        """Refuses an address above or below that of another artifact."""
+        parts = address.split("/")
+        above = ["/".join(parts[:length]) for length in range(1, len(parts))]
+        clash = [other for other in above if self._place.manifest(other) is not None]
+        if self._place.manifest(address) is None:
+            clash += self._place.addresses(address)
+        if clash:
+            raise ValueError(
+                f"{address!r} cannot be an artifact's address: {clash[0]!r} is one, "
+                "and artifacts do not lie inside each other."
+            )
+
+    def _lock_path(self, name: str) -> str:
+        file_name = urllib.parse.quote(name, safe="") + ".lock"
+        return f"{self._place.scratch}/{places.LOCKS}/{file_name}"
+
+    def _explained(
+        self, task: str, folder: str = ""
+    ) -> contextlib.AbstractContextManager[None]:
+        return errors.explained(task, self.root, folder=folder)
+
+
+def _fault(manifest: Mapping[str, object], stamps: Sequence) -> str | None:
+    """Returns which file has not the size that the manifest promises."""
+    for (name, promised), stamp in zip(manifest["files"].items(), stamps, strict=True):
+        if stamp is None:
+            return f"{name} is missing"
+        if stamp[0] != promised["bytes"]:
+            return f"{name} has {stamp[0]} bytes, {promised['bytes']} were written"
+    return None
+
+
+def _checked(address: str) -> str:
+    """Returns the address if it is one.
+
+    Raises:
+      ValueError: it could lead out of the store or into the store's own folders.
+    """
+    if not _ADDRESS.fullmatch(address):
+        raise ValueError(
+            f"{address!r} is no address in a store. Write names of letters, digits "
+            f"and ._=+,@- joined by '/', none starting with '.', the first not "
+            f"{places.DAMAGED!r}."
+        )
+    return address
+
+
+def _cache(name: str) -> str:
+    return os.path.join(os.path.expanduser("~/.cache/tflottery"), name)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

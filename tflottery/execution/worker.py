@@ -1,0 +1,137 @@
+"""A worker process: does one job after another and reports."""
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from multiprocessing import connection
+
+from tflottery.execution.store import Store
+from tflottery.training.distribution import NUM_LOGICAL_CPUS, Placement
+
+# Kinds of messages after which a worker waits for its next job.
+ENDINGS = ("ended", "failed", "refused", "damaged", "died")
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+    """What a worker reports.
+
+    Attributes:
+      kind: "made" (an address), "progress" (share of the job done), or how the job
+        ended: "ended" (its result), "failed" (a traceback), "refused" (what is wrong
+        with what the user asked for), "damaged" (an address) or "died" (last words).
+      value: as above.
+    """
+
+    kind: str
+    value: object
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerSettings:
+    """What a worker process needs to start.
+
+    Attributes:
+      store: root of the store.
+      data_dir: folder of prepared tensorflow-datasets, or None for the default.
+      placement: where it trains.
+      gpu: id of the GPU to use, "all", or None.
+      checkpoint_seconds: how much work of a job may be lost to a kill.
+    """
+
+    store: str
+    data_dir: str | None
+    placement: Placement
+    gpu: str | None
+    checkpoint_seconds: float
+
+
+def main(
+    pipe: connection.Connection,
+    stop: "multiprocessing.synchronize.Event",
+    settings: WorkerSettings,
+    log: str,
+) -> None:
+    """Does the jobs that arrive, until the pipe closes.
+
+    Args:
+      pipe: jobs come in, messages go out.
+      stop: set when jobs have to stop at the next good moment.
+      settings: of this worker.
+      log: file for what libraries print; shown only if the worker dies.
+    """
+    # Ctrl-C reaches every process of the terminal; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _print_into(log)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    bench = make_bench(settings, send=pipe.send, stopping=stop.is_set)
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(respond(job, bench))
+
+
+def make_bench(settings: WorkerSettings, *, send: object, stopping: object) -> object:
+    """Returns the bench of a process, having set the process up for training.
+
+    Args:
+      settings: of this worker.
+      send: takes messages.
+      stopping: returns whether jobs have to stop.
+
+    Changes:
+      Process-wide settings of TensorFlow, as `training.process.configure`.
+    """
+    from tflottery.execution.perform import Bench
+    from tflottery.training import process
+    from tflottery.training.workshop import Workshop
+
+    mirrored_cpus = (
+        settings.placement.distribute == "mirrored"
+        and settings.placement.device == "cpu"
+    )
+    process.configure(
+        gpu=settings.gpu, logical_cpus=NUM_LOGICAL_CPUS if mirrored_cpus else 1
+    )
+    return Bench(
+        store=Store(settings.store),
+        workshop=Workshop(data_dir=settings.data_dir, placement=settings.placement),
+        checkpoint_seconds=settings.checkpoint_seconds,
+        made=lambda address: send(Message("made", address)),
+        progressed=lambda share: send(Message("progress", share)),
+        stopping=stopping,
+    )
+
+
+def respond(job: object, bench: object) -> Message:
+    """Does a job and returns the message that says how it ended."""
+    from tflottery.execution.errors import DamagedArtifact
+    from tflottery.execution.perform import Inspect, perform
+
+    try:
+        return Message("ended", perform(job, bench))
+    except DamagedArtifact as damage:
+        return Message("damaged", damage.address)
+    except Exception as error:
+        if isinstance(job, Inspect):
+            return Message("refused", str(error))
+        return Message("failed", traceback.format_exc())
+
+
+def _print_into(log: str) -> None:
+    """Sends whatever this process prints, from C++ too, into a file."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.dup2(descriptor, sys.stderr.fileno())
+
+
+def _die_with_parent() -> None:
+    """Ends this process when its parent is gone, even in the middle of a job."""
+    connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)

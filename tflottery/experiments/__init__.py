@@ -1,0 +1,1 @@
+"""One module per experiment: `python -m tflottery.experiments.NAME`."""

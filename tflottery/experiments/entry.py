@@ -1,0 +1,84 @@
+"""The program behind every experiment: flags in, exit code out.
+
+Flags are defined here and nowhere else, one per field of the experiment's Config and
+one per field of `Machine`.
+"""
+
+import dataclasses
+import importlib
+import sys
+import types
+import typing
+from collections.abc import Sequence
+
+from absl import app, flags
+
+from tflottery.core.durations import Duration
+from tflottery.execution.errors import StoreError
+from tflottery.experiments import session
+from tflottery.experiments.session import Machine
+
+# Exit code for input that is refused before anything is trained.
+WRONG_INPUT = 2
+
+
+def run(module_name: str) -> None:
+    """Runs an experiment as a program: defines its flags, parses them, exits.
+
+    Args:
+      module_name: full name of the experiment's module.
+    """
+    module = importlib.import_module(module_name)
+    for options in (module.Config, Machine):
+        _define_flags(options, program=sys.argv[0])
+    # absl shows the docstring of the main module above the flags in --help.
+    sys.modules["__main__"].__doc__ = module.__doc__
+    app.run(lambda arguments: _main(module, arguments))
+
+
+def _main(module: types.ModuleType, arguments: Sequence[str]) -> int:
+    """Executes an experiment with the flags given; returns the exit code."""
+    try:
+        if len(arguments) > 1:
+            raise ValueError(
+                f"{arguments[1]!r} is not a flag: flags begin with --. See --help."
+            )
+        config, machine = _from_flags(module.Config), _from_flags(Machine)
+        return session.execute(module, config, machine=machine)
+    except (ValueError, StoreError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_INPUT
+
+
+def _define_flags(options: type, *, program: str) -> None:
+    """Defines a flag for every field of a dataclass of options."""
+    types_of = typing.get_type_hints(options)
+    for field in dataclasses.fields(options):
+        kinds = {int: flags.DEFINE_integer, float: flags.DEFINE_float}
+        kinds |= {bool: flags.DEFINE_bool, str: flags.DEFINE_string}
+        kind = _kind(types_of[field.name])
+        define = kinds.get(kind, flags.DEFINE_string)
+        if kind is tuple:
+            define = flags.DEFINE_list
+        define(field.name, field.default, field.metadata["help"], module_name=program)
+
+
+def _kind(annotation: object) -> type:
+    """Returns the type of an option, None and durations seen through."""
+    if annotation == Duration:
+        return str
+    members = [one for one in typing.get_args(annotation) if one is not type(None)]
+    if typing.get_origin(annotation) is tuple:
+        return tuple
+    if not members:
+        return annotation
+    return str if set(members) == {int, str} else _kind(members[0])
+
+
+def _from_flags(options: type) -> object:
+    """Returns a dataclass of options with the values of its flags."""
+    values = {}
+    for field in dataclasses.fields(options):
+        value = flags.FLAGS[field.name].value
+        values[field.name] = tuple(value) if isinstance(value, list) else value
+    return options(**values)

@@ -1,0 +1,209 @@
+"""Is a network stable to SGD noise? Instability analysis (LMC, Section 2, Algorithm 1).
+
+A network is trained to iteration k; from there copies train on different data orders.
+The instability at k is the highest error on the line between two copies minus the mean
+of the errors at its ends. LMC Figures 2, 3 and Appendices B and D; with --throughout
+also Figure 4, the instability at every epoch.
+
+Departs from the paper in nothing known; where it is silent: all pairs of copies are
+compared, their orders differ from the trunk's, and batch norm statistics on the line
+are both interpolated and (columns `_reestimated`) re-estimated.
+"""
+
+import dataclasses
+import itertools
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+
+from tflottery.analysis.instability import instability
+from tflottery.components import lines
+from tflottery.components.component import Artifact
+from tflottery.components.lines import Line
+from tflottery.components.runs import State
+from tflottery.execution.findings import Findings
+from tflottery.experiments import config as shared
+from tflottery.experiments import entry
+from tflottery.experiments.config import option
+from tflottery.experiments.study import Study
+
+if typing.TYPE_CHECKING:
+    import matplotlib.figure
+    import pandas
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(shared.Config):
+    """Options of the experiment."""
+
+    throughout: bool = option(
+        False, "measure at every epoch, not only at the end of training (Figure 4)"
+    )
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """Returns a Config that a test runs in seconds."""
+        return cls(
+            model="lenet",
+            dataset="digits",
+            replicates=1,
+            data_orders=2,
+            rewind_iterations=(0, 8),
+            training_iterations=24,
+            evaluation_examples=100,
+        )
+
+    def check(self) -> None:
+        """Raises ValueError for what is wrong whatever the data are."""
+        super().check()
+        if self.data_orders < 2:
+            raise ValueError(
+                f"--data_orders={self.data_orders!r}: instability compares copies on "
+                "different data orders, so there have to be at least 2."
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two copies at an iteration: what tells a row from all others."""
+
+    model: str
+    variant: str
+    dataset: str
+    training_iterations: int
+    config: str
+    subnetwork: str = "dense"
+    level: int = 0
+    density: float = 1.0
+    axis_density: float = 1.0
+    replicate: int
+    data_order_a: int
+    data_order_b: int
+    rewind_iteration: int
+    iteration: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row(Pair):
+    """A pair of trained networks. Errors and instabilities are shares in [0, 1]."""
+
+    train_instability: float | None = None
+    test_instability: float | None = None
+    l2_distance: float | None = None
+    train_error_a: float | None = None
+    train_error_b: float | None = None
+    test_error_a: float | None = None
+    test_error_b: float | None = None
+    train_instability_reestimated: float | None = None
+    test_instability_reestimated: float | None = None
+    train_error_a_reestimated: float | None = None
+    train_error_b_reestimated: float | None = None
+    test_error_a_reestimated: float | None = None
+    test_error_b_reestimated: float | None = None
+    diverged_iteration: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Point(Pair):
+    """A point on the line between two networks; alpha is the share of network a."""
+
+    alpha: float
+    train_error: float
+    test_error: float
+    train_error_reestimated: float | None = None
+    test_error_reestimated: float | None = None
+
+
+def plan(study: Study) -> list[Artifact]:
+    """Returns the artifacts that the tables are read from."""
+    return [line for _, line in _pairs(study)]
+
+
+def rows(study: Study, findings: Findings) -> dict[str, list[Pair]]:
+    """Returns the tables: instability (a row a pair) and interpolation (a point)."""
+    tables: dict[str, list[Pair]] = {"instability": [], "interpolation": []}
+    for pair, line in _pairs(study):
+        keys = dataclasses.asdict(pair)
+        folder = findings.folder(line)
+        if folder is not None:
+            measured = lines.read(folder)
+            tables["instability"].append(Row(**keys, **_summary(measured)))
+            tables["interpolation"] += _points(keys, measured)
+        elif findings.diverged_iteration(line) is not None:
+            diverged = findings.diverged_iteration(line)
+            tables["instability"].append(Row(**keys, diverged_iteration=diverged))
+    return tables
+
+
+def figure(tables: Mapping[str, "pandas.DataFrame"]) -> "matplotlib.figure.Figure":
+    """Returns the paper's figure of these tables."""
+    from tflottery.figures import instability as drawing
+
+    return drawing.draw(tables["instability"], tables["interpolation"])
+
+
+def _pairs(study: Study) -> Iterator[tuple[Pair, Line]]:
+    """Yields every pair of copies at every iteration measured, with its line."""
+    config = study.config
+    for replicate, k in itertools.product(
+        range(1, config.replicates + 1), study.rewind_iterations
+    ):
+        parting = study.trunk_state(replicate, k)
+        copies = {
+            data_order: study.branch(
+                parting, replicate=replicate, data_order=data_order
+            )
+            for data_order in range(1, config.data_orders + 1)
+        }
+        for a, b in itertools.combinations(copies, 2):
+            for iteration in _measured_iterations(study, k):
+                pair = Pair(
+                    **study.columns(),
+                    replicate=replicate,
+                    data_order_a=a,
+                    data_order_b=b,
+                    rewind_iteration=k,
+                    iteration=iteration,
+                )
+                ends = State(copies[a], iteration), State(copies[b], iteration)
+                yield pair, Line(*ends, config.evaluation_examples)
+
+
+def _measured_iterations(study: Study, k: int) -> Sequence[int]:
+    """Returns when a pair that parted at k is measured."""
+    if not study.config.throughout:
+        return (study.last,)
+    ends = (study.iterations(f"{epoch}ep") for epoch in itertools.count(1))
+    within = itertools.takewhile(lambda iteration: iteration < study.last, ends)
+    return (*(iteration for iteration in within if iteration > k), study.last)
+
+
+def _summary(measured: Mapping[str, object]) -> dict[str, float]:
+    """Returns the columns of a row of what was measured on its line."""
+    summary = {"l2_distance": measured["l2_distance"]}
+    for reading in ("", "_reestimated"):
+        for split in ("train", "test"):
+            errors = measured.get(f"{split}_error{reading}")
+            if errors is None:
+                continue
+            # alpha runs from 0, where network b is, to 1, where network a is.
+            summary[f"{split}_error_b{reading}"] = errors[0]
+            summary[f"{split}_error_a{reading}"] = errors[-1]
+            summary[f"{split}_instability{reading}"] = instability(errors)
+    return summary
+
+
+def _points(keys: dict[str, object], measured: Mapping[str, object]) -> list[Point]:
+    """Returns the points of a line as rows."""
+    columns = {name: values for name, values in measured.items() if "error" in name}
+    return [
+        Point(
+            **keys,
+            alpha=alpha,
+            **{name: values[index] for name, values in columns.items()},
+        )
+        for index, alpha in enumerate(measured["alpha"])
+    ]
+
+
+if __name__ == "__main__":
+    entry.run(__spec__.name)

@@ -1,0 +1,90 @@
+"""The output folder: a CSV per table, config.json and figure.png."""
+
+import dataclasses
+import importlib.metadata
+import json
+import types
+from collections.abc import Mapping, Sequence
+
+from etils import epath
+
+from tflottery.core import fingerprints, tables
+from tflottery.experiments.study import Study
+
+CONFIG_FILE, FIGURE_FILE = "config.json", "figure.png"
+_PACKAGES = ("tflottery", "tensorflow", "keras", "numpy", "tensorflow-datasets")
+
+
+class Output:
+    """Where one study's results go; holds no other study's."""
+
+    def __init__(self, module: types.ModuleType, study: Study, *, folder: str | None):
+        """Args:
+        module: the experiment.
+        study: whose results they are.
+        folder: the folder; None is one named after experiment and configuration.
+
+        Raises:
+          ValueError: the folder holds other results.
+        """
+        self._module = module
+        self._study = study
+        self._experiment = module.__name__.rsplit(".", 1)[-1]
+        default = epath.Path("results", self._experiment, study.name)
+        self.folder = epath.Path(folder) if folder else default
+        self._check()
+
+    def claim(self) -> None:
+        """Writes config.json, so that the folder is this study's from now on."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self._description(), indent=2) + "\n"
+        (self.folder / CONFIG_FILE).write_text(text)
+
+    def write(self, rows: Mapping[str, Sequence[object]]) -> None:
+        """Writes the tables and draws the figure from them."""
+        frames = {}
+        for name, table in rows.items():
+            path = self.folder / f"{name}.csv"
+            tables.write(table, path)
+            frames[name] = tables.read(path)
+        if all(len(frame) for frame in frames.values()):
+            drawn = self._module.figure(frames)
+            with (self.folder / FIGURE_FILE).open("wb") as file:
+                drawn.savefig(file, format="png", dpi=150)
+
+    def _check(self) -> None:
+        """Raises ValueError if the folder is not free for this study."""
+        if not self.folder.exists() or not any(self.folder.iterdir()):
+            return
+        path = self.folder / CONFIG_FILE
+        if not path.exists():
+            raise ValueError(
+                f"--output_dir={str(self.folder)!r} is not empty and has no "
+                f"{CONFIG_FILE}: it is not a folder of results. Name another."
+            )
+        theirs = json.loads(path.read_text())
+        ours = self._description()
+        if theirs.get("config") == ours["config"]:
+            return
+        decided, wanted = theirs.get("decisions", {}), ours["decisions"]
+        differing = sorted(
+            f"{name}: {decided.get(name)!r} there, {wanted.get(name)!r} asked for"
+            for name in decided.keys() | wanted.keys()
+            if decided.get(name) != wanted.get(name)
+        )
+        raise ValueError(
+            f"--output_dir={str(self.folder)!r} holds other results "
+            f"({theirs.get('experiment')}; {'; '.join(differing)}). Name another."
+        )
+
+    def _description(self) -> dict[str, object]:
+        """Returns what config.json says."""
+        study = self._study
+        return {
+            "experiment": self._experiment,
+            "config": study.config_hash,
+            "decisions": json.loads(json.dumps(study.decisions())),
+            "recipe": json.loads(json.dumps(dataclasses.asdict(study.recipe))),
+            "data": fingerprints.fields(study.facts.data),
+            "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        }

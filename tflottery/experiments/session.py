@@ -1,0 +1,233 @@
+"""One experiment from its options to its results.
+
+Config -> Study -> plan -> executor -> rows -> tables and figure. One direction, and no
+experiment knows of any of it.
+"""
+
+import contextlib
+import dataclasses
+import shlex
+import signal
+import sys
+import threading
+import types
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+
+from tflottery.components.component import Artifact
+from tflottery.components.inspection import Facts
+from tflottery.execution import estimate
+from tflottery.execution.errors import DamagedArtifact
+from tflottery.execution.executor import Executor, Outcome
+from tflottery.execution.findings import Findings
+from tflottery.execution.inline import InlinePool
+from tflottery.execution.perform import Inspect
+from tflottery.execution.plan import plan
+from tflottery.execution.pool import Pool
+from tflottery.execution.progress import Progress
+from tflottery.execution.store import Store
+from tflottery.execution.worker import WorkerSettings
+from tflottery.experiments.config import Config, option
+from tflottery.experiments.output import Output
+from tflottery.experiments.study import Study, dataset_of, resolve
+from tflottery.training import distribution, process
+from tflottery.training.distribution import Placement
+
+# Exit codes: part of the results is missing; stopped by Ctrl-C, as shells have it.
+INCOMPLETE, INTERRUPTED = 1, 130
+EXECUTORS = ("local", "inline")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Options that say where and how the work is done."""
+
+    data_dir: str | None = option(
+        None, "folder of prepared tensorflow-datasets; None: ~/tensorflow_datasets"
+    )
+    output_dir: str | None = option(
+        None, "folder for tables and figure; None: results/EXPERIMENT/CONFIGURATION"
+    )
+    store: str | None = option(
+        None,
+        "folder or URL that keeps what was trained; None: $TFLOTTERY_STORE, else "
+        "~/.cache/tflottery/store",
+    )
+    workers: int | None = option(
+        None, "processes that train at the same time; None: one per GPU, else per core"
+    )
+    executor: str = option(
+        "local", "local: worker processes; inline: all in this process, for debugging"
+    )
+    distribute: str = option(
+        "none", "spread each batch: none, mirrored (over all GPUs) or tpu"
+    )
+    tpu: str = option("local", "with --distribute=tpu: local, or the TPU's name")
+    checkpoint_every: float = option(
+        60.0, "seconds of work of a job that a kill may lose"
+    )
+    dry_run: bool = option(False, "print the plan and stop")
+
+    def check(self) -> None:
+        """Raises ValueError for options that make no sense."""
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"--workers={self.workers!r} has to be at least 1.")
+        if not self.checkpoint_every > 0:
+            raise ValueError(
+                f"--checkpoint_every={self.checkpoint_every!r} has to be above zero."
+            )
+        if self.executor not in EXECUTORS:
+            raise ValueError(
+                f"There is no executor {self.executor!r}. Known: "
+                f"{', '.join(EXECUTORS)}."
+            )
+
+
+def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> int:
+    """Makes an experiment's results.
+
+    Args:
+      module: the experiment.
+      config: its options.
+      machine: where and how.
+
+    Returns:
+      The exit code: 0, `INCOMPLETE` or `INTERRUPTED`.
+
+    Raises:
+      ValueError: an option is wrong; nothing was trained.
+      StoreError: the store cannot be used or has too little room.
+    """
+    config.check()
+    machine.check()
+    placement = distribution.placement(machine.distribute, tpu=machine.tpu)
+    console = Console(stderr=True)
+    store = Store(machine.store)
+    store.check(0)
+    with _pool(machine, placement, store) as pool, _stop_signals(pool) as stop:
+        facts = _facts(config, pool)
+        study = resolve(config, facts, placement)
+        output = Output(module, study, folder=machine.output_dir)
+        goals = module.plan(study)
+        networks = {facts.network: facts}
+        todo = plan(goals, store, facts=networks)
+        told = estimate.summary(
+            todo, title=study.title, store=store.root, num_workers=pool.size
+        )
+        console.print(told, highlight=False, soft_wrap=True)
+        if machine.dry_run:
+            return 0
+        store.check(todo.num_bytes)
+        output.claim()
+        with Progress(todo, console=console) as progress:
+            executor = Executor(
+                pool, store, facts=networks, progress=progress, stopping=stop.is_set
+            )
+            outcome, tables = _results(module, study, executor, goals, store)
+    if outcome.stopped:
+        console.print(
+            f"Stopped. To go on:\n  {_command()}", highlight=False, soft_wrap=True
+        )
+        return INTERRUPTED
+    output.write(tables)
+    console.print(f"Results are in {output.folder}", highlight=False, soft_wrap=True)
+    return _told_what_is_missing(outcome, console)
+
+
+def _results(
+    module: types.ModuleType,
+    study: Study,
+    executor: Executor,
+    goals: Sequence[Artifact],
+    store: Store,
+) -> tuple[Outcome, dict[str, list]]:
+    """Returns how the work ended and the tables; what is damaged is made again."""
+    while True:
+        outcome = executor.execute(goals)
+        findings = Findings(store, unobtainable=outcome.unobtainable)
+        try:
+            return outcome, {} if outcome.stopped else module.rows(study, findings)
+        except DamagedArtifact as damage:
+            executor.note(f"{damage} It is made again.")
+
+
+def _facts(config: Config, pool: Pool | InlinePool) -> Facts:
+    """Returns the facts about the network and the data, found out by a worker."""
+    pool.submit(0, Inspect(config.model, dataset_of(config)))
+    while True:
+        for _, message in pool.messages(1.0):
+            if message.kind == "ended":
+                return message.value
+            if message.kind in ("refused", "failed", "died"):
+                raise ValueError(message.value)
+
+
+def _pool(machine: Machine, placement: Placement, store: Store) -> Pool | InlinePool:
+    """Returns the pool: one worker per GPU or core, one in all where they share."""
+    gpus = process.visible_gpus()
+    whole_machine = placement.distribute != "none"
+    if whole_machine:
+        devices = ["all" if gpus else None]
+    else:
+        devices = [*gpus] or [None] * process.visible_cores()
+    count = machine.workers or len(devices)
+    if whole_machine and count > 1:
+        raise ValueError(
+            f"--workers={machine.workers} with --distribute={machine.distribute}: one "
+            "worker uses all devices then. Leave --workers out."
+        )
+    settings = [
+        WorkerSettings(
+            store=store.root,
+            data_dir=machine.data_dir,
+            placement=placement,
+            gpu=devices[number % len(devices)],
+            checkpoint_seconds=machine.checkpoint_every,
+        )
+        for number in range(count)
+    ]
+    return InlinePool(settings[0]) if machine.executor == "inline" else Pool(settings)
+
+
+@contextlib.contextmanager
+def _stop_signals(pool: Pool | InlinePool) -> Iterator[threading.Event]:
+    """Makes Ctrl-C and SIGTERM a request to stop; a second one ends at once."""
+    stop = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        del frame
+        if stop.is_set():
+            raise KeyboardInterrupt(number)
+        stop.set()
+        pool.stop()
+        print("\nStopping after a checkpoint; again to stop now.", file=sys.stderr)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    previous = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for one, handler in previous.items():
+            signal.signal(one, handler)
+
+
+def _command() -> str:
+    """Returns the command line of this program."""
+    spec = sys.modules["__main__"].__spec__
+    program = ["python", "-m", spec.name] if spec else ["python", sys.argv[0]]
+    return shlex.join([*program, *sys.argv[1:]])
+
+
+def _told_what_is_missing(outcome: Outcome, console: Console) -> int:
+    """Prints what could not be made; returns the exit code."""
+    for address, iteration in outcome.unobtainable.items():
+        console.print(f"Not made: {address}, diverged at iteration {iteration}.")
+    for name, text in outcome.failures.items():
+        console.print(f"Failed: {name}\n{text}", highlight=False, markup=False)
+    for address in outcome.skipped:
+        console.print(f"Skipped: {address}, because of the failures above.")
+    missing = outcome.unobtainable or outcome.failures or outcome.skipped
+    return INCOMPLETE if missing else 0

@@ -1,0 +1,244 @@
+"""A study: a Config resolved against facts, and the runs every experiment is made of.
+
+Recipes, overrides and durations meet here, so that an experiment only says which of
+the runs it wants.
+"""
+
+import dataclasses
+import functools
+
+from tflottery.components.component import Artifact
+from tflottery.components.inspection import Facts
+from tflottery.components.runs import Initialization, Run, State
+from tflottery.core import durations, fingerprints, recipes, seeds
+from tflottery.core.durations import Duration
+from tflottery.core.recipes import Recipe
+from tflottery.core.registry import DATASETS, MODELS
+from tflottery.experiments.config import Config
+from tflottery.training.distribution import Placement
+
+# Recipe values that a flag of the same name replaces as it is.
+_PLAIN = ("optimizer", "learning_rate", "momentum", "weight_decay", "decay_factor")
+_PLAIN += ("augmentation",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A Config with every default resolved.
+
+    Attributes:
+      config: as the user gave it.
+      variant: name of the recipe.
+      recipe: in iterations, with all overrides.
+      rewind_iterations: the k to study, ascending.
+      facts: of the network and the data.
+      placement: where training takes place.
+    """
+
+    config: Config
+    variant: str
+    recipe: Recipe
+    rewind_iterations: tuple[int, ...]
+    facts: Facts
+    placement: Placement
+
+    @functools.cached_property
+    def config_hash(self) -> str:
+        """Short hash of all that decides results."""
+        return fingerprints.fingerprint(self.decisions(), length=8)
+
+    def decisions(self) -> dict[str, object]:
+        """Returns all that decides results, in plain values, defaults resolved."""
+        decided = dataclasses.asdict(self.config)
+        decided |= {
+            name: value
+            for name, value in dataclasses.asdict(self.recipe).items()
+            if name in decided
+        }
+        return decided | {
+            "variant": self.variant,
+            "dataset": self.facts.data.name,
+            "rewind_iterations": self.rewind_iterations,
+            "device": self.placement.device,
+            "num_replicas": self.facts.num_replicas,
+        }
+
+    @property
+    def name(self) -> str:
+        """A name for folders, unlike that of any other configuration."""
+        parts = (self.config.model, self.facts.data.name, self.variant)
+        return "-".join((*parts, self.config_hash))
+
+    @property
+    def title(self) -> str:
+        """A line for people."""
+        return (
+            f"{self.config.model} on {self.facts.data.name}, {self.variant} recipe, "
+            f"{self.last:,} iterations, k = "
+            f"{', '.join(map(str, self.rewind_iterations))}"
+        )
+
+    @property
+    def last(self) -> int:
+        """The iteration at which training ends."""
+        return self.recipe.training_iterations
+
+    def iterations(self, duration: Duration) -> int:
+        """Returns a duration in iterations of this study."""
+        return durations.iterations(
+            duration,
+            num_examples=self.facts.data.num_train,
+            batch_size=self.recipe.batch_size,
+        )
+
+    def columns(self) -> dict[str, object]:
+        """Returns the columns that all rows of all tables share."""
+        return {
+            "model": self.config.model,
+            "variant": self.variant,
+            "dataset": self.facts.data.name,
+            "training_iterations": self.last,
+            "config": self.config_hash,
+        }
+
+    def trunk(self, replicate: int) -> Run:
+        """Returns a replicate's dense run from its initial weights, data order 0."""
+        return self._run(
+            initial=Initialization(seeds.init_seed(replicate)),
+            mask=None,
+            first_iteration=0,
+            replicate=replicate,
+            level=0,
+            data_order=0,
+        )
+
+    def trunk_state(self, replicate: int, iteration: int) -> State:
+        """Returns the trunk at an iteration, with slots: training may go on from it."""
+        return State(self.trunk(replicate), iteration, with_slots=True)
+
+    def branch(
+        self,
+        initial: State,
+        *,
+        replicate: int,
+        data_order: int,
+        level: int = 0,
+        mask: Artifact | None = None,
+    ) -> Run:
+        """Returns a copy that leaves a state on a data order of its own.
+
+        Args:
+          initial: the state it leaves; its iteration is k.
+          replicate: whose order it is.
+          data_order: 0 is the trunk's, copies are numbered from 1.
+          level: prunings so far.
+          mask: holds the masks; None is dense.
+        """
+        return self._run(
+            initial=initial,
+            mask=mask,
+            first_iteration=initial.iteration,
+            replicate=replicate,
+            level=level,
+            data_order=data_order,
+        )
+
+    def _run(
+        self,
+        *,
+        initial: Initialization | Artifact,
+        mask: Artifact | None,
+        first_iteration: int,
+        **order: int,
+    ) -> Run:
+        """Returns a run under this study's recipe."""
+        replicate = order.pop("replicate")
+        fresh = isinstance(initial, Initialization)
+        optimizer_state = "fresh" if fresh else self.config.optimizer_state
+        return Run(
+            network=self.facts.network,
+            data=self.facts.data,
+            recipe=self.recipe,
+            initial=initial,
+            mask=mask,
+            data_order_seed=seeds.data_order_seed(replicate, **order),
+            augmentation_seed=seeds.augmentation_seed(replicate, **order),
+            first_iteration=first_iteration,
+            optimizer_state=optimizer_state,
+            device=self.placement.device,
+            num_replicas=self.facts.num_replicas,
+        )
+
+
+def dataset_of(config: Config) -> str:
+    """Returns the data set of a Config: its own, or that of the model's paper."""
+    return config.dataset or MODELS[config.model]["dataset"]
+
+
+def resolve(config: Config, facts: Facts, placement: Placement) -> Study:
+    """Returns the study of a Config.
+
+    Raises:
+      ValueError: a k beyond the end of training, a batch that the replicas cannot
+        share, an unknown variant.
+    """
+    variant, recipe = recipes.recipe_of(
+        MODELS[config.model]["recipes"], model=config.model, variant=config.variant
+    )
+    recipe = _overridden(recipe, config, facts)
+    if recipe.batch_size % facts.num_replicas:
+        raise ValueError(
+            f"A batch of {recipe.batch_size} cannot be shared by {facts.num_replicas} "
+            "replicas: --batch_size has to be a multiple of their number."
+        )
+
+    def iterations(duration: Duration) -> int:
+        return durations.iterations(
+            duration, num_examples=facts.data.num_train, batch_size=recipe.batch_size
+        )
+
+    grid = recipe.rewind_iterations
+    if config.rewind_iterations is not None:
+        grid = tuple(map(iterations, config.rewind_iterations))
+        beyond = [k for k in grid if k > recipe.training_iterations]
+        if beyond:
+            raise ValueError(
+                f"--rewind_iterations names {beyond}, beyond the end of training at "
+                f"{recipe.training_iterations}. Leave them out, or train for longer "
+                "with --training_iterations."
+            )
+    return Study(config, variant, recipe, tuple(sorted(set(grid))), facts, placement)
+
+
+def _overridden(recipe: Recipe, config: Config, facts: Facts) -> Recipe:
+    """Returns the recipe in iterations, with the data set's and the user's changes."""
+    num_examples = facts.data.num_train
+    if config.batch_size is not None:
+        recipe = dataclasses.replace(recipe, batch_size=config.batch_size)
+    recipe = recipes.resolved(recipe, num_examples=num_examples)
+    if facts.data.name in DATASETS:
+        recipe = DATASETS[facts.data.name]["adapt_recipe"](recipe)
+
+    def iterations(duration: Duration) -> int:
+        return durations.iterations(
+            duration, num_examples=num_examples, batch_size=recipe.batch_size
+        )
+
+    if config.training_iterations is not None:
+        length = iterations(config.training_iterations)
+        if length < 1:
+            raise ValueError(
+                f"--training_iterations={config.training_iterations!r} is no iteration "
+                "at all; give at least 1."
+            )
+        recipe = recipes.with_length(recipe, length)
+    given = {
+        name: getattr(config, name)
+        for name in _PLAIN
+        if getattr(config, name) is not None
+    }
+    if config.milestones is not None:
+        given["milestones"] = tuple(map(iterations, config.milestones))
+    if config.warmup is not None:
+        given["warmup"] = iterations(config.warmup)
+    return dataclasses.replace(recipe, **given)

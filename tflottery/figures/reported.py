@@ -1,0 +1,94 @@
+"""What the papers report: their numbers, as printed, to draw beside one's own.
+
+`reported.csv` holds one number a row: paper, source (table, figure or section), network,
+dataset, method, density, metric, value, error, error_kind (std or stderr), note.
+"""
+
+import dataclasses
+import functools
+import importlib.resources
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas
+
+# How the papers write what users type.
+NETWORKS = {
+    "lenet": "Lenet",
+    "resnet18": "ResNet-18",
+    "resnet20": "ResNet-20",
+    "resnet50": "ResNet-50",
+    "resnet56": "ResNet-56",
+    "vgg11": "VGG-11",
+    "vgg13": "VGG-13",
+    "vgg16": "VGG-16",
+    "vgg19": "VGG-19",
+}
+DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "imagenet2012": "ImageNet"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """A number as a paper prints it.
+
+    Attributes:
+      value: in the unit that the metric's name ends with.
+      error: its error, None if not given; std or stderr, see `load`.
+      source: where it is printed.
+    """
+
+    value: float
+    error: float | None
+    source: str
+
+
+def load() -> "pandas.DataFrame":
+    """Returns all numbers, a copy of one's own."""
+    return _table().copy()
+
+
+def number(
+    metric: str, *, paper: str, model: str, dataset: str, method: str
+) -> Number | None:
+    """Returns the one number of that description, None if the paper gives none.
+
+    Args:
+      metric: such as "top1_accuracy_pct".
+      paper: "early_phase", "linear_mode_connectivity" or "limited_supervision".
+      model: as users type it ("resnet20") or as the paper writes it.
+      dataset: likewise.
+      method: as in the table, such as "standard" or "full network".
+
+    Raises:
+      ValueError: the paper gives several that differ.
+    """
+    wanted = {
+        "metric": metric,
+        "paper": paper,
+        "network": NETWORKS.get(model, model),
+        "dataset": DATASETS.get(dataset, dataset),
+        "method": method,
+    }
+    table = _table()
+    for column, value in wanted.items():
+        table = table[table[column] == value]
+    if not len(table):
+        return None
+    if table["value"].nunique() > 1:
+        raise ValueError(
+            f"The papers give {len(table)} different numbers for {wanted}: "
+            f"{sorted(table['value'])}. Choose among `load()`'s rows."
+        )
+    first = table.iloc[0]
+    error = None if math.isnan(first["error"]) else float(first["error"])
+    return Number(float(first["value"]), error, first["source"])
+
+
+@functools.cache
+def _table() -> "pandas.DataFrame":
+    import pandas
+
+    path = importlib.resources.files("tflottery.figures") / "reported.csv"
+    with path.open(encoding="utf-8") as file:
+        return pandas.read_csv(file)

@@ -1,0 +1,152 @@
+"""Dense and convolution layers whose kernels are masked: how a subnetwork is trained.
+
+The forward pass uses kernel * mask, so that a pruned weight (mask 0) has no influence
+and gets a gradient of zero. The optimizer's L2 term is zero for it as well once it is
+0.0, and it stays exactly 0.0.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+Masks = dict[str, np.ndarray]
+
+
+@keras.saving.register_keras_serializable(package="tflottery")
+class MaskedDense(keras.layers.Dense):
+    """A Dense layer with a mask of its kernel, all ones at first.
+
+    Inputs: [batch, ..., inputs] floating; outputs: [batch, ..., units].
+    """
+
+    def __init__(
+        self, units: int, *, kernel_initializer: object = "he_normal", **kwargs: object
+    ):
+        """Args: those of `keras.layers.Dense`, with Kaiming normal kernels."""
+        super().__init__(units, kernel_initializer=kernel_initializer, **kwargs)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        super().build(input_shape)
+        self.mask = _add_mask(self)
+
+    def call(self, inputs: object, training: bool | None = None) -> object:
+        outputs = ops.matmul(inputs, ops.multiply(self.kernel, self.mask))
+        if self.bias is not None:
+            outputs = ops.add(outputs, self.bias)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    # Dense saves its kernel and bias only, which would lose the mask.
+    def save_own_variables(self, store: dict) -> None:
+        keras.layers.Layer.save_own_variables(self, store)
+
+    def load_own_variables(self, store: dict) -> None:
+        keras.layers.Layer.load_own_variables(self, store)
+
+
+@keras.saving.register_keras_serializable(package="tflottery")
+class MaskedConv2D(keras.layers.Conv2D):
+    """A Conv2D layer with a mask of its kernel, all ones at first.
+
+    Inputs: [batch, height, width, channels] floating (channels last is the fast order
+    on a CPU); outputs: [batch, new height, new width, filters].
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | tuple[int, int],
+        *,
+        kernel_initializer: object = "he_normal",
+        **kwargs: object,
+    ):
+        """Args: those of `keras.layers.Conv2D`, with Kaiming normal kernels."""
+        super().__init__(
+            filters, kernel_size, kernel_initializer=kernel_initializer, **kwargs
+        )
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        super().build(input_shape)
+        self.mask = _add_mask(self)
+
+    def convolution_op(self, inputs: object, kernel: object) -> object:
+        return super().convolution_op(inputs, ops.multiply(kernel, self.mask))
+
+    # Conv2D saves its kernel and bias only, which would lose the mask.
+    def save_own_variables(self, store: dict) -> None:
+        keras.layers.Layer.save_own_variables(self, store)
+
+    def load_own_variables(self, store: dict) -> None:
+        keras.layers.Layer.load_own_variables(self, store)
+
+
+def masked_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Returns the masked layers of a built model, nested ones included, in order."""
+    # Keras has no public way to the layers inside composite layers.
+    layers = model._flatten_layers(include_self=True, recursive=True)
+    return [layer for layer in layers if isinstance(layer, MaskedDense | MaskedConv2D)]
+
+
+def masks(model: keras.Model) -> Masks:
+    """Returns a copy of every mask: float32 0 or 1, keyed by its kernel's path."""
+    return {
+        layer.kernel.path: np.array(ops.convert_to_numpy(layer.mask), np.float32)
+        for layer in masked_layers(model)
+    }
+
+
+def set_masks(model: keras.Model, masks: Masks) -> None:
+    """Prunes a model: sets its masks, and its pruned weights to 0.0.
+
+    Assign weights first: weights assigned later are not set to zero (though the masks
+    keep them out of the forward pass).
+
+    Args:
+      model: a built model with masked layers.
+      masks: 0 or 1 of any dtype, of the kernel's shape, keyed by the kernel's path. A
+        kernel without a mask here is not pruned: `{}` removes every mask.
+
+    Changes: the masks of the model's masked layers, and their kernels where pruned.
+
+    Raises:
+      ValueError: a path is not that of a masked kernel, a shape is not the kernel's, or
+        a value is neither 0 nor 1. Nothing is changed then.
+    """
+    layers = {layer.kernel.path: layer for layer in masked_layers(model)}
+    _check(masks, layers)
+    for path, layer in layers.items():
+        shape = tuple(layer.kernel.shape)
+        mask = np.asarray(masks.get(path, np.ones(shape)), np.float32)
+        layer.mask.assign(mask)
+        if not mask.all():
+            kernel = ops.convert_to_numpy(layer.kernel)
+            # A product would leave -0.0 where a negative weight was.
+            layer.kernel.assign(np.where(mask == 1, kernel, np.zeros_like(kernel)))
+
+
+def _add_mask(layer: keras.layers.Layer) -> keras.Variable:
+    """Returns a new variable `mask` of the layer: ones of its kernel's shape."""
+    return layer.add_weight(
+        name="mask", shape=layer.kernel.shape, initializer="ones", trainable=False
+    )
+
+
+def _check(masks: Masks, layers: dict[str, keras.layers.Layer]) -> None:
+    """Raises ValueError unless every mask fits the layer of its path."""
+    unknown = sorted(masks.keys() - layers.keys())
+    if unknown:
+        free = sorted(layers.keys() - masks.keys())
+        raise ValueError(
+            f"Masks for kernels that the model does not have or cannot mask: {unknown}."
+            f" Masked kernels of the model without a mask here: {free}."
+        )
+    for path, mask in masks.items():
+        mask, expected = np.asarray(mask), tuple(layers[path].kernel.shape)
+        if mask.shape != expected:
+            raise ValueError(
+                f"Mask of {path!r} has shape {mask.shape}; its kernel's is {expected}."
+            )
+        if not ((mask == 0) | (mask == 1)).all():
+            wrong = mask[(mask != 0) & (mask != 1)].flat[0]
+            raise ValueError(
+                f"Mask of {path!r} holds {wrong!r}; expected 0 (pruned) or 1 (kept)."
+            )

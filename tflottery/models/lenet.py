@@ -1,0 +1,45 @@
+"""LeNet-300-100, a network of dense layers for MNIST (Linear Mode Connectivity).
+
+The output's kernel is pruned too: the densities on the paper's axes say so.
+"""
+
+from typing import TYPE_CHECKING
+
+from tflottery import layers
+from tflottery.core.recipes import Recipe
+from tflottery.core.registry import MODELS
+
+if TYPE_CHECKING:
+    import keras
+
+_STANDARD = Recipe(
+    optimizer="adam",
+    learning_rate=12e-4,
+    batch_size=60,
+    training_iterations=24_000,
+    rewind_iterations=(0, 25, 50, 100, 250, 500, 1000, 2000),
+)
+
+
+@MODELS.register(
+    "lenet", recipes={"standard": _STANDARD}, dataset="mnist", minimum_image_size=1
+)
+def lenet(*, input_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
+    """Returns a new LeNet-300-100.
+
+    Args:
+      input_shape: (height, width, channels) of the images.
+      num_classes: how many logits the network has.
+
+    Returns:
+      A model from images [batch, *input_shape] float32, normalized, to logits
+      [batch, num_classes] float32.
+    """
+    import keras
+
+    images = keras.Input(input_shape, name="images")
+    x = keras.layers.Flatten(name="flatten")(images)
+    x = layers.MaskedDense(300, activation="relu", name="dense_1")(x)
+    x = layers.MaskedDense(100, activation="relu", name="dense_2")(x)
+    logits = layers.MaskedDense(num_classes, name="head")(x)
+    return keras.Model(images, logits, name="lenet")

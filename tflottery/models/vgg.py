@@ -1,0 +1,75 @@
+"""VGGs for CIFAR-10, as in Linear Mode Connectivity (after Liu et al., 2019).
+
+Convolutions with bias and batch norm, four 2x2 max pools, a global average and one
+dense layer: the papers' counts need the bias, and their axes say that the last layer is
+not pruned. The paper trains VGG-16; the other depths use its recipe.
+"""
+
+import functools
+from typing import TYPE_CHECKING
+
+from tflottery import layers
+from tflottery.core.registry import MODELS
+from tflottery.models.recipes import cifar10_recipes
+
+if TYPE_CHECKING:
+    import keras
+
+_WIDTHS = (64, 128, 256, 512, 512)
+
+
+def vgg(
+    *,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    name: str,
+    num_convolutions: tuple[int, int, int, int, int],
+) -> "keras.Model":
+    """Returns a new VGG.
+
+    Args:
+      input_shape: (height, width, channels) of the images.
+      num_classes: how many logits the network has.
+      name: the model's name.
+      num_convolutions: how many each of the five stages has; a max pool lies between.
+
+    Returns:
+      A model from images [batch, *input_shape] float32, normalized, to logits
+      [batch, num_classes] float32.
+    """
+    import keras
+
+    images = x = keras.Input(input_shape, name="images")
+    index = 0
+    for stage, (width, count) in enumerate(zip(_WIDTHS, num_convolutions, strict=True)):
+        if stage:
+            x = keras.layers.MaxPooling2D(2, name=f"pool_{stage}")(x)
+        for _ in range(count):
+            index += 1
+            conv = layers.MaskedConv2D(width, 3, padding="same", name=f"conv_{index}")
+            norm = layers.BatchNormalization(name=f"conv_{index}_norm")
+            x = keras.layers.ReLU(name=f"conv_{index}_relu")(norm(conv(x)))
+    x = keras.layers.GlobalAveragePooling2D(name="average")(x)
+    logits = layers.MaskedDense(num_classes, name="head")(x)
+    return keras.Model(images, logits, name=name)
+
+
+_RECIPES = cifar10_recipes(
+    warmup_learning_rate=0.1,
+    rewind_iterations=(0, 25, 50, 100, 250, 500, 1000, 2000, 5000, 10_000),
+    unpruned=("head",),
+)
+
+
+def _register(name: str, *num_convolutions: int) -> None:
+    """Registers the network of that many convolutions in each stage."""
+    function = functools.partial(vgg, name=name, num_convolutions=num_convolutions)
+    MODELS.register(name, recipes=_RECIPES, dataset="cifar10", minimum_image_size=16)(
+        function
+    )
+
+
+_register("vgg11", 1, 1, 2, 2, 2)
+_register("vgg13", 2, 2, 2, 2, 2)
+_register("vgg16", 2, 2, 3, 3, 3)
+_register("vgg19", 2, 2, 4, 4, 4)

@@ -1,0 +1,64 @@
+"""Rotation: by which multiple of 90 degrees was the image turned? (EP, section 6)
+
+The four-way task of Gidaris et al. (2018): label r is r quarter turns against the
+clock, exactly; the turn is drawn anew in each epoch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tflottery.core.registry import PRETEXTS
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@PRETEXTS.register("rotation", num_classes=4)
+def rotate(
+    images: tf.Tensor, labels: tf.Tensor, bits: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the images turned, and by how many quarter turns.
+
+    Args:
+      images: [batch, size, size, channels] float32, of static shape.
+      labels: [batch] int32; not used.
+      bits: [batch] int32 in [0, 2**31); the turn is a hash of them, so that it has
+        nothing to do with flip and crop, which read the bits themselves.
+
+    Raises:
+      ValueError: the images are not square.
+    """
+    import tensorflow as tf
+
+    batch, height, width, channels = images.shape
+    if height != width:
+        raise ValueError(
+            f"Images of {height} x {width} cannot be turned by 90 degrees: rotation "
+            "needs square ones."
+        )
+    turns = quarter_turns(bits)
+    # Which pixel goes where, for each turn; one gather is much cheaper than choosing
+    # among four turned batches.
+    places = np.arange(height * width, dtype=np.int32).reshape(height, width)
+    table = np.stack([np.rot90(places, turn).reshape(-1) for turn in range(4)])
+    firsts = tf.range(batch)[:, None] * (height * width)
+    pixels = tf.reshape(images, (batch * height * width, channels))
+    turned = tf.gather(pixels, tf.gather(table, turns) + firsts)
+    return tf.reshape(turned, images.shape), turns
+
+
+def quarter_turns(bits: tf.Tensor) -> tf.Tensor:
+    """Returns [batch] int32 in [0, 4): the top of MurmurHash3's mix of the bits."""
+    import tensorflow as tf
+
+    def folded(word: tf.Tensor, shift: int) -> tf.Tensor:
+        shift = tf.constant(shift, tf.uint32)
+        return tf.bitwise.bitwise_xor(word, tf.bitwise.right_shift(word, shift))
+
+    word = folded(tf.cast(bits, tf.uint32), 16) * tf.constant(0x85EBCA6B, tf.uint32)
+    word = folded(word, 13) * tf.constant(0xC2B2AE35, tf.uint32)
+    top = tf.bitwise.right_shift(folded(word, 16), tf.constant(30, tf.uint32))
+    return tf.cast(top, tf.int32)

@@ -1,0 +1,1 @@
+"""How a network is trained: optimizers, schedules, the loop, callbacks, checkpoints."""

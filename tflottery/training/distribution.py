@@ -1,0 +1,75 @@
+"""Where a network trains: one device, mirrored over several, or a TPU."""
+
+import dataclasses
+
+from tflottery.training import process
+
+KINDS = ("none", "mirrored", "tpu")
+NUM_LOGICAL_CPUS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """What of the machine decides results, known before TensorFlow starts.
+
+    Attributes:
+      distribute: "none", "mirrored" or "tpu".
+      tpu: "local", or a TPU's name or address; only with "tpu".
+      device: "cpu", "gpu" or "tpu".
+      num_replicas: devices that share a batch; 0 where only the TPU can tell.
+    """
+
+    distribute: str = "none"
+    tpu: str = "local"
+    device: str = "cpu"
+    num_replicas: int = 1
+
+
+def placement(distribute: str, *, tpu: str = "local") -> Placement:
+    """Returns the placement on this machine; two logical CPUs stand in for GPUs.
+
+    Raises:
+      ValueError: `distribute` is not one of the three.
+    """
+    if distribute not in KINDS:
+        raise ValueError(
+            f"There is no way to distribute {distribute!r}. Known: {', '.join(KINDS)}."
+        )
+    gpus = len(process.visible_gpus())
+    device = "gpu" if gpus else "cpu"
+    if distribute == "none":
+        return Placement(device=device)
+    if distribute == "mirrored":
+        replicas = gpus or NUM_LOGICAL_CPUS
+        return Placement(distribute=distribute, device=device, num_replicas=replicas)
+    return Placement(distribute=distribute, tpu=tpu, device="tpu", num_replicas=0)
+
+
+def strategy(chosen: Placement) -> object | None:
+    """Returns the tf.distribute strategy of a placement; None is one device.
+
+    Raises:
+      RuntimeError: no TPU answers; says what to check.
+    """
+    import tensorflow as tf
+
+    if chosen.distribute == "none":
+        return None
+    if chosen.distribute == "mirrored":
+        kind = chosen.device.upper()
+        return tf.distribute.MirroredStrategy(
+            [f"{kind}:{index}" for index in range(chosen.num_replicas)]
+        )
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=chosen.tpu)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return tf.distribute.TPUStrategy(resolver)
+    except Exception as error:
+        raise RuntimeError(
+            f"No TPU answers at --tpu={chosen.tpu!r} ({type(error).__name__}: "
+            f"{str(error).splitlines()[0] if str(error) else 'no message'}). On a TPU "
+            "VM use --tpu=local, with the tensorflow-tpu package of TensorFlow's own "
+            "version installed and no other process on the TPU; from elsewhere give "
+            "the TPU's name, its zone and project being gcloud's current ones."
+        ) from error

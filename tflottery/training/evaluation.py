@@ -1,0 +1,214 @@
+"""Counting errors, and re-estimating batch norm statistics.
+
+The papers do not say how batch norm is set on the line between two networks, so both
+readings are made: statistics interpolated with the weights, and statistics
+re-estimated on a fixed set of training images (pooled moments, in float64).
+"""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tflottery.core import seeds
+from tflottery.core.registry import MODELS
+from tflottery.datasets import pipeline
+from tflottery.datasets.source import Source
+from tflottery.models import weights as model_weights
+from tflottery.training.trainer import compiled_by_xla
+
+BATCH_SIZE = 500
+# Images of one call: short enough to show progress and to stop, even for VGG-16.
+BLOCK_SIZE = 2_000
+REESTIMATION_BATCH_SIZE = 512
+REESTIMATION_EXAMPLES = 10_240
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """A network on some images.
+
+    Attributes:
+      num_wrong: wrong answers.
+      loss: summed cross-entropy, in nats.
+    """
+
+    num_wrong: int
+    loss: float
+
+
+class Evaluator:
+    """A network compiled for measuring; its weights are given with each question."""
+
+    def __init__(
+        self,
+        model_name: str,
+        source: Source,
+        *,
+        num_classes: int,
+        pretext: str | None = None,
+    ):
+        """Args:
+        model_name: a registered model.
+        source: the data; never augmented here.
+        num_classes: outputs of the network.
+        pretext: a registered pretext, or None for the dataset's own task.
+        """
+        self.model = MODELS[model_name].function(
+            input_shape=source.train.images.shape[1:], num_classes=num_classes
+        )
+        self._source = source
+        self._loaders = {
+            split: pipeline.loader(
+                source, split=split, augmentation="none", pretext=pretext
+            )
+            for split in ("train", "test")
+        }
+        self._normalizations = [
+            layer
+            for layer in self.model.layers
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        self._jit = compiled_by_xla(self.model)
+        self._counters = {split: self._counter(split) for split in self._loaders}
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether there are statistics to re-estimate."""
+        return bool(self._normalizations)
+
+    def assign(self, weights: dict[str, np.ndarray]) -> None:
+        """Takes on weights and batch norm statistics, by variable path."""
+        model_weights.assign(self.model, weights)
+
+    def measure(self, split: str, indices: np.ndarray) -> Measurement:
+        """Returns errors and loss on up to `BLOCK_SIZE` images of a split.
+
+        Args:
+          split: "train" or "test".
+          indices: [n] int32, which images.
+        """
+        padded = np.zeros(BLOCK_SIZE, np.int32)
+        padded[: len(indices)] = indices
+        counted = (np.arange(BLOCK_SIZE) < len(indices)).astype(np.float32)
+        wrong, loss = self._counters[split](
+            tf.constant(padded.reshape(-1, BATCH_SIZE)),
+            tf.constant(counted.reshape(-1, BATCH_SIZE)),
+            tf.constant(-(-len(indices) // BATCH_SIZE)),
+        )
+        return Measurement(num_wrong=int(wrong), loss=float(loss))
+
+    def blocks(self, split: str, num_examples: int | None = None) -> list[np.ndarray]:
+        """Returns the indices to measure, in blocks of `BLOCK_SIZE`.
+
+        Args:
+          split: "train" or "test".
+          num_examples: how many images, a fixed random choice; None is all.
+        """
+        indices = self.examples(split, num_examples)
+        return [
+            indices[first : first + BLOCK_SIZE]
+            for first in range(0, len(indices), BLOCK_SIZE)
+        ]
+
+    def examples(self, split: str, num_examples: int | None) -> np.ndarray:
+        """Returns the indices measured: int32, the same in every run."""
+        total = len(getattr(self._source, split).labels)
+        if num_examples is None or num_examples >= total:
+            return np.arange(total, dtype=np.int32)
+        order = seeds.permutation(seeds.seed("evaluation", split=split), 0, total)
+        return np.sort(order[:num_examples]).astype(np.int32)
+
+    def reestimate(self) -> None:
+        """Replaces the batch norm statistics by those of fixed training images.
+
+        Each batch is normalized by its own moments on the way up, as in training; the
+        statistics become the moments pooled over all batches. Images are taken in
+        whole batches, 10,240 or as many as there are.
+        """
+        indices = self.examples("train", REESTIMATION_EXAMPLES)
+        size = min(REESTIMATION_BATCH_SIZE, len(indices))
+        whole = indices[: len(indices) // size * size].reshape(-1, size)
+        moments = self._pooled_moments(tf.constant(whole), tf.constant(len(whole)))
+        for layer, mean, square in zip(
+            self._normalizations, moments[0::2], moments[1::2], strict=True
+        ):
+            layer.moving_mean.assign(mean)
+            layer.moving_variance.assign(np.maximum(square - np.square(mean), 0.0))
+
+    def _counter(self, split: str) -> tf.types.experimental.PolymorphicFunction:
+        """Returns the compiled loop over a split's batches."""
+        load = self._loaders[split]
+
+        @tf.function(jit_compile=self._jit, autograph=False)
+        def count(indices, weights, num_batches):
+            def step(batch, wrong, loss):
+                images, labels = load(indices[batch], tf.zeros_like(indices[batch]))
+                more, extra = count_errors(self.model, images, labels, weights[batch])
+                return batch + 1, wrong + more, loss + tf.cast(extra, tf.float64)
+
+            start = [tf.constant(0), tf.constant(0), tf.constant(0.0, tf.float64)]
+            _, wrong, loss = tf.while_loop(
+                lambda batch, *_: batch < num_batches, step, start
+            )
+            return wrong, loss
+
+        return count
+
+    @functools.cached_property
+    def _pooled_moments(self) -> tf.types.experimental.PolymorphicFunction:
+        """Returns the compiled loop that pools means and mean squares, in float64."""
+        load = self._loaders["train"]
+        variables = [
+            (layer.moving_mean, layer.moving_variance, 1.0 - layer.momentum)
+            for layer in self._normalizations
+        ]
+
+        @tf.function(autograph=False)
+        def pool(indices, num_batches):
+            def step(batch, *sums):
+                for mean, variance, _ in variables:
+                    mean.assign(tf.zeros_like(mean.value))
+                    variance.assign(tf.zeros_like(variance.value))
+                images, _ = load(indices[batch], tf.zeros_like(indices[batch]))
+                self.model(images, training=True)
+                # From zero, a moving statistic moves by (1 - momentum) times a batch's.
+                found = []
+                for mean, variance, share in variables:
+                    mean = tf.cast(mean.value, tf.float64) / share
+                    variance = tf.cast(variance.value, tf.float64) / share
+                    found += [mean, variance + tf.square(mean)]
+                sums = [total + one for total, one in zip(sums, found, strict=True)]
+                return [batch + 1, *sums]
+
+            zeros = [
+                tf.zeros(variable.shape, tf.float64)
+                for mean, variance, _ in variables
+                for variable in (mean, variance)
+            ]
+            _, *sums = tf.while_loop(
+                lambda batch, *_: batch < num_batches, step, [tf.constant(0), *zeros]
+            )
+            return [total / tf.cast(num_batches, tf.float64) for total in sums]
+
+        return pool
+
+
+def count_errors(
+    model: keras.Model, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns (wrong answers int32, summed cross-entropy float32) of a batch.
+
+    Args:
+      model: gives logits.
+      images: [batch, height, width, channels] float32, normalized.
+      labels: [batch] int32.
+      weights: [batch] float32; 0 leaves an image out (padding).
+    """
+    logits = model(images, training=False)
+    wrong = tf.argmax(logits, axis=-1, output_type=tf.int32) != labels
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    counted = tf.cast(wrong, tf.int32) * tf.cast(weights, tf.int32)
+    return tf.reduce_sum(counted), tf.reduce_sum(losses * weights)

@@ -1,0 +1,269 @@
+"""The training loop: one network, compiled once, advanced along any of its runs.
+
+Many iterations run in one `tf.function` between the points where something has to be
+saved or measured. How many is a tensor, not a shape, so nothing is traced again, and
+cutting a run anywhere changes no bit of it.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tflottery.core.recipes import Recipe
+from tflottery.core.registry import MODELS
+from tflottery.datasets import pipeline
+from tflottery.datasets.source import Source
+from tflottery.datasets.stream import Batches, Stream
+from tflottery.layers import masked
+from tflottery.models import weights as model_weights
+from tflottery.training import optimizers
+
+# Iterations for which one call's buffers have room.
+_ROOM = 256
+# A call lasts about so long: progress is seen and a stop obeyed at its end.
+_CALL_SECONDS = 1.0
+
+
+class Diverged(Exception):
+    """The loss or the weights are not finite.
+
+    Attributes:
+      iteration: updates done when that showed.
+    """
+
+    def __init__(self, iteration: int):
+        super().__init__(f"not finite at iteration {iteration}")
+        self.iteration = iteration
+
+
+class Trainer:
+    """A network with its optimizer, its data and its compiled loop."""
+
+    def __init__(
+        self,
+        model_name: str,
+        recipe: Recipe,
+        source: Source,
+        *,
+        num_classes: int,
+        pretext: str | None = None,
+        strategy: tf.distribute.Strategy | None = None,
+    ):
+        """Args:
+        model_name: a registered model.
+        recipe: resolved; everything but its length is used.
+        source: the data.
+        num_classes: outputs of the network.
+        pretext: a registered pretext, or None for the dataset's own task.
+        strategy: distributes each batch over its replicas; None is one device.
+        """
+        self.recipe = recipe
+        self._strategy = strategy
+        self._source = source
+        self._pretext = pretext
+        scope = strategy.scope() if strategy else tf.distribute.get_strategy().scope()
+        with scope:
+            self.model = MODELS[model_name].function(
+                input_shape=source.train.images.shape[1:], num_classes=num_classes
+            )
+            self.optimizer = optimizers.make(recipe)
+            self.optimizer.build(self.model.trainable_variables)
+            # The loop below trains; compiling lets Keras callbacks find the optimizer.
+            self.model.compile(optimizer=self.optimizer)
+        self._advance = self._distributed_loop() if strategy else self._local_loop()
+        self._seconds_per_iteration: float | None = None
+
+    def initial_weights(self, seed: int) -> dict[str, np.ndarray]:
+        """Returns freshly drawn weights of this network, by variable path."""
+        return model_weights.initial_weights(self.model, seed)
+
+    def place(
+        self,
+        weights: dict[str, np.ndarray],
+        *,
+        masks: dict[str, np.ndarray],
+        slots: dict[str, np.ndarray] | None,
+        iteration: int,
+        first_iteration: int,
+    ) -> None:
+        """Puts the network at a state of a run.
+
+        Args:
+          weights: values by variable path; pruned ones are set to exactly 0.0.
+          masks: masks by kernel path; {} is dense.
+          slots: the optimizer's slots, or None for fresh ones.
+          iteration: updates done so far.
+          first_iteration: where the run began, from which Adam counts.
+        """
+        pruned = {
+            path: value * masks[path] if path in masks else value
+            for path, value in weights.items()
+        }
+        model_weights.assign(self.model, pruned)
+        masked.set_masks(self.model, masks)
+        optimizers.reset(
+            self.optimizer, iteration=iteration, first_iteration=first_iteration
+        )
+        if slots is not None:
+            optimizers.assign_slots(self.optimizer, slots)
+
+    def train(
+        self,
+        stream: Stream,
+        last: int,
+        *,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> int:
+        """Trains from where the network is to iteration `last`.
+
+        The callbacks' `on_train_batch_end` is called at every iteration named by a
+        callback's `iterations`, and about once a second between them; a callback may
+        set `model.stop_training`.
+
+        Returns:
+          The iteration reached: `last`, or earlier if a callback stopped the training.
+
+        Raises:
+          Diverged: the loss is not finite.
+        """
+        notify = keras.callbacks.CallbackList(list(callbacks), model=self.model)
+        points = {last}.union(*(getattr(c, "iterations", ()) for c in callbacks))
+        iteration = int(self.optimizer.iterations)
+        self.model.stop_training = False
+        advance = self._calls(stream, iteration)
+        notify.on_train_begin()
+        while iteration < last and not self.model.stop_training:
+            next_point = min(point for point in points if point > iteration)
+            count = min(next_point - iteration, self._affordable())
+            notify.on_train_batch_begin(iteration)
+            started = time.perf_counter()
+            done, loss = advance(iteration, count)
+            iteration += int(done)
+            if not np.isfinite(float(loss)):
+                raise Diverged(iteration)
+            self._note_speed(time.perf_counter() - started, count)
+            notify.on_train_batch_end(iteration - 1, {"loss": float(loss)})
+        notify.on_train_end()
+        return iteration
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Returns the weights and the optimizer's slots, by path.
+
+        Raises:
+          Diverged: a weight is not finite.
+        """
+        weights = model_weights.weights(self.model)
+        if not all(np.isfinite(value).all() for value in weights.values()):
+            raise Diverged(int(self.optimizer.iterations))
+        return weights, optimizers.slots(self.optimizer)
+
+    def _affordable(self) -> int:
+        """Returns how many iterations fit into one call; the first ones are probes."""
+        if self._seconds_per_iteration is None:
+            return 1
+        return int(np.clip(_CALL_SECONDS / self._seconds_per_iteration, 1, _ROOM))
+
+    def _note_speed(self, seconds: float, count: int) -> None:
+        """Remembers the fastest speed seen; the first call is mostly tracing."""
+        pace = seconds / count
+        known = self._seconds_per_iteration
+        self._seconds_per_iteration = min(pace, known) if known else pace
+
+    def _calls(self, stream: Stream, first: int) -> Callable:
+        """Returns a function of (iteration, count) that makes `count` updates."""
+        if self._strategy is None:
+            return lambda iteration, count: self._advance(
+                *_padded(stream.batches(iteration, count)), tf.constant(count)
+            )
+        batches = pipeline.as_dataset(
+            self._source,
+            stream,
+            first_iteration=first,
+            augmentation=self.recipe.augmentation,
+            pretext=self._pretext,
+        )
+        iterator = iter(self._strategy.experimental_distribute_dataset(batches))
+        return lambda _, count: self._advance(iterator, tf.constant(count))
+
+    def _update(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Makes one update; returns this replica's part of the global batch's loss."""
+        with tf.GradientTape() as tape:
+            logits = self.model(images, training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_sum(losses) / self.recipe.batch_size
+        variables = self.model.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss
+
+    def _local_loop(self) -> tf.types.experimental.PolymorphicFunction:
+        """Returns the compiled loop for one device; gathers its batches itself."""
+        load = pipeline.loader(
+            self._source,
+            split="train",
+            augmentation=self.recipe.augmentation,
+            pretext=self._pretext,
+        )
+
+        @tf.function(jit_compile=compiled_by_xla(self.model), autograph=False)
+        def advance(indices, bits, count):
+            def step(done, loss):
+                del loss
+                return done + 1, self._update(*load(indices[done], bits[done]))
+
+            return _iterate(step, count)
+
+        return advance
+
+    def _distributed_loop(self) -> tf.types.experimental.PolymorphicFunction:
+        """Returns the compiled loop over a strategy's replicas, fed by tf.data."""
+
+        @tf.function(autograph=False)
+        def advance(iterator, count):
+            def step(done, loss):
+                del loss
+                parts = self._strategy.run(self._update, args=next(iterator))
+                return done + 1, self._strategy.reduce("SUM", parts, axis=None)
+
+            return _iterate(step, count)
+
+        return advance
+
+
+def _iterate(step: Callable, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Makes `count` steps, fewer if the loss is not finite.
+
+    Args:
+      step: takes (steps done, loss) and returns them after one more.
+      count: scalar int32.
+
+    Returns:
+      (updates done, without the one that showed a divergence; last loss).
+    """
+    done, loss = tf.while_loop(
+        lambda done, loss: (done < count) & tf.math.is_finite(loss),
+        step,
+        [tf.constant(0), tf.constant(0.0)],
+    )
+    return done - tf.cast(~tf.math.is_finite(loss), tf.int32), loss
+
+
+def _padded(batches: Batches) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns indices and bits, [_ROOM, batch] int32: one shape for every count."""
+    buffers = []
+    for values in (batches.indices, batches.bits):
+        buffer = np.zeros((_ROOM, values.shape[1]), np.int32)
+        buffer[: len(values)] = values
+        buffers.append(tf.constant(buffer))
+    return tuple(buffers)
+
+
+def compiled_by_xla(model: keras.Model) -> bool:
+    """Returns whether the loop of a model is compiled by XLA on this device.
+
+    Everywhere but for convolutions on a CPU, which XLA makes half as fast.
+    """
+    convolves = any(isinstance(layer, masked.MaskedConv2D) for layer in model.layers)
+    return bool(tf.config.list_logical_devices("GPU")) or not convolves

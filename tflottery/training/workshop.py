@@ -1,0 +1,74 @@
+"""What a process keeps between jobs: data opened, networks built, loops compiled."""
+
+import functools
+import typing
+
+from tflottery.core import fingerprints, recipes
+from tflottery.core.identities import Data, Network
+from tflottery.core.recipes import Recipe
+from tflottery.core.registry import MODELS
+from tflottery.datasets import source as sources
+from tflottery.datasets.source import Source
+from tflottery.training import distribution
+from tflottery.training.distribution import Placement
+
+if typing.TYPE_CHECKING:
+    from tflottery.training import evaluation, trainer
+
+
+class Workshop:
+    """Builds each thing once per process; TensorFlow starts when the first is asked."""
+
+    def __init__(self, *, data_dir: str | None, placement: Placement):
+        """Args:
+        data_dir: folder of prepared tensorflow-datasets, or None for the default.
+        placement: where this process trains.
+        """
+        self._data_dir = data_dir
+        self._placement = placement
+        self._trainers: dict[str, trainer.Trainer] = {}
+        self._evaluators: dict[str, evaluation.Evaluator] = {}
+
+    @functools.cached_property
+    def strategy(self) -> object | None:
+        """The tf.distribute strategy; None is one device."""
+        return distribution.strategy(self._placement)
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019 - a workshop lives with its process
+    def source(self, dataset: str, *, model: str) -> Source:
+        """Returns a dataset in the form that a model takes."""
+        size = MODELS[model]["minimum_image_size"]
+        return sources.load(dataset, data_dir=self._data_dir, minimum_image_size=size)
+
+    def trainer(
+        self, network: Network, data: Data, *, recipe: Recipe
+    ) -> "trainer.Trainer":
+        """Returns the trainer of a network under a recipe, whatever its length."""
+        from tflottery.training import trainer
+
+        parts = [network, data, recipes.trajectory(recipe)]
+        key = fingerprints.fingerprint(parts)
+        if key not in self._trainers:
+            self._trainers[key] = trainer.Trainer(
+                network.model,
+                recipe,
+                self.source(data.name, model=network.model),
+                num_classes=network.num_classes,
+                pretext=data.pretext,
+                strategy=self.strategy,
+            )
+        return self._trainers[key]
+
+    def evaluator(self, network: Network, data: Data) -> "evaluation.Evaluator":
+        """Returns the evaluator of a network on a dataset."""
+        from tflottery.training import evaluation
+
+        key = fingerprints.fingerprint([network, data])
+        if key not in self._evaluators:
+            self._evaluators[key] = evaluation.Evaluator(
+                network.model,
+                self.source(data.name, model=network.model),
+                num_classes=network.num_classes,
+                pretext=data.pretext,
+            )
+        return self._evaluators[key]
