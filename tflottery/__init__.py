@@ -3,4 +3,15 @@
 `import tflottery` imports no TensorFlow; what needs it is loaded where it is used.
 """
 
+import importlib
+
 __version__ = "0.1.0"
+
+_DOORS = ("results",)
+
+
+def __getattr__(name: str) -> object:
+    """Loads a door of the package, such as `tflottery.results`, when it is used."""
+    if name in _DOORS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """Results of commands, read back into pandas.
 
-    from tflottery import results
-    frame = results.load("results/instability/*/instability.csv")
+from tflottery import results
+frame = results.load("results/instability/*/instability.csv")
 """
 
 import glob

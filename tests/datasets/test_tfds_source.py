@@ -1,5 +1,6 @@
 """tensorflow-datasets by name: small prepared folders, and what is refused."""
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,7 +23,7 @@ def store(name, shape, *, splits=("train", "test"), label=None, dtype=np.uint8):
     def examples(split):
         for index in range(7 if split == "train" else 3):
             image = np.full([size or 4 for size in shape], index + 10, dtype)
-            yield {"image": image, "label": index % 5}
+            yield index, {"image": image, "label": index % 5}
     label = label or tfds.features.ClassLabel(num_classes=5)
     image = (tfds.features.Image(shape=shape) if dtype == np.uint8
              else tfds.features.Tensor(shape=shape, dtype=dtype))
@@ -47,33 +48,28 @@ def data_dir(tmp_path_factory):
     return folder
 
 
-def test_a_prepared_dataset_is_read_in_its_order_without_a_network(data_dir, tmp_path):
-    for _ in range(2):
-        little = source.load(
-            "little", data_dir=str(data_dir), cache_dir=str(tmp_path / "cache")
-        )
-        assert little.version == "1.2.3"
-        assert little.num_classes == 5
-        assert little.train.images.shape == (7, 4, 4, 3)
-        values = little.train.images[:, 0, 0, 0]
-        np.testing.assert_array_equal(np.sort(values), np.arange(10, 17))
-        np.testing.assert_array_equal(little.train.labels, (values - 10) % 5)
-        np.testing.assert_allclose(little.mean, [13 / 255] * 3, rtol=1e-12)
-        np.testing.assert_allclose(little.std, [2 / 255] * 3, rtol=1e-12)
-
-
-def test_reading_starts_no_tensorflow_here(data_dir, tmp_path):
+def test_a_prepared_dataset_is_read_without_network_or_tensorflow(data_dir, tmp_path):
+    folders = f"data_dir={str(data_dir)!r}, cache_dir={str(tmp_path)!r}"
     program = (
         "import sys\n"
         "from tflottery.datasets import source\n"
-        f"source.load('little', data_dir={str(data_dir)!r}, "
-        f"cache_dir={str(tmp_path)!r})\n"
+        f"source.load('little', {folders})\n"
         "print('tensorflow' in sys.modules)\n"
     )
     output = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert output.stdout == "False\n"
+
+    little = source.load("little", data_dir=str(data_dir), cache_dir=str(tmp_path))
+    assert little.version == "1.2.3"
+    assert little.num_classes == 5
+    assert little.train.images.shape == (7, 4, 4, 3)
+    values = little.train.images[:, 0, 0, 0]
+    np.testing.assert_array_equal(np.sort(values), np.arange(10, 17))
+    np.testing.assert_array_equal(little.train.labels, (values - 10) % 5)
+    np.testing.assert_allclose(little.mean, [13 / 255] * 3, rtol=1e-12)
+    np.testing.assert_allclose(little.std, [2 / 255] * 3, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +104,8 @@ def test_an_unknown_version_is_named(tmp_path):
         tfds_source.read("mnist:0.0.1", data_dir=str(tmp_path))
 
 
+@pytest.mark.slow
 def test_damaged_files_are_named(data_dir, tmp_path):
-    import shutil
-
     shutil.copytree(data_dir / "little", tmp_path / "little")
     for record in (tmp_path / "little").rglob("*tfrecord*"):
         record.write_bytes(b"garbage" * 10)

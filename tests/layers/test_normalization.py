@@ -1,5 +1,6 @@
 """The fused batch norm against Keras's own, in value, gradient and statistics."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def test_other_cases_take_the_keras_form():
 def test_a_frozen_layer_uses_and_keeps_its_statistics():
     ours, theirs = _pair()
     ours.trainable = theirs.trainable = False
-    before = np.array(ours.moving_mean)
+    before = ours.moving_mean.numpy().copy()
     images = _images()
     np.testing.assert_allclose(
         ours(images, training=True), theirs(images, training=True), rtol=1e-4, atol=1e-4
@@ -173,9 +174,15 @@ assert layer.beta.numpy() > 0
 """
 
 
-def test_mirrored_replicas_share_their_statistics():
+def test_mirrored_replicas_share_their_statistics(tmp_path: pathlib.Path):
     # Logical devices have to be set before TensorFlow starts: a process of its own.
+    # A file, because AutoGraph reads the source.
+    program = tmp_path / "mirrored.py"
+    program.write_text(_MIRRORED)
     done = subprocess.run(
-        [sys.executable, "-c", _MIRRORED], capture_output=True, text=True
+        [sys.executable, program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     assert done.returncode == 0, done.stderr

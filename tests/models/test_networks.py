@@ -34,6 +34,14 @@ _PRUNABLE = {
     "vgg19": 20_018_880,
 }
 _every_model = pytest.mark.parametrize("name", MODELS.names())
+_DEEP = ("resnet56", "vgg13", "vgg16", "vgg19")
+_deep_ones_slow = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in _DEEP else ())
+        for name in MODELS.names()
+    ],
+)
 # One of each family where depth changes nothing but the time a test takes.
 _every_family = pytest.mark.parametrize("name", ["lenet", "resnet20", "vgg11"])
 
@@ -93,7 +101,7 @@ def test_parameter_counts(name: str):
         assert sum(sizes.values()) == 274_042
 
 
-@_every_model
+@_deep_ones_slow
 def test_outputs_are_float32_logits(name: str):
     model = _built(name)
     logits = model(_batch(model)[0])
@@ -111,7 +119,7 @@ def test_two_models_of_one_process_have_the_same_unique_paths(name: str):
     assert "head/kernel" in shapes
 
 
-@_every_model
+@_deep_ones_slow
 def test_two_iterations_change_every_weight_and_prune_none(name: str):
     model = _built(name)
     model_weights.assign(model, model_weights.initial_weights(model, 1))
@@ -133,7 +141,9 @@ def test_two_iterations_change_every_weight_and_prune_none(name: str):
             assert not weight[~chosen[path]].tobytes().strip(b"\0"), path
 
 
-@_every_family
+@pytest.mark.parametrize(
+    "name", ["lenet", "resnet20", pytest.param("vgg11", marks=pytest.mark.slow)]
+)
 def test_save_and_load_keep_weights_and_masks(name: str, tmp_path: pathlib.Path):
     model = _built(name)
     path = next(iter(layers.masks(model)))
@@ -148,7 +158,9 @@ def test_save_and_load_keep_weights_and_masks(name: str, tmp_path: pathlib.Path)
         np.testing.assert_array_equal(model_weights.weights(loaded)[path], weight)
 
 
-@pytest.mark.parametrize("name", ["lenet", "resnet20"])
+@pytest.mark.parametrize(
+    "name", ["lenet", pytest.param("resnet20", marks=pytest.mark.slow)]
+)
 def test_graph_and_xla_agree(name: str):
     model = _built(name)
     model_weights.assign(model, model_weights.initial_weights(model, 1))
@@ -202,7 +214,7 @@ def test_shortcuts_and_convolutions_see_the_same_pixels():
     conv = model.get_layer("stage_2_block_1_conv_1")
     kernel = np.zeros(conv.kernel.shape, np.float32)
     kernel[1, 1, 0, 0] = 1
-    before = np.array(conv.kernel)
+    before = conv.kernel.numpy().copy()
     conv.kernel.assign(kernel)
     images = np.random.default_rng(0).normal(size=(1, 8, 8, 16)).astype(np.float32)
     outputs = np.asarray(conv(padding(images)))

@@ -62,13 +62,20 @@ def read(path: str | os.PathLike) -> "pandas.DataFrame":
             io.StringIO(text),
             keep_default_na=False,
             na_values=["", "nan"],
-            float_precision="round_trip",
+            **_exact_floats(pandas.__version__),
         )
     except (pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
         raise ValueError(
             f"{os.fspath(path)!r} is not a table: {error}. Expected a CSV file with a "
             "line of column names and lines of as many values."
         ) from error
+
+
+def _exact_floats(version: str) -> dict[str, str]:
+    """Returns the option with which this pandas reads floats exactly."""
+    major, minor = map(int, version.split(".")[:2])
+    # From 3.1 on that is the default, and asking for it warns.
+    return {} if (major, minor) >= (3, 1) else {"float_precision": "round_trip"}
 
 
 def _text(rows: Sequence[object], row_type: type | None) -> str:

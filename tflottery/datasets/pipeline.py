@@ -122,7 +122,11 @@ def as_dataset(
     spec = tf.TensorSpec((stream.batch_size,), tf.int32)
     dataset = tf.data.Dataset.from_generator(rows, output_signature=(spec, spec))
     load = loader(source, split="train", augmentation=augmentation, pretext=pretext)
-    return dataset.map(load, num_parallel_calls=1, deterministic=True).prefetch(2)
+    dataset = dataset.map(load, num_parallel_calls=1, deterministic=True).prefetch(2)
+    # tf.data's graph rewriting would copy all images into each iterator's graph.
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    return dataset.with_options(options)
 
 
 def flipped_and_cropped(images: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:

@@ -13,6 +13,7 @@ from tflottery.components.inspection import Facts
 from tflottery.core.identities import Network
 from tflottery.execution import perform
 from tflottery.execution.inline import InlinePool
+from tflottery.execution.perform import Inspect
 from tflottery.execution.plan import Advance, Plan, Step, plan
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
@@ -41,6 +42,25 @@ class Outcome:
     unobtainable: Mapping[str, int] = dataclasses.field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     stopped: bool = False
+
+
+def ask(
+    pool: Pool | InlinePool, question: Inspect, stopping: Callable[[], bool]
+) -> Facts:
+    """Returns the answer of an idle worker to a question outside of any plan.
+
+    Raises:
+      ValueError: what was asked about cannot be; says what is wrong.
+      KeyboardInterrupt: it has to stop.
+    """
+    pool.submit(0, question)
+    while not stopping():
+        for _, message in pool.messages(_POLL_SECONDS):
+            if message.kind == "ended":
+                return message.value
+            if message.kind in ENDINGS:
+                raise ValueError(message.value)
+    raise KeyboardInterrupt
 
 
 class Executor:

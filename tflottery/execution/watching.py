@@ -6,6 +6,7 @@ from collections.abc import Callable
 import keras
 
 from tflottery.execution.perform import Bench
+from tflottery.training import optimizers
 
 
 class Watch(keras.callbacks.Callback):
@@ -31,7 +32,7 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Reports; checkpoints when it is due or when the training has to stop."""
-        iteration = int(self.model.optimizer.iterations)
+        iteration = optimizers.iteration(self.model.optimizer)
         self._bench.progressed(self._share(iteration))
         stop = self._bench.stopping()
         due = time.monotonic() - self._saved > self._bench.checkpoint_seconds

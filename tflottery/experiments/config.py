@@ -4,6 +4,7 @@ import dataclasses
 
 from tflottery.core import durations
 from tflottery.core.durations import Duration
+from tflottery.core.recipes import recipe_of
 from tflottery.core.registry import MODELS
 
 
@@ -59,7 +60,8 @@ class Config:
 
     def check(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
-        MODELS[self.model]
+        recipes = MODELS[self.model]["recipes"]
+        recipe_of(recipes, model=self.model, variant=self.variant)
         for name in ("replicates", "data_orders", "batch_size", "evaluation_examples"):
             _check_at_least(name, getattr(self, name), 1)
         for name in ("learning_rate", "decay_factor"):

@@ -113,6 +113,9 @@ class Point(Pair):
     test_error_reestimated: float | None = None
 
 
+TABLES = {"instability": Row, "interpolation": Point}
+
+
 def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
     return [line for _, line in _pairs(study)]
@@ -120,7 +123,7 @@ def plan(study: Study) -> list[Artifact]:
 
 def rows(study: Study, findings: Findings) -> dict[str, list[Pair]]:
     """Returns the tables: instability (a row a pair) and interpolation (a point)."""
-    tables: dict[str, list[Pair]] = {"instability": [], "interpolation": []}
+    tables: dict[str, list[Pair]] = {name: [] for name in TABLES}
     for pair, line in _pairs(study):
         keys = dataclasses.asdict(pair)
         folder = findings.folder(line)
@@ -134,11 +137,14 @@ def rows(study: Study, findings: Findings) -> dict[str, list[Pair]]:
     return tables
 
 
-def figure(tables: Mapping[str, "pandas.DataFrame"]) -> "matplotlib.figure.Figure":
+def figure(
+    tables: Mapping[str, "pandas.DataFrame"], study: Study
+) -> "matplotlib.figure.Figure":
     """Returns the paper's figure of these tables."""
     from tflottery.figures import instability as drawing
 
-    return drawing.draw(tables["instability"], tables["interpolation"])
+    chance = 1 - 1 / study.facts.network.num_classes
+    return drawing.draw(tables["instability"], tables["interpolation"], chance=chance)
 
 
 def _pairs(study: Study) -> Iterator[tuple[Pair, Line]]:

@@ -45,10 +45,10 @@ class Output:
         frames = {}
         for name, table in rows.items():
             path = self.folder / f"{name}.csv"
-            tables.write(table, path)
+            tables.write(table, path, row_type=self._module.TABLES[name])
             frames[name] = tables.read(path)
         if all(len(frame) for frame in frames.values()):
-            drawn = self._module.figure(frames)
+            drawn = self._module.figure(frames, self._study)
             with (self.folder / FIGURE_FILE).open("wb") as file:
                 drawn.savefig(file, format="png", dpi=150)
 

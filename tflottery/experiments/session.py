@@ -16,10 +16,9 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 
 from tflottery.components.component import Artifact
-from tflottery.components.inspection import Facts
 from tflottery.execution import estimate
 from tflottery.execution.errors import DamagedArtifact
-from tflottery.execution.executor import Executor, Outcome
+from tflottery.execution.executor import Executor, Outcome, ask
 from tflottery.execution.findings import Findings
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.perform import Inspect
@@ -106,7 +105,8 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
     store = Store(machine.store)
     store.check(0)
     with _pool(machine, placement, store) as pool, _stop_signals(pool) as stop:
-        facts = _facts(config, pool)
+        question = Inspect(config.model, dataset_of(config))
+        facts = ask(pool, question, stop.is_set)
         study = resolve(config, facts, placement)
         output = Output(module, study, folder=machine.output_dir)
         goals = module.plan(study)
@@ -150,17 +150,6 @@ def _results(
             return outcome, {} if outcome.stopped else module.rows(study, findings)
         except DamagedArtifact as damage:
             executor.note(f"{damage} It is made again.")
-
-
-def _facts(config: Config, pool: Pool | InlinePool) -> Facts:
-    """Returns the facts about the network and the data, found out by a worker."""
-    pool.submit(0, Inspect(config.model, dataset_of(config)))
-    while True:
-        for _, message in pool.messages(1.0):
-            if message.kind == "ended":
-                return message.value
-            if message.kind in ("refused", "failed", "died"):
-                raise ValueError(message.value)
 
 
 def _pool(machine: Machine, placement: Placement, store: Store) -> Pool | InlinePool:

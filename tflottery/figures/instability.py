@@ -60,7 +60,9 @@ def draw(
         row.suptitle(_title(setting, pairs), fontsize=11)
         panels = row.subplots(1, num_panels, squeeze=False)[0]
         _draw_setting(panels, setting, pairs, points, colors=colors, chance=chance)
-    _draw_legend(figure, instability, colors=colors, chance=chance)
+    _draw_legend(
+        figure, instability, colors=colors, chance=chance, num_panels=num_panels
+    )
     return figure
 
 
@@ -89,12 +91,12 @@ def _draw_setting(
     colors: Mapping[int, tuple],
     chance: float | None,
 ) -> None:
-    """Draws one setting's panels, those of the ends of training at the last iteration."""
+    """Draws one setting's panels, most of them of the last iteration measured."""
     last = pairs["iteration"].max()
     ends, final = pairs[pairs["iteration"] == last], points[points["iteration"] == last]
     for axes, split in zip(panels, ("train", "test"), strict=False):
         _draw_error_along_line(axes, final, split=split, colors=colors)
-    _draw_reported_accuracy(panels[1], setting)
+    _mark_reported_accuracy(panels[1], setting)
     _draw_instability(panels[2], ends, setting)
     _draw_distance(panels[3], ends)
     for axes in panels[4:]:
@@ -132,17 +134,9 @@ def _draw_error_along_line(
     axes.set_ylim(bottom=0)
 
 
-def _draw_reported_accuracy(axes: Axes, setting: Mapping[str, object]) -> None:
+def _mark_reported_accuracy(axes: Axes, setting: Mapping[str, object]) -> None:
     """Marks the paper's test error of trained networks at both ends of the line."""
-    if setting["subnetwork"] != "dense":
-        return
-    accuracy = reported.number(
-        "top1_accuracy_pct",
-        paper=PAPER,
-        model=setting["model"],
-        dataset=setting["dataset"],
-        method=setting["variant"],
-    )
+    accuracy = _reported_accuracy(setting)
     if accuracy is None:
         return
     axes.errorbar(
@@ -155,7 +149,9 @@ def _draw_reported_accuracy(axes: Axes, setting: Mapping[str, object]) -> None:
         markersize=5,
         zorder=5,
         clip_on=False,
+        label="in the paper",
     )
+    lines.legend(axes, location="upper left")
 
 
 def _draw_instability(
@@ -177,27 +173,15 @@ def _draw_instability(
             )
     iterations = list(pairs["rewind_iteration"].astype(int))
     onset = _reported_onset(setting)
-    if onset is not None and onset <= max(iterations):
-        axes.axvline(onset, color="black", linestyle=(0, (1, 2)), linewidth=1.2)
-        iterations.append(int(onset))
+    if onset is not None and onset.value <= max(iterations):
+        label = "stable from here\nin the paper"
+        style = {"color": "black", "linestyle": (0, (1, 2)), "linewidth": 1.2}
+        axes.axvline(onset.value, label=label, **style)
+        iterations.append(int(onset.value))
     lines.iteration_axis(axes, iterations)
     lines.tidy(axes, title="Instability", x="k (iterations)", y="instability (%)")
     _start_near_zero(axes)
-    axes.legend(fontsize=8, frameon=False, loc="upper right")
-
-
-def _reported_onset(setting: Mapping[str, object]) -> float | None:
-    """Returns the k from which the paper calls the dense network stable."""
-    if setting["subnetwork"] != "dense" or setting["variant"] != "standard":
-        return None
-    onset = reported.number(
-        "stability_emerges_iteration",
-        paper=PAPER,
-        model=setting["model"],
-        dataset=setting["dataset"],
-        method="full network",
-    )
-    return None if onset is None else onset.value
+    lines.legend(axes, location="upper right")
 
 
 def _draw_distance(axes: Axes, pairs: pandas.DataFrame) -> None:
@@ -249,6 +233,7 @@ def _draw_legend(
     *,
     colors: Mapping[int, tuple],
     chance: float | None,
+    num_panels: int,
 ) -> None:
     """Draws one legend for all panels below them."""
     handles = [
@@ -261,19 +246,42 @@ def _draw_legend(
         handles.append(Line2D([], [], color="0.3", linestyle="--", label=label))
     if chance is not None:
         handles.append(Line2D([], [], color="0.5", linestyle=":", label="chance"))
-    rows = instability.drop_duplicates(_SETTING).to_dict("records")
+    num_rows = math.ceil(len(handles) / (3.5 * num_panels))
     figure.legend(
-        handles=handles + _reported_handles(rows),
+        handles=handles,
         loc="outside lower center",
-        ncols=min(len(handles) + 2, 12),
+        ncols=math.ceil(len(handles) / num_rows),
         fontsize=8,
         frameon=False,
+        handlelength=1.8,
+        columnspacing=1.4,
     )
 
 
-def _reported_handles(settings: list[Mapping[str, object]]) -> list[Line2D]:
-    """Returns the legend of what the paper reports, if anything is drawn of it."""
-    raise NotImplementedError
+def _reported_accuracy(setting: Mapping[str, object]) -> reported.Number | None:
+    """Returns the paper's test accuracy (%) of the dense network."""
+    if setting["subnetwork"] != "dense":
+        return None
+    return reported.number(
+        "top1_accuracy_pct",
+        paper=PAPER,
+        model=setting["model"],
+        dataset=setting["dataset"],
+        method=setting["variant"],
+    )
+
+
+def _reported_onset(setting: Mapping[str, object]) -> reported.Number | None:
+    """Returns the k from which the paper calls the dense network stable."""
+    if setting["subnetwork"] != "dense" or setting["variant"] != "standard":
+        return None
+    return reported.number(
+        "stability_emerges_iteration",
+        paper=PAPER,
+        model=setting["model"],
+        dataset=setting["dataset"],
+        method="full network",
+    )
 
 
 def _title(setting: Mapping[str, object], pairs: pandas.DataFrame) -> str:

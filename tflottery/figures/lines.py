@@ -46,7 +46,10 @@ def draw(
         return None
     x = table.iloc[:, 0].to_numpy(float)
     mean, std = (table[name].to_numpy(float) * scale for name in ("mean", "std"))
-    if band and std.any():
+    if band and len(table) == 1:
+        # A band needs a width: one point gets a bar instead.
+        axes.errorbar(x, mean, std, color=color, alpha=0.5, capsize=3)
+    elif band:
         axes.fill_between(x, mean - std, mean + std, color=color, alpha=0.18, lw=0)
     (line,) = axes.plot(
         x,
@@ -98,7 +101,14 @@ def iteration_axis(axes: Axes, iterations: Sequence[int]) -> None:
     axes.set_xticklabels(_roomy_labels(ticks, places))
 
 
-def epoch_free_axis(axes: Axes) -> None:
+def legend(axes: Axes, *, location: str) -> None:
+    """Draws the legend of a panel, legible over its lines."""
+    axes.legend(
+        fontsize=7.5, loc=location, facecolor="white", framealpha=0.85, edgecolor="none"
+    )
+
+
+def thousands_axis(axes: Axes) -> None:
     """Labels a linear axis of iterations as 0, 10K, 20K, ..."""
     axes.xaxis.set_major_formatter(lambda value, _: iteration_name(round(value)))
 

@@ -1,7 +1,8 @@
 """What the papers report: their numbers, as printed, to draw beside one's own.
 
-`reported.csv` holds one number a row: paper, source (table, figure or section), network,
-dataset, method, density, metric, value, error, error_kind (std or stderr), note.
+`reported.csv` holds one number a row: paper, source (table, figure or section),
+network, dataset, method, density, metric, value, error, error_kind (std or stderr),
+note.
 """
 
 import dataclasses

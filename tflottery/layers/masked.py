@@ -89,7 +89,7 @@ def masked_layers(model: keras.Model) -> list[keras.layers.Layer]:
 def masks(model: keras.Model) -> Masks:
     """Returns a copy of every mask: float32 0 or 1, keyed by its kernel's path."""
     return {
-        layer.kernel.path: np.array(ops.convert_to_numpy(layer.mask), np.float32)
+        layer.kernel.path: layer.mask.numpy().astype(np.float32, copy=False)
         for layer in masked_layers(model)
     }
 
@@ -118,7 +118,7 @@ def set_masks(model: keras.Model, masks: Masks) -> None:
         mask = np.asarray(masks.get(path, np.ones(shape)), np.float32)
         layer.mask.assign(mask)
         if not mask.all():
-            kernel = ops.convert_to_numpy(layer.kernel)
+            kernel = layer.kernel.numpy()
             # A product would leave -0.0 where a negative weight was.
             layer.kernel.assign(np.where(mask == 1, kernel, np.zeros_like(kernel)))
 

@@ -33,12 +33,7 @@ def weights(model: "keras.Model") -> Weights:
     Raises:
       ValueError: two variables of the model share a path.
     """
-    from keras import ops
-
-    return {
-        path: np.array(ops.convert_to_numpy(variable))
-        for path, variable in _variables(model).items()
-    }
+    return {path: variable.numpy() for path, variable in _variables(model).items()}
 
 
 def assign(model: "keras.Model", weights: Weights) -> None:
@@ -72,7 +67,8 @@ def initial_weights(model: "keras.Model", seed_: int) -> Weights:
     """Returns fresh weights: a function of the seed, the paths and the shapes alone.
 
     Kernels are Kaiming normal: mean 0, variance 2 / fan-in, where the fan-in is the
-    product of all axes but the last. Biases, batch norm's beta and moving mean are 0,
+    product of all axes but the last (as dense and convolution kernels have it, but not
+    depthwise ones). Biases, batch norm's beta and moving mean are 0,
     its gamma and moving variance 1.
 
     Args:

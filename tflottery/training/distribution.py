@@ -1,6 +1,7 @@
 """Where a network trains: one device, mirrored over several, or a TPU."""
 
 import dataclasses
+import functools
 
 from tflottery.training import process
 
@@ -45,8 +46,12 @@ def placement(distribute: str, *, tpu: str = "local") -> Placement:
     return Placement(distribute=distribute, tpu=tpu, device="tpu", num_replicas=0)
 
 
+@functools.cache
 def strategy(chosen: Placement) -> object | None:
     """Returns the tf.distribute strategy of a placement; None is one device.
+
+    There is one of each per process: a second over the same devices would reuse the
+    first one's collective keys and fail.
 
     Raises:
       RuntimeError: no TPU answers; says what to check.
@@ -68,7 +73,7 @@ def strategy(chosen: Placement) -> object | None:
     except Exception as error:
         raise RuntimeError(
             f"No TPU answers at --tpu={chosen.tpu!r} ({type(error).__name__}: "
-            f"{str(error).splitlines()[0] if str(error) else 'no message'}). On a TPU "
+            f"{str(error)[:80]!r}). On a TPU "
             "VM use --tpu=local, with the tensorflow-tpu package of TensorFlow's own "
             "version installed and no other process on the TPU; from elsewhere give "
             "the TPU's name, its zone and project being gcloud's current ones."

@@ -98,17 +98,19 @@ class Trainer:
           iteration: updates done so far.
           first_iteration: where the run began, from which Adam counts.
         """
-        pruned = {
-            path: value * masks[path] if path in masks else value
-            for path, value in weights.items()
-        }
-        model_weights.assign(self.model, pruned)
+        model_weights.assign(self.model, _pruned(weights, masks))
         masked.set_masks(self.model, masks)
         optimizers.reset(
             self.optimizer, iteration=iteration, first_iteration=first_iteration
         )
         if slots is not None:
-            optimizers.assign_slots(self.optimizer, slots)
+            # Carried momentum would move pruned weights off zero.
+            by_slot = {
+                name: masks[name.split("/", 1)[1]]
+                for name in slots
+                if name.split("/", 1)[1] in masks
+            }
+            optimizers.assign_slots(self.optimizer, _pruned(slots, by_slot))
 
     def train(
         self,
@@ -131,7 +133,7 @@ class Trainer:
         """
         notify = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         points = {last}.union(*(getattr(c, "iterations", ()) for c in callbacks))
-        iteration = int(self.optimizer.iterations)
+        iteration = optimizers.iteration(self.optimizer)
         self.model.stop_training = False
         advance = self._calls(stream, iteration)
         notify.on_train_begin()
@@ -157,7 +159,7 @@ class Trainer:
         """
         weights = model_weights.weights(self.model)
         if not all(np.isfinite(value).all() for value in weights.values()):
-            raise Diverged(int(self.optimizer.iterations))
+            raise Diverged(optimizers.iteration(self.optimizer))
         return weights, optimizers.slots(self.optimizer)
 
     def _affordable(self) -> int:
@@ -248,6 +250,18 @@ def _iterate(step: Callable, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         [tf.constant(0), tf.constant(0.0)],
     )
     return done - tf.cast(~tf.math.is_finite(loss), tf.int32), loss
+
+
+def _pruned(
+    arrays: dict[str, np.ndarray], masks: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Returns the arrays with exactly 0.0 wherever a mask of the same name is 0."""
+    return {
+        name: np.where(masks[name] != 0, value, np.float32(0))
+        if name in masks
+        else value
+        for name, value in arrays.items()
+    }
 
 
 def _padded(batches: Batches) -> tuple[tf.Tensor, tf.Tensor]:

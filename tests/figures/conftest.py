@@ -1,0 +1,83 @@
+"""Tables as instability analysis writes them, of numbers made up by formula."""
+
+import itertools
+import math
+
+import numpy as np
+import pandas
+import pytest
+
+ALPHAS = np.linspace(0.0, 1.0, 30)
+_SETTING = {
+    "model": "resnet20",
+    "variant": "standard",
+    "dataset": "cifar10",
+    "config": "0123abcd",
+    "subnetwork": "dense",
+    "level": 0,
+    "density": 1.0,
+    "axis_density": 1.0,
+}
+
+
+def _errors(random, *, height, reestimated):
+    """Returns errors along a line, by column."""
+    columns = {}
+    for split, base in (("train", 0.01), ("test", 0.085)):
+        for reading in ("", "_reestimated"):
+            top = height * (0.6 if reading else 1.0)
+            errors = base + top * np.sin(np.pi * ALPHAS) ** 2
+            if reading and not reestimated:
+                errors = np.full(30, np.nan)
+            columns[f"{split}_error{reading}"] = errors + random.normal(0, 0.001, 30)
+    return columns
+
+
+def _tables(
+    *,
+    iterations=(63000,),
+    rewind_iterations=(0, 100, 250, 500, 1000, 2000, 5000),
+    replicates=3,
+    reestimated=True,
+    **setting,
+):
+    """Returns the tables instability and interpolation."""
+    random = np.random.default_rng(0)
+    pairs, points = [], []
+    grid = itertools.product(
+        range(1, replicates + 1),
+        rewind_iterations,
+        iterations,
+        itertools.combinations((1, 2, 3), 2),
+    )
+    for replicate, k, iteration, (a, b) in grid:
+        keys = {
+            **_SETTING,
+            "training_iterations": max(iterations),
+            "replicate": replicate,
+            "data_order_a": a,
+            "data_order_b": b,
+            "rewind_iteration": k,
+            "iteration": iteration,
+            **setting,
+        }
+        share = min(1.0, 2.5 * iteration / max(iterations))
+        height = 0.8 * share * math.exp(-k / 600) * random.uniform(0.9, 1.1)
+        columns = _errors(random, height=height, reestimated=reestimated)
+        instabilities = {
+            name.replace("error", "instability"): errors.max() - errors[[0, -1]].mean()
+            for name, errors in columns.items()
+        }
+        distance = 40 - 3 * math.log(k + 25) + random.normal()
+        pairs.append({**keys, **instabilities, "l2_distance": distance})
+        points += [
+            {**keys, "alpha": alpha, **{name: c[i] for name, c in columns.items()}}
+            for i, alpha in enumerate(ALPHAS)
+        ]
+    return pandas.DataFrame(pairs), pandas.DataFrame(points)
+
+
+@pytest.fixture
+def tables():
+    """The function that makes the two tables."""
+    return _tables

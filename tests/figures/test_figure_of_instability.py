@@ -1,0 +1,135 @@
+"""The figure shows what the tables say."""
+
+import numpy as np
+import pandas
+import pytest
+
+from tflottery.figures import instability
+
+
+def panels(figure):
+    """Returns the panels of a figure by title, row by row."""
+    return [
+        {axes.get_title(): axes for axes in row.get_axes()} for row in figure.subfigs
+    ]
+
+
+def line(axes, *, color=None, style="-", index=0):
+    """Returns x and y of a line of that style."""
+    found = [one for one in axes.lines if one.get_linestyle() == style]
+    return found[index].get_data()
+
+
+def legend_texts(figure):
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def test_lines_are_means_over_pairs_and_replicates(tables):
+    pairs, points = tables()
+    (row,) = panels(instability.draw(pairs, points))
+    x, y = line(row["Test error along the line"])
+    zero = points[points["rewind_iteration"] == 0]
+    assert np.allclose(x, np.linspace(0, 1, 30))
+    assert np.allclose(y, 100 * zero.groupby("alpha")["test_error"].mean())
+    x, y = line(row["Instability"], index=1)
+    assert list(x) == [0, 100, 250, 500, 1000, 2000, 5000]
+    means = pairs.groupby("rewind_iteration")["test_instability"].mean()
+    assert np.allclose(y, 100 * means)
+    x, y = line(row["Distance of the copies"])
+    assert np.allclose(y, pairs.groupby("rewind_iteration")["l2_distance"].mean())
+
+
+def test_bands_are_one_standard_deviation(tables):
+    pairs, points = tables(rewind_iterations=(0, 500))
+    (row,) = panels(instability.draw(pairs, points))
+    band = row["Distance of the copies"].collections[0].get_paths()[0].vertices
+    zero = pairs[pairs["rewind_iteration"] == 0]["l2_distance"]
+    heights = band[band[:, 0] == 0][:, 1]
+    assert np.isclose(heights.min(), zero.mean() - zero.std(ddof=1))
+    assert np.isclose(heights.max(), zero.mean() + zero.std(ddof=1))
+
+
+def test_second_reading_is_dashed_where_there_is_one(tables):
+    with_both = instability.draw(*tables(rewind_iterations=(0, 500)))
+    x, y = line(panels(with_both)[0]["Train error along the line"], style="--")
+    assert 40 < y.max() < 60
+    assert "batch norm re-estimated" in legend_texts(with_both)
+    with_one = instability.draw(*tables(rewind_iterations=(0, 500), reestimated=False))
+    (row,) = panels(with_one)
+    styles = {one.get_linestyle() for axes in row.values() for one in axes.lines}
+    assert "--" not in styles
+    assert "batch norm re-estimated" not in legend_texts(with_one)
+
+
+def test_legend_names_every_k_and_chance(tables):
+    figure = instability.draw(*tables(rewind_iterations=(0, 500, 2500)), chance=0.9)
+    assert legend_texts(figure)[:3] == ["k = 0", "k = 500", "k = 2.5K"]
+    assert "chance" in legend_texts(figure)
+    test_error = panels(figure)[0]["Test error along the line"]
+    assert any(np.allclose(one.get_ydata(), 90) for one in test_error.lines)
+
+
+def test_paper_is_marked_where_it_reports(tables):
+    (row,) = panels(instability.draw(*tables()))
+    markers = [
+        one for one in row["Test error along the line"].lines if one.get_marker()
+    ]
+    diamonds = [one for one in markers if one.get_marker() == "D"]
+    assert np.allclose(diamonds[0].get_ydata(), 100 - 91.7)
+    onset = [one for one in row["Instability"].lines if "paper" in one.get_label()]
+    assert np.allclose(onset[0].get_xdata(), 2000)
+    (row,) = panels(instability.draw(*tables(dataset="digits")))
+    labels = [one.get_label() for axes in row.values() for one in axes.lines]
+    assert not any("paper" in label for label in labels)
+
+
+def test_several_iterations_add_instability_throughout_training(tables):
+    epochs = (3000, 15000, 27000, 51000, 63000)
+    pairs, points = tables(iterations=epochs, rewind_iterations=(0, 2000))
+    (row,) = panels(instability.draw(pairs, points))
+    x, y = line(row["Test instability throughout training"])
+    zero = pairs[pairs["rewind_iteration"] == 0]
+    assert tuple(x) == epochs
+    assert np.allclose(y, 100 * zero.groupby("iteration")["test_instability"].mean())
+    # The other panels show the end of training only.
+    x, y = line(row["Test error along the line"])
+    end = points[(points["rewind_iteration"] == 0) & (points["iteration"] == 63000)]
+    assert np.allclose(y, 100 * end.groupby("alpha")["test_error"].mean())
+
+
+def test_each_setting_has_its_row(tables):
+    lenet = tables(model="lenet", dataset="mnist", iterations=(24000,))
+    resnet = tables(rewind_iterations=(0, 2000), replicates=1)
+    both = [pandas.concat(one) for one in zip(lenet, resnet, strict=True)]
+    figure = instability.draw(*both)
+    titles = [row.get_suptitle() for row in figure.subfigs]
+    assert titles == [
+        "Lenet on MNIST (standard, 24,000 iterations; 9 pairs of 3 replicates)",
+        "ResNet-20 on CIFAR-10 (standard, 63,000 iterations; 3 pairs of 1 replicate)",
+    ]
+
+
+def test_pairs_that_diverged_are_left_out(tables):
+    pairs, points = tables(rewind_iterations=(0, 500))
+    lost = {name: np.nan for name in pairs.columns if "instability" in name}
+    lost |= {"l2_distance": np.nan, "rewind_iteration": 500, "replicate": 9}
+    more = pandas.DataFrame([{**pairs.iloc[0], **lost, "diverged_iteration": 7}])
+    (row,) = panels(instability.draw(pandas.concat([pairs, more]), points))
+    _, y = line(row["Distance of the copies"])
+    assert np.allclose(y, pairs.groupby("rewind_iteration")["l2_distance"].mean())
+
+
+@pytest.mark.parametrize("rewind_iterations", [(0,), (100,), (0, 25), (500, 2000)])
+def test_any_grid_of_k_becomes_a_file(tables, rewind_iterations, tmp_path):
+    figure = instability.draw(
+        *tables(rewind_iterations=rewind_iterations, replicates=1)
+    )
+    figure.savefig(tmp_path / "figure.png", dpi=50)
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_empty_table_is_refused(tables):
+    pairs, points = tables(replicates=1)
+    with pytest.raises(ValueError, match="'interpolation' has no rows"):
+        instability.draw(pairs, points[:0])
