@@ -3,7 +3,8 @@
 import dataclasses
 
 from tflottery.core.identities import Data, Network
-from tflottery.core.registry import MODELS, PRETEXTS
+from tflottery.core.registry import MODELS
+from tflottery.datasets import source as sources
 from tflottery.training.workshop import Workshop
 
 
@@ -42,7 +43,7 @@ def inspect(
       ValueError: an unknown name, or a network that does not fit the images.
     """
     source = workshop.source(dataset, model=model)
-    shape = source.train.images.shape[1:]
+    shape = source.image_shape
     needed = MODELS[model]["minimum_image_size"]
     if min(shape[:2]) < needed:
         raise ValueError(
@@ -50,16 +51,17 @@ def inspect(
             f"{dataset!r} have {shape[0]}x{shape[1]}. Choose another --dataset, or "
             "--model=lenet, which takes any."
         )
-    num_classes = PRETEXTS[pretext]["num_classes"] if pretext else None
-    network = Network(model, tuple(shape), num_classes or source.num_classes)
+    num_classes = sources.num_classes(source, pretext=pretext)
+    network = Network(model, source.image_shape, num_classes)
     data = Data(
-        source.name,
-        source.version,
-        tuple(shape),
-        len(source.train.labels),
-        len(source.test.labels),
-        source.num_classes,
-        pretext,
+        name=source.name,
+        version=source.version,
+        digest=source.digest,
+        image_shape=source.image_shape,
+        num_train=len(source.train.labels),
+        num_test=len(source.test.labels),
+        num_classes=source.num_classes,
+        pretext=pretext,
     )
     return _measured(network, data, workshop)
 

@@ -7,6 +7,7 @@ weights and batch norm statistics, and optimizer slots where training may go on 
 
 import dataclasses
 import functools
+import typing
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,6 +19,9 @@ from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import Recipe
 from tflottery.training import checkpoints
 from tflottery.training.workshop import Workshop
+
+if typing.TYPE_CHECKING:
+    from tflottery.training import trainer
 
 WEIGHTS_FILE = checkpoints.WEIGHTS_FILE
 SLOTS_FILE = checkpoints.SLOTS_FILE
@@ -114,6 +118,13 @@ class State:
         return (WEIGHTS_FILE, SLOTS_FILE) if self.with_slots else (WEIGHTS_FILE,)
 
 
+def trainer_of(run: Run, workshop: Workshop) -> "trainer.Trainer":
+    """Returns the workshop's trainer for a run."""
+    return workshop.trainer(
+        run.network, run.data, recipe=run.recipe, sparse=run.mask is not None
+    )
+
+
 def begin(
     run: Run,
     start: int,
@@ -137,7 +148,7 @@ def begin(
     Changes:
       The trainer's variables.
     """
-    trainer = workshop.trainer(run.network, run.data, recipe=run.recipe)
+    trainer = trainer_of(run, workshop)
     slots = None
     if state is not None:
         weights = checkpoints.read_weights(state)
@@ -167,7 +178,7 @@ def advance(
     """
     from tflottery.datasets.stream import Stream
 
-    trainer = workshop.trainer(run.network, run.data, recipe=run.recipe)
+    trainer = trainer_of(run, workshop)
     stream = Stream(
         num_examples=run.data.num_train,
         batch_size=run.recipe.batch_size,

@@ -24,7 +24,8 @@ class Data:
 
     Attributes:
       name: the dataset.
-      version: of its source; changes where the images would.
+      version: of its source.
+      digest: of its arrays, in hexadecimal.
       image_shape: (height, width, channels).
       num_train: training examples.
       num_test: test examples.
@@ -34,6 +35,7 @@ class Data:
 
     name: str
     version: str
+    digest: str
     image_shape: tuple[int, int, int]
     num_train: int
     num_test: int

@@ -136,7 +136,7 @@ def _train(segment: Segment, bench: Bench, *, before: int, total: int) -> str:
         mask=store.open(run.mask.address) if run.mask is not None else None,
     )
     wanted = {state.iteration: state for state in segment.states}
-    trainer = bench.workshop.trainer(run.network, run.data, recipe=run.recipe)
+    trainer = runs.trainer_of(run, bench.workshop)
 
     def keep(iteration: int, model: object) -> None:
         del model

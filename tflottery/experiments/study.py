@@ -13,7 +13,8 @@ from tflottery.components.runs import Initialization, Run, State
 from tflottery.core import durations, fingerprints, recipes, seeds
 from tflottery.core.durations import Duration
 from tflottery.core.recipes import Recipe
-from tflottery.core.registry import DATASETS, MODELS
+from tflottery.core.registry import MODELS
+from tflottery.datasets import source as sources
 from tflottery.experiments.config import Config
 from tflottery.training.distribution import Placement
 
@@ -216,8 +217,7 @@ def _overridden(recipe: Recipe, config: Config, facts: Facts) -> Recipe:
     if config.batch_size is not None:
         recipe = dataclasses.replace(recipe, batch_size=config.batch_size)
     recipe = recipes.resolved(recipe, num_examples=num_examples)
-    if facts.data.name in DATASETS:
-        recipe = DATASETS[facts.data.name]["adapt_recipe"](recipe)
+    recipe = sources.adapted(recipe, dataset=facts.data.name)
 
     def iterations(duration: Duration) -> int:
         return durations.iterations(

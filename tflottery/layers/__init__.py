@@ -8,6 +8,7 @@ import importlib
 _HOMES = {
     "MaskedConv2D": "masked",
     "MaskedDense": "masked",
+    "ignore_masks": "masked",
     "masked_layers": "masked",
     "masks": "masked",
     "set_masks": "masked",

@@ -16,6 +16,7 @@ from tflottery.core import seeds
 from tflottery.core.registry import MODELS
 from tflottery.datasets import pipeline
 from tflottery.datasets.source import Source
+from tflottery.layers import masked
 from tflottery.models import weights as model_weights
 from tflottery.training.trainer import compiled_by_xla
 
@@ -59,6 +60,8 @@ class Evaluator:
         self.model = MODELS[model_name].function(
             input_shape=source.train.images.shape[1:], num_classes=num_classes
         )
+        # Pruned weights are zero; the masks would change nothing.
+        masked.ignore_masks(self.model)
         self._source = source
         self._loaders = {
             split: pipeline.loader(

@@ -49,6 +49,7 @@ class Trainer:
         source: Source,
         *,
         num_classes: int,
+        sparse: bool = False,
         pretext: str | None = None,
         strategy: tf.distribute.Strategy | None = None,
     ):
@@ -57,6 +58,7 @@ class Trainer:
         recipe: resolved; everything but its length is used.
         source: the data.
         num_classes: outputs of the network.
+        sparse: whether it may be given masks.
         pretext: a registered pretext, or None for the dataset's own task.
         strategy: distributes each batch over its replicas; None is one device.
         """
@@ -69,6 +71,8 @@ class Trainer:
             self.model = MODELS[model_name].function(
                 input_shape=source.train.images.shape[1:], num_classes=num_classes
             )
+            if not sparse:
+                masked.ignore_masks(self.model)
             self.optimizer = optimizers.make(recipe)
             self.optimizer.build(self.model.trainable_variables)
             # The loop below trains; compiling lets Keras callbacks find the optimizer.
@@ -98,7 +102,7 @@ class Trainer:
           iteration: updates done so far.
           first_iteration: where the run began, from which Adam counts.
         """
-        model_weights.assign(self.model, _pruned(weights, masks))
+        model_weights.assign(self.model, weights)
         masked.set_masks(self.model, masks)
         optimizers.reset(
             self.optimizer, iteration=iteration, first_iteration=first_iteration

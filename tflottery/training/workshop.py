@@ -41,12 +41,12 @@ class Workshop:
         return sources.load(dataset, data_dir=self._data_dir, minimum_image_size=size)
 
     def trainer(
-        self, network: Network, data: Data, *, recipe: Recipe
+        self, network: Network, data: Data, *, recipe: Recipe, sparse: bool
     ) -> "trainer.Trainer":
-        """Returns the trainer of a network under a recipe, whatever its length."""
+        """Returns the trainer of dense or sparse runs under a recipe of any length."""
         from tflottery.training import trainer
 
-        parts = [network, data, recipes.trajectory(recipe)]
+        parts = [network, data, recipes.trajectory(recipe), sparse]
         key = fingerprints.fingerprint(parts)
         if key not in self._trainers:
             self._trainers[key] = trainer.Trainer(
@@ -54,6 +54,7 @@ class Workshop:
                 recipe,
                 self.source(data.name, model=network.model),
                 num_classes=network.num_classes,
+                sparse=sparse,
                 pretext=data.pretext,
                 strategy=self.strategy,
             )
