@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tflottery.components.runs import State
 from tflottery.execution.executor import Executor, ask
-from tflottery.execution.perform import Inspect
+from tflottery.execution.jobs import Inspect
 from tflottery.execution.plan import plan
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress

@@ -14,6 +14,8 @@ from benchmarks import processes, tasks
 
 PADDING = 4
 VGG16_BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+_PIXEL_MEAN = torch.tensor(tasks.PIXEL_MEAN)
+_PIXEL_SCALE = 1 / torch.tensor(tasks.PIXEL_DEVIATION)
 
 
 def use_one_thread() -> None:
@@ -75,7 +77,7 @@ class Training:
         return self._images.index_select(0, indices)
 
     def _augmented_inputs(self, indices: torch.Tensor) -> torch.Tensor:
-        """Returns images, cropped from the padded ones at random and half of them flipped.
+        """Returns randomly cropped images, half of them flipped.
 
         Args:
             indices: [batch] int64, which images.
@@ -144,7 +146,7 @@ class MaskedConvolution(nn.Conv2d):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, which is projected where widths differ."""
+    """Two 3x3 convolutions beside a shortcut, projected where widths differ."""
 
     def __init__(self, inputs: int, filters: int, *, stride: int) -> None:
         super().__init__()
@@ -212,9 +214,6 @@ def vgg16() -> nn.Module:
 
 
 NETWORKS = {"lenet": lenet, "resnet20": resnet20, "vgg16": vgg16}
-
-_PIXEL_MEAN = torch.tensor(tasks.PIXEL_MEAN)
-_PIXEL_SCALE = 1 / torch.tensor(tasks.PIXEL_DEVIATION)
 
 
 def _normalized(

@@ -36,7 +36,9 @@ def main(arguments: list[str]) -> None:
         lengths = {"iterations": iterations, "warmup": warmup, "processes": cores}
         ours, peers, ceilings = [], [], []
         for _ in range(_TRIALS.value):
-            ours.append(package_path.measure(model, data_dir=_DATA_DIR.value, **lengths))
+            ours.append(
+                package_path.measure(model, data_dir=_DATA_DIR.value, **lengths)
+            )
             peers.append(torch_peer.measure(model, **lengths))
             ceilings.append(torch_peer.matrix_product_rate(processes=cores))
         ratios = [mine / peer for mine, peer in zip(ours, peers, strict=True)]

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from tflottery.components.component import Artifact
 from tflottery.components.inspection import Facts
 from tflottery.core.identities import Network
-from tflottery.execution import perform
+from tflottery.execution import bench
 from tflottery.execution.inline import InlinePool
-from tflottery.execution.perform import Inspect
-from tflottery.execution.plan import Advance, Plan, Step, plan
+from tflottery.execution.jobs import Advance, Inspect
+from tflottery.execution.plan import Plan, Step, plan
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
 from tflottery.execution.store import Store
@@ -51,6 +51,7 @@ def ask(
 
     Raises:
       ValueError: what was asked about cannot be; says what is wrong.
+      RuntimeError: the worker failed.
       KeyboardInterrupt: it has to stop.
     """
     pool.submit(0, question)
@@ -58,8 +59,10 @@ def ask(
         for _, message in pool.messages(_POLL_SECONDS):
             if message.kind == "ended":
                 return message.value
-            if message.kind in ENDINGS:
+            if message.kind == "refused":
                 raise ValueError(message.value)
+            if message.kind in ENDINGS:
+                raise RuntimeError(f"A worker failed. {message.value}")
     raise KeyboardInterrupt
 
 
@@ -175,7 +178,7 @@ class Executor:
         if message.kind not in ENDINGS:
             return
         del self._running[number]
-        self._progress.end(number, finished=message.value == perform.FINISHED)
+        self._progress.end(number, finished=message.value == bench.FINISHED)
         self._conclude(step, message)
 
     def _conclude(self, step: Step, message: Message) -> None:
@@ -197,11 +200,11 @@ class Executor:
                 f"Artifact {message.value} is damaged; it is set aside and made again."
             )
             self._replan_around()
-        elif message.value == perform.BUSY:
+        elif message.value == bench.BUSY:
             self._not_before[name] = time.monotonic() + _BUSY_SECONDS
             self._progress.waiting(name)
             self._replan_around()
-        elif message.value == perform.DIVERGED:
+        elif message.value == bench.DIVERGED:
             self._replan_around()
 
     def _replan_around(self) -> None:

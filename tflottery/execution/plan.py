@@ -14,38 +14,11 @@ from tflottery.components.inspection import Facts
 from tflottery.components.runs import Run, State
 from tflottery.core.identities import Network
 from tflottery.execution import shelves
+from tflottery.execution.jobs import Advance, Job, Make
 from tflottery.execution.store import Store
 
 # A training step costs about three forward passes.
 _PASSES_PER_UPDATE = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Advance:
-    """The job of training a run through the states wanted of it, in ascending order."""
-
-    run: Run
-    states: tuple[State, ...]
-
-    @property
-    def name(self) -> str:
-        """What no other process may work on at the same time."""
-        return f"runs/{self.run.key}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Make:
-    """The job of executing a component."""
-
-    component: Component
-
-    @property
-    def name(self) -> str:
-        """What no other process may work on at the same time."""
-        return self.component.address
-
-
-Job = Advance | Make
 
 
 @dataclasses.dataclass(frozen=True)

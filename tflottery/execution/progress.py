@@ -9,7 +9,8 @@ import time
 from rich import console as rich_console
 from rich import progress as rich_progress
 
-from tflottery.execution.plan import Advance, Plan, Step
+from tflottery.execution.jobs import Advance
+from tflottery.execution.plan import Plan, Step
 
 
 class Progress:

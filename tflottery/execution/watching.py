@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import keras
 
-from tflottery.execution.perform import Bench
+from tflottery.execution.bench import Bench
 from tflottery.training import optimizers
 
 

@@ -88,7 +88,7 @@ def make_bench(settings: WorkerSettings, *, send: object, stopping: object) -> o
     Changes:
       Process-wide settings of TensorFlow, as `training.process.configure`.
     """
-    from tflottery.execution.perform import Bench
+    from tflottery.execution.bench import Bench
     from tflottery.training import process
     from tflottery.training.workshop import Workshop
 
@@ -112,14 +112,16 @@ def make_bench(settings: WorkerSettings, *, send: object, stopping: object) -> o
 def respond(job: object, bench: object) -> Message:
     """Does a job and returns the message that says how it ended."""
     from tflottery.execution.errors import DamagedArtifact
-    from tflottery.execution.perform import Inspect, perform
+    from tflottery.execution.jobs import Inspect
+    from tflottery.execution.perform import perform
 
     try:
         return Message("ended", perform(job, bench))
     except DamagedArtifact as damage:
         return Message("damaged", damage.address)
     except Exception as error:
-        if isinstance(job, Inspect):
+        asked = isinstance(job, Inspect)
+        if asked and isinstance(error, ValueError | OSError | RuntimeError):
             return Message("refused", str(error))
         return Message("failed", traceback.format_exc())
 

@@ -21,7 +21,7 @@ from tflottery.execution.errors import DamagedArtifact
 from tflottery.execution.executor import Executor, Outcome, ask
 from tflottery.execution.findings import Findings
 from tflottery.execution.inline import InlinePool
-from tflottery.execution.perform import Inspect
+from tflottery.execution.jobs import Inspect
 from tflottery.execution.plan import plan
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress

@@ -1,0 +1,120 @@
+"""How fast can TensorFlow train and evaluate the papers' networks on a CPU at best?
+
+The limit that the package's own speed and scaling are held against: bare loops without
+the package and without an input pipeline, in which a gather inside the graph fetches
+each batch. LeNet runs many iterations in one XLA-compiled function; the convolutional
+networks run in a plain graph (XLA slows convolutions on a CPU) with fused batch norm.
+Masks, L2 and the papers' optimizers are included, augmentation is not.
+
+TensorFlow is imported by the processes that measure and not here, so that a program can
+compare it with PyTorch without loading both.
+
+    python -m benchmarks.bare_loops --model=resnet20 --processes=4
+"""
+
+import argparse
+import math
+
+from benchmarks import processes as processes_lib
+from benchmarks import tasks
+
+FORWARD_BATCH_SIZE = 500
+FORWARD_WARMUP_BATCHES = 2
+
+# Read by TensorFlow when it is imported: warnings and notes are not shown.
+ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+
+# Of the command line, about ten seconds or more each: timed and warm-up iterations of
+# training, and images of the forward pass.
+COMMAND_ITERATIONS = {"lenet": (4000, 1000), "resnet20": (15, 3), "vgg16": (4, 2)}
+COMMAND_IMAGES = {"lenet": 600_000, "resnet20": 10_000, "vgg16": 1_500}
+
+
+def measure(model: str, *, processes: int, iterations: int, warmup: int) -> float:
+    """Returns training iterations per second, summed over processes of one thread.
+
+    Args:
+        model: "lenet" (batches of 60), "resnet20" or "vgg16" (batches of 128).
+        processes: trained side by side, each a replicate of its own, at least 1.
+        iterations: timed iterations of each process, at least 1.
+        warmup: iterations before the common start, at least 1.
+
+    Returns:
+        The sum of each process's own rate, in iterations per second.
+    """
+    tasks.task_of(model)
+    return processes_lib.total_rate(
+        _build_training,
+        model,
+        processes=processes,
+        iterations=iterations,
+        warmup=warmup,
+        environment=ENVIRONMENT,
+    )
+
+
+def measure_forward(model: str, *, processes: int, images: int) -> float:
+    """Returns images per second of forward passes, summed over one-thread processes.
+
+    Args:
+        model: "lenet", "resnet20" or "vgg16", with batch norm in inference mode.
+        processes: evaluated side by side, at least 1.
+        images: that each process evaluates, at least 1; rounded up to whole batches
+            of 500, and taken again from the start where they are more than there are.
+
+    Returns:
+        The sum of each process's own rate, in images per second.
+    """
+    tasks.task_of(model)
+    batches = processes_lib.total_rate(
+        _build_forward,
+        model,
+        processes=processes,
+        iterations=math.ceil(images / FORWARD_BATCH_SIZE),
+        warmup=FORWARD_WARMUP_BATCHES,
+        environment=ENVIRONMENT,
+    )
+    return batches * FORWARD_BATCH_SIZE
+
+
+def main() -> None:
+    """Prints the training and forward rates of one network."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=sorted(tasks.TASKS), required=True)
+    parser.add_argument("--processes", type=int, default=1)
+    flags = parser.parse_args()
+    iterations, warmup = COMMAND_ITERATIONS[flags.model]
+    rate = measure(
+        flags.model, processes=flags.processes, iterations=iterations, warmup=warmup
+    )
+    images = rate * tasks.task_of(flags.model).batch_size
+    forward = measure_forward(
+        flags.model, processes=flags.processes, images=COMMAND_IMAGES[flags.model]
+    )
+    print(f"{flags.model}, {flags.processes} processes of one thread, bare TensorFlow:")
+    print(f"  {rate:.2f} iterations/s, {images:.0f} images/s in total: training")
+    print(f"  {forward:.0f} images/s in total: forward passes")
+
+
+def _build_training(model: str) -> processes_lib.Advance:
+    """Builds a training loop in this process; called by `total_rate`."""
+    from benchmarks import bare_networks
+
+    bare_networks.use_one_thread()
+    task = tasks.task_of(model)
+    if model == "lenet":
+        return bare_networks.DenseTraining(task).advance
+    return bare_networks.ConvolutionalTraining(task).advance
+
+
+def _build_forward(model: str) -> processes_lib.Advance:
+    """Builds a loop of forward passes in this process; called by `total_rate`."""
+    from benchmarks import bare_networks
+
+    bare_networks.use_one_thread()
+    forward = bare_networks.Forward(tasks.task_of(model), batch_size=FORWARD_BATCH_SIZE)
+    return forward.advance
+
+
+if __name__ == "__main__":
+    main()
