@@ -13,7 +13,11 @@ compare it with PyTorch without loading both.
 """
 
 import argparse
+import contextlib
 import math
+import os
+import sys
+from collections.abc import Iterator
 
 from benchmarks import processes as processes_lib
 from benchmarks import tasks
@@ -30,22 +34,27 @@ COMMAND_ITERATIONS = {"lenet": (4000, 1000), "resnet20": (15, 3), "vgg16": (4, 2
 COMMAND_IMAGES = {"lenet": 600_000, "resnet20": 10_000, "vgg16": 1_500}
 
 
-def measure(model: str, *, processes: int, iterations: int, warmup: int) -> float:
+def measure(
+    model: str, *, processes: int, iterations: int, warmup: int, masked: bool = True
+) -> float:
     """Returns training iterations per second, summed over processes of one thread.
 
     Args:
-        model: "lenet" (batches of 60), "resnet20" or "vgg16" (batches of 128).
-        processes: trained side by side, each a replicate of its own, at least 1.
-        iterations: timed iterations of each process, at least 1.
-        warmup: iterations before the common start, at least 1.
+      model: "lenet" (batches of 60), "resnet20" or "vgg16" (batches of 128).
+      processes: trained side by side, each a replicate of its own, at least 1.
+      iterations: timed iterations of each process, at least 1.
+      warmup: iterations before the common start, at least 1.
+      masked: whether each iteration multiplies every kernel with a mask, as a pruned
+        network's layers do.
 
     Returns:
-        The sum of each process's own rate, in iterations per second.
+      The sum of each process's own rate, in iterations per second.
     """
     tasks.task_of(model)
     return processes_lib.total_rate(
         _build_training,
         model,
+        masked,
         processes=processes,
         iterations=iterations,
         warmup=warmup,
@@ -57,13 +66,13 @@ def measure_forward(model: str, *, processes: int, images: int) -> float:
     """Returns images per second of forward passes, summed over one-thread processes.
 
     Args:
-        model: "lenet", "resnet20" or "vgg16", with batch norm in inference mode.
-        processes: evaluated side by side, at least 1.
-        images: that each process evaluates, at least 1; rounded up to whole batches
-            of 500, and taken again from the start where they are more than there are.
+      model: "lenet", "resnet20" or "vgg16", with batch norm in inference mode.
+      processes: evaluated side by side, at least 1.
+      images: that each process evaluates, at least 1; rounded up to whole batches
+        of 500, and taken again from the start where they are more than there are.
 
     Returns:
-        The sum of each process's own rate, in images per second.
+      The sum of each process's own rate, in images per second.
     """
     tasks.task_of(model)
     batches = processes_lib.total_rate(
@@ -82,10 +91,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=sorted(tasks.TASKS), required=True)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--masked", action=argparse.BooleanOptionalAction, default=True)
     flags = parser.parse_args()
     iterations, warmup = COMMAND_ITERATIONS[flags.model]
     rate = measure(
-        flags.model, processes=flags.processes, iterations=iterations, warmup=warmup
+        flags.model,
+        processes=flags.processes,
+        iterations=iterations,
+        warmup=warmup,
+        masked=flags.masked,
     )
     images = rate * tasks.task_of(flags.model).batch_size
     forward = measure_forward(
@@ -96,24 +110,61 @@ def main() -> None:
     print(f"  {forward:.0f} images/s in total: forward passes")
 
 
-def _build_training(model: str) -> processes_lib.Advance:
+def _build_training(model: str, masked: bool) -> processes_lib.Advance:
     """Builds a training loop in this process; called by `total_rate`."""
-    from benchmarks import bare_networks
+    _use_one_thread()
+    from benchmarks import bare_training
 
-    bare_networks.use_one_thread()
     task = tasks.task_of(model)
     if model == "lenet":
-        return bare_networks.DenseTraining(task).advance
-    return bare_networks.ConvolutionalTraining(task).advance
+        return bare_training.DenseTraining(task, masked=masked).advance
+    return bare_training.ConvolutionalTraining(task, masked=masked).advance
 
 
 def _build_forward(model: str) -> processes_lib.Advance:
     """Builds a loop of forward passes in this process; called by `total_rate`."""
-    from benchmarks import bare_networks
+    _use_one_thread()
+    from benchmarks import bare_forward
 
-    bare_networks.use_one_thread()
-    forward = bare_networks.Forward(tasks.task_of(model), batch_size=FORWARD_BATCH_SIZE)
-    return forward.advance
+    task = tasks.task_of(model)
+    return bare_forward.Forward(task, batch_size=FORWARD_BATCH_SIZE).advance
+
+
+def _use_one_thread() -> None:
+    """Imports TensorFlow in silence and settles what holds for a measuring process.
+
+    Changes: TensorFlow's thread counts, its random seed, and that it sees no GPU.
+    """
+    with _silence():
+        import tensorflow as tf
+
+        tf.config.set_visible_devices([], "GPU")
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.random.set_seed(0)
+        # The first operation makes the devices, which is announced once more.
+        tf.zeros([])
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps from the screen what native libraries print.
+
+    TensorFlow 2.21 prints some of its notes whatever TF_CPP_MIN_LOG_LEVEL says.
+    Python's exceptions travel to the parent process by another way.
+
+    Changes: where file descriptor 2 leads; put back at the end.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 if __name__ == "__main__":

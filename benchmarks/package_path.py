@@ -1,16 +1,18 @@
 """How fast is the package's real path: executor, workers, loop, pipeline, snapshots?
 
 Replicates of one network train side by side, each in a worker of one thread, as in any
-experiment. Speeds are read from when their states arrived in the store, the first one
-after the warm-up, so that starting and tracing are not counted.
+experiment. Speeds are read from when their states arrived in the store, over the time
+in which all of them were at work, so that starting and tracing are not counted.
 """
 
 import datetime
 import io
 import tempfile
 
+import numpy as np
 from rich.console import Console
 
+from benchmarks.processes import Advance, total_rate
 from tflottery.components.runs import State
 from tflottery.execution.executor import Executor, ask
 from tflottery.execution.jobs import Inspect
@@ -21,10 +23,12 @@ from tflottery.execution.store import Store
 from tflottery.execution.worker import WorkerSettings
 from tflottery.experiments.instability import Config
 from tflottery.experiments.study import Study, dataset_of, resolve
-from tflottery.training import distribution
+from tflottery.training import distribution, process
 
 # States kept on the way, as an experiment keeps them.
-NUM_SNAPSHOTS = 5
+NUM_SNAPSHOTS = 20
+# Images measured at every point of a line.
+IMAGES_PER_POINT = 4_000
 
 
 def measure(
@@ -54,14 +58,30 @@ def measure(
                 for iteration in sorted(kept)
             ]
             _execute(goals, pool, store, facts)
-        return sum(
-            iterations
-            / (
-                _arrival(store, study.trunk_state(replicate, warmup + iterations))
-                - _arrival(store, study.trunk_state(replicate, warmup))
-            )
-            for replicate in range(1, processes + 1)
+        histories = []
+        for replicate in range(1, processes + 1):
+            states = [study.trunk_state(replicate, one) for one in sorted(kept)]
+            histories.append([(_arrival(store, one), one.iteration) for one in states])
+        return _rate_together(histories)
+
+
+def _rate_together(histories: list[list[tuple[float, int]]]) -> float:
+    """Returns iterations per second in total, while all runs were at work.
+
+    Args:
+      histories: of each run, (seconds, iteration) of its states, ascending.
+    """
+    first = max(history[0][0] for history in histories)
+    last = min(history[-1][0] for history in histories)
+    if last <= first:
+        raise RuntimeError(
+            "The runs were not at work at the same time: take more iterations."
         )
+    made = sum(
+        np.diff(np.interp([first, last], *zip(*history, strict=True)))[0]
+        for history in histories
+    )
+    return float(made / (last - first))
 
 
 def _pool(processes: int, store: Store, data_dir: str | None) -> Pool:
@@ -97,3 +117,53 @@ def _arrival(store: Store, state: State) -> float:
     """Returns when a state was written, in seconds."""
     written = store.manifest(state.address)["written"]
     return datetime.datetime.fromisoformat(written).timestamp()
+
+
+def measure_line(
+    model: str, *, processes: int, images: int, data_dir: str | None
+) -> float:
+    """Returns images per second on lines between networks, over one-thread processes.
+
+    Counted like `components.lines` counts: weights interpolated and assigned for every
+    point, then blocks of images read from the memory-mapped data.
+
+    Args:
+      model: a registered model, on the data set of its paper.
+      processes: evaluated side by side.
+      images: that each process evaluates, rounded up to whole points of the line.
+      data_dir: folder of prepared tensorflow-datasets.
+    """
+    points = -(-images // IMAGES_PER_POINT)
+    rate = total_rate(
+        _build_line,
+        model,
+        data_dir,
+        processes=processes,
+        iterations=points,
+        warmup=1,
+    )
+    return rate * IMAGES_PER_POINT
+
+
+def _build_line(model: str, data_dir: str | None) -> Advance:
+    """Builds the evaluation of points of a line in this process."""
+    process.configure()
+    from tflottery.analysis import interpolation
+    from tflottery.components.inspection import inspect
+    from tflottery.models import weights
+    from tflottery.training.workshop import Workshop
+
+    workshop = Workshop(data_dir=data_dir, placement=distribution.placement("none"))
+    facts = inspect(model, dataset_of(Config(model=model)), workshop)
+    evaluator = workshop.evaluator(facts.network, facts.data)
+    a, b = (weights.initial_weights(evaluator.model, seed) for seed in (1, 2))
+    blocks = evaluator.blocks("train", IMAGES_PER_POINT)
+
+    def advance(num_points: int) -> None:
+        for point in range(num_points):
+            alpha = interpolation.ALPHAS[point % len(interpolation.ALPHAS)]
+            evaluator.assign(interpolation.between(a, b, alpha))
+            for block in blocks:
+                evaluator.measure("train", block)
+
+    return advance

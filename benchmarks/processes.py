@@ -53,20 +53,20 @@ def total_rate(
     """Returns iterations per second, summed over processes of one thread each.
 
     Args:
-        build: called in each new process; a function of a module, since it is pickled
-            by name. Its `advance` must return only when the work is done.
-        *arguments: for `build`.
-        processes: how many run at the same time, at least 1.
-        iterations: timed iterations of each process, at least 1.
-        warmup: iterations before the clock starts, at least 1.
-        environment: variables for the new processes beside `ENVIRONMENT`.
+      build: called in each new process; a function of a module, since it is pickled
+        by name. Its `advance` must return only when the work is done.
+      *arguments: for `build`.
+      processes: how many run at the same time, at least 1.
+      iterations: timed iterations of each process, at least 1.
+      warmup: iterations before the clock starts, at least 1.
+      environment: variables for the new processes beside `ENVIRONMENT`.
 
     Returns:
-        The sum of each process's own rate, in iterations per second.
+      The sum of each process's own rate, in iterations per second.
 
     Raises:
-        ValueError: a count is below 1.
-        RuntimeError: a process failed, died, or used more than one thread.
+      ValueError: a count is below 1.
+      RuntimeError: a process failed, died, or used more than one thread.
     """
     counts = {"processes": processes, "iterations": iterations, "warmup": warmup}
     for name, count in counts.items():

@@ -23,12 +23,12 @@ class Task:
     """A network and how it is trained.
 
     Attributes:
-        model: name of the network, a key of `TASKS`.
-        num_images: training images held in memory.
-        image_shape: (784,) or (height, width, channels).
-        batch_size: images per iteration.
-        learning_rate: of Adam for lenet, of SGD with momentum 0.9 for the others.
-        num_parameters: trainable parameters the network must have, as in the papers.
+      model: name of the network, a key of `TASKS`.
+      num_images: training images held in memory.
+      image_shape: (784,) or (height, width, channels).
+      batch_size: images per iteration.
+      learning_rate: of Adam for lenet, of SGD with momentum 0.9 for the others.
+      num_parameters: trainable parameters the network must have, as in the papers.
     """
 
     model: str
@@ -60,12 +60,12 @@ def made_up_images(task: Task, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns images and labels with a class structure that can be learned.
 
     Args:
-        task: says how many images and of which shape.
-        seed: of numpy's generator; the same seed gives the same arrays.
+      task: says how many images and of which shape.
+      seed: of numpy's generator; the same seed gives the same arrays.
 
     Returns:
-        images: [num_images, *image_shape] uint8 in [0, 254].
-        labels: [num_images] int64 in [0, 9].
+      images: [num_images, *image_shape] uint8 in [0, 254].
+      labels: [num_images] int64 in [0, 9].
     """
     generator = np.random.default_rng(seed)
     size = (task.num_images, *task.image_shape)
@@ -85,7 +85,7 @@ def batches(task: Task, *, seed: int) -> Iterator[np.ndarray]:
     batch is dropped.
 
     Yields:
-        [batch_size] int64 in [0, num_images).
+      [batch_size] int64 in [0, num_images).
     """
     generator = np.random.default_rng(seed)
     num_batches = task.num_images // task.batch_size

@@ -29,11 +29,18 @@ def use_one_thread() -> None:
 
 
 class Training:
-    """A network in training on made-up data."""
+    """A network in training on made-up data.
 
-    def __init__(self, task: tasks.Task) -> None:
+    Args:
+      task: what to train.
+      masked: whether each iteration multiplies the kernels with masks.
+    """
+
+    def __init__(self, task: tasks.Task, *, masked: bool) -> None:
         images, labels = tasks.made_up_images(task, seed=0)
         self._network = NETWORKS[task.model]()
+        if not masked:
+            ignore_masks(self._network)
         self._labels = torch.from_numpy(labels)
         self._batches = tasks.batches(task, seed=1)
         self._generator = torch.Generator().manual_seed(2)
@@ -80,11 +87,11 @@ class Training:
         """Returns randomly cropped images, half of them flipped.
 
         Args:
-            indices: [batch] int64, which images.
+          indices: [batch] int64, which images.
 
         Returns:
-            [batch, 3, 32, 32] float32 in channels_last, about zero mean and unit
-            deviation.
+          [batch, 3, 32, 32] float32 in channels_last, about zero mean and unit
+          deviation.
         """
         batch = len(indices)
         num_images, padded_size, _, channels = self._images.shape
@@ -124,7 +131,7 @@ class MaskedLinear(nn.Linear):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Maps [batch, inputs] to [batch, outputs]."""
-        return functional.linear(inputs, self.weight * self.mask, self.bias)
+        return functional.linear(inputs, _masked(self), self.bias)
 
 
 class MaskedConvolution(nn.Conv2d):
@@ -141,8 +148,18 @@ class MaskedConvolution(nn.Conv2d):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Maps [batch, inputs, height, width] to [batch, filters, ...]."""
-        kernel = self.weight * self.mask
+        kernel = _masked(self)
         return functional.conv2d(images, kernel, self.bias, self.stride, self.padding)
+
+
+def ignore_masks(network: nn.Module) -> None:
+    """Lets the masked layers use their kernels as they are.
+
+    Changes: removes the masks.
+    """
+    for layer in network.modules():
+        if isinstance(layer, MaskedLinear | MaskedConvolution):
+            layer.mask = None
 
 
 class ResidualBlock(nn.Module):
@@ -214,6 +231,11 @@ def vgg16() -> nn.Module:
 
 
 NETWORKS = {"lenet": lenet, "resnet20": resnet20, "vgg16": vgg16}
+
+
+def _masked(layer: MaskedLinear | MaskedConvolution) -> torch.Tensor:
+    """Returns a layer's kernel multiplied with its mask, if it has one."""
+    return layer.weight if layer.mask is None else layer.weight * layer.mask
 
 
 def _normalized(

@@ -5,7 +5,7 @@ user of PyTorch would do as well: one thread per process and as many processes a
 channels_last convolutions, `fused=True` optimizers (faster than foreach on a CPU, and
 foreach than the plain loop), denormals flushed to zero, an allocator that keeps large
 blocks, all data in memory and augmentation on whole batches. Each step multiplies every
-kernel with a mask, since that is the work of a pruned network's layer.
+kernel with a mask, the work of a pruned network's layers, unless told otherwise.
 
 PyTorch is imported by the processes that measure and not here, so that a program can
 compare it with TensorFlow without loading both.
@@ -25,22 +25,27 @@ MATRIX_PRODUCTS = 30
 COMMAND_ITERATIONS = {"lenet": (2000, 200), "resnet20": (15, 3), "vgg16": (4, 2)}
 
 
-def measure(model: str, *, processes: int, iterations: int, warmup: int) -> float:
+def measure(
+    model: str, *, processes: int, iterations: int, warmup: int, masked: bool = True
+) -> float:
     """Returns training iterations per second, summed over processes of one thread.
 
     Args:
-        model: "lenet" (batches of 60), "resnet20" or "vgg16" (batches of 128).
-        processes: trained side by side, each a replicate of its own, at least 1.
-        iterations: timed iterations of each process, at least 1.
-        warmup: iterations before the common start, at least 1.
+      model: "lenet" (batches of 60), "resnet20" or "vgg16" (batches of 128).
+      processes: trained side by side, each a replicate of its own, at least 1.
+      iterations: timed iterations of each process, at least 1.
+      warmup: iterations before the common start, at least 1.
+      masked: whether each iteration multiplies every kernel with a mask, as a pruned
+        network's layers do.
 
     Returns:
-        The sum of each process's own rate, in iterations per second.
+      The sum of each process's own rate, in iterations per second.
     """
     tasks.task_of(model)
     return processes_lib.total_rate(
         _build_training,
         model,
+        masked,
         processes=processes,
         iterations=iterations,
         warmup=warmup,
@@ -51,10 +56,10 @@ def matrix_product_rate(*, processes: int) -> float:
     """Returns the machine's ceiling: float32 matrix products, FLOP/s in total.
 
     Args:
-        processes: of one thread each, at least 1.
+      processes: of one thread each, at least 1.
 
     Returns:
-        Floating-point operations per second of 2048x2048 products over all processes.
+      Floating-point operations per second of 2048x2048 products over all processes.
     """
     products = processes_lib.total_rate(
         _build_matrix_products,
@@ -70,10 +75,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=sorted(tasks.TASKS), required=True)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--masked", action=argparse.BooleanOptionalAction, default=True)
     flags = parser.parse_args()
     iterations, warmup = COMMAND_ITERATIONS[flags.model]
     rate = measure(
-        flags.model, processes=flags.processes, iterations=iterations, warmup=warmup
+        flags.model,
+        processes=flags.processes,
+        iterations=iterations,
+        warmup=warmup,
+        masked=flags.masked,
     )
     images = rate * tasks.task_of(flags.model).batch_size
     ceiling = matrix_product_rate(processes=flags.processes)
@@ -82,12 +92,12 @@ def main() -> None:
     print(f"  {ceiling / 1e9:.0f} GFLOP/s in total: float32 matrix product")
 
 
-def _build_training(model: str) -> processes_lib.Advance:
+def _build_training(model: str, masked: bool) -> processes_lib.Advance:
     """Builds a training loop in this process; called by `total_rate`."""
     from benchmarks import torch_loops
 
     torch_loops.use_one_thread()
-    return torch_loops.Training(tasks.task_of(model)).advance
+    return torch_loops.Training(tasks.task_of(model), masked=masked).advance
 
 
 def _build_matrix_products() -> processes_lib.Advance:

@@ -11,10 +11,9 @@ import statistics
 from absl import app, flags
 
 from benchmarks import package_path, tasks, torch_peer
+from benchmarks.lengths import LENGTHS, PEER_LENGTHS
 from tflottery.training import process
 
-# Timed and warm-up iterations: long enough that a run is some ten seconds.
-LENGTHS = {"lenet": (4000, 800), "resnet20": (40, 6), "vgg16": (8, 2)}
 # Operations of one image, forward and backward (three forward passes).
 FLOPS_PER_IMAGE = {"lenet": 1.6e6, "resnet20": 0.245e9, "vgg16": 1.88e9}
 
@@ -32,14 +31,13 @@ def main(arguments: list[str]) -> None:
     print(f"{cores} processes of one thread each, medians of {_TRIALS.value}")
     print("model      package it/s   PyTorch it/s   ratio   ratios          of ceiling")
     for model in _MODELS.value:
-        iterations, warmup = LENGTHS[model]
-        lengths = {"iterations": iterations, "warmup": warmup, "processes": cores}
+        lengths = _lengths(LENGTHS[model], cores)
+        peer_lengths = _lengths(PEER_LENGTHS[model], cores)
         ours, peers, ceilings = [], [], []
         for _ in range(_TRIALS.value):
-            ours.append(
-                package_path.measure(model, data_dir=_DATA_DIR.value, **lengths)
-            )
-            peers.append(torch_peer.measure(model, **lengths))
+            rate = package_path.measure(model, data_dir=_DATA_DIR.value, **lengths)
+            ours.append(rate)
+            peers.append(torch_peer.measure(model, masked=False, **peer_lengths))
             ceilings.append(torch_peer.matrix_product_rate(processes=cores))
         ratios = [mine / peer for mine, peer in zip(ours, peers, strict=True)]
         flops = FLOPS_PER_IMAGE[model] * tasks.task_of(model).batch_size
@@ -50,6 +48,11 @@ def main(arguments: list[str]) -> None:
             f"{min(ratios):.2f} to {max(ratios):.2f} {share:12.2f}",
             flush=True,
         )
+
+
+def _lengths(length: tuple[int, int], processes: int) -> dict[str, int]:
+    """Returns the arguments of a measurement."""
+    return {"iterations": length[0], "warmup": length[1], "processes": processes}
 
 
 if __name__ == "__main__":

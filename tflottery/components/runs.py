@@ -164,7 +164,7 @@ def begin(
         masks=checkpoints.read_arrays(mask / MASK_FILE) if mask is not None else {},
         slots=slots,
         iteration=start,
-        first_iteration=run.first_iteration,
+        first_iteration=_slots_begin(run),
     )
 
 
@@ -186,6 +186,13 @@ def advance(
         augmentation_seed=run.augmentation_seed,
     )
     return trainer.train(stream, last, callbacks=callbacks)
+
+
+def _slots_begin(run: Run) -> int:
+    """Returns the iteration at which a run's optimizer slots were fresh."""
+    if run.optimizer_state == "carried" and isinstance(run.initial, State):
+        return _slots_begin(run.initial.run)
+    return run.first_iteration
 
 
 def num_bytes(state: State, *, num_weights: int, num_trainable: int) -> int:

@@ -17,8 +17,9 @@ def canonical(value: object) -> object:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
-        # repr is the shortest text that reads back as the same float.
-        return {"float": repr(value)}
+        # repr is the shortest text that reads back as the same float; that of numpy's
+        # float64, which is a float too, would name its type.
+        return {"float": repr(float(value))}
     if isinstance(value, list | tuple):
         return [canonical(item) for item in value]
     if isinstance(value, dict):

@@ -10,6 +10,7 @@ from tflottery.execution import shelves
 from tflottery.execution.bench import DIVERGED, FINISHED, STOPPED, Bench
 from tflottery.execution.jobs import Advance
 from tflottery.execution.shelves import Segment, Shelves
+from tflottery.execution.store import Store
 from tflottery.training import checkpoints
 
 
@@ -32,8 +33,7 @@ def advance(job: Advance, bench: Bench) -> str:
             break
         before += segment.num_iterations
     if ending != STOPPED:
-        for address in bench.store.addresses(f"checkpoints/{job.run.key}"):
-            bench.store.remove(address)
+        _remove_checkpoints(job.run, bench.store, last=job.states[-1].iteration)
     return ending
 
 
@@ -116,11 +116,19 @@ class _Keeper:
         weights, slots = self._trainer.state()
         store = self._bench.store
         address = shelves.checkpoint_address(self._run, iteration)
-        older = store.addresses(f"checkpoints/{self._run.key}")
         with store.writing(address, _manifest(self._run, iteration)) as folder:
             checkpoints.write(folder, weights, slots=slots)
-        for superseded in set(older) - {address}:
-            store.remove(superseded)
+        _remove_checkpoints(self._run, store, last=iteration - 1)
+
+
+def _remove_checkpoints(run: runs.Run, store: Store, *, last: int) -> None:
+    """Removes a run's checkpoints up to an iteration.
+
+    Later ones are of a job that trains the run further and was interrupted.
+    """
+    for iteration, address in shelves.checkpoints(run, store).items():
+        if iteration <= last:
+            store.remove(address)
 
 
 def _manifest(run: runs.Run, iteration: int) -> dict[str, object]:

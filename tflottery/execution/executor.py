@@ -54,6 +54,7 @@ def ask(
       RuntimeError: the worker failed.
       KeyboardInterrupt: it has to stop.
     """
+    deaths = 0
     pool.submit(0, question)
     while not stopping():
         for _, message in pool.messages(_POLL_SECONDS):
@@ -61,7 +62,10 @@ def ask(
                 return message.value
             if message.kind == "refused":
                 raise ValueError(message.value)
-            if message.kind in ENDINGS:
+            if message.kind == "died" and deaths + 1 < _MAX_DEATHS:
+                deaths += 1
+                pool.submit(0, question)
+            elif message.kind in ENDINGS:
                 raise RuntimeError(f"A worker failed. {message.value}")
     raise KeyboardInterrupt
 
@@ -200,12 +204,18 @@ class Executor:
                 f"Artifact {message.value} is damaged; it is set aside and made again."
             )
             self._replan_around()
+        elif message.kind == "missing":
+            # Another command may have set aside what it found damaged.
+            self._replan_around()
         elif message.value == bench.BUSY:
             self._not_before[name] = time.monotonic() + _BUSY_SECONDS
             self._progress.waiting(name)
             self._replan_around()
         elif message.value == bench.DIVERGED:
             self._replan_around()
+        elif message.value == bench.STOPPED:
+            # The last job may end before this process looks whether to stop.
+            self._outcome.stopped = True
 
     def _replan_around(self) -> None:
         """Plans anew and keeps what running jobs are making out of the new plan."""

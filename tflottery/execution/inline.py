@@ -3,6 +3,8 @@
 For notebooks, debuggers and tests. Process-wide settings are made at the first job.
 """
 
+import time
+
 from tflottery.execution import worker
 from tflottery.execution.worker import Message, WorkerSettings
 
@@ -45,8 +47,9 @@ class InlinePool:
         self._messages.append((number, worker.respond(job, self._bench)))
 
     def messages(self, timeout: float) -> list[tuple[int, Message]]:
-        """Returns what the last job reported."""
-        del timeout
+        """Returns what the last job reported; waits if there is nothing to tell."""
+        if not self._messages:
+            time.sleep(timeout)
         told, self._messages = self._messages, []
         return told
 

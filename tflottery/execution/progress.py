@@ -82,7 +82,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Prints a line that stays."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def waiting(self, name: str) -> None:
         """Says once that another process is at a job."""

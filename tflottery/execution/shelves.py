@@ -95,6 +95,12 @@ def divergence_address(run: Run) -> str:
     return f"runs/{run.key}/diverged"
 
 
+def checkpoints(run: Run, store: Store) -> dict[int, str]:
+    """Returns the addresses of a run's checkpoints, by iteration."""
+    addresses = store.addresses(f"checkpoints/{run.key}")
+    return {int(address.rsplit("/", 1)[-1]): address for address in addresses}
+
+
 def checkpoint_address(run: Run, iteration: int) -> str:
     """Returns where a run's checkpoint at an iteration is kept."""
     return f"checkpoints/{run.key}/{iteration:08d}"

@@ -13,7 +13,7 @@ from tflottery.execution.store import Store
 from tflottery.training.distribution import NUM_LOGICAL_CPUS, Placement
 
 # Kinds of messages after which a worker waits for its next job.
-ENDINGS = ("ended", "failed", "refused", "damaged", "died")
+ENDINGS = ("ended", "failed", "refused", "damaged", "missing", "died")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Message:
     Attributes:
       kind: "made" (an address), "progress" (share of the job done), or how the job
         ended: "ended" (its result), "failed" (a traceback), "refused" (what is wrong
-        with what the user asked for), "damaged" (an address) or "died" (last words).
+        with what the user asked for), "damaged" (an address), "missing" (what of its
+        inputs is gone) or "died" (last words).
       value: as above.
     """
 
@@ -111,7 +112,7 @@ def make_bench(settings: WorkerSettings, *, send: object, stopping: object) -> o
 
 def respond(job: object, bench: object) -> Message:
     """Does a job and returns the message that says how it ended."""
-    from tflottery.execution.errors import DamagedArtifact
+    from tflottery.execution.errors import DamagedArtifact, MissingArtifact
     from tflottery.execution.jobs import Inspect
     from tflottery.execution.perform import perform
 
@@ -119,6 +120,8 @@ def respond(job: object, bench: object) -> Message:
         return Message("ended", perform(job, bench))
     except DamagedArtifact as damage:
         return Message("damaged", damage.address)
+    except MissingArtifact as missing:
+        return Message("missing", str(missing))
     except Exception as error:
         asked = isinstance(job, Inspect)
         if asked and isinstance(error, ValueError | OSError | RuntimeError):

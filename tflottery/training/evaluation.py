@@ -20,10 +20,11 @@ from tflottery.layers import masked
 from tflottery.models import weights as model_weights
 from tflottery.training.trainer import compiled_by_xla
 
-BATCH_SIZE = 500
+# Small enough for the caches of a CPU, and for its memory.
+BATCH_SIZE = 125
 # Images of one call: short enough to show progress and to stop, even for VGG-16.
 BLOCK_SIZE = 2_000
-REESTIMATION_BATCH_SIZE = 512
+REESTIMATION_BATCH_SIZE = 128
 REESTIMATION_EXAMPLES = 10_240
 
 
@@ -121,17 +122,17 @@ class Evaluator:
         total = len(getattr(self._source, split).labels)
         if num_examples is None or num_examples >= total:
             return np.arange(total, dtype=np.int32)
-        order = seeds.permutation(seeds.seed("evaluation", split=split), 0, total)
-        return np.sort(order[:num_examples]).astype(np.int32)
+        return np.sort(self._random_order(split)[:num_examples])
 
     def reestimate(self) -> None:
         """Replaces the batch norm statistics by those of fixed training images.
 
         Each batch is normalized by its own moments on the way up, as in training; the
         statistics become the moments pooled over all batches. Images are taken in
-        whole batches, 10,240 or as many as there are.
+        whole batches, 10,240 or as many as there are, in random order: the batches of
+        data sorted by class would each have the moments of one class.
         """
-        indices = self.examples("train", REESTIMATION_EXAMPLES)
+        indices = self._random_order("train")[:REESTIMATION_EXAMPLES]
         size = min(REESTIMATION_BATCH_SIZE, len(indices))
         whole = indices[: len(indices) // size * size].reshape(-1, size)
         moments = self._pooled_moments(tf.constant(whole), tf.constant(len(whole)))
@@ -140,6 +141,12 @@ class Evaluator:
         ):
             layer.moving_mean.assign(mean)
             layer.moving_variance.assign(np.maximum(square - np.square(mean), 0.0))
+
+    def _random_order(self, split: str) -> np.ndarray:
+        """Returns all indices of a split, int32, in an order fixed for ever."""
+        total = len(getattr(self._source, split).labels)
+        order = seeds.permutation(seeds.seed("evaluation", split=split), 0, total)
+        return order.astype(np.int32)
 
     def _counter(self, split: str) -> tf.types.experimental.PolymorphicFunction:
         """Returns the compiled loop over a split's batches."""

@@ -195,14 +195,31 @@ class Trainer:
         return lambda _, count: self._advance(iterator, tf.constant(count))
 
     def _update(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Makes one update; returns this replica's part of the global batch's loss."""
+        """Makes one update; returns this replica's part of the global batch's loss.
+
+        The loss is not a number where the state before the update has infinite batch
+        norm statistics, which training itself never looks at.
+        """
+        sound = self._has_finite_statistics()
         with tf.GradientTape() as tape:
             logits = self.model(images, training=True)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.reduce_sum(losses) / self.recipe.batch_size
         variables = self.model.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
-        return loss
+        return tf.where(sound, loss, float("nan"))
+
+    def _has_finite_statistics(self) -> tf.Tensor:
+        """Returns whether all batch norm statistics are finite: scalar bool."""
+        statistics = [
+            variable.value
+            for layer in self.model.layers
+            if isinstance(layer, keras.layers.BatchNormalization)
+            for variable in (layer.moving_mean, layer.moving_variance)
+        ]
+        if not statistics:
+            return tf.constant(True)
+        return tf.reduce_all(tf.math.is_finite(tf.concat(statistics, axis=0)))
 
     def _local_loop(self) -> tf.types.experimental.PolymorphicFunction:
         """Returns the compiled loop for one device; gathers its batches itself."""

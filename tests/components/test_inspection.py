@@ -1,0 +1,56 @@
+"""Facts about networks and data, against counts known otherwise."""
+
+import pytest
+
+from tflottery.components.inspection import inspect
+from tflottery.training.distribution import Placement
+from tflottery.training.workshop import Workshop
+
+
+@pytest.fixture(scope="module")
+def workshop():
+    return Workshop(data_dir=None, placement=Placement())
+
+
+def test_lenet_on_digits(workshop):
+    facts = inspect("lenet", "digits", workshop)
+    assert facts.network.input_shape == facts.data.image_shape == (8, 8, 1)
+    assert (facts.data.num_train, facts.data.num_test) == (1437, 360)
+    sizes = {"dense_1/kernel": 19_200, "dense_2/kernel": 30_000, "head/kernel": 1000}
+    assert facts.kernel_sizes == sizes
+    assert facts.num_weights == facts.num_trainable == 50_200 + 410
+    assert facts.flops_per_example == 2 * 50_200
+    assert (facts.num_reestimation_examples, facts.num_replicas) == (0, 1)
+
+
+def test_resnet20_on_digits(workshop):
+    facts = inspect("resnet20", "digits", workshop)
+    assert facts.data.image_shape == (32, 32, 3)
+    # Trainable, and with the statistics; 41 million multiplications an image.
+    assert (facts.num_trainable, facts.num_weights) == (272_474, 274_042)
+    assert sum(facts.kernel_sizes.values()) == 270_896
+    assert facts.flops_per_example == pytest.approx(2 * 41e6, rel=0.02)
+    assert facts.num_reestimation_examples > 0
+
+
+def test_pretext_decides_the_classes(workshop):
+    facts = inspect("lenet", "digits", workshop, pretext="rotation")
+    assert (facts.network.num_classes, facts.data.num_classes) == (4, 10)
+    assert facts.data.pretext == "rotation"
+    assert facts.kernel_sizes["head/kernel"] == 400
+
+
+def test_replicas_are_the_strategys(mirrored):
+    placement = Placement(distribute="mirrored", num_replicas=2)
+    shared = Workshop(data_dir=None, placement=placement)
+    assert inspect("lenet", "digits", shared).num_replicas == 2
+    assert shared.strategy is mirrored
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "message"),
+    [("lenett", "digits", "no model 'lenett'"), ("lenet", "digitz", "'digitz'")],
+)
+def test_unknown_names_are_refused(model, dataset, message, workshop):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        inspect(model, dataset, workshop)

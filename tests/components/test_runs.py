@@ -1,0 +1,283 @@
+"""Keys of runs and states, and a run begun and advanced in pieces."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from etils import epath
+
+from tflottery.components import runs
+from tflottery.components.component import Artifact
+from tflottery.components.inspection import inspect
+from tflottery.components.runs import Initialization, Run, State
+from tflottery.core import recipes
+from tflottery.core.identities import Data, Network
+from tflottery.core.recipes import Recipe
+from tflottery.training import checkpoints, optimizers
+from tflottery.training.distribution import Placement
+from tflottery.training.workshop import Workshop
+
+_RECIPE = Recipe(
+    optimizer="adam",
+    learning_rate=0.003,
+    batch_size=60,
+    training_iterations=40,
+    weight_decay=1e-3,
+    milestones=(9,),
+    warmup=4,
+)
+_DATA = Data(
+    name="digits",
+    version="1",
+    digest="0",
+    image_shape=(8, 8, 1),
+    num_train=1437,
+    num_test=360,
+    num_classes=10,
+)
+_RUN = Run(
+    network=Network("lenet", (8, 8, 1), 10),
+    data=_DATA,
+    recipe=_RECIPE,
+    initial=Initialization(1),
+    mask=None,
+    data_order_seed=2,
+    augmentation_seed=3,
+)
+_BRANCH = dataclasses.replace(
+    _RUN, initial=State(_RUN, 5), first_iteration=5, data_order_seed=12
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mask:
+    """Stands for a component that makes masks."""
+
+    key: str
+    address: str = "masks/1"
+    files: tuple[str, ...] = (runs.MASK_FILE,)
+
+
+def _with(run, **changes):
+    return dataclasses.replace(run, **changes)
+
+
+def _with_recipe(run, **changes):
+    return _with(run, recipe=dataclasses.replace(run.recipe, **changes))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        _with(_RUN, network=Network("lenet", (8, 8, 1), 4)),
+        _with(_RUN, network=Network("vgg11", (8, 8, 1), 10)),
+        _with(_RUN, data=dataclasses.replace(_DATA, name="mnist")),
+        _with(_RUN, data=dataclasses.replace(_DATA, version="2")),
+        _with(_RUN, data=dataclasses.replace(_DATA, digest="1")),
+        _with(_RUN, data=dataclasses.replace(_DATA, num_train=1400)),
+        _with(_RUN, data=dataclasses.replace(_DATA, pretext="rotation")),
+        _with_recipe(_RUN, optimizer="sgd"),
+        _with_recipe(_RUN, learning_rate=0.004),
+        _with_recipe(_RUN, batch_size=61),
+        _with_recipe(_RUN, momentum=0.5),
+        _with_recipe(_RUN, weight_decay=0.0),
+        _with_recipe(_RUN, milestones=(10,)),
+        _with_recipe(_RUN, decay_factor=0.2),
+        _with_recipe(_RUN, warmup=5),
+        _with_recipe(_RUN, augmentation="flip_crop"),
+        _with(_RUN, initial=Initialization(2)),
+        _with(_RUN, initial=State(_RUN, 0)),
+        _with(_RUN, mask=_Mask("a")),
+        _with(_RUN, mask=_Mask("b")),
+        _with(_RUN, data_order_seed=4),
+        _with(_RUN, augmentation_seed=4),
+        _with(_RUN, first_iteration=1),
+        _with(_RUN, optimizer_state="carried"),
+        _with(_RUN, device="gpu"),
+        _with(_RUN, num_replicas=2),
+        _with(_RUN, precision="bfloat16"),
+    ],
+    ids=lambda run: run.key[:6],
+)
+def test_what_decides_the_trajectory_enters_the_key(other):
+    assert other.key != _RUN.key
+    assert len(other.key) == 32
+    assert State(other, 5).key != State(_RUN, 5).key
+    assert _with(_BRANCH, initial=State(other, 5)).key != _BRANCH.key
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        _with_recipe(_RUN, training_iterations=24_000),
+        _with_recipe(_RUN, rewind_iterations=(0, 1, 2)),
+        _with_recipe(_RUN, unpruned=("head",)),
+        _with_recipe(_RUN, milestones=[9]),
+        _with(_RUN, network=Network("lenet", [8, 8, 1], 10)),
+        _with_recipe(_RUN, learning_rate=np.float64(0.003)),
+    ],
+    ids=str,
+)
+def test_length_and_what_is_done_with_a_run_do_not_enter_the_key(same):
+    assert same.key == _RUN.key
+    assert _with(_BRANCH, initial=State(same, 5)).key == _BRANCH.key
+
+
+def test_every_field_of_a_run_is_in_its_derivation():
+    names = {field.name for field in dataclasses.fields(Run)}
+    assert _RUN.derivation().keys() == names
+    decided = recipes.trajectory(_RECIPE).keys()
+    assert _RUN.derivation()["recipe"].keys() == decided
+
+
+def test_known_key():
+    """A change of it makes every store forget all it holds: raise VERSION with it."""
+    assert _RUN.key == "b4796bf6ec596400c47490927faf0760"
+    assert State(_BRANCH, 9).key == "d04870171f7d7adaca5d8f9dcbca3e2f"
+
+
+def test_the_version_of_the_component_enters_the_key(monkeypatch):
+    before = _with(_RUN).key
+    monkeypatch.setattr(Run, "VERSION", 99)
+    assert _with(_RUN).key != before
+
+
+def test_slots_do_not_enter_a_states_key():
+    plain, whole = State(_RUN, 7), State(_RUN, 7, with_slots=True)
+    assert plain.key == whole.key and plain.address == whole.address
+    assert plain.address == f"runs/{_RUN.key}/00000007"
+    assert plain.files == ("weights.safetensors",)
+    assert whole.files == ("weights.safetensors", "slots.safetensors")
+    branches = [_with(_BRANCH, initial=state) for state in (plain, whole)]
+    assert branches[0].key == branches[1].key
+    assert State(_RUN, 8).key != plain.key
+    assert isinstance(plain, Artifact) and not isinstance(Initialization(1), Artifact)
+
+
+def test_sources_are_the_artifacts_a_run_begins_from():
+    mask = _Mask("a")
+    assert _RUN.sources == ()
+    assert _BRANCH.sources == (State(_RUN, 5),)
+    assert _with(_BRANCH, mask=mask).sources == (State(_RUN, 5), mask)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "with_slots", "expected"),
+    [("adam", False, 40), ("sgd", True, 72), ("adam", True, 104)],
+)
+def test_bytes_of_a_state(optimizer, with_slots, expected):
+    state = State(_with_recipe(_RUN, optimizer=optimizer), 5, with_slots=with_slots)
+    assert runs.num_bytes(state, num_weights=10, num_trainable=8) == expected
+
+
+@pytest.fixture(scope="module")
+def workshop():
+    return Workshop(data_dir=None, placement=Placement())
+
+
+@pytest.fixture(scope="module")
+def digits(workshop):
+    """Returns the run above on the digits as they are."""
+    return _with(_RUN, data=inspect("lenet", "digits", workshop).data)
+
+
+def _begin(run, start, workshop, *, state=None, initial=None, mask=None):
+    runs.begin(run, start, workshop, state=state, initial=initial, mask=mask)
+
+
+def _saved(run, workshop, folder):
+    weights, slots = runs.trainer_of(run, workshop).state()
+    folder = epath.Path(folder)
+    checkpoints.write(folder, weights, slots=slots)
+    return folder
+
+
+def _assert_same_files(one, two, *, files=("weights.safetensors", "slots.safetensors")):
+    for name in files:
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+
+
+def test_advanced_in_pieces_is_the_same(digits, workshop, tmp_path):
+    _begin(digits, 0, workshop)
+    assert runs.advance(digits, 12, workshop, callbacks=[]) == 12
+    whole = _saved(digits, workshop, tmp_path / "whole")
+    _begin(digits, 0, workshop)
+    runs.advance(digits, 5, workshop, callbacks=[])
+    part = _saved(digits, workshop, tmp_path / "part")
+    runs.advance(digits, 7, workshop, callbacks=[])
+    _begin(digits, 5, workshop, state=part)
+    runs.advance(digits, 12, workshop, callbacks=[])
+    _assert_same_files(_saved(digits, workshop, tmp_path / "again"), whole)
+
+
+def _parted(digits, workshop, folder):
+    """Returns the trunk at 5, saved."""
+    _begin(digits, 0, workshop)
+    runs.advance(digits, 5, workshop, callbacks=[])
+    return _saved(digits, workshop, folder)
+
+
+def test_branch_starts_from_the_weights_with_fresh_slots(digits, workshop, tmp_path):
+    parting = _parted(digits, workshop, tmp_path / "parting")
+    branch = _with(_BRANCH, data=digits.data, initial=State(digits, 5))
+    _begin(branch, 5, workshop, initial=parting)
+    trainer = runs.trainer_of(branch, workshop)
+    start = _saved(branch, workshop, tmp_path / "start")
+    _assert_same_files(start, parting, files=["weights.safetensors"])
+    assert all(not slot.any() for slot in checkpoints.read_slots(start).values())
+    assert optimizers.iteration(trainer.optimizer) == 5
+    assert int(trainer.optimizer.first_iteration) == 5
+    runs.advance(branch, 12, workshop, callbacks=[])
+    whole = _saved(branch, workshop, tmp_path / "whole")
+    # And goes on from a state of its own, not from where it parted.
+    _begin(branch, 5, workshop, initial=parting)
+    runs.advance(branch, 8, workshop, callbacks=[])
+    part = _saved(branch, workshop, tmp_path / "part")
+    _begin(branch, 8, workshop, state=part, initial=parting)
+    runs.advance(branch, 12, workshop, callbacks=[])
+    _assert_same_files(_saved(branch, workshop, tmp_path / "again"), whole)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_branch_with_carried_slots_on_its_trunks_order_is_the_trunk(
+    optimizer, digits, workshop, tmp_path
+):
+    digits = _with_recipe(digits, optimizer=optimizer)
+    parting = _parted(digits, workshop, tmp_path / "parting")
+    runs.advance(digits, 12, workshop, callbacks=[])
+    trunk = _saved(digits, workshop, tmp_path / "trunk")
+    branch = _with(
+        digits,
+        initial=State(digits, 5),
+        first_iteration=5,
+        optimizer_state="carried",
+    )
+    _begin(branch, 5, workshop, initial=parting)
+    runs.advance(branch, 8, workshop, callbacks=[])
+    part = _saved(branch, workshop, tmp_path / "part")
+    runs.advance(branch, 12, workshop, callbacks=[])
+    _assert_same_files(_saved(branch, workshop, tmp_path / "branch"), trunk)
+    _begin(branch, 8, workshop, state=part)
+    runs.advance(branch, 12, workshop, callbacks=[])
+    _assert_same_files(_saved(branch, workshop, tmp_path / "resumed"), trunk)
+    # A branch of the branch carries on as well.
+    second = _with(branch, initial=State(branch, 8), first_iteration=8)
+    _begin(second, 8, workshop, initial=part)
+    runs.advance(second, 12, workshop, callbacks=[])
+    _assert_same_files(_saved(second, workshop, tmp_path / "second"), trunk)
+
+
+def test_masked_run_reads_its_masks(digits, workshop, tmp_path):
+    masks = {"dense_1/kernel": np.zeros((64, 300), np.float32)}
+    masks["dense_1/kernel"][:, ::7] = 1
+    folder = epath.Path(tmp_path / "mask")
+    folder.mkdir()
+    checkpoints.write_arrays(folder / runs.MASK_FILE, masks)
+    sparse = _with(digits, mask=_Mask("m"))
+    _begin(sparse, 0, workshop, mask=folder)
+    runs.advance(sparse, 4, workshop, callbacks=[])
+    saved = checkpoints.read_weights(_saved(sparse, workshop, tmp_path / "state"))
+    pruned = saved["dense_1/kernel"][masks["dense_1/kernel"] == 0]
+    assert not pruned.tobytes().strip(b"\0")
+    assert saved["dense_2/kernel"].all()
+    assert runs.trainer_of(sparse, workshop) is not runs.trainer_of(digits, workshop)

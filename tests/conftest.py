@@ -1,0 +1,40 @@
+"""One process for all tests: one thread, two CPU devices, and folders of its own."""
+
+import os
+
+import pytest
+
+from tflottery.core.registry import Entry
+from tflottery.training import distribution, process
+
+process.configure(logical_cpus=2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_folders(tmp_path_factory):
+    """Keeps every test away from the user's data and store."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFLOTTERY_CACHE", os.fspath(folder / "datasets"))
+        patch.setenv("TFLOTTERY_STORE", os.fspath(folder / "store"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def mirrored():
+    """One strategy for all tests: TensorFlow mixes up the collective operations of two
+    mirrored strategies over the same devices in one process."""
+    return distribution.strategy(
+        distribution.Placement(distribute="mirrored", num_replicas=2)
+    )
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """Registers a function for the length of a test."""
+
+    def add(registry, name, function, **attributes):
+        registry.names()
+        monkeypatch.setitem(registry._entries, name, Entry(name, function, attributes))
+
+    return add

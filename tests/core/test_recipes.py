@@ -1,0 +1,98 @@
+"""Recipes: durations resolved, lengths changed, and what decides a trajectory."""
+
+import dataclasses
+
+import pytest
+
+from tflottery.core import recipes
+from tflottery.core.recipes import Recipe
+
+_RECIPE = Recipe(
+    optimizer="sgd",
+    learning_rate=0.1,
+    batch_size=128,
+    training_iterations=63_000,
+    momentum=0.9,
+    weight_decay=1e-4,
+    milestones=(32_000, 48_000),
+    warmup=30_000,
+    rewind_iterations=(0, 100, 2000),
+)
+
+
+def test_resolved_turns_every_duration_into_iterations():
+    recipe = dataclasses.replace(
+        _RECIPE,
+        batch_size=60,
+        training_iterations="10ep",
+        milestones=("5ep", "7ep3it"),
+        warmup="1ep",
+        rewind_iterations=(0, "7it", "2ep"),
+    )
+    found = recipes.resolved(recipe, num_examples=1437)
+    assert found.training_iterations == 240
+    assert found.milestones == (120, 171)
+    assert found.warmup == 24
+    assert found.rewind_iterations == (0, 7, 48)
+    assert recipes.resolved(found, num_examples=1437) == found
+    assert recipe.training_iterations == "10ep"
+
+
+@pytest.mark.parametrize(
+    ("length", "milestones", "warmup", "grid"),
+    [
+        (63_000, (32_000, 48_000), 30_000, (0, 100, 2000)),
+        (6_300, (3_200, 4_800), 3_000, (0, 100, 2000)),
+        (126_000, (64_000, 96_000), 60_000, (0, 100, 2000)),
+        # 304.76, 457.14 and 285.71, rounded to the nearest.
+        (600, (305, 457), 286, (0, 100)),
+        (100, (51, 76), 48, (0,)),
+        (1, (1, 1), 0, (0,)),
+    ],
+)
+def test_another_length_keeps_the_shares_and_clips_the_grid(
+    length, milestones, warmup, grid
+):
+    found = recipes.with_length(_RECIPE, length)
+    assert found.training_iterations == length
+    assert found.milestones == milestones
+    assert found.warmup == warmup
+    assert found.rewind_iterations == grid
+
+
+def test_another_length_without_milestones_is_the_same_trajectory():
+    recipe = dataclasses.replace(_RECIPE, milestones=(), warmup=0)
+    shorter = recipes.with_length(recipe, 500)
+    assert shorter != recipe
+    assert recipes.trajectory(shorter) == recipes.trajectory(recipe)
+    scaled = recipes.with_length(_RECIPE, 500)
+    assert recipes.trajectory(scaled) != recipes.trajectory(_RECIPE)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [field.name for field in dataclasses.fields(Recipe)],
+)
+def test_trajectory_is_all_but_the_length_and_what_is_done_with_it(field):
+    other = {
+        "optimizer": "adam",
+        "augmentation": "flip_crop",
+        "milestones": (32_000,),
+        "unpruned": ("head",),
+        "rewind_iterations": (0,),
+        "decay_factor": 0.2,
+    }
+    value = other.get(field, getattr(_RECIPE, field))
+    changed = value if field in other else 2 * value
+    found = recipes.trajectory(dataclasses.replace(_RECIPE, **{field: changed}))
+    apart = ("training_iterations", "unpruned", "rewind_iterations")
+    assert (found == recipes.trajectory(_RECIPE)) == (field in apart)
+
+
+def test_recipe_of_a_variant():
+    both = {"standard": _RECIPE, "low": dataclasses.replace(_RECIPE, warmup=0)}
+    first = recipes.recipe_of(both, model="m", variant=None)
+    assert first == ("standard", _RECIPE)
+    assert recipes.recipe_of(both, model="m", variant="low") == ("low", both["low"])
+    with pytest.raises(ValueError, match="'m' has no variant 'fast'.*standard, low"):
+        recipes.recipe_of(both, model="m", variant="fast")

@@ -1,0 +1,244 @@
+"""A plan is carried out whatever becomes of its workers."""
+
+import pytest
+
+from tflottery.execution.executor import Executor, ask
+from tflottery.execution.inline import InlinePool
+from tflottery.execution.jobs import Inspect
+from tflottery.execution.worker import Message
+
+
+class FailingPool(InlinePool):
+    """Loses its worker at the first jobs of a kind, as if it were killed."""
+
+    def __init__(self, settings, *, dies_at, deaths):
+        super().__init__(settings)
+        self.dies_at, self.deaths = dies_at, deaths
+
+    def submit(self, number, job):
+        if self.deaths and self.dies_at in job.name:
+            self.deaths -= 1
+            self._messages.append((number, Message("died", "exit code -9.")))
+        else:
+            super().submit(number, job)
+
+
+@pytest.fixture
+def execute(store, inline, told):
+    """Returns the outcome of executing goals, and what was shown."""
+
+    def run(goals, *, pool=None, stopping=lambda: False):
+        shown = told(goals)
+        executor = Executor(
+            pool or inline,
+            store,
+            facts={},
+            progress=shown.progress,
+            stopping=stopping,
+        )
+        return executor.execute(goals), shown
+
+    return run
+
+
+def number(store, artifact):
+    return int((store.open(artifact.address) / "number.txt").read_text())
+
+
+def test_all_is_made_in_the_order_of_what_needs_what(toys, store, execute):
+    two = toys.Sum(toys.Number(1), toys.Number(1))
+    goal = toys.Sum(two, toys.Sum(two, toys.Number(40)))
+    outcome, _ = execute([goal])
+    assert number(store, goal) == 44
+    assert (outcome.failures, outcome.skipped, outcome.stopped) == ({}, (), False)
+    assert len(store.addresses()) == 5
+
+
+def test_what_is_there_is_not_made_again(toys, store, execute, tmp_path):
+    notes = tmp_path / "notes"
+    goal = toys.Count(3, str(notes))
+    execute([goal])
+    execute([goal, toys.Sum(goal, toys.Number(1))])
+    assert notes.read_text() == "1\n2\n3\n"
+
+
+def test_nothing_to_do(toys, execute):
+    outcome, _ = execute([])
+    assert not outcome.stopped and not outcome.failures
+
+
+def test_a_failing_component_leaves_the_rest_done(toys, store, execute):
+    broken = toys.Broken(3)
+    needing = toys.Sum(broken, toys.Number(1))
+    needing_that = toys.Sum(needing, toys.Number(1))
+    good = toys.Sum(toys.Number(1), toys.Number(2))
+    outcome, _ = execute([needing_that, good])
+    assert list(outcome.failures) == [broken.address]
+    assert "ArithmeticError: 3 cannot be computed" in outcome.failures[broken.address]
+    assert set(outcome.skipped) == {needing.address, needing_that.address}
+    assert number(store, good) == 3
+
+
+def test_a_broken_promise_is_a_failure_that_says_which(toys, store, execute):
+    goal = toys.Forgetful(1)
+    outcome, _ = execute([goal])
+    text = outcome.failures[goal.address]
+    assert "Forgetful promised ['number.txt'] and did not write them" in text
+    assert store.addresses() == []
+
+
+def test_jobs_of_a_dead_worker_are_given_out_again(toys, store, settings, execute):
+    goal = toys.Sum(toys.Number(1), toys.Number(2))
+    pool = FailingPool(settings, dies_at="numbers/", deaths=2)
+    outcome, _ = execute([goal], pool=pool)
+    assert outcome.failures == {}
+    assert number(store, goal) == 3
+
+
+def test_a_job_that_kills_its_worker_three_times_is_given_up(
+    toys, store, settings, execute
+):
+    goal = toys.Sum(toys.Number(1), toys.Number(2))
+    pool = FailingPool(settings, dies_at="sums/", deaths=99)
+    outcome, _ = execute([goal, toys.Number(5)], pool=pool)
+    assert list(outcome.failures) == [goal.address]
+    assert "died 3 times" in outcome.failures[goal.address]
+    assert "exit code -9" in outcome.failures[goal.address]
+    assert store.has(toys.Number(5).address)
+
+
+def test_a_damaged_input_is_named_and_made_again(toys, store, execute):
+    one = toys.Number(1)
+    goal = toys.Sum(one, toys.Number(2))
+    execute([one])
+    # As long as before, so that only its sha256 tells.
+    (store.open(one.address) / "number.txt").write_text("7")
+    outcome, shown = execute([goal])
+    assert number(store, goal) == 3
+    assert f"{one.address} is damaged" in shown.text
+    assert store.open(one.address).joinpath("number.txt").read_text() == "1"
+    assert (store.open(one.address).parent.parent / "damaged").exists()
+    assert outcome.failures == {}
+
+
+def test_a_damaged_input_of_an_input_is_made_again(toys, store, execute):
+    one = toys.Number(1)
+    inner = toys.Sum(one, toys.Number(2))
+    execute([inner])
+    (store.open(one.address) / "number.txt").write_text("7")
+    (store.open(inner.address) / "number.txt").write_text("9")
+    goal = toys.Sum(inner, one)
+    execute([goal])
+    assert number(store, goal) == 4
+
+
+def test_an_input_removed_on_the_way_is_made_again(toys, store, settings, execute):
+    one = toys.Number(1)
+    goal = toys.Sum(one, toys.Number(2))
+
+    class Removing(InlinePool):
+        removed = False
+
+        def submit(self, number, job):
+            # As another command does that finds the artifact damaged.
+            if job.name == goal.address and not self.removed:
+                self.removed = True
+                store.remove(one.address)
+            super().submit(number, job)
+
+    outcome, _ = execute([goal], pool=Removing(settings))
+    assert outcome.failures == {}
+    assert number(store, goal) == 3
+
+
+def test_a_job_of_another_process_is_waited_for_and_told_once(
+    toys, store, settings, execute
+):
+    goal = toys.Sum(toys.Number(1), toys.Number(2))
+    lock = store.lock(goal.address)
+
+    class Other(InlinePool):
+        """After two refusals the other process is done."""
+
+        refusals = 0
+
+        def submit(self, number, job):
+            super().submit(number, job)
+            self.refusals += self._messages[-1][1].value == "busy"
+            if self.refusals == 2:
+                lock.release()
+
+    pool = Other(settings)
+    outcome, shown = execute([goal, toys.Number(5)], pool=pool)
+    assert pool.refusals == 2
+    assert shown.text.count(f"Another process is making {goal.address}") == 1
+    assert number(store, goal) == 3
+    assert outcome.failures == {}
+
+
+def test_what_another_process_made_meanwhile_is_taken(toys, store, settings, execute):
+    goal = toys.Sum(toys.Number(1), toys.Number(2))
+    lock = store.lock(goal.address)
+
+    class Other(InlinePool):
+        def submit(self, number, job):
+            super().submit(number, job)
+            if self._messages[-1][1].value == "busy":
+                with store.writing(goal.address, {"by": "another"}) as folder:
+                    (folder / "number.txt").write_text("3")
+                lock.release()
+
+    outcome, _ = execute([goal], pool=Other(settings))
+    assert store.manifest(goal.address)["by"] == "another"
+    assert outcome.failures == {}
+
+
+def test_stopped_before_the_end_and_gone_on_with(
+    toys, store, settings, execute, tmp_path
+):
+    notes = tmp_path / "notes"
+    goal = toys.Sum(toys.Count(4, str(notes)), toys.Number(2))
+    pool = InlinePool(settings)
+    outcome, _ = execute(
+        [goal], pool=pool, stopping=lambda: notes.exists() and pool.stop() is None
+    )
+    assert outcome.stopped
+    assert not store.has(goal.address)
+    outcome, _ = execute([goal])
+    assert not outcome.stopped
+    assert number(store, goal) == 6
+
+
+def test_stopped_in_the_last_job_is_stopped(toys, store, settings, execute, tmp_path):
+    notes = tmp_path / "notes"
+    goal = toys.Count(4, str(notes))
+    pool = InlinePool(settings)
+    # Asked in the middle of the only job, before anything looks whether to stop.
+    pool.stop()
+    outcome, _ = execute([goal], pool=pool)
+    assert outcome.stopped
+    assert notes.read_text() == "1\n"
+    execute([goal])
+    assert notes.read_text() == "1\n2\n3\n4\n"
+
+
+def test_ask_refuses_what_cannot_be(inline):
+    with pytest.raises(ValueError, match="There is no dataset 'nonsense'"):
+        ask(inline, Inspect("lenet", "nonsense"), lambda: False)
+
+
+def test_ask_stops(inline):
+    with pytest.raises(KeyboardInterrupt):
+        ask(inline, Inspect("lenet", "digits"), lambda: True)
+
+
+def test_ask_outlives_dying_workers(settings):
+    pool = FailingPool(settings, dies_at="inspect/", deaths=2)
+    facts = ask(pool, Inspect("lenet", "digits"), lambda: False)
+    assert facts.network.num_classes == 10
+
+
+def test_ask_gives_up_after_three_deaths(settings):
+    pool = FailingPool(settings, dies_at="inspect/", deaths=99)
+    with pytest.raises(RuntimeError, match="exit code -9"):
+        ask(pool, Inspect("lenet", "digits"), lambda: False)

@@ -1,0 +1,221 @@
+"""What a plan asks for, against numbers worked out by hand."""
+
+import dataclasses
+
+from tflottery.components.runs import State
+from tflottery.execution.jobs import Advance, Make
+from tflottery.execution.plan import plan
+from tflottery.execution.shelves import divergence_address
+from tflottery.experiments import instability
+
+
+def plan_of(study, store):
+    goals = instability.plan(study)
+    return plan(goals, store, facts={study.facts.network: study.facts})
+
+
+def trunk(study, k, replicate=1):
+    return study.trunk_state(replicate, k)
+
+
+def end(study, k, data_order, *, replicate=1, iteration=None):
+    run = study.branch(
+        trunk(study, k, replicate), replicate=replicate, data_order=data_order
+    )
+    return State(run, iteration or study.last)
+
+
+def diverge(store, run, iteration):
+    with store.writing(divergence_address(run), {"iteration": iteration}):
+        pass
+
+
+def test_numbers_of_a_small_case(make_study, store):
+    study = make_study(replicates=2, data_orders=3)
+    made = plan_of(study, store)
+    # A replicate: a trunk of 10, three copies of 100 from 0 and three of 90 from 10.
+    assert made.num_runs == 2 * (1 + 3 + 3)
+    assert made.num_iterations == 2 * (10 + 3 * 100 + 3 * 90)
+    assert made.num_stored == 0
+    # Alone, each of six pairs trains two networks for 100 iterations.
+    assert made.num_shared == 2 * 6 * 2 * 100 - made.num_iterations
+    jobs = [step.job for step in made.steps]
+    assert sum(isinstance(job, Advance) for job in jobs) == 14
+    assert sum(isinstance(job, Make) for job in jobs) == 2 * 6
+    weights = 4 * 50_610
+    # Trunks keep Adam's two slots a weight at both k, copies only their ends.
+    states = 2 * 2 * 3 * weights + 2 * 6 * weights
+    assert made.num_bytes == states + 12 * 4096
+    update = 3 * 60 * 100_000
+    line = 30 * (1437 + 360) * 100_000
+    assert made.flops == made.num_iterations * update + 12 * line
+
+
+def test_inputs_come_before_what_is_made_from_them(make_study, store):
+    made = plan_of(make_study(replicates=2), store)
+    done = set()
+    for step in made.steps:
+        assert step.needs <= done
+        done |= set(step.makes)
+
+
+def test_copies_of_a_replicate_share_their_trunk(make_study, store):
+    study = make_study(data_orders=3)
+    steps = plan_of(study, store).steps
+    trunks = [step for step in steps if trunk(study, 10).address in step.makes]
+    assert len(trunks) == 1
+    assert set(trunks[0].makes) == {
+        trunk(study, 0).address,
+        trunk(study, 10).address,
+    }
+    waiting = [step for step in steps if trunk(study, 10).address in step.needs]
+    assert len(waiting) == 3
+
+
+def test_what_the_store_has_is_not_asked_for(make_study, store, put):
+    study = make_study()
+    put(trunk(study, 0), trunk(study, 10), end(study, 0, 1), end(study, 10, 1))
+    made = plan_of(study, store)
+    assert made.num_iterations == 100 + 90
+    assert made.num_stored == 10 + 100 + 90
+    assert not any(trunk(study, 10).address in step.makes for step in made.steps)
+
+
+def test_nothing_is_left_once_the_lines_are_there(make_study, store, put):
+    study = make_study()
+    put(*instability.plan(study))
+    made = plan_of(study, store)
+    assert made.steps == ()
+    assert (made.num_iterations, made.num_stored) == (0, 10 + 2 * 100 + 2 * 90)
+    assert made.num_bytes == 0
+
+
+def test_more_data_orders_train_only_the_new_ones(make_study, store, put):
+    small, large = make_study(), make_study(data_orders=3)
+    put(trunk(small, 0), trunk(small, 10))
+    put(*(end(small, k, order) for k in (0, 10) for order in (1, 2)))
+    put(*instability.plan(small))
+    made = plan_of(large, store)
+    assert made.num_iterations == 100 + 90
+    lines = [step for step in made.steps if isinstance(step.job, Make)]
+    assert len(lines) == 2 * 3 - 2
+
+
+def test_another_grid_goes_on_from_the_trunk(make_study, store, put):
+    study = make_study(rewind_iterations=(0, 30))
+    put(trunk(study, 0), trunk(study, 10))
+    made = plan_of(study, store)
+    assert made.num_iterations == (30 - 10) + 2 * 100 + 2 * 70
+    [step] = [one for one in made.steps if trunk(study, 30).address in one.makes]
+    assert step.num_iterations == 20
+    assert step.needs == frozenset()
+
+
+def test_a_trunk_state_before_those_in_store_is_made_from_the_beginning(
+    make_study, store, put
+):
+    study = make_study(rewind_iterations=(5, 20))
+    put(trunk(study, 10))
+    [step] = [
+        one for one in plan_of(study, store).steps if trunk(study, 5).address in one.makes
+    ]
+    # 0 to 5 anew, and 10 to 20 from the store.
+    assert step.num_iterations == 5 + 10
+
+
+def test_lengths_without_milestones_share_their_runs(make_study, store, put):
+    short, long = make_study(), make_study(training_iterations=2000)
+    assert end(short, 10, 1).run.key == end(long, 10, 1).run.key
+    assert trunk(short, 10).key == trunk(long, 10).key
+    goals = instability.plan(short) + instability.plan(long)
+    made = plan(goals, store, facts={short.facts.network: short.facts})
+    # Together they cost what the long one costs alone.
+    assert made.num_iterations == plan_of(long, store).num_iterations
+    put(trunk(short, 0), trunk(short, 10))
+    assert plan_of(long, store).num_iterations == 2 * 2000 + 2 * 1990
+
+
+def test_a_shortened_schedule_with_milestones_is_another_run(make_study):
+    whole = make_study(milestones=(40, 80))
+    same = make_study(milestones=(40, 80), training_iterations=200)
+    shortened = make_study(milestones=(20, 40), training_iterations=50)
+    assert trunk(whole, 10).key == trunk(same, 10).key
+    assert trunk(whole, 10).key != trunk(shortened, 10).key
+    assert trunk(whole, 10).key != trunk(make_study(), 10).key
+
+
+def test_a_state_wanted_with_and_without_slots_is_made_once_with_them(
+    make_study, store
+):
+    study = make_study()
+    bare = dataclasses.replace(trunk(study, 10), with_slots=False)
+    for goals in ([bare, trunk(study, 10)], [trunk(study, 10), bare]):
+        made = plan(goals, store, facts={study.facts.network: study.facts})
+        [step] = made.steps
+        assert step.job.states == (trunk(study, 10),)
+        assert step.job.states[0].with_slots
+
+
+def test_a_state_without_the_slots_wanted_is_made_again(make_study, store, put):
+    study = make_study()
+    put(dataclasses.replace(trunk(study, 10), with_slots=False))
+    goals = [trunk(study, 10)]
+    made = plan(goals, store, facts={study.facts.network: study.facts})
+    assert made.num_iterations == 10
+
+
+def test_a_truncated_artifact_does_not_count(make_study, store, put):
+    study = make_study()
+    put(trunk(study, 0), trunk(study, 10))
+    weights = store.open(trunk(study, 10).address) / trunk(study, 10).files[0]
+    weights.write_bytes(weights.read_bytes()[:-1])
+    made = plan_of(study, store)
+    assert made.num_iterations == 10 + 200 + 180
+
+
+def test_a_diverged_copy_takes_only_its_own_pairs_along(make_study, store):
+    study = make_study(data_orders=3, rewind_iterations=(10,))
+    diverge(store, end(study, 10, 2).run, 40)
+    made = plan_of(study, store)
+    lines = instability.plan(study)
+    # Pairs in order: (1, 2), (1, 3), (2, 3).
+    assert dict(made.unobtainable) == {
+        end(study, 10, 2).address: 40,
+        lines[0].address: 40,
+        lines[2].address: 40,
+    }
+    makes = {address for step in made.steps for address in step.makes}
+    assert lines[1].address in makes
+    assert not makes & made.unobtainable.keys()
+
+
+def test_a_diverged_trunk_takes_along_what_leaves_it_later(make_study, store, put):
+    study = make_study()
+    put(trunk(study, 0))
+    diverge(store, study.trunk(1), 7)
+    made = plan_of(study, store)
+    lines = instability.plan(study)
+    assert lines[1].address in made.unobtainable
+    assert lines[0].address not in made.unobtainable
+    assert set(made.unobtainable.values()) == {7}
+    assert made.num_iterations == 2 * 100
+
+
+def test_iterations_before_a_divergence_are_still_made(make_study, store):
+    study = make_study(
+        throughout=True, rewind_iterations=(0,), batch_size=50, training_iterations=60
+    )
+    run = end(study, 0, 1).run
+    diverge(store, run, 40)
+    made = plan_of(study, store)
+    makes = {address for step in made.steps for address in step.makes}
+    # Epochs of 1,437 images in batches of 50 end at 29 and 58.
+    assert State(run, 29).address in makes
+    assert State(run, 58).address in made.unobtainable
+
+
+def test_pairs_throughout_training_cost_no_more_training(make_study, store):
+    plain = plan_of(make_study(), store)
+    throughout = plan_of(make_study(throughout=True), store)
+    assert throughout.num_iterations == plain.num_iterations
+    assert len(throughout.steps) > len(plain.steps)

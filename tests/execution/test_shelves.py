@@ -1,0 +1,99 @@
+"""Where a run stands in a store, and from where it goes on."""
+
+import pytest
+
+from tflottery.components.runs import State
+from tflottery.execution import shelves
+from tflottery.execution.shelves import Shelves
+
+
+@pytest.fixture
+def run(make_study):
+    return make_study().trunk(1)
+
+
+@pytest.fixture
+def checkpoint(store):
+    def write(run, iteration, *, files=("weights.safetensors", "slots.safetensors")):
+        address = shelves.checkpoint_address(run, iteration)
+        with store.writing(address, {}) as folder:
+            for name in files:
+                (folder / name).write_text("x")
+        return address
+
+    return write
+
+
+def segments(store, run, *iterations):
+    states = [State(run, iteration) for iteration in iterations]
+    return [
+        (found.first, found.start, [state.iteration for state in found.states])
+        for found in Shelves(store).segments(run, states)
+    ]
+
+
+def test_a_new_run_is_one_stretch_from_its_beginning(store, run):
+    assert segments(store, run, 0, 20, 50) == [(0, None, [0, 20, 50])]
+
+
+def test_a_branch_begins_at_its_k(store, make_study):
+    study = make_study()
+    run = study.branch(study.trunk_state(1, 10), replicate=1, data_order=1)
+    assert segments(store, run, 50) == [(10, None, [50])]
+
+
+def test_the_nearest_state_with_slots_is_gone_on_from(store, run, put):
+    put(State(run, 10, with_slots=True), State(run, 20, with_slots=True))
+    near = State(run, 20).address
+    assert segments(store, run, 30, 50) == [(20, near, [30, 50])]
+
+
+def test_states_without_slots_are_no_start(store, run, put):
+    put(State(run, 10, with_slots=True), State(run, 20))
+    start = State(run, 10).address
+    assert segments(store, run, 50) == [(10, start, [50])]
+
+
+def test_a_checkpoint_is_a_start(store, run, put, checkpoint):
+    put(State(run, 10, with_slots=True))
+    address = checkpoint(run, 35)
+    assert segments(store, run, 20, 50) == [
+        (10, State(run, 10).address, [20]),
+        (35, address, [50]),
+    ]
+
+
+def test_a_checkpoint_of_another_run_is_none(store, run, make_study, checkpoint):
+    checkpoint(make_study().trunk(2), 35)
+    assert segments(store, run, 50) == [(0, None, [50])]
+
+
+def test_a_state_is_made_from_a_checkpoint_at_its_own_iteration(
+    store, run, checkpoint
+):
+    address = checkpoint(run, 50)
+    assert segments(store, run, 50) == [(50, address, [50])]
+
+
+def test_damaged_starts_are_passed_over(store, run, put, checkpoint):
+    put(State(run, 10, with_slots=True))
+    address = checkpoint(run, 35)
+    (store.open(address) / "slots.safetensors").write_text("longer than it was")
+    assert segments(store, run, 50) == [(10, State(run, 10).address, [50])]
+
+
+def test_states_on_both_sides_of_a_start_are_two_stretches(store, run, put):
+    put(State(run, 20, with_slots=True))
+    assert segments(store, run, 5, 10, 30, 40) == [
+        (0, None, [5, 10]),
+        (20, State(run, 20).address, [30, 40]),
+    ]
+
+
+def test_a_divergence_is_found_and_is_no_start(store, run):
+    assert Shelves(store).diverged(run) is None
+    address = shelves.divergence_address(run)
+    with store.writing(address, {"iteration": 7}) as folder:
+        (folder / "slots.safetensors").write_text("x")
+    assert Shelves(store).diverged(run) == 7
+    assert segments(store, run, 50) == [(0, None, [50])]

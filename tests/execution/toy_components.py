@@ -1,0 +1,111 @@
+"""Components that cost nothing, for tests of what executes components."""
+
+import dataclasses
+import os
+import time
+
+from tflottery.components.component import Component, Context
+
+FILE = "number.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Number(Component):
+    """A number."""
+
+    VERSION = 1
+    FOLDER = "numbers"
+    FILES = (FILE,)
+
+    value: int
+
+    def execute(self, context: Context) -> None:
+        (context.output / FILE).write_text(str(self.value))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sum(Component):
+    """The sum of two numbers."""
+
+    VERSION = 1
+    FOLDER = "sums"
+    FILES = (FILE,)
+
+    a: Component
+    b: Component
+
+    def execute(self, context: Context) -> None:
+        numbers = [
+            int((folder / FILE).read_text()) for folder in context.inputs.values()
+        ]
+        (context.output / FILE).write_text(str(sum(numbers)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Broken(Component):
+    """Raises."""
+
+    VERSION = 1
+    FOLDER = "broken"
+    FILES = (FILE,)
+
+    value: int
+
+    def execute(self, context: Context) -> None:
+        raise ArithmeticError(f"{self.value} cannot be computed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Forgetful(Component):
+    """Does not write what it promises."""
+
+    VERSION = 1
+    FOLDER = "forgetful"
+    FILES = (FILE,)
+
+    value: int
+
+    def execute(self, context: Context) -> None:
+        pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Count(Component):
+    """Counts to a number, remembering how far it is; notes each step in a file."""
+
+    VERSION = 1
+    FOLDER = "counts"
+    FILES = (FILE,)
+
+    last: int
+    notes: str
+    pause: float = 0.0
+
+    def execute(self, context: Context) -> None:
+        for step in range((context.remembered or 0) + 1, self.last + 1):
+            with open(self.notes, "a") as notes:
+                notes.write(f"{step}\n")
+            time.sleep(self.pause)
+            context.remember(step, step / self.last)
+        (context.output / FILE).write_text(str(self.last))
+
+
+@dataclasses.dataclass(frozen=True)
+class Deadly(Component):
+    """Kills the process that executes it, so many times; then it is a number."""
+
+    VERSION = 1
+    FOLDER = "deadly"
+    FILES = (FILE,)
+
+    deaths: int
+    notes: str
+
+    def execute(self, context: Context) -> None:
+        print("these are my last words", flush=True)
+        with open(self.notes, "a+") as notes:
+            notes.write("x")
+            notes.flush()
+            if notes.tell() <= self.deaths:
+                os.kill(os.getpid(), 9)
+        (context.output / FILE).write_text("0")

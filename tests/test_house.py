@@ -1,0 +1,141 @@
+"""The layout of the package: who imports whom, what a door loads, how long code is."""
+
+import ast
+import pathlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import tflottery
+
+_ROOT = pathlib.Path(tflottery.__file__).parent
+# A module imports only from folders above its own.
+_ORDER = (
+    "core",
+    "layers",
+    "datasets",
+    "pretexts",
+    "models",
+    "pruning",
+    "perturbations",
+    "training",
+    "analysis",
+    "components",
+    "execution",
+    "figures",
+    "experiments",
+    "reports",
+    "results",
+)
+_MAX_FUNCTION_LINES = 60
+_MAX_MODULE_LINES = 400
+_HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib")
+# What a worker alone imports, once it has started TensorFlow.
+_WORKERS_OWN = ("tflottery.execution.watching",)
+
+
+def _files():
+    return sorted(_ROOT.rglob("*.py"))
+
+
+def _name(path):
+    parts = path.relative_to(_ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _folder(module):
+    """Returns the folder of the package, or the module at its top, by name."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else None
+
+
+def _imported(path):
+    """Returns every module of the package that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno} imports by a relative path"
+            names = [alias.name for alias in node.names]
+            # `from tflottery import core` imports tflottery.core.
+            found |= {f"{node.module}.{name}" for name in names}
+    ours = {name for name in found if name.split(".")[0] == "tflottery"}
+    # The package itself is a door without a room: its version.
+    return ours - {"tflottery"}
+
+
+def _functions(path):
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    tree = ast.parse(path.read_text())
+    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+def test_every_folder_has_its_place():
+    folders = {_folder(_name(path)) for path in _files()} - {None}
+    assert folders <= set(_ORDER)
+    assert {"core", "training", "components", "execution", "experiments"} <= folders
+
+
+def test_modules_import_only_from_folders_above_their_own():
+    wrong, seen = [], 0
+    for path in _files():
+        own = _folder(_name(path))
+        for module in sorted(_imported(path)):
+            other = _folder(module)
+            seen += 1
+            above = _ORDER[: _ORDER.index(own) + 1] if own else ()
+            if other not in above:
+                wrong.append(f"{_name(path)} imports {module}")
+    assert not wrong
+    assert seen > 100
+
+
+def test_functions_and_modules_are_short():
+    long = []
+    for path in _files():
+        num_lines = len(path.read_text().splitlines())
+        if num_lines > _MAX_MODULE_LINES:
+            long.append(f"{_name(path)}: {num_lines} lines")
+        for node in _functions(path):
+            num_lines = node.end_lineno - node.lineno + 1
+            if num_lines > _MAX_FUNCTION_LINES:
+                long.append(f"{_name(path)}.{node.name}: {num_lines} lines")
+    assert not long
+
+
+def _modules(*packages):
+    names = []
+    for package in packages:
+        folder = _ROOT.joinpath(*package.split(".")[1:])
+        inside = pkgutil.iter_modules([str(folder)])
+        names += [package, *(f"{package}.{module.name}" for module in inside)]
+    return [name for name in names if name not in _WORKERS_OWN]
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        ["tflottery"],
+        _modules("tflottery.core", "tflottery.analysis"),
+        _modules("tflottery.execution", "tflottery.components"),
+        _modules("tflottery.experiments"),
+    ],
+    ids=lambda modules: modules[-1],
+)
+def test_doors_load_nothing_heavy(modules):
+    code = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+        f"print(*(name for name in {_HEAVY!r} if name in sys.modules))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=_ROOT.parent,
+    )
+    assert told.stdout.split() == []
