@@ -39,25 +39,23 @@ def test_resolved_turns_every_duration_into_iterations():
 
 
 @pytest.mark.parametrize(
-    ("length", "milestones", "warmup", "grid"),
+    ("length", "milestones", "warmup"),
     [
-        (63_000, (32_000, 48_000), 30_000, (0, 100, 2000)),
-        (6_300, (3_200, 4_800), 3_000, (0, 100, 2000)),
-        (126_000, (64_000, 96_000), 60_000, (0, 100, 2000)),
+        (63_000, (32_000, 48_000), 30_000),
+        (6_300, (3_200, 4_800), 3_000),
+        (126_000, (64_000, 96_000), 60_000),
         # 304.76, 457.14 and 285.71, rounded to the nearest.
-        (600, (305, 457), 286, (0, 100)),
-        (100, (51, 76), 48, (0,)),
-        (1, (1, 1), 0, (0,)),
+        (600, (305, 457), 286),
+        (100, (51, 76), 48),
+        (1, (1, 1), 0),
     ],
 )
-def test_another_length_keeps_the_shares_and_clips_the_grid(
-    length, milestones, warmup, grid
-):
+def test_another_length_keeps_the_shares(length, milestones, warmup):
     found = recipes.with_length(_RECIPE, length)
     assert found.training_iterations == length
     assert found.milestones == milestones
     assert found.warmup == warmup
-    assert found.rewind_iterations == grid
+    assert found.rewind_iterations == _RECIPE.rewind_iterations
 
 
 def test_another_length_without_milestones_is_the_same_trajectory():
@@ -81,6 +79,7 @@ def test_trajectory_is_all_but_the_length_and_what_is_done_with_it(field):
         "unpruned": ("head",),
         "rewind_iterations": (0,),
         "decay_factor": 0.2,
+        "momentum": 0.5,
     }
     value = other.get(field, getattr(_RECIPE, field))
     changed = value if field in other else 2 * value

@@ -42,17 +42,6 @@ FACTS = Facts(
 )
 
 
-@pytest.fixture(scope="session")
-def cache_dir(tmp_path_factory):
-    """Where datasets are cached: once for all tests."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def own_cache(cache_dir, monkeypatch):
-    monkeypatch.setenv("TFLOTTERY_CACHE", str(cache_dir))
-
-
 @pytest.fixture
 def facts() -> Facts:
     return FACTS
@@ -127,7 +116,7 @@ def told(store):
 
 
 @pytest.fixture
-def settings(store, own_cache) -> WorkerSettings:
+def settings(store) -> WorkerSettings:
     return WorkerSettings(
         store=store.root,
         data_dir=None,

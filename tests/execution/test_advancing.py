@@ -15,7 +15,6 @@ from tflottery.execution.shelves import Shelves
 from tflottery.execution.store import Store
 from tflottery.experiments.instability import Config
 from tflottery.experiments.study import resolve
-from tflottery.training import process
 from tflottery.training.distribution import Placement
 from tflottery.training.workshop import Workshop
 
@@ -25,14 +24,9 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def workshop(cache_dir):
+def workshop():
     """One for all tests: a loop compiles once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TFLOTTERY_CACHE", str(cache_dir))
-        process.configure()
-        shared = Workshop(data_dir=None, placement=Placement())
-        inspect("lenet", "digits", shared)
-        yield shared
+    return Workshop(data_dir=None, placement=Placement())
 
 
 @pytest.fixture
@@ -124,9 +118,7 @@ def test_states_one_by_one_are_those_of_one_go(store, study, bench_of, unbroken)
 
 
 @pytest.mark.parametrize("until", [1, 2, 3])
-def test_stopped_and_gone_on_with_is_unbroken(
-    store, study, bench_of, unbroken, until
-):
+def test_stopped_and_gone_on_with_is_unbroken(store, study, bench_of, unbroken, until):
     work = job(study, 0, 20, 60)
     bench, _ = bench_of(store, until=until, then="stop")
     assert advancing.advance(work, bench) == STOPPED
@@ -139,9 +131,7 @@ def test_stopped_and_gone_on_with_is_unbroken(
 
 
 @pytest.mark.parametrize("until", [1, 2, 3])
-def test_killed_and_gone_on_with_is_unbroken(
-    store, study, bench_of, unbroken, until
-):
+def test_killed_and_gone_on_with_is_unbroken(store, study, bench_of, unbroken, until):
     work = job(study, 0, 20, 60)
     bench, _ = bench_of(store, seconds=0, until=until, then="kill")
     with pytest.raises(Killed):
@@ -191,7 +181,8 @@ def test_a_copy_leaves_its_trunk(store, study, bench_of):
     trunk = job(study, 0, 20)
     advancing.advance(trunk, bench_of(store)[0])
     copies = [
-        study.branch(trunk.states[1], replicate=1, data_order=order) for order in (1, 2)
+        study.branch(trunk.states[1], first_iteration=20, replicate=1, data_order=order)
+        for order in (1, 2)
     ]
     ends = []
     for copy in copies:
@@ -209,15 +200,15 @@ def test_carried_slots_are_those_of_the_trunk(store, study, bench_of):
     advancing.advance(trunk, bench_of(store)[0])
     config = dataclasses.replace(study.config, optimizer_state="carried")
     carried = dataclasses.replace(study, config=config)
-    copy = carried.branch(trunk.states[0], replicate=1, data_order=1)
+    copy = carried.branch(
+        trunk.states[0], first_iteration=20, replicate=1, data_order=1
+    )
     work = job(study, 20, run=copy)
     advancing.advance(work, bench_of(store)[0])
     assert contents(store, work.states[0]) == contents(store, trunk.states[0])
 
 
-def test_a_divergence_is_recorded_and_what_came_before_is_kept(
-    store, study, bench_of
-):
+def test_a_divergence_is_recorded_and_what_came_before_is_kept(store, study, bench_of):
     recipe = dataclasses.replace(study.recipe, optimizer="sgd", learning_rate=1e30)
     run = dataclasses.replace(study.trunk(1), recipe=recipe)
     work = job(study, 0, 60, run=run)

@@ -21,7 +21,7 @@ def test_the_summary_says_all_that_a_user_decides_by(todo, store):
     text = estimate.summary(todo, title="a title", store=store.root, num_workers=4)
     assert text.startswith("a title\n")
     assert "runs        5" in text
-    assert "390 to make, 0 in the store, 10 saved by sharing" in text
+    assert "390 to make, 0 in the store, 0 saved by sharing" in text
     assert f"MB in {store.root}" in text
     assert "with 4 workers" in text
     assert "diverged" not in text

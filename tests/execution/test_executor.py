@@ -102,7 +102,7 @@ def test_a_job_that_kills_its_worker_three_times_is_given_up(
     pool = FailingPool(settings, dies_at="sums/", deaths=99)
     outcome, _ = execute([goal, toys.Number(5)], pool=pool)
     assert list(outcome.failures) == [goal.address]
-    assert "died 3 times" in outcome.failures[goal.address]
+    assert "Given up after 3 times" in outcome.failures[goal.address]
     assert "exit code -9" in outcome.failures[goal.address]
     assert store.has(toys.Number(5).address)
 

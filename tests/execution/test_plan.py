@@ -20,7 +20,10 @@ def trunk(study, k, replicate=1):
 
 def end(study, k, data_order, *, replicate=1, iteration=None):
     run = study.branch(
-        trunk(study, k, replicate), replicate=replicate, data_order=data_order
+        trunk(study, k, replicate),
+        first_iteration=k,
+        replicate=replicate,
+        data_order=data_order,
     )
     return State(run, iteration or study.last)
 
@@ -37,8 +40,9 @@ def test_numbers_of_a_small_case(make_study, store):
     assert made.num_runs == 2 * (1 + 3 + 3)
     assert made.num_iterations == 2 * (10 + 3 * 100 + 3 * 90)
     assert made.num_stored == 0
-    # Alone, each of six pairs trains two networks for 100 iterations.
-    assert made.num_shared == 2 * 6 * 2 * 100 - made.num_iterations
+    # Alone, a pair trains 100 twice, or 10 and then 90 twice.
+    alone = 2 * (3 * 2 * 100 + 3 * (10 + 2 * 90))
+    assert made.num_shared == alone - made.num_iterations
     jobs = [step.job for step in made.steps]
     assert sum(isinstance(job, Advance) for job in jobs) == 14
     assert sum(isinstance(job, Make) for job in jobs) == 2 * 6
@@ -117,7 +121,9 @@ def test_a_trunk_state_before_those_in_store_is_made_from_the_beginning(
     study = make_study(rewind_iterations=(5, 20))
     put(trunk(study, 10))
     [step] = [
-        one for one in plan_of(study, store).steps if trunk(study, 5).address in one.makes
+        one
+        for one in plan_of(study, store).steps
+        if trunk(study, 5).address in one.makes
     ]
     # 0 to 5 anew, and 10 to 20 from the store.
     assert step.num_iterations == 5 + 10

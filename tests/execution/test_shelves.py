@@ -38,7 +38,9 @@ def test_a_new_run_is_one_stretch_from_its_beginning(store, run):
 
 def test_a_branch_begins_at_its_k(store, make_study):
     study = make_study()
-    run = study.branch(study.trunk_state(1, 10), replicate=1, data_order=1)
+    run = study.branch(
+        study.trunk_state(1, 10), first_iteration=10, replicate=1, data_order=1
+    )
     assert segments(store, run, 50) == [(10, None, [50])]
 
 
@@ -68,9 +70,7 @@ def test_a_checkpoint_of_another_run_is_none(store, run, make_study, checkpoint)
     assert segments(store, run, 50) == [(0, None, [50])]
 
 
-def test_a_state_is_made_from_a_checkpoint_at_its_own_iteration(
-    store, run, checkpoint
-):
+def test_a_state_is_made_from_a_checkpoint_at_its_own_iteration(store, run, checkpoint):
     address = checkpoint(run, 50)
     assert segments(store, run, 50) == [(50, address, [50])]
 

@@ -19,8 +19,7 @@ from tflottery.core.identities import Network
 from tflottery.training.workshop import Workshop
 
 
-@typing.runtime_checkable
-class Artifact(typing.Protocol):
+class Artifact:
     """Something that a store holds.
 
     Attributes:
@@ -57,7 +56,7 @@ class Context:
 
 
 @dataclasses.dataclass(frozen=True)
-class Component:
+class Component(Artifact):
     """A step that makes one artifact out of others.
 
     A subclass is a frozen dataclass. Fields that are artifacts are its inputs, all
@@ -85,13 +84,14 @@ class Component:
         """The files this promises."""
         return self.FILES
 
-    @property
+    @functools.cached_property
     def inputs(self) -> dict[str, Artifact]:
         """The fields that are artifacts, by name."""
+        values = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(self)
+        }
         return {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if isinstance(getattr(self, field.name), Artifact)
+            name: value for name, value in values.items() if isinstance(value, Artifact)
         }
 
     def execute(self, context: Context) -> None:

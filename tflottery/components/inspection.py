@@ -1,11 +1,19 @@
 """Facts about a network and a data set that a plan needs before anything trains."""
 
 import dataclasses
+import typing
 
+from tflottery.core import fingerprints
 from tflottery.core.identities import Data, Network
-from tflottery.core.registry import MODELS
+from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.datasets import source as sources
 from tflottery.training.workshop import Workshop
+
+if typing.TYPE_CHECKING:
+    import keras
+
+# Of a layer's configuration, what says nothing about the function it computes.
+_IMMATERIAL = ("module", "registered_name", "dtype", "build_config", "trainable")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +59,6 @@ def inspect(
             f"{dataset!r} have {shape[0]}x{shape[1]}. Choose another --dataset, or "
             "--model=lenet, which takes any."
         )
-    num_classes = sources.num_classes(source, pretext=pretext)
-    network = Network(model, source.image_shape, num_classes)
     data = Data(
         name=source.name,
         version=source.version,
@@ -62,43 +68,76 @@ def inspect(
         num_test=len(source.test.labels),
         num_classes=source.num_classes,
         pretext=pretext,
+        pretext_version=PRETEXTS[pretext]["version"] if pretext else None,
     )
-    return _measured(network, data, workshop)
+    num_classes = sources.num_classes(source, pretext=pretext)
+    return _measured(model, data, num_classes, workshop)
 
 
-def _measured(network: Network, data: Data, workshop: Workshop) -> Facts:
+def _measured(
+    model_name: str, data: Data, num_classes: int, workshop: Workshop
+) -> Facts:
     """Returns the facts of a network, which is built for that and thrown away."""
-    import keras
-
-    from tflottery.layers import masked
+    from tflottery import layers
     from tflottery.models import weights
     from tflottery.training import evaluation
 
-    model = MODELS[network.model].function(
-        input_shape=network.input_shape, num_classes=network.num_classes
+    model = MODELS[model_name].function(
+        input_shape=data.image_shape, num_classes=num_classes
     )
+    network = Network(model_name, data.image_shape, num_classes, architecture(model))
     sizes = {path: value.size for path, value in weights.weights(model).items()}
     trainable = sum(sizes[variable.path] for variable in model.trainable_variables)
-    layers = masked.masked_layers(model)
+    maskable = layers.masked_layers(model)
     flops = 0
-    for layer in layers:
+    for layer in maskable:
         positions = 1
         if len(layer.output.shape) == 4:
             positions = layer.output.shape[1] * layer.output.shape[2]
         flops += 2 * sizes[layer.kernel.path] * positions
-    norms = [
-        layer
-        for layer in model.layers
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
+    norms = layers.normalizations(model)
     strategy = workshop.strategy
     return Facts(
         network=network,
         data=data,
         num_weights=sum(sizes.values()),
         num_trainable=trainable,
-        kernel_sizes={layer.kernel.path: sizes[layer.kernel.path] for layer in layers},
+        kernel_sizes={
+            layer.kernel.path: sizes[layer.kernel.path] for layer in maskable
+        },
         flops_per_example=flops,
-        num_reestimation_examples=evaluation.REESTIMATION_EXAMPLES if norms else 0,
+        num_reestimation_examples=min(evaluation.REESTIMATION_EXAMPLES, data.num_train)
+        * bool(norms),
         num_replicas=strategy.num_replicas_in_sync if strategy else 1,
     )
+
+
+def architecture(model: "keras.Model") -> str:
+    """Returns a fingerprint of a model's layers and how they are connected.
+
+    Names count where they are part of a weight's path; Keras numbers the others anew
+    in each process.
+    """
+    names = {model.name: "model"} | {
+        layer.name: f"layer {index}"
+        for index, layer in enumerate(model.layers)
+        if not layer.weights
+    }
+    return fingerprints.fingerprint(_material(model.get_config(), names), length=16)
+
+
+def _material(config: object, names: dict[str, str]) -> object:
+    """Returns a configuration without what does not change what is computed."""
+    if isinstance(config, dict):
+        return {
+            name: _material(value, names)
+            for name, value in config.items()
+            if name not in _IMMATERIAL and not name.endswith("_initializer")
+        }
+    if isinstance(config, list | tuple):
+        return [_material(value, names) for value in config]
+    if isinstance(config, str):
+        return names.get(config, config)
+    if config is None or isinstance(config, bool | int | float):
+        return config
+    return repr(config)

@@ -88,7 +88,7 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
-class State:
+class State(Artifact):
     """A run at an iteration.
 
     Attributes:

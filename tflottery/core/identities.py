@@ -11,11 +11,14 @@ class Network:
       model: name in the registry of models.
       input_shape: (height, width, channels).
       num_classes: number of outputs.
+      architecture: fingerprint of its layers and how they are connected, so that a
+        changed model is another one.
     """
 
     model: str
     input_shape: tuple[int, int, int]
     num_classes: int
+    architecture: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Data:
       num_test: test examples.
       num_classes: classes of its own labels.
       pretext: the pretext task laid over it, or None for its own labels.
+      pretext_version: of the pretext task.
     """
 
     name: str
@@ -41,3 +45,4 @@ class Data:
     num_test: int
     num_classes: int
     pretext: str | None = None
+    pretext_version: int | None = None

@@ -5,10 +5,13 @@ and says which tensors that paper never prunes.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 from tflottery.core import durations
 from tflottery.core.durations import Duration
+
+OPTIMIZERS = ("sgd", "adam")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,21 @@ class Recipe:
     augmentation: str = "none"
     unpruned: tuple[str, ...] = ()
     rewind_iterations: tuple[Duration, ...] = (0,)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a value out of bounds."""
+        allowed = {
+            "optimizer": (self.optimizer in OPTIMIZERS, f"one of {OPTIMIZERS}"),
+            "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
+            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
+            "weight_decay": (0 <= self.weight_decay < math.inf, "at least 0"),
+            "decay_factor": (0 < self.decay_factor <= 1, "in (0, 1]"),
+        }
+        for name, (holds, expected) in allowed.items():
+            if not holds:
+                value = getattr(self, name)
+                raise ValueError(f"{name}={value!r} has to be {expected}.")
 
 
 def recipe_of(
@@ -82,7 +100,7 @@ def with_length(recipe: Recipe, training_iterations: int) -> Recipe:
     """Returns a resolved recipe of another length.
 
     Milestones and warmup keep their share of the training; a recipe that has none is
-    the same trajectory, cut or continued. The grid of k is clipped to the length.
+    the same trajectory, cut or continued. The grid of k stays as it is.
     """
 
     def scaled(iteration: int) -> int:
@@ -94,14 +112,17 @@ def with_length(recipe: Recipe, training_iterations: int) -> Recipe:
         training_iterations=training_iterations,
         milestones=tuple(map(scaled, recipe.milestones)),
         warmup=scaled(recipe.warmup),
-        rewind_iterations=tuple(
-            k for k in recipe.rewind_iterations if k < training_iterations
-        ),
     )
 
 
 def trajectory(recipe: Recipe) -> dict[str, object]:
-    """Returns what of a resolved recipe decides a trajectory: not its length."""
-    names = ("optimizer", "learning_rate", "batch_size", "momentum", "weight_decay")
-    names += ("milestones", "decay_factor", "warmup", "augmentation")
+    """Returns what of a resolved recipe decides a trajectory: not its length.
+
+    Values that nothing reads (momentum under adam, the factor of no decay) are left
+    out, so that they make no other run of the same one.
+    """
+    names = ["optimizer", "learning_rate", "batch_size", "weight_decay"]
+    names += ["milestones", "warmup", "augmentation"]
+    names += ["momentum"] if recipe.optimizer == "sgd" else []
+    names += ["decay_factor"] if recipe.milestones else []
     return {name: getattr(recipe, name) for name in names}

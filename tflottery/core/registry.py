@@ -108,5 +108,7 @@ MODELS = Registry(
     attributes=("recipes", "dataset", "minimum_image_size"),
 )
 DATASETS = Registry("dataset", "tflottery.datasets", attributes=("adapt_recipe",))
-PRETEXTS = Registry("pretext", "tflottery.pretexts", attributes=("num_classes",))
+PRETEXTS = Registry(
+    "pretext", "tflottery.pretexts", attributes=("num_classes", "version")
+)
 PERTURBATIONS = Registry("perturbation", "tflottery.perturbations")

@@ -21,9 +21,10 @@ from tflottery.execution.store import Store
 from tflottery.execution.worker import ENDINGS, Message
 
 _POLL_SECONDS = 0.25
+# How often a job may be begun again after a death or a lost input.
+_MAX_SETBACKS = 3
 # How long to leave a job alone that another process is at.
 _BUSY_SECONDS = 1.0
-_MAX_DEATHS = 3
 
 
 @dataclasses.dataclass
@@ -62,7 +63,7 @@ def ask(
                 return message.value
             if message.kind == "refused":
                 raise ValueError(message.value)
-            if message.kind == "died" and deaths + 1 < _MAX_DEATHS:
+            if message.kind == "died" and deaths + 1 < _MAX_SETBACKS:
                 deaths += 1
                 pool.submit(0, question)
             elif message.kind in ENDINGS:
@@ -98,7 +99,7 @@ class Executor:
         self._running: dict[int, Step] = {}
         self._available: set[str] = set()
         self._not_before: dict[str, float] = {}
-        self._deaths: dict[str, int] = {}
+        self._setbacks: dict[str, int] = {}
         self._outcome = Outcome()
         self._goals: Sequence[Artifact] = ()
 
@@ -109,20 +110,27 @@ class Executor:
         """
         self._goals = goals
         self._replan()
-        while self._pending or self._running:
+        while self._ready():
+            self._work_off()
+            if self._outcome.stopped:
+                break
+            # What was set aside meanwhile, though its job had made it, shows here.
+            self._replan()
+        self._outcome.skipped = tuple(
+            address for step in self._pending.values() for address in step.makes
+        )
+        return self._outcome
+
+    def _work_off(self) -> None:
+        """Has all pending jobs done that can be."""
+        while self._running or (self._ready() and not self._outcome.stopped):
             if self._stopping() and not self._outcome.stopped:
                 self._outcome.stopped = True
                 self._pool.stop()
             if not self._outcome.stopped:
                 self._assign()
-            if not self._running and not self._waiting():
-                break
             for number, message in self._pool.messages(_POLL_SECONDS):
                 self._receive(number, message)
-        self._outcome.skipped = tuple(
-            address for step in self._pending.values() for address in step.makes
-        )
-        return self._outcome
 
     def note(self, text: str) -> None:
         """Tells the user something that stays on the screen."""
@@ -164,10 +172,8 @@ class Executor:
             self._progress.begin(number, step)
             self._pool.submit(number, step.job)
 
-    def _waiting(self) -> bool:
-        """Returns whether a job waits for another process rather than for inputs."""
-        if self._outcome.stopped:
-            return False
+    def _ready(self) -> bool:
+        """Returns whether a pending job has all it needs."""
         return any(step.needs <= self._available for step in self._pending.values())
 
     def _receive(self, number: int, message: Message) -> None:
@@ -190,32 +196,41 @@ class Executor:
         name = step.job.name
         if message.kind == "failed":
             self._outcome.failures[name] = message.value
-        elif message.kind == "died":
-            self._deaths[name] = self._deaths.get(name, 0) + 1
-            if self._deaths[name] >= _MAX_DEATHS:
-                self._outcome.failures[name] = (
-                    f"Its worker died {_MAX_DEATHS} times, last with {message.value} "
-                    "Short of memory? Try fewer --workers."
-                )
-            else:
-                self._replan_around()
-        elif message.kind == "damaged":
-            self._progress.note(
-                f"Artifact {message.value} is damaged; it is set aside and made again."
-            )
-            self._replan_around()
-        elif message.kind == "missing":
-            # Another command may have set aside what it found damaged.
-            self._replan_around()
+        elif message.kind in ("died", "damaged", "missing"):
+            self._set_back(step, message)
         elif message.value == bench.BUSY:
-            self._not_before[name] = time.monotonic() + _BUSY_SECONDS
-            self._progress.waiting(name)
-            self._replan_around()
+            self._await_another(step)
         elif message.value == bench.DIVERGED:
             self._replan_around()
         elif message.value == bench.STOPPED:
             # The last job may end before this process looks whether to stop.
             self._outcome.stopped = True
+
+    def _set_back(self, step: Step, message: Message) -> None:
+        """Has a job begun again that lost its worker or an input, or gives it up."""
+        name = step.job.name
+        self._setbacks[name] = self._setbacks.get(name, 0) + 1
+        if message.kind == "damaged":
+            self._progress.note(
+                f"Artifact {message.value} is damaged; it is set aside and made again."
+            )
+        if self._setbacks[name] >= _MAX_SETBACKS:
+            reason = f"its worker died with {message.value} Short of memory? Try fewer "
+            reason += "--workers."
+            if message.kind != "died":
+                reason = f"{message.value} is {message.kind} whenever it is needed."
+            self._outcome.failures[name] = (
+                f"Given up after {_MAX_SETBACKS} times: {reason}"
+            )
+        self._replan_around()
+
+    def _await_another(self, step: Step) -> None:
+        """Leaves a job alone for a while that another process is at."""
+        name = step.job.name
+        self._progress.waiting(name)
+        self._not_before[name] = time.monotonic() + _BUSY_SECONDS
+        self._available |= {one for one in step.makes if self._store.has(one)}
+        self._pending[name] = step
 
     def _replan_around(self) -> None:
         """Plans anew and keeps what running jobs are making out of the new plan."""

@@ -38,10 +38,12 @@ class Inspect:
     Attributes:
       model: name of a model.
       dataset: name of a dataset.
+      pretext: name of a pretext task, or None for the dataset's own labels.
     """
 
     model: str
     dataset: str
+    pretext: str | None = None
 
     @property
     def name(self) -> str:

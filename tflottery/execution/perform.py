@@ -16,7 +16,7 @@ def perform(job: Job | Inspect, bench: Bench) -> str | Facts:
       DamagedArtifact: an input is damaged; it has been set aside.
     """
     if isinstance(job, Inspect):
-        return inspect(job.model, job.dataset, bench.workshop)
+        return inspect(job.model, job.dataset, bench.workshop, pretext=job.pretext)
     lock = bench.store.lock(job.name)
     if lock is None:
         return BUSY

@@ -79,7 +79,7 @@ def plan(
       store: what is there already.
       facts: of every network that takes part.
     """
-    everything = _closure(goals, follow=lambda artifact: True)
+    everything = _closure(goals, follow=_always)
     shelf = shelves.Shelves(store)
     reached = _closure(goals, follow=lambda artifact: not shelf.has(artifact))
     missing = {name: one for name, one in reached.items() if not shelf.has(one)}
@@ -93,18 +93,15 @@ def plan(
         for artifact in feasible.values()
         if isinstance(artifact, Component)
     ]
-    distinct = sum(
-        states[-1].iteration - run.first_iteration
-        for run, states in _by_run(everything)
-    )
+    distinct = _num_updates(everything)
+    alone = sum(_num_updates(_closure([goal], follow=_always)) for goal in goals)
     num_iterations = sum(step.num_iterations for step in steps)
-    costs: dict[str, int] = {}
     return Plan(
         steps=tuple(steps),
         num_runs=sum(1 for _ in _by_run(everything)),
         num_iterations=num_iterations,
         num_stored=distinct - num_iterations,
-        num_shared=sum(_cost_alone(goal, costs) for goal in goals) - distinct,
+        num_shared=alone - distinct,
         num_bytes=sum(_num_bytes(one, facts) for one in feasible.values()),
         unobtainable=unobtainable,
     )
@@ -191,14 +188,17 @@ def _make_step(component: Component, facts: Mapping[Network, Facts]) -> Step:
     )
 
 
-def _cost_alone(artifact: Artifact, costs: dict[str, int]) -> int:
-    """Returns how many updates an artifact costs when nothing is shared."""
-    if artifact.address not in costs:
-        total = sum(_cost_alone(source, costs) for source in sources(artifact))
-        if isinstance(artifact, State):
-            total += artifact.iteration - artifact.run.first_iteration
-        costs[artifact.address] = total
-    return costs[artifact.address]
+def _num_updates(artifacts: Mapping[str, Artifact]) -> int:
+    """Returns how many updates all runs among the artifacts take together."""
+    return sum(
+        states[-1].iteration - run.first_iteration for run, states in _by_run(artifacts)
+    )
+
+
+def _always(artifact: Artifact) -> bool:
+    """Follows every artifact."""
+    del artifact
+    return True
 
 
 def _num_bytes(artifact: Artifact, facts: Mapping[Network, Facts]) -> int:

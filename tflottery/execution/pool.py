@@ -4,12 +4,14 @@ TensorFlow starts and a graph is traced once per worker, not once per job. Worke
 with their parent; the death of a worker is a message like any other.
 """
 
+import ctypes
 import dataclasses
 import multiprocessing
 import os
+import signal
 import tempfile
 from collections.abc import Sequence
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 
 from tflottery.execution import worker
 from tflottery.execution.worker import Message, WorkerSettings
@@ -38,7 +40,8 @@ class Pool:
         self._settings = list(settings)
         # Spawned, not forked: TensorFlow does not survive a fork.
         self._context = multiprocessing.get_context("spawn")
-        self._stop = self._context.Event()
+        # Not an Event, whose lock a worker may hold when it is killed.
+        self._stop = self._context.RawValue(ctypes.c_bool, False)
         self._workers: dict[int, _Worker] = {}
 
     def __enter__(self) -> "Pool":
@@ -87,7 +90,7 @@ class Pool:
 
     def stop(self) -> None:
         """Asks every worker to stop its job at the next good moment."""
-        self._stop.set()
+        self._stop.value = True
 
     def close(self) -> None:
         """Ends all workers, whatever they do."""
@@ -114,7 +117,14 @@ class Pool:
             name=f"worker-{number}",
             daemon=True,
         )
-        process.start()
+        # Ctrl-C reaches every process of a terminal, also one that is still starting.
+        # The tracker comes first: starting it with the worker would lift the mask.
+        resource_tracker.ensure_running()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
         self._workers[number] = _Worker(process, ours, log)
 

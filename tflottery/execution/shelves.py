@@ -36,10 +36,14 @@ class Shelves:
     def __init__(self, store: Store):
         self._store = store
         self._starts: dict[str, dict[int, str]] = {}
+        self._found: dict[tuple, bool] = {}
 
     def has(self, artifact: Artifact) -> bool:
         """Returns whether the store holds an artifact with all its promised files."""
-        return self._store.has(artifact.address, artifact.files)
+        wanted = (artifact.address, artifact.files)
+        if wanted not in self._found:
+            self._found[wanted] = self._store.has(*wanted)
+        return self._found[wanted]
 
     def diverged(self, run: Run) -> int | None:
         """Returns the iteration at which a run is known to have diverged, if it has."""

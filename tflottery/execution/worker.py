@@ -1,5 +1,6 @@
 """A worker process: does one job after another and reports."""
 
+import ctypes
 import dataclasses
 import multiprocessing
 import os
@@ -53,7 +54,7 @@ class WorkerSettings:
 
 def main(
     pipe: connection.Connection,
-    stop: "multiprocessing.synchronize.Event",
+    stop: ctypes.c_bool,
     settings: WorkerSettings,
     log: str,
 ) -> None:
@@ -61,7 +62,7 @@ def main(
 
     Args:
       pipe: jobs come in, messages go out.
-      stop: set when jobs have to stop at the next good moment.
+      stop: true, in shared memory, when jobs have to stop at the next good moment.
       settings: of this worker.
       log: file for what libraries print; shown only if the worker dies.
     """
@@ -69,7 +70,7 @@ def main(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _print_into(log)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    bench = make_bench(settings, send=pipe.send, stopping=stop.is_set)
+    bench = make_bench(settings, send=pipe.send, stopping=lambda: stop.value)
     while True:
         try:
             job = pipe.recv()

@@ -1,1 +1,13 @@
-"""One module per experiment: `python -m tflottery.experiments.NAME`."""
+"""One module per experiment: `python -m tflottery.experiments.NAME`.
+
+Such a module holds, and nothing else decides what the experiment is:
+
+- a docstring that names the question and the figure; it opens `--help`;
+- `Config`, a frozen dataclass that extends `config.Config`: its fields become flags.
+  `Config.tiny()` is what tests run;
+- frozen dataclasses for rows, and `TABLES`: by name of the table, of which it is made;
+- `plan(study)`: the artifacts wanted;
+- `rows(study, findings)`: the tables, a list of rows each;
+- optionally `figure(tables, study)`: a matplotlib figure of the tables as DataFrames;
+- last, `if __name__ == "__main__": entry.run(__spec__.name)`.
+"""

@@ -61,15 +61,17 @@ class Config:
     def check(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
         recipes = MODELS[self.model]["recipes"]
-        recipe_of(recipes, model=self.model, variant=self.variant)
+        _, recipe = recipe_of(recipes, model=self.model, variant=self.variant)
+        # The recipe checks the bounds of what replaces its values.
+        dataclasses.replace(recipe, **self.recipe_values())
         for name in ("replicates", "data_orders", "batch_size", "evaluation_examples"):
-            _check_at_least(name, getattr(self, name), 1)
-        for name in ("learning_rate", "decay_factor"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"--{name}={value!r} has to be above zero.")
-        for name in ("momentum", "weight_decay"):
-            _check_at_least(name, getattr(self, name), 0)
+            if value is not None and value < 1:
+                raise ValueError(f"--{name}={value!r} has to be at least 1.")
+        if self.rewind_iterations == ():
+            raise ValueError(
+                "--rewind_iterations is empty: name at least one k, such as 0."
+            )
         for name in (
             "rewind_iterations",
             "training_iterations",
@@ -80,15 +82,18 @@ class Config:
             for one in value if isinstance(value, tuple) else (value,):
                 if one is not None:
                     durations.check(one)
-        _check_one_of("optimizer", self.optimizer, ("sgd", "adam", None))
         _check_one_of("optimizer_state", self.optimizer_state, ("fresh", "carried"))
         _check_one_of("augmentation", self.augmentation, ("flip_crop", "none", None))
 
-
-def _check_at_least(name: str, value: float | None, least: int) -> None:
-    """Raises ValueError if an option is given and too small."""
-    if value is not None and not value >= least:
-        raise ValueError(f"--{name}={value!r} has to be at least {least}.")
+    def recipe_values(self) -> dict[str, object]:
+        """Returns the options that replace a recipe's values as they are."""
+        names = ("optimizer", "learning_rate", "momentum", "weight_decay")
+        names += ("decay_factor", "augmentation")
+        return {
+            name: getattr(self, name)
+            for name in names
+            if getattr(self, name) is not None
+        }
 
 
 def _check_one_of(name: str, value: object, allowed: tuple) -> None:

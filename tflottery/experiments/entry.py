@@ -45,9 +45,11 @@ def _main(module: types.ModuleType, arguments: Sequence[str]) -> int:
             )
         config, machine = _from_flags(module.Config), _from_flags(Machine)
         return session.execute(module, config, machine=machine)
-    except (ValueError, StoreError) as error:
+    except (ValueError, StoreError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_INPUT
+    except KeyboardInterrupt:
+        return session.INTERRUPTED
 
 
 def _define_flags(options: type, *, program: str) -> None:

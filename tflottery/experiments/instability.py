@@ -156,7 +156,7 @@ def _pairs(study: Study) -> Iterator[tuple[Pair, Line]]:
         parting = study.trunk_state(replicate, k)
         copies = {
             data_order: study.branch(
-                parting, replicate=replicate, data_order=data_order
+                parting, first_iteration=k, replicate=replicate, data_order=data_order
             )
             for data_order in range(1, config.data_orders + 1)
         }
@@ -171,7 +171,7 @@ def _pairs(study: Study) -> Iterator[tuple[Pair, Line]]:
                     iteration=iteration,
                 )
                 ends = State(copies[a], iteration), State(copies[b], iteration)
-                yield pair, Line(*ends, config.evaluation_examples)
+                yield pair, Line(*ends, study.evaluation_examples)
 
 
 def _measured_iterations(study: Study, k: int) -> Sequence[int]:

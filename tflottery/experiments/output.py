@@ -1,7 +1,6 @@
 """The output folder: a CSV per table, config.json and figure.png."""
 
 import dataclasses
-import importlib.metadata
 import json
 import types
 from collections.abc import Mapping, Sequence
@@ -9,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from etils import epath
 
 from tflottery.core import fingerprints, tables
+from tflottery.execution import manifests
 from tflottery.experiments.study import Study
 
 CONFIG_FILE, FIGURE_FILE = "config.json", "figure.png"
-_PACKAGES = ("tflottery", "tensorflow", "keras", "numpy", "tensorflow-datasets")
 
 
 class Output:
@@ -47,7 +46,8 @@ class Output:
             path = self.folder / f"{name}.csv"
             tables.write(table, path, row_type=self._module.TABLES[name])
             frames[name] = tables.read(path)
-        if all(len(frame) for frame in frames.values()):
+        has_figure = hasattr(self._module, "figure")
+        if has_figure and all(len(frame) for frame in frames.values()):
             drawn = self._module.figure(frames, self._study)
             with (self.folder / FIGURE_FILE).open("wb") as file:
                 drawn.savefig(file, format="png", dpi=150)
@@ -64,9 +64,13 @@ class Output:
             )
         theirs = json.loads(path.read_text())
         ours = self._description()
-        if theirs.get("config") == ours["config"]:
+        wanted = {"experiment": ours["experiment"], **ours["decisions"]}
+        decided = {
+            "experiment": theirs.get("experiment"),
+            **theirs.get("decisions", {}),
+        }
+        if decided == wanted:
             return
-        decided, wanted = theirs.get("decisions", {}), ours["decisions"]
         differing = sorted(
             f"{name}: {decided.get(name)!r} there, {wanted.get(name)!r} asked for"
             for name in decided.keys() | wanted.keys()
@@ -74,7 +78,7 @@ class Output:
         )
         raise ValueError(
             f"--output_dir={str(self.folder)!r} holds other results "
-            f"({theirs.get('experiment')}; {'; '.join(differing)}). Name another."
+            f"({'; '.join(differing)}). Name another."
         )
 
     def _description(self) -> dict[str, object]:
@@ -82,9 +86,8 @@ class Output:
         study = self._study
         return {
             "experiment": self._experiment,
-            "config": study.config_hash,
             "decisions": json.loads(json.dumps(study.decisions())),
             "recipe": json.loads(json.dumps(dataclasses.asdict(study.recipe))),
             "data": fingerprints.fields(study.facts.data),
-            "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+            "environment": manifests.environment(),
         }

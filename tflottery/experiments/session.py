@@ -4,6 +4,7 @@ Config -> Study -> plan -> executor -> rows -> tables and figure. One direction,
 experiment knows of any of it.
 """
 
+import collections
 import contextlib
 import dataclasses
 import shlex
@@ -184,7 +185,7 @@ def _stop_signals(pool: Pool | InlinePool) -> Iterator[threading.Event]:
     """Makes Ctrl-C and SIGTERM a request to stop; a second one ends at once."""
     stop = threading.Event()
 
-    def ask(number: int, frame: object) -> None:
+    def request_stop(number: int, frame: object) -> None:
         del frame
         if stop.is_set():
             raise KeyboardInterrupt(number)
@@ -195,7 +196,9 @@ def _stop_signals(pool: Pool | InlinePool) -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    previous = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM)}
+    previous = {
+        one: signal.signal(one, request_stop) for one in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield stop
     finally:
@@ -212,11 +215,22 @@ def _command() -> str:
 
 def _told_what_is_missing(outcome: Outcome, console: Console) -> int:
     """Prints what could not be made; returns the exit code."""
-    for address, iteration in outcome.unobtainable.items():
-        console.print(f"Not made: {address}, diverged at iteration {iteration}.")
-    for name, text in outcome.failures.items():
-        console.print(f"Failed: {name}\n{text}", highlight=False, markup=False)
-    for address in outcome.skipped:
-        console.print(f"Skipped: {address}, because of the failures above.")
+    if outcome.unobtainable:
+        console.print(
+            f"{len(outcome.unobtainable)} artifacts were not made, because a training "
+            "diverged: see the column diverged_iteration.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    causes = collections.Counter(outcome.failures.values())
+    for text, count in causes.items():
+        console.print(f"{count} jobs failed:\n{text}", highlight=False, markup=False)
+    if outcome.skipped:
+        console.print(
+            f"{len(outcome.skipped)} artifacts were not made because of that. The same "
+            "command makes what is missing.",
+            highlight=False,
+            soft_wrap=True,
+        )
     missing = outcome.unobtainable or outcome.failures or outcome.skipped
     return INCOMPLETE if missing else 0

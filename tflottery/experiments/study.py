@@ -6,6 +6,7 @@ the runs it wants.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.components.inspection import Facts
@@ -17,10 +18,6 @@ from tflottery.core.registry import MODELS
 from tflottery.datasets import source as sources
 from tflottery.experiments.config import Config
 from tflottery.training.distribution import Placement
-
-# Recipe values that a flag of the same name replaces as it is.
-_PLAIN = ("optimizer", "learning_rate", "momentum", "weight_decay", "decay_factor")
-_PLAIN += ("augmentation",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +42,26 @@ class Study:
 
     @functools.cached_property
     def config_hash(self) -> str:
-        """Short hash of all that decides results."""
-        return fingerprints.fingerprint(self.decisions(), length=8)
+        """Short hash of all that decides a row beyond its own columns.
+
+        Grids and counts are not in it: rows of several commands that differ in them
+        alone belong together.
+        """
+        facts = self.facts
+        decided = {
+            "recipe": recipes.trajectory(self.recipe),
+            "length": self.last,
+            "network": facts.network,
+            "data": facts.data,
+            "optimizer_state": self.config.optimizer_state,
+            "evaluation_examples": self.evaluation_examples,
+            "device": self.placement.device,
+            "num_replicas": facts.num_replicas,
+        }
+        return fingerprints.fingerprint(decided, length=8)
 
     def decisions(self) -> dict[str, object]:
-        """Returns all that decides results, in plain values, defaults resolved."""
+        """Returns every option that decides results, in plain values, resolved."""
         decided = dataclasses.asdict(self.config)
         decided |= {
             name: value
@@ -60,24 +72,34 @@ class Study:
             "variant": self.variant,
             "dataset": self.facts.data.name,
             "rewind_iterations": self.rewind_iterations,
-            "device": self.placement.device,
-            "num_replicas": self.facts.num_replicas,
+            "config": self.config_hash,
         }
+
+    @property
+    def evaluation_examples(self) -> int | None:
+        """Images measured of each split; None where that is all of them."""
+        limit = self.config.evaluation_examples
+        largest = max(self.facts.data.num_train, self.facts.data.num_test)
+        return None if limit is None or limit >= largest else limit
 
     @property
     def name(self) -> str:
         """A name for folders, unlike that of any other configuration."""
         parts = (self.config.model, self.facts.data.name, self.variant)
-        return "-".join((*parts, self.config_hash))
+        return "-".join((*parts, fingerprints.fingerprint(self.decisions(), length=8)))
 
     @property
     def title(self) -> str:
         """A line for people."""
-        return (
+        title = (
             f"{self.config.model} on {self.facts.data.name}, {self.variant} recipe, "
             f"{self.last:,} iterations, k = "
             f"{', '.join(map(str, self.rewind_iterations))}"
         )
+        beyond = [k for k in self.recipe.rewind_iterations if k >= self.last]
+        if self.config.rewind_iterations is None and beyond:
+            title += f" (the paper's {', '.join(map(str, beyond))}: beyond the end)"
+        return title
 
     @property
     def last(self) -> int:
@@ -86,11 +108,8 @@ class Study:
 
     def iterations(self, duration: Duration) -> int:
         """Returns a duration in iterations of this study."""
-        return durations.iterations(
-            duration,
-            num_examples=self.facts.data.num_train,
-            batch_size=self.recipe.batch_size,
-        )
+        (iterations,) = _in_iterations((duration,), self.recipe, self.facts)
+        return iterations
 
     def columns(self) -> dict[str, object]:
         """Returns the columns that all rows of all tables share."""
@@ -119,17 +138,19 @@ class Study:
 
     def branch(
         self,
-        initial: State,
+        initial: Initialization | Artifact,
         *,
+        first_iteration: int,
         replicate: int,
         data_order: int,
         level: int = 0,
         mask: Artifact | None = None,
     ) -> Run:
-        """Returns a copy that leaves a state on a data order of its own.
+        """Returns a run that begins at k, on a data order of its own.
 
         Args:
-          initial: the state it leaves; its iteration is k.
+          initial: the weights it begins from.
+          first_iteration: k, where it begins on schedule and data stream.
           replicate: whose order it is.
           data_order: 0 is the trunk's, copies are numbered from 1.
           level: prunings so far.
@@ -138,7 +159,7 @@ class Study:
         return self._run(
             initial=initial,
             mask=mask,
-            first_iteration=initial.iteration,
+            first_iteration=first_iteration,
             replicate=replicate,
             level=level,
             data_order=data_order,
@@ -193,52 +214,52 @@ def resolve(config: Config, facts: Facts, placement: Placement) -> Study:
             "replicas: --batch_size has to be a multiple of their number."
         )
 
-    def iterations(duration: Duration) -> int:
-        return durations.iterations(
-            duration, num_examples=facts.data.num_train, batch_size=recipe.batch_size
+    if config.rewind_iterations is None:
+        grid = [k for k in recipe.rewind_iterations if k < recipe.training_iterations]
+    else:
+        grid = _in_iterations(config.rewind_iterations, recipe, facts)
+    beyond = [k for k in grid if k > recipe.training_iterations]
+    if beyond:
+        raise ValueError(
+            f"--rewind_iterations names {beyond}, beyond the end of training at "
+            f"{recipe.training_iterations}. Leave them out, or train for longer "
+            "with --training_iterations."
         )
-
-    grid = recipe.rewind_iterations
-    if config.rewind_iterations is not None:
-        grid = tuple(map(iterations, config.rewind_iterations))
-        beyond = [k for k in grid if k > recipe.training_iterations]
-        if beyond:
-            raise ValueError(
-                f"--rewind_iterations names {beyond}, beyond the end of training at "
-                f"{recipe.training_iterations}. Leave them out, or train for longer "
-                "with --training_iterations."
-            )
     return Study(config, variant, recipe, tuple(sorted(set(grid))), facts, placement)
+
+
+def _in_iterations(
+    given: Sequence[Duration], recipe: Recipe, facts: Facts
+) -> tuple[int, ...]:
+    """Returns durations in iterations."""
+    return tuple(
+        durations.iterations(
+            duration,
+            num_examples=facts.data.num_train,
+            batch_size=recipe.batch_size,
+        )
+        for duration in given
+    )
 
 
 def _overridden(recipe: Recipe, config: Config, facts: Facts) -> Recipe:
     """Returns the recipe in iterations, with the data set's and the user's changes."""
-    num_examples = facts.data.num_train
     if config.batch_size is not None:
         recipe = dataclasses.replace(recipe, batch_size=config.batch_size)
-    recipe = recipes.resolved(recipe, num_examples=num_examples)
+    recipe = recipes.resolved(recipe, num_examples=facts.data.num_train)
     recipe = sources.adapted(recipe, dataset=facts.data.name)
 
-    def iterations(duration: Duration) -> int:
-        return durations.iterations(
-            duration, num_examples=num_examples, batch_size=recipe.batch_size
-        )
-
     if config.training_iterations is not None:
-        length = iterations(config.training_iterations)
+        (length,) = _in_iterations((config.training_iterations,), recipe, facts)
         if length < 1:
             raise ValueError(
                 f"--training_iterations={config.training_iterations!r} is no iteration "
                 "at all; give at least 1."
             )
         recipe = recipes.with_length(recipe, length)
-    given = {
-        name: getattr(config, name)
-        for name in _PLAIN
-        if getattr(config, name) is not None
-    }
+    given = config.recipe_values()
     if config.milestones is not None:
-        given["milestones"] = tuple(map(iterations, config.milestones))
+        given["milestones"] = _in_iterations(config.milestones, recipe, facts)
     if config.warmup is not None:
-        given["warmup"] = iterations(config.warmup)
+        (given["warmup"],) = _in_iterations((config.warmup,), recipe, facts)
     return dataclasses.replace(recipe, **given)

@@ -13,6 +13,7 @@ _HOMES = {
     "masks": "masked",
     "set_masks": "masked",
     "BatchNormalization": "normalization",
+    "normalizations": "normalization",
 }
 
 __all__ = list(_HOMES)

@@ -69,6 +69,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
 
 
+def normalizations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """Returns the batch norm layers of a built model, Keras's own among them."""
+    # Keras has no public way to the layers inside composite layers.
+    layers = model._flatten_layers(include_self=True, recursive=True)
+    return [one for one in layers if isinstance(one, keras.layers.BatchNormalization)]
+
+
 def _fused(
     layer: BatchNormalization, inputs: object, *, learning: bool
 ) -> tuple[object, object, object]:

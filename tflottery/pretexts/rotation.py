@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-@PRETEXTS.register("rotation", num_classes=4)
+@PRETEXTS.register("rotation", num_classes=4, version=1)
 def rotate(
     images: tf.Tensor, labels: tf.Tensor, bits: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -38,7 +38,8 @@ def placement(distribute: str, *, tpu: str = "local") -> Placement:
         )
     gpus = len(process.visible_gpus())
     device = "gpu" if gpus else "cpu"
-    if distribute == "none":
+    # Mirroring over a single device is training on that device.
+    if distribute == "none" or (distribute == "mirrored" and gpus == 1):
         return Placement(device=device)
     if distribute == "mirrored":
         replicas = gpus or NUM_LOGICAL_CPUS

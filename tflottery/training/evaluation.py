@@ -12,11 +12,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tflottery import layers
 from tflottery.core import seeds
 from tflottery.core.registry import MODELS
 from tflottery.datasets import pipeline
 from tflottery.datasets.source import Source
-from tflottery.layers import masked
 from tflottery.models import weights as model_weights
 from tflottery.training.trainer import compiled_by_xla
 
@@ -62,7 +62,7 @@ class Evaluator:
             input_shape=source.train.images.shape[1:], num_classes=num_classes
         )
         # Pruned weights are zero; the masks would change nothing.
-        masked.ignore_masks(self.model)
+        layers.ignore_masks(self.model)
         self._source = source
         self._loaders = {
             split: pipeline.loader(
@@ -70,11 +70,7 @@ class Evaluator:
             )
             for split in ("train", "test")
         }
-        self._normalizations = [
-            layer
-            for layer in self.model.layers
-            if isinstance(layer, keras.layers.BatchNormalization)
-        ]
+        self._normalizations = layers.normalizations(self.model)
         self._jit = compiled_by_xla(self.model)
         self._counters = {split: self._counter(split) for split in self._loaders}
 
@@ -148,14 +144,20 @@ class Evaluator:
         order = seeds.permutation(seeds.seed("evaluation", split=split), 0, total)
         return order.astype(np.int32)
 
+    def _bits(self, split: str) -> tf.Tensor:
+        """Returns the random bits of each image, which a pretext reads: [n] int32."""
+        total = len(getattr(self._source, split).labels)
+        words = seeds.raw_bits(seeds.seed("evaluation_bits", split=split), 0, total)
+        return tf.constant((words >> np.uint64(33)).astype(np.int32))
+
     def _counter(self, split: str) -> tf.types.experimental.PolymorphicFunction:
         """Returns the compiled loop over a split's batches."""
-        load = self._loaders[split]
+        load, bits = self._loaders[split], self._bits(split)
 
         @tf.function(jit_compile=self._jit, autograph=False)
         def count(indices, weights, num_batches):
             def step(batch, wrong, loss):
-                images, labels = load(indices[batch], tf.zeros_like(indices[batch]))
+                images, labels = load(indices[batch], tf.gather(bits, indices[batch]))
                 more, extra = count_errors(self.model, images, labels, weights[batch])
                 return batch + 1, wrong + more, loss + tf.cast(extra, tf.float64)
 
@@ -170,7 +172,7 @@ class Evaluator:
     @functools.cached_property
     def _pooled_moments(self) -> tf.types.experimental.PolymorphicFunction:
         """Returns the compiled loop that pools means and mean squares, in float64."""
-        load = self._loaders["train"]
+        load, bits = self._loaders["train"], self._bits("train")
         variables = [
             (layer.moving_mean, layer.moving_variance, 1.0 - layer.momentum)
             for layer in self._normalizations
@@ -182,7 +184,7 @@ class Evaluator:
                 for mean, variance, _ in variables:
                     mean.assign(tf.zeros_like(mean.value))
                     variance.assign(tf.zeros_like(variance.value))
-                images, _ = load(indices[batch], tf.zeros_like(indices[batch]))
+                images, _ = load(indices[batch], tf.gather(bits, indices[batch]))
                 self.model(images, training=True)
                 # From zero, a moving statistic moves by (1 - momentum) times a batch's.
                 found = []

@@ -1,0 +1,184 @@
+"""Real worker processes: kept alive, killed, orphaned, stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import tflottery
+from tflottery.execution.jobs import Inspect, Make
+from tflottery.execution.pool import Pool
+from tflottery.execution.worker import ENDINGS
+
+pytestmark = pytest.mark.slow
+
+# Starting TensorFlow takes seconds, many on a busy machine.
+PATIENCE_SECONDS = 120
+
+PARENT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import toy_components as toys
+from tflottery.execution.jobs import Make
+from tflottery.execution.pool import Pool
+from tflottery.execution.worker import WorkerSettings
+from tflottery.training.distribution import Placement
+
+if __name__ == "__main__":
+    settings = WorkerSettings(sys.argv[2], None, Placement(), None, 60.0)
+    with Pool([settings] * 2) as pool:
+        for number in range(2):
+            pool.submit(number, Make(toys.Count(10_000, sys.argv[3], pause=0.05)))
+            print(*pool.processes(), flush=True)
+        while True:
+            for number, message in pool.messages(1.0):
+                if message.kind in ("died", "failed"):
+                    print(message.kind, message.value, flush=True)
+"""
+
+
+@pytest.fixture
+def pool(settings):
+    with Pool([settings] * 2) as made:
+        yield made
+    assert made.processes() == []
+
+
+def wait_for(condition):
+    """Waits until a condition holds; fails after a while."""
+    last = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < last, "it did not come about"
+        time.sleep(0.02)
+
+
+def ending(pool, number):
+    """Returns the message with which the job of a worker ends."""
+    found = []
+
+    def ended():
+        told = pool.messages(0.1)
+        found.extend(one for worker, one in told if worker == number)
+        return found and found[-1].kind in ENDINGS
+
+    wait_for(ended)
+    return found[-1]
+
+
+def running(pid):
+    """Returns whether a process is there, and no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def steps(notes):
+    return len(notes.read_text().split()) if notes.exists() else 0
+
+
+def test_a_worker_does_one_job_after_another(pool, toys, store):
+    pool.submit(0, Inspect("lenet", "digits"))
+    # Workers start with their first job, and those running come first.
+    [pid] = pool.processes()
+    assert pool.idle() == [1]
+    assert ending(pool, 0).value.network.num_classes == 10
+    assert pool.idle() == [0, 1]
+    for value in (1, 2):
+        pool.submit(0, Make(toys.Number(value)))
+        assert ending(pool, 0).value == "finished"
+        assert store.has(toys.Number(value).address)
+    assert pool.processes() == [pid]
+
+
+def test_a_killed_worker_is_told_and_replaced(pool, toys, store, tmp_path):
+    notes = tmp_path / "notes"
+    pool.submit(0, Make(toys.Count(10_000, str(notes), pause=0.01)))
+    wait_for(lambda: steps(notes) > 3)
+    [pid] = pool.processes()
+    os.kill(pid, signal.SIGKILL)
+    message = ending(pool, 0)
+    assert message.kind == "died"
+    assert "exit code -9" in message.value
+    assert store.addresses() == []
+    assert pool.idle() == [0, 1]
+    pool.submit(0, Make(toys.Number(1)))
+    assert ending(pool, 0).value == "finished"
+    assert pool.processes() != [pid]
+
+
+def test_last_words_of_a_worker_are_told(pool, toys, tmp_path):
+    pool.submit(1, Make(toys.Deadly(1, str(tmp_path / "notes"))))
+    message = ending(pool, 1)
+    assert message.kind == "died"
+    assert "these are my last words" in message.value
+
+
+def test_a_job_stops_when_asked_to(pool, toys, tmp_path):
+    notes = tmp_path / "notes"
+    pool.submit(0, Make(toys.Count(10_000, str(notes), pause=0.01)))
+    wait_for(lambda: steps(notes) > 3)
+    pool.stop()
+    assert ending(pool, 0).value == "stopped"
+    assert steps(notes) < 10_000
+
+
+def test_closing_ends_busy_workers(settings, toys, tmp_path):
+    notes = tmp_path / "notes"
+    with Pool([settings]) as pool:
+        pool.submit(0, Make(toys.Count(10_000, str(notes), pause=0.01)))
+        wait_for(lambda: steps(notes) > 3)
+        [pid] = pool.processes()
+    assert not running(pid)
+
+
+@pytest.fixture
+def parent(tmp_path, store):
+    """A process group of a parent and two workers; the workers' ids come with it."""
+    root = os.path.dirname(os.path.dirname(tflottery.__file__))
+    program = tmp_path / "parent.py"
+    program.write_text(PARENT)
+    process = subprocess.Popen(
+        [sys.executable, program, os.path.dirname(__file__), store.root]
+        + [str(tmp_path / "notes")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": root},
+        start_new_session=True,
+    )
+    process.stdout.readline()
+    workers = [int(pid) for pid in process.stdout.readline().split()]
+    yield process, workers
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("moment", ["starting", "working"])
+def test_workers_die_with_their_parent(parent, tmp_path, moment):
+    process, workers = parent
+    assert len(workers) == 2
+    if moment == "working":
+        wait_for(lambda: steps(tmp_path / "notes") > 3)
+    process.kill()
+    process.wait()
+    killed = time.monotonic()
+    wait_for(lambda: not any(map(running, workers)))
+    assert time.monotonic() - killed < 30
+
+
+@pytest.mark.parametrize("moment", ["starting", "working"])
+def test_an_interrupt_of_the_whole_group_leaves_the_workers(parent, tmp_path, moment):
+    process, workers = parent
+    # As Ctrl-C does, but for the parent, which is asked about in another test.
+    if moment == "working":
+        wait_for(lambda: steps(tmp_path / "notes") > 3)
+    for pid in workers:
+        os.kill(pid, signal.SIGINT)
+    before = steps(tmp_path / "notes")
+    wait_for(lambda: steps(tmp_path / "notes") > before + 5)
+    assert all(map(running, workers))
