@@ -33,7 +33,16 @@ def run(module_name: str) -> None:
         _define_flags(options, program=sys.argv[0])
     # absl shows the docstring of the main module above the flags in --help.
     sys.modules["__main__"].__doc__ = module.__doc__
-    app.run(lambda arguments: _main(module, arguments))
+    app.run(lambda arguments: _main(module, arguments), flags_parser=_parsed)
+
+
+def _parsed(arguments: Sequence[str]) -> list[str]:
+    """Returns the arguments that are no flags; a wrong flag ends the program."""
+    try:
+        return flags.FLAGS(arguments)
+    except flags.Error as error:
+        print(f"error: {error} See --help.", file=sys.stderr)
+        sys.exit(WRONG_INPUT)
 
 
 def _main(module: types.ModuleType, arguments: Sequence[str]) -> int:

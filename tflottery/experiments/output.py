@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import types
+import uuid
 from collections.abc import Mapping, Sequence
 
 from etils import epath
@@ -35,9 +36,17 @@ class Output:
 
     def claim(self) -> None:
         """Writes config.json, so that the folder is this study's from now on."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self._description(), indent=2) + "\n"
-        (self.folder / CONFIG_FILE).write_text(text)
+        draft = self.folder / f".{CONFIG_FILE}.{uuid.uuid4().hex[:8]}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            draft.write_text(text)
+            draft.replace(self.folder / CONFIG_FILE)
+        except OSError as error:
+            raise ValueError(
+                f"--output_dir={str(self.folder)!r} cannot be written: "
+                f"{error.strerror or error}. Name another."
+            ) from error
 
     def write(self, rows: Mapping[str, Sequence[object]]) -> None:
         """Writes the tables and draws the figure from them."""
@@ -54,7 +63,14 @@ class Output:
 
     def _check(self) -> None:
         """Raises ValueError if the folder is not free for this study."""
-        if not self.folder.exists() or not any(self.folder.iterdir()):
+        if not self.folder.exists():
+            return
+        if not self.folder.is_dir():
+            raise ValueError(
+                f"--output_dir={str(self.folder)!r} is no folder. Name another."
+            )
+        # Hidden files are what a killed process left of its drafts, or the system's.
+        if all(one.name.startswith(".") for one in self.folder.iterdir()):
             return
         path = self.folder / CONFIG_FILE
         if not path.exists():
@@ -62,7 +78,7 @@ class Output:
                 f"--output_dir={str(self.folder)!r} is not empty and has no "
                 f"{CONFIG_FILE}: it is not a folder of results. Name another."
             )
-        theirs = json.loads(path.read_text())
+        theirs = _read(path)
         ours = self._description()
         wanted = {"experiment": ours["experiment"], **ours["decisions"]}
         decided = {
@@ -91,3 +107,21 @@ class Output:
             "data": fingerprints.fields(study.facts.data),
             "environment": manifests.environment(),
         }
+
+
+def _read(path: epath.Path) -> dict[str, object]:
+    """Returns what a config.json says.
+
+    Raises:
+      ValueError: it is none.
+    """
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(
+            f"{str(path)!r} is not a {CONFIG_FILE} that an experiment wrote. Remove it "
+            "if the folder holds nothing of value, or name another --output_dir."
+        )
+    return found

@@ -40,7 +40,8 @@ def draw(
     Args:
       instability: a row a pair of networks, as in instability.csv.
       interpolation: a row a point on the line of a pair, as in interpolation.csv.
-      chance: error of guessing, in [0, 1], drawn as a line; None draws none.
+      chance: error of guessing, in [0, 1], drawn as a line where errors come near it;
+        None draws none.
 
     Raises:
       ValueError: a table has no rows.
@@ -48,6 +49,9 @@ def draw(
     for name, table in (("instability", instability), ("interpolation", interpolation)):
         if not len(table):
             raise ValueError(f"The table {name!r} has no rows: nothing can be drawn.")
+    highest = interpolation[["train_error", "test_error"]].max().max()
+    # Out of sight, chance would only take room in the legend.
+    chance = None if chance is not None and highest < chance / 2 else chance
     settings = list(_settings(instability, interpolation))
     colors = lines.iteration_colors(instability["rewind_iteration"].astype(int))
     num_panels = max(_num_panels(pairs) for _, pairs, _ in settings)

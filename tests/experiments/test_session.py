@@ -1,0 +1,480 @@
+"""From options to results: shared, the same every time, and nothing is lost."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+
+import numpy as np
+import pytest
+
+from tflottery.components.lines import Line
+from tflottery.components.runs import State
+from tflottery.execution.errors import StoreError
+from tflottery.execution.shelves import divergence_address
+from tflottery.execution.store import Store
+from tflottery.experiments import instability, session
+from tflottery.experiments.instability import Config
+from tflottery.experiments.output import Output
+from tflottery.experiments.study import resolve
+from tflottery.training.distribution import Placement
+from tflottery.training.trainer import Trainer
+
+
+class Killed(BaseException):
+    """Stands for a process that ends at this moment."""
+
+
+def files(folder):
+    return sorted(os.listdir(folder)) if folder.exists() else []
+
+
+def states(tmp_path):
+    store = Store(tmp_path / "store")
+    addresses = [one for one in store.addresses("runs") if one[-1].isdigit()]
+    return [store.open(address) for address in addresses]
+
+
+# What runs.
+
+
+def test_a_command_makes_tables_config_and_figure(execute):
+    ended = execute()
+    assert ended.code == 0
+    assert files(ended.folder) == [
+        "config.json",
+        "figure.png",
+        "instability.csv",
+        "interpolation.csv",
+    ]
+    assert f"Results are in {ended.folder}" in ended.text
+    assert "8 + 2 x 24 + 2 x 16".count("x") == 2
+    assert "iterations  88 to make, 0 in the store" in ended.text
+
+
+def test_the_same_command_gives_the_same_bytes_and_trains_nothing(execute, trainings):
+    first = execute()
+    assert sum(last - begin for begin, last in trainings) == 88
+    trainings.clear()
+    again = execute()
+    assert again.csvs == first.csvs
+    assert trainings == []
+    assert "0 to make, 88 in the store" in again.text
+
+
+def test_a_fresh_store_gives_the_same_bytes(execute, trainings):
+    first = execute(store="one", output="a")
+    second = execute(store="two", output="b")
+    assert second.csvs == first.csvs
+    assert len(trainings) == 2 * 5
+
+
+def test_children_of_a_replicate_share_its_trunk(execute, trainings):
+    execute(data_orders=3, replicates=2)
+    # Stretches: a trunk to 8, three copies from 0 and three from 8, twice.
+    assert sorted(trainings) == sorted(2 * ([(0, 8)] + 3 * [(0, 24)] + 3 * [(8, 24)]))
+
+
+def test_another_grid_trains_only_what_is_new(execute, trainings):
+    execute()
+    trainings.clear()
+    ended = execute(rewind_iterations=(0, 8, 12), output="more")
+    assert sorted(trainings) == [(8, 12), (12, 24), (12, 24)]
+    assert "28 to make, 88 in the store" in ended.text
+
+
+def test_more_data_orders_train_only_the_new(execute, trainings):
+    execute()
+    trainings.clear()
+    execute(data_orders=3, output="more")
+    assert sorted(trainings) == [(0, 24), (8, 24)]
+
+
+def test_another_length_shares_the_trunk(execute, trainings):
+    execute()
+    trainings.clear()
+    execute(training_iterations=30, output="longer")
+    # The ends of copies keep no slots, so copies begin at their k.
+    assert sorted(trainings) == [(0, 30), (0, 30), (8, 30), (8, 30)]
+
+
+def test_measured_throughout_trains_no_more(execute, trainings):
+    plain = execute(training_iterations=60, rewind_iterations=(0,), output="plain")
+    count = sum(last - first for first, last in trainings)
+    trainings.clear()
+    all_along = execute(
+        training_iterations=60, rewind_iterations=(0,), throughout=True, store="other"
+    )
+    assert sum(last - first for first, last in trainings) == count
+    rows = all_along.table()
+    # 1,437 images in batches of 60: epochs end after 24 and 48 iterations.
+    assert list(rows["iteration"]) == [24, 48, 60]
+    last = rows[rows["iteration"] == 60].drop(columns=["config"])
+    expected = plain.table().drop(columns=["config"])
+    assert last.reset_index(drop=True).equals(expected)
+
+
+def test_a_dry_run_trains_and_writes_nothing(execute, trainings):
+    ended = execute(dry_run=True)
+    assert ended.code == 0
+    assert "iterations  88 to make" in ended.text
+    assert trainings == []
+    assert not ended.folder.exists()
+
+
+def test_the_default_folder_is_named_after_experiment_and_configuration(
+    execute, tmp_path
+):
+    ended = execute(output_dir=None)
+    [folder] = (tmp_path / "results" / "instability").iterdir()
+    assert folder.name.startswith("lenet-digits-standard-")
+    assert "instability.csv" in files(folder)
+    assert ended.code == 0
+
+
+# What goes wrong on the way.
+
+
+def test_a_kill_before_the_tables_loses_nothing(execute, trainings, monkeypatch):
+    whole = execute(store="whole", output="whole")
+    trainings.clear()
+
+    def kill(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Output, "write", kill)
+        with pytest.raises(Killed):
+            execute()
+    assert len(trainings) == 5
+    ended = execute()
+    assert len(trainings) == 5
+    assert ended.csvs == whole.csvs
+
+
+def test_a_kill_between_two_tables_loses_nothing(execute, monkeypatch):
+    whole = execute(store="whole", output="whole")
+    replace = os.replace
+
+    def kill_at_the_second(source, target):
+        if str(target).endswith("interpolation.csv"):
+            raise Killed
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", kill_at_the_second)
+        with pytest.raises(Killed):
+            execute()
+    assert execute().csvs == whole.csvs
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 6, 9])
+def test_an_interrupt_stops_and_the_same_command_goes_on(execute, monkeypatch, call):
+    whole = execute(store="whole", output="whole")
+    note_speed, calls = Trainer._note_speed, []
+
+    def interrupting(self, *arguments):
+        calls.append(1)
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGINT)
+        note_speed(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "_note_speed", interrupting)
+    stopped = execute()
+    assert stopped.code == session.INTERRUPTED
+    assert "Stopped. To go on:\n" in stopped.text
+    assert files(stopped.folder) == ["config.json"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ended = execute()
+    assert ended.code == 0
+    assert ended.csvs == whole.csvs
+
+
+def test_an_interrupt_during_the_last_measurement_stops(execute, monkeypatch):
+    whole = execute(store="whole", output="whole")
+    run, measured = Line.execute, []
+
+    def interrupting(self, context):
+        measured.append(1)
+        if len(measured) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        run(self, context)
+
+    monkeypatch.setattr(Line, "execute", interrupting)
+    stopped = execute()
+    assert stopped.code == session.INTERRUPTED
+    assert files(stopped.folder) == ["config.json"]
+    assert execute().csvs == whole.csvs
+
+
+def spoil(path, how):
+    data = bytearray(path.read_bytes())
+    if how == "truncated":
+        del data[-10:]
+    elif how == "emptied":
+        data.clear()
+    else:
+        data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("how", ["truncated", "emptied", "flipped"])
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_damaged_state_is_made_again(execute, tmp_path, how, which):
+    whole = execute()
+    lines = list((tmp_path / "store" / "lines").iterdir())
+    spoil(states(tmp_path)[which] / "weights.safetensors", how)
+    shutil.rmtree(lines[0])
+    shutil.rmtree(lines[1])
+    ended = execute()
+    assert ended.code == 0
+    assert ended.csvs == whole.csvs
+
+
+def test_a_damaged_state_is_named_and_set_aside(execute, tmp_path):
+    execute()
+    shutil.rmtree(tmp_path / "store" / "lines")
+    for folder in states(tmp_path):
+        spoil(folder / "weights.safetensors", "flipped")
+    ended = execute()
+    assert ended.code == 0
+    assert "is damaged; it is set aside and made again" in ended.text
+    set_aside = list((tmp_path / "store" / "damaged").rglob("manifest.json"))
+    assert len(set_aside) >= 4
+
+
+@pytest.mark.parametrize("how", ["truncated", "flipped"])
+def test_a_damaged_measurement_is_named_and_made_again(
+    execute, tmp_path, trainings, how
+):
+    whole = execute()
+    trainings.clear()
+    [path, _] = (tmp_path / "store" / "lines").glob("*/line.json")
+    spoil(path, how)
+    ended = execute()
+    assert ended.csvs == whole.csvs
+    assert trainings == []
+    if how == "flipped":
+        assert path.parent.name in ended.text
+        assert "damaged" in ended.text
+
+
+def test_a_damaged_manifest_does_not_count(execute, tmp_path):
+    whole = execute()
+    for path in (tmp_path / "store").rglob("manifest.json"):
+        spoil(path, "truncated")
+    assert execute().csvs == whole.csvs
+
+
+# What cannot be made.
+
+
+def copies(facts, **options):
+    """Returns the runs of the copies of a command, by k and data order."""
+    config = dataclasses.replace(Config.tiny(), **options)
+    study = resolve(config, facts, Placement())
+    return {
+        (line.a.run.first_iteration, order): end.run
+        for line in instability.plan(study)
+        for order, end in ((1, line.a), (2, line.b))
+    }, study
+
+
+def test_a_diverged_copy_leaves_the_other_rows_complete(execute, facts, tmp_path):
+    found, _ = copies(facts)
+    with Store(tmp_path / "store").writing(
+        divergence_address(found[8, 2]), {"iteration": 11}
+    ):
+        pass
+    ended = execute()
+    assert ended.code == session.INCOMPLETE
+    rows = ended.table().set_index("rewind_iteration")
+    assert rows.loc[8, "diverged_iteration"] == 11
+    assert rows.loc[8].isna()[["test_instability", "l2_distance"]].all()
+    assert np.isnan(rows.loc[0, "diverged_iteration"])
+    assert rows.loc[0].notna()[["test_instability", "l2_distance"]].all()
+    assert set(ended.table("interpolation")["rewind_iteration"]) == {0}
+    assert "diverged" in ended.text
+    assert "figure.png" in files(ended.folder)
+
+
+def test_a_setting_that_diverges_is_told_and_not_trained_again(execute, trainings):
+    ended = execute(optimizer="sgd", learning_rate=1e20)
+    assert ended.code == session.INCOMPLETE
+    rows = ended.table()
+    assert (rows["diverged_iteration"] > 0).all()
+    assert (rows["diverged_iteration"] < 24).all()
+    assert len(rows) == 2
+    points = (ended.folder / "interpolation.csv").read_text()
+    assert points.startswith("model,variant,") and points.count("\n") == 1
+    assert "diverged" in ended.text
+    trainings.clear()
+    again = execute(optimizer="sgd", learning_rate=1e20)
+    assert (again.code, again.csvs) == (ended.code, ended.csvs)
+    assert trainings == []
+
+
+def test_a_diverging_setting_leaves_a_sound_one_of_the_same_store_alone(execute):
+    alone = execute(store="alone", output="alone")
+    execute(optimizer="sgd", learning_rate=1e20, output="diverging")
+    assert execute().csvs == alone.csvs
+
+
+def test_a_failing_component_leaves_the_rest_done(execute, facts, monkeypatch):
+    whole = execute(store="whole", output="whole")
+    run = Line.execute
+
+    def failing(self, context):
+        if self.a.run.first_iteration == 8:
+            raise ArithmeticError("this line cannot be measured")
+        run(self, context)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Line, "execute", failing)
+        ended = execute()
+    assert ended.code == session.INCOMPLETE
+    assert "this line cannot be measured" in ended.text
+    assert list(ended.table()["rewind_iteration"]) == [0]
+    assert execute().csvs == whole.csvs
+
+
+def test_what_needs_a_failed_job_is_named(execute, monkeypatch):
+    train = Trainer.train
+
+    def failing(self, stream, last, **options):
+        if int(self.optimizer.iterations) == 8:
+            raise ArithmeticError("no training from 8 on")
+        return train(self, stream, last, **options)
+
+    monkeypatch.setattr(Trainer, "train", failing)
+    ended = execute()
+    assert ended.code == session.INCOMPLETE
+    assert "no training from 8 on" in ended.text
+    assert "not made because of that" in ended.text
+    assert list(ended.table()["rewind_iteration"]) == [0]
+
+
+# What is refused before anything is trained.
+
+WRONG = {
+    "no model 'nope'. Known: lenet, ": {"model": "nope"},
+    "no variant 'nope'. Known: standard": {"variant": "nope"},
+    "no dataset 'nope'. Known: ": {"dataset": "nope"},
+    r"names \[25, 99\], beyond the end of training at 24": {
+        "rewind_iterations": (0, 25, 99)
+    },
+    "is empty: name at least one k": {"rewind_iterations": ()},
+    "'-1' is not a duration": {"rewind_iterations": ("-1",)},
+    "'4 epochs' is not a duration": {"training_iterations": "4 epochs"},
+    "--training_iterations='0ep' is no iteration": {"training_iterations": "0ep"},
+    "--replicates=0 has to be at least 1": {"replicates": 0},
+    "--replicates=-3 has to be at least 1": {"replicates": -3},
+    "--data_orders=1: .* at least 2": {"data_orders": 1},
+    "--data_orders=0 has to be at least 1": {"data_orders": 0},
+    "--batch_size=0 has to be at least 1": {"batch_size": 0},
+    "--evaluation_examples=0 has to be at least 1": {"evaluation_examples": 0},
+    "learning_rate=0": {"learning_rate": 0.0},
+    "learning_rate=nan": {"learning_rate": float("nan")},
+    "momentum=-0.5": {"optimizer": "sgd", "momentum": -0.5},
+    "weight_decay=-0.1": {"weight_decay": -0.1},
+    "optimizer.*'lion'.*": {"optimizer": "lion"},
+    "--optimizer_state='warm' is not known. Known: fresh, carried": {
+        "optimizer_state": "warm"
+    },
+    "augmentation='mixup' is not known": {"augmentation": "mixup"},
+    "--workers=0 has to be at least 1": {"workers": 0},
+    "--checkpoint_every=0.0 has to be above zero": {"checkpoint_every": 0.0},
+    "no executor 'ray'. Known: local, inline": {"executor": "ray"},
+    "no way to distribute 'mirored'. Known: none, mirrored, tpu": {
+        "distribute": "mirored"
+    },
+    "--workers=2 with --distribute=mirrored": {"distribute": "mirrored", "workers": 2},
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_wrong_options_are_refused(execute, trainings, tmp_path, text):
+    with pytest.raises(ValueError, match=text):
+        execute(**WRONG[text])
+    assert trainings == []
+    assert not (tmp_path / "output").exists()
+
+
+def test_images_too_small_for_the_network_are_refused(execute, register, tmp_path):
+    from tflottery.core.registry import MODELS
+    from tflottery.models.lenet import lenet
+
+    recipes = MODELS["lenet"]["recipes"]
+    # The digits come in two sizes, 8 and 32.
+    options = {"recipes": recipes, "dataset": "digits", "minimum_image_size": 64}
+    register(MODELS, "wide", lenet, **options)
+    with pytest.raises(ValueError, match="'wide' needs images of at least 64x64"):
+        execute(model="wide")
+    assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"dry_run": True}])
+def test_a_store_that_cannot_be_written_is_refused(
+    execute, trainings, tmp_path, options
+):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file/store"):
+        execute(store="file/store", **options)
+    assert trainings == []
+    assert not (tmp_path / "output").exists()
+
+
+def test_too_little_disk_is_refused(execute, trainings, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
+    with pytest.raises(StoreError, match="has 1.0 MB free and .* are needed"):
+        execute()
+    assert trainings == []
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_folder_of_other_results_is_refused(execute, trainings):
+    first = execute()
+    trainings.clear()
+    with pytest.raises(ValueError, match="training_iterations: 24 there, 30 asked"):
+        execute(training_iterations=30)
+    with pytest.raises(ValueError, match="data_orders: 2 there, 3 asked"):
+        execute(data_orders=3)
+    assert trainings == []
+    assert execute().csvs == first.csvs
+
+
+def test_a_folder_of_other_things_is_refused(execute, trainings, tmp_path):
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "thesis.tex").write_text("years of work")
+    with pytest.raises(ValueError, match="not empty and has no config.json"):
+        execute()
+    assert trainings == []
+    assert files(tmp_path / "output") == ["thesis.tex"]
+
+
+def test_a_file_for_a_folder_is_refused(execute, trainings, tmp_path):
+    (tmp_path / "output").write_text("")
+    with pytest.raises(ValueError, match="output' is no folder"):
+        execute()
+    with pytest.raises(ValueError, match="--output_dir=.* cannot be written"):
+        execute(output="output/below")
+    assert trainings == []
+
+
+def test_paths_workers_and_executor_decide_no_results(execute):
+    first = execute()
+    for options in ({"workers": 3}, {"checkpoint_every": 1.0}, {"store": "other"}):
+        assert execute(**options).csvs == first.csvs
+
+
+def test_the_data_of_a_state_are_described_in_its_manifest(execute, facts, tmp_path):
+    execute()
+    _, study = copies(facts)
+    state = State(study.trunk(1), 8)
+    manifest = json.loads(
+        (tmp_path / "store" / state.address / "manifest.json").read_text()
+    )
+    assert manifest["derivation"]["data"]["Data"]["name"] == "digits"
+    assert manifest["derivation"]["first_iteration"] == 0
