@@ -55,7 +55,10 @@ def execute(workshop, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     names = {field.name for field in dataclasses.fields(Machine)}
 
-    def run(*, output="output", store="store", **options) -> Ended:
+    def run(*, output="output", store="store", figure=False, **options) -> Ended:
+        if not figure:
+            # Drawing takes longer than all the rest; an experiment may do without.
+            monkeypatch.delattr(instability, "figure", raising=False)
         folder = tmp_path / output
         machine = {name: options.pop(name) for name in names & options.keys()}
         machine = {
@@ -72,6 +75,20 @@ def execute(workshop, monkeypatch, tmp_path, capsys):
         return Ended(code, capsys.readouterr().err, folder)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_csvs(workshop, tmp_path_factory) -> dict[str, bytes]:
+    """The tables of `Config.tiny()`, made without a break in a store of their own."""
+    folder = tmp_path_factory.mktemp("tiny")
+    machine = Machine(
+        executor="inline", store=f"{folder}/store", output_dir=f"{folder}/output"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tflottery.training.workshop.Workshop", lambda **_: workshop)
+        patch.delattr(instability, "figure")
+        assert session.execute(instability, Config.tiny(), machine=machine) == 0
+    return Ended(0, "", folder / "output").csvs
 
 
 @pytest.fixture

@@ -1,0 +1,59 @@
+"""Options that make no sense whatever the data are; the rest is for the recipe."""
+
+import dataclasses
+
+import pytest
+
+from tflottery.experiments.config import Config
+from tflottery.experiments.instability import Config as InstabilityConfig
+
+
+def test_the_defaults_are_sound():
+    Config().check()
+    InstabilityConfig().check()
+    InstabilityConfig.tiny().check()
+
+
+def test_every_option_has_a_help_text_that_names_what_decides_its_default():
+    for field in dataclasses.fields(InstabilityConfig):
+        text = field.metadata["help"]
+        assert text, field.name
+        if field.default is None:
+            assert "None: " in text, field.name
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rewind_iterations": (0, "4ep", "3ep50it", "500it", "500")},
+        {"training_iterations": "2ep"},
+        {"milestones": ()},
+        {"milestones": ("10ep", 20)},
+        {"warmup": 0},
+        {"momentum": 0.0, "optimizer": "sgd"},
+        {"weight_decay": 0.0},
+        {"augmentation": "none"},
+        {"model": "vgg16", "variant": "low"},
+    ],
+)
+def test_sound_options(options):
+    Config(**options).check()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"rewind_iterations": ("2 ep",)}, "'2 ep' is not a duration"),
+        ({"milestones": ("10ep", "x")}, "'x' is not a duration"),
+        ({"warmup": "-5"}, "'-5' is not a duration"),
+        ({"training_iterations": ""}, "'' is not a duration"),
+        ({"decay_factor": 0.0}, "decay_factor=0.0"),
+        ({"learning_rate": float("inf")}, "learning_rate=inf"),
+        ({"learning_rate": -1.0}, "learning_rate=-1.0"),
+        ({"momentum": float("nan")}, "momentum=nan"),
+        ({"model": "resnet20", "variant": "fast"}, "'resnet20' has no variant 'fast'"),
+    ],
+)
+def test_wrong_options(options, text):
+    with pytest.raises(ValueError, match=text):
+        Config(**options).check()

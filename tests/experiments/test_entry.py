@@ -1,0 +1,190 @@
+"""The program: flags in, exit code out."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import tflottery
+from tflottery.experiments.instability import Config
+from tflottery.experiments.session import Machine
+
+ROOT = pathlib.Path(tflottery.__file__).parents[1]
+FLAGFILES = sorted(ROOT.glob("configs/instability/*.flags"))
+FIELDS = [*dataclasses.fields(Config), *dataclasses.fields(Machine)]
+
+# Runs the program once for every line of arguments, each in a process of its own, up to
+# where an experiment begins.
+PROGRAM = """
+import dataclasses, json, os, sys, tempfile
+from tflottery.experiments import entry, session
+
+def begin(module, config, *, machine):
+    config.check()
+    machine.check()
+    options = dataclasses.asdict(config) | dataclasses.asdict(machine)
+    print(json.dumps(options))
+    return 0
+
+session.execute = begin
+for arguments in json.load(sys.stdin):
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        pid = os.fork()
+        if not pid:
+            os.dup2(output.fileno(), 1)
+            os.dup2(errors.fileno(), 2)
+            sys.argv = ["instability", *arguments]
+            entry.run("tflottery.experiments.instability")
+        _, status = os.waitpid(pid, 0)
+        texts = []
+        for file in (output, errors):
+            file.seek(0)
+            texts.append(file.read().decode())
+        print(json.dumps([os.waitstatus_to_exitcode(status), *texts]))
+"""
+
+
+@dataclasses.dataclass
+class Ran:
+    code: int
+    output: str
+    errors: str
+
+    @property
+    def options(self):
+        assert self.code == 0, self.errors
+        return json.loads(self.output)
+
+
+def run(*lines):
+    """Returns how the program ended for each line of arguments."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        input=json.dumps(lines),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    return [Ran(*json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def test_every_field_has_a_flag_of_its_kind():
+    given = {
+        "model": ("resnet20", "resnet20"),
+        "variant": ("low", "low"),
+        "dataset": ("digits", "digits"),
+        "replicates": ("4", 4),
+        "data_orders": ("5", 5),
+        "rewind_iterations": ("0,100,4ep,3ep50it", ["0", "100", "4ep", "3ep50it"]),
+        "training_iterations": ("2000", "2000"),
+        "batch_size": ("64", 64),
+        "optimizer": ("sgd", "sgd"),
+        "learning_rate": ("1e-3", 1e-3),
+        "momentum": ("0.5", 0.5),
+        "weight_decay": ("0.25", 0.25),
+        "milestones": ("10ep,20ep", ["10ep", "20ep"]),
+        "decay_factor": ("0.2", 0.2),
+        "warmup": ("1ep", "1ep"),
+        "augmentation": ("none", "none"),
+        "optimizer_state": ("carried", "carried"),
+        "evaluation_examples": ("2000", 2000),
+        "throughout": ("true", True),
+        "data_dir": ("d", "d"),
+        "output_dir": ("o", "o"),
+        "store": ("s", "s"),
+        "workers": ("2", 2),
+        "executor": ("inline", "inline"),
+        "distribute": ("mirrored", "mirrored"),
+        "tpu": ("name", "name"),
+        "checkpoint_every": ("2.5", 2.5),
+        "dry_run": ("true", True),
+    }
+    assert given.keys() == {field.name for field in FIELDS}
+    [ran] = run([f"--{name}={text}" for name, (text, _) in given.items()])
+    assert ran.options == {name: value for name, (_, value) in given.items()}
+
+
+def test_flags_flagfiles_and_defaults(tmp_path):
+    file = tmp_path / "some.flags"
+    file.write_text("# a comment\n--replicates=7\n--training_iterations=4ep\n")
+    nothing, switches, overridden, overriding, none = run(
+        [],
+        ["--throughout", "--nodry_run"],
+        [f"--flagfile={file}", "--replicates=5"],
+        ["--replicates=5", f"--flagfile={file}"],
+        ["--milestones="],
+    )
+    defaults = {field.name: field.default for field in FIELDS}
+    assert nothing.options == defaults
+    assert switches.options == defaults | {"throughout": True}
+    changed = {"training_iterations": "4ep"}
+    assert overridden.options == defaults | changed | {"replicates": 5}
+    assert overriding.options == defaults | changed | {"replicates": 7}
+    assert none.options == defaults | {"milestones": []}
+
+
+def test_the_flagfiles_of_the_repository(tmp_path):
+    if not FLAGFILES:
+        pytest.skip("an installed package comes without configs/")
+    names = {path.name for path in FLAGFILES}
+    assert {"quick.flags"} <= names
+    assert {f"{model}_paper.flags" for model in ("lenet", "resnet20", "vgg16")} <= names
+    for path, ran in zip(
+        FLAGFILES, run(*([f"--flagfile={path}"] for path in FLAGFILES)), strict=True
+    ):
+        assert ran.code == 0, (path, ran.errors)
+        lines = [one for one in path.read_text().splitlines() if one.startswith("--")]
+        assert lines, path
+
+
+def test_help_shows_every_flag_once_and_what_decides_its_default():
+    [ran] = run(["--help"])
+    assert ran.output.startswith("Is a network stable to SGD noise?")
+    for field in FIELDS:
+        kind = "[no]" if isinstance(field.default, bool) else ""
+        assert ran.output.count(f"\n  --{kind}{field.name}: ") == 1, field.name
+        if field.default is None:
+            shown = ran.output.split(f"\n  --{field.name}: ")[1].split("\n  --")[0]
+            assert "None: " in " ".join(shown.split()), field.name
+
+
+WRONG = {
+    "Unknown command line flag 'replicate'. Did you mean: replicates": "--replicate=3",
+    "'digits' is not a flag": "digits",
+    "flag --replicates=many": "--replicates=many",
+    "flag --learning_rate=fast": "--learning_rate=fast",
+    "no executor 'ray'. Known: local, inline": "--executor=ray",
+    "no model 'lenet5'. Known: lenet, ": "--model=lenet5",
+    "no variant 'low'. Known: standard": "--variant=low",
+    "--replicates=0 has to be at least 1": "--replicates=0",
+    "'4 epochs' is not a duration": "--training_iterations=4 epochs",
+    "is empty: name at least one k": "--rewind_iterations=",
+    "nowhere.flags": "--flagfile=nowhere.flags",
+}
+
+
+def test_wrong_flags_are_refused_with_a_line_of_text(tmp_path):
+    ran = run(*([argument] for argument in WRONG.values()))
+    for (text, argument), one in zip(WRONG.items(), ran, strict=True):
+        assert one.code == 2, (argument, one)
+        assert one.errors.startswith("error: "), (argument, one)
+        assert text in one.errors, (argument, one)
+        assert "Traceback" not in one.errors
+
+
+def test_the_module_is_a_program(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tflottery.experiments.instability", "--model=nope"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: There is no model 'nope'. Known: lenet, ")
+    assert list(tmp_path.iterdir()) == []

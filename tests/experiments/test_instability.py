@@ -1,0 +1,239 @@
+"""The rows of instability analysis: which there are, and what stands in them."""
+
+import dataclasses
+
+import numpy as np
+import pandas
+import pytest
+
+from tflottery import results
+from tflottery.components import lines
+from tflottery.components.runs import State
+from tflottery.core.registry import MODELS
+from tflottery.execution.findings import Findings
+from tflottery.execution.store import Store
+from tflottery.experiments import instability
+from tflottery.experiments.instability import Config, Point, Row
+from tflottery.experiments.study import resolve
+from tflottery.training import checkpoints
+from tflottery.training.distribution import Placement
+
+KEYS = (
+    "model variant dataset training_iterations config subnetwork level density "
+    "axis_density replicate data_order_a data_order_b rewind_iteration iteration"
+).split()
+MEASURED = (
+    "train_instability test_instability l2_distance train_error_a train_error_b "
+    "test_error_a test_error_b"
+).split()
+REESTIMATED = [f"{name}_reestimated" for name in MEASURED if name != "l2_distance"]
+
+
+@pytest.fixture
+def study(facts):
+    def make(**options):
+        config = dataclasses.replace(Config.tiny(), **options)
+        return resolve(config, facts, Placement())
+
+    return make
+
+
+def test_columns():
+    names = [field.name for field in dataclasses.fields(Row)]
+    assert names == [*KEYS, *MEASURED, *REESTIMATED, "diverged_iteration"]
+    names = [field.name for field in dataclasses.fields(Point)]
+    errors = ["train_error", "test_error"]
+    assert names == [*KEYS, "alpha", *errors, *(f"{one}_reestimated" for one in errors)]
+
+
+def test_all_pairs_of_copies_are_compared(study):
+    pairs = instability.plan(study(replicates=2, data_orders=4))
+    assert len(pairs) == 2 * 2 * 6
+    assert len({line.address for line in pairs}) == len(pairs)
+
+
+def test_copies_are_never_compared_with_the_trunk(study):
+    trunk_order = study().trunk(1).data_order_seed
+    for line in instability.plan(study(data_orders=3)):
+        assert trunk_order not in (
+            line.a.run.data_order_seed,
+            line.b.run.data_order_seed,
+        )
+
+
+def test_when_pairs_are_measured(study):
+    options = {"training_iterations": 60, "throughout": True, "data_orders": 2}
+    found = study(rewind_iterations=(0, 24, 30, 60), **options)
+    measured = {}
+    for line in instability.plan(found):
+        measured.setdefault(line.a.run.first_iteration, []).append(line.a.iteration)
+    # Epochs end after 24 and 48 iterations; a pair parts at k and differs after it.
+    assert measured == {0: [24, 48, 60], 24: [48, 60], 30: [48, 60], 60: [60]}
+
+
+def test_an_epoch_that_ends_with_the_training_is_measured_once(study):
+    found = study(training_iterations=48, throughout=True, rewind_iterations=(0,))
+    assert [line.a.iteration for line in instability.plan(found)] == [24, 48]
+
+
+def test_rows_are_worked_out_from_what_was_measured(study, tmp_path, monkeypatch):
+    found = study(rewind_iterations=(0,))
+    store = Store(tmp_path)
+    [line] = instability.plan(found)
+    with store.writing(line.address, {}) as folder:
+        (folder / "line.json").write_text("{}")
+    errors = [0.1, 0.5, 0.3]
+    measured = {
+        "alpha": [0.0, 0.5, 1.0],
+        "l2_distance": 7.0,
+        "train_error": errors,
+        "test_error": [2 * one for one in errors],
+    }
+    monkeypatch.setattr(lines, "read", lambda folder: measured)
+    tables = instability.rows(found, Findings(store, unobtainable={}))
+    [row] = tables["instability"]
+    # Alpha is the share of network a: b stands at the beginning, a at the end.
+    assert (row.train_error_b, row.train_error_a) == (0.1, 0.3)
+    assert (row.test_error_b, row.test_error_a) == (0.2, 0.6)
+    assert row.train_instability == pytest.approx(0.5 - 0.2)
+    assert row.test_instability == pytest.approx(1.0 - 0.4)
+    assert row.l2_distance == 7.0
+    assert row.test_instability_reestimated is None
+    assert row.diverged_iteration is None
+    assert [point.alpha for point in tables["interpolation"]] == measured["alpha"]
+    assert [point.test_error for point in tables["interpolation"]] == [0.2, 1.0, 0.6]
+
+
+def test_what_is_neither_made_nor_diverged_has_no_row(study, tmp_path):
+    tables = instability.rows(study(), Findings(Store(tmp_path), unobtainable={}))
+    assert tables == {"instability": [], "interpolation": []}
+
+
+def test_a_real_table(execute, tmp_path, workshop, facts):
+    ended = execute(data_orders=3, replicates=2)
+    rows, points = ended.table(), ended.table("interpolation")
+    assert len(rows) == 2 * 2 * 3
+    assert len(points) == len(rows) * 30
+    assert list(rows.columns) == [*KEYS, *MEASURED, *REESTIMATED, "diverged_iteration"]
+    assert not rows.duplicated(KEYS).any()
+    assert not points.duplicated([*KEYS, "alpha"]).any()
+    assert rows[KEYS].notna().all(axis=None) and rows[MEASURED].notna().all(axis=None)
+    # LeNet has no batch norm.
+    assert rows[[*REESTIMATED, "diverged_iteration"]].isna().all(axis=None)
+    first = rows.iloc[0]
+    assert (first["subnetwork"], first["level"], first["density"]) == ("dense", 0, 1.0)
+    for _, row in rows.iterrows():
+        line = points.merge(row[KEYS].to_frame().T.infer_objects(), on=KEYS)
+        line = line.sort_values("alpha")
+        assert np.allclose(line["alpha"], np.linspace(0, 1, 30))
+        for split in ("train", "test"):
+            errors = line[f"{split}_error"].to_numpy()
+            ends = row[f"{split}_error_b"], row[f"{split}_error_a"]
+            assert (errors[0], errors[-1]) == ends
+            # Tiny measures 100 images of each split.
+            assert np.allclose(errors * 100, np.round(errors * 100))
+            assert row[f"{split}_instability"] == pytest.approx(
+                errors.max() - sum(ends) / 2
+            )
+
+
+def test_distances_and_errors_are_those_of_the_states(
+    execute, tmp_path, workshop, facts
+):
+    row = execute(rewind_iterations=(8,)).table().iloc[0]
+    config = dataclasses.replace(Config.tiny(), rewind_iterations=(8,))
+    [line] = instability.plan(resolve(config, facts, Placement()))
+    store = Store(tmp_path / "store")
+    a, b = (
+        checkpoints.read_weights(store.open(state.address))
+        for state in (line.a, line.b)
+    )
+    squares = sum(
+        float(np.sum((a[path].astype(np.float64) - b[path]) ** 2)) for path in a
+    )
+    assert row["l2_distance"] == pytest.approx(np.sqrt(squares))
+    evaluator = workshop.evaluator(facts.network, facts.data)
+    evaluator.assign(a)
+    images = evaluator.examples("test", 100)
+    assert evaluator.measure("test", images).num_wrong == 100 * row["test_error_a"]
+
+
+def test_pairs_that_part_at_the_end_are_one_network(execute):
+    row = execute(rewind_iterations=(24,)).table().iloc[0]
+    assert row["l2_distance"] == 0
+    assert row["test_error_a"] == row["test_error_b"]
+    assert row["test_instability"] == 0
+
+
+def test_tables_of_two_commands_go_together(execute):
+    one = execute(output="one")
+    two = execute(output="two", rewind_iterations=(4,), data_orders=3)
+    rows = results.load(one.folder, two.folder, table="instability")
+    assert len(rows) == 2 + 3
+    assert not rows.duplicated(KEYS).any()
+    # Where commands overlap they say the same.
+    three = execute(output="three", data_orders=3)
+    rows = results.load(one.folder, three.folder, table="instability")
+    assert len(rows.drop_duplicates()) == 2 * 3
+    assert not rows.drop_duplicates().duplicated(KEYS).any()
+
+
+def test_tables_of_other_settings_are_told_apart(execute):
+    frames = [
+        execute(output=str(number), **options).table()
+        for number, options in enumerate(
+            (
+                {},
+                {"learning_rate": 0.01},
+                {"optimizer_state": "carried"},
+                {"evaluation_examples": 50},
+            )
+        )
+    ]
+    rows = pandas.concat(frames)
+    assert not rows.duplicated(KEYS).any()
+    assert rows["config"].nunique() == 4
+
+
+def normalized(*, input_shape, num_classes):
+    """A network of a few weights with batch norm."""
+    import keras
+
+    from tflottery import layers
+
+    images = keras.Input(input_shape, name="images")
+    x = keras.layers.Flatten(name="flatten")(images)
+    x = layers.MaskedDense(8, name="dense")(x)
+    x = layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.ReLU(name="relu")(x)
+    logits = layers.MaskedDense(num_classes, name="head")(x)
+    return keras.Model(images, logits, name="normalized")
+
+
+def test_a_network_with_batch_norm_has_both_readings(execute, register):
+    recipes = MODELS["lenet"]["recipes"]
+    options = {"recipes": recipes, "dataset": "digits", "minimum_image_size": 1}
+    register(MODELS, "normalized", normalized, **options)
+    ended = execute(model="normalized", rewind_iterations=(0,))
+    row = ended.table().iloc[0]
+    assert row[MEASURED].notna().all() and row[REESTIMATED].notna().all()
+    points = ended.table("interpolation")
+    assert points["train_error_reestimated"].notna().all()
+    assert (points["train_error_reestimated"] != points["train_error"]).any()
+    best = points["test_error_reestimated"].max()
+    ends = row[["test_error_a_reestimated", "test_error_b_reestimated"]].mean()
+    assert row["test_instability_reestimated"] == pytest.approx(best - ends)
+
+
+def test_carried_optimizer_state_is_another_experiment(execute, facts):
+    fresh = execute(rewind_iterations=(8,), output="fresh").table().iloc[0]
+    carried = execute(
+        rewind_iterations=(8,), output="carried", optimizer_state="carried"
+    )
+    assert carried.table().iloc[0]["l2_distance"] != fresh["l2_distance"]
+
+
+def test_the_trunk_is_the_same_whatever_the_optimizer_state(study):
+    config = dataclasses.replace(study().config, optimizer_state="carried")
+    carried = dataclasses.replace(study(), config=config)
+    assert State(carried.trunk(1), 8).key == State(study().trunk(1), 8).key

@@ -1,0 +1,222 @@
+"""A Config resolved: recipes, overrides and durations meet."""
+
+import dataclasses
+
+import pytest
+
+from tflottery.components.inspection import Facts
+from tflottery.core.identities import Data, Network
+from tflottery.experiments.instability import Config
+from tflottery.experiments.study import dataset_of, resolve
+from tflottery.training.distribution import Placement
+
+CIFAR10 = Data(
+    name="cifar10",
+    version="3.0.2",
+    digest="0",
+    image_shape=(32, 32, 3),
+    num_train=50_000,
+    num_test=10_000,
+    num_classes=10,
+)
+
+
+def cifar10_facts(model, *, num_replicas=1):
+    return Facts(
+        network=Network(model, (32, 32, 3), 10),
+        data=CIFAR10,
+        num_weights=1,
+        num_trainable=1,
+        kernel_sizes={},
+        flops_per_example=1,
+        num_reestimation_examples=0,
+        num_replicas=num_replicas,
+    )
+
+
+def cifar10_study(model, *, num_replicas=1, **options):
+    facts = cifar10_facts(model, num_replicas=num_replicas)
+    return resolve(Config(model=model, **options), facts, Placement())
+
+
+@pytest.fixture
+def study(facts):
+    """Returns the study of options for LeNet on digits."""
+
+    def make(**options):
+        options = {"model": "lenet", "dataset": "digits"} | options
+        return resolve(Config(**options), facts, Placement())
+
+    return make
+
+
+def test_the_model_alone_is_the_papers_setting():
+    found = cifar10_study("vgg16")
+    assert dataset_of(found.config) == "cifar10"
+    recipe = found.recipe
+    assert found.variant == "standard"
+    assert (recipe.optimizer, recipe.learning_rate, recipe.momentum) == (
+        "sgd",
+        0.1,
+        0.9,
+    )
+    assert (recipe.batch_size, recipe.training_iterations) == (128, 63_000)
+    assert (recipe.milestones, recipe.decay_factor) == ((32_000, 48_000), 0.1)
+    assert (recipe.warmup, recipe.weight_decay) == (0, 1e-4)
+    assert recipe.augmentation == "flip_crop"
+
+
+def test_every_value_can_be_overridden():
+    recipe = cifar10_study(
+        "resnet20",
+        training_iterations="100ep",
+        batch_size=100,
+        optimizer="adam",
+        learning_rate=0.5,
+        momentum=0.1,
+        weight_decay=0.2,
+        milestones=("10ep", "20ep3it"),
+        decay_factor=0.5,
+        warmup="1ep",
+        augmentation="none",
+    ).recipe
+    # An epoch of 50,000 images in batches of 100 is 500 iterations.
+    assert recipe.training_iterations == 50_000
+    assert recipe.milestones == (5_000, 10_003)
+    assert recipe.warmup == 500
+    assert (recipe.optimizer, recipe.learning_rate, recipe.momentum) == (
+        "adam",
+        0.5,
+        0.1,
+    )
+    assert (recipe.weight_decay, recipe.decay_factor) == (0.2, 0.5)
+    assert (recipe.batch_size, recipe.augmentation) == (100, "none")
+
+
+def test_a_shortened_schedule_keeps_its_proportions():
+    recipe = cifar10_study("vgg16", variant="warmup", training_iterations=6_300).recipe
+    assert recipe.milestones == (3_200, 4_800)
+    assert recipe.warmup == 3_000
+
+
+def test_zero_milestones_and_warmup_are_values_not_defaults():
+    recipe = cifar10_study("vgg16", variant="warmup", milestones=(), warmup=0).recipe
+    assert (recipe.milestones, recipe.warmup) == ((), 0)
+
+
+def test_digits_have_a_short_recipe_of_their_own(study):
+    assert study().last == 600
+    assert study(training_iterations=24_000).last == 24_000
+
+
+def test_the_recipes_grid_is_clipped_and_the_title_says_so(study):
+    found = study(training_iterations=200)
+    assert found.rewind_iterations == (0, 25, 50, 100)
+    assert "k = 0, 25, 50, 100 (the paper's 250, " in found.title
+    assert "beyond the end" in found.title
+    assert "beyond" not in study(rewind_iterations=(0,)).title
+
+
+def test_a_k_that_was_given_is_refused_beyond_the_end(study):
+    assert study(rewind_iterations=(600,)).rewind_iterations == (600,)
+    with pytest.raises(ValueError, match=r"names \[601\], beyond .* at 600"):
+        study(rewind_iterations=(0, 601))
+    # 25 epochs of 1,437 images in batches of 60 are 599 iterations, 26 are 623.
+    assert study(rewind_iterations=("25ep",)).rewind_iterations == (599,)
+    with pytest.raises(ValueError, match=r"\[623\]"):
+        study(rewind_iterations=("26ep",))
+
+
+def test_k_are_sorted_and_each_counts_once(study):
+    found = study(rewind_iterations=("50", 0, "50it", "1ep"))
+    assert found.rewind_iterations == (0, 24, 50)
+
+
+def test_a_batch_has_to_be_shared_evenly_by_replicas():
+    assert cifar10_study("vgg16", num_replicas=4).last == 63_000
+    with pytest.raises(ValueError, match="batch of 128 cannot be shared by 3 replicas"):
+        cifar10_study("vgg16", num_replicas=3)
+
+
+def test_the_hash_is_of_what_a_row_cannot_tell_by_its_own_columns(study):
+    plain = study()
+    for same in (
+        {"replicates": 9},
+        {"data_orders": 5},
+        {"rewind_iterations": (0, 7)},
+        {"throughout": True},
+        {"training_iterations": "600it"},
+        {"learning_rate": 12e-4},
+        {"evaluation_examples": 100_000},
+    ):
+        assert study(**same).config_hash == plain.config_hash, same
+    for other in (
+        {"learning_rate": 1e-3},
+        {"training_iterations": 601},
+        {"evaluation_examples": 100},
+        {"optimizer_state": "carried"},
+        {"batch_size": 61},
+        {"milestones": (300,)},
+    ):
+        assert study(**other).config_hash != plain.config_hash, other
+
+
+def test_folders_of_different_commands_have_different_names(study):
+    names = [
+        study(**options).name
+        for options in (
+            {},
+            {"replicates": 2},
+            {"data_orders": 2},
+            {"rewind_iterations": (0,)},
+            {"throughout": True},
+            {"training_iterations": 100},
+        )
+    ]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith("lenet-digits-standard-") for name in names)
+
+
+def test_decisions_hold_resolved_values(study):
+    decided = study(training_iterations="2ep", rewind_iterations=("1ep",)).decisions()
+    assert decided["training_iterations"] == 48
+    assert decided["rewind_iterations"] == (24,)
+    assert decided["variant"] == "standard"
+    assert decided["dataset"] == "digits"
+    assert decided["learning_rate"] == 12e-4
+    names = {field.name for field in dataclasses.fields(Config)}
+    assert names <= decided.keys()
+
+
+def test_runs_of_a_replicate_differ_in_order_and_share_their_start(study):
+    found = study()
+    parting = found.trunk_state(1, 50)
+    assert parting.with_slots
+    one, two = (
+        found.branch(parting, first_iteration=50, replicate=1, data_order=order)
+        for order in (1, 2)
+    )
+    trunk = parting.run
+    orders = {run.data_order_seed for run in (trunk, one, two)}
+    assert len(orders) == 3
+    assert len({run.augmentation_seed for run in (trunk, one, two)}) == 3
+    assert one.initial == two.initial == parting
+    assert (one.first_iteration, trunk.first_iteration) == (50, 0)
+
+
+def test_orders_do_not_depend_on_k(study):
+    found = study()
+    seeds = {
+        found.branch(
+            found.trunk_state(1, k), first_iteration=k, replicate=1, data_order=1
+        ).data_order_seed
+        for k in (0, 50, 100)
+    }
+    assert len(seeds) == 1
+
+
+def test_replicates_share_neither_weights_nor_orders(study):
+    found = study()
+    trunks = [found.trunk(replicate) for replicate in (1, 2)]
+    assert trunks[0].initial != trunks[1].initial
+    assert trunks[0].data_order_seed != trunks[1].data_order_seed
