@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext
 from typing import Any
 
 # Runs that many iterations and returns once they are done.
@@ -74,26 +75,33 @@ def total_rate(
             raise ValueError(f"{name} is {count!r}, expected at least 1")
     context = multiprocessing.get_context("spawn")
     start = _Start(context.Barrier(processes), context.Value("i", 0))
-    workers, receivers = [], []
-    try:
+    with contextlib.ExitStack() as stack:
         with _environment({**ENVIRONMENT, **(environment or {})}):
-            for _ in range(processes):
-                receiver, sender = context.Pipe(duplex=False)
-                worker = context.Process(
-                    target=_work,
-                    args=(build, arguments, iterations, warmup, start, sender),
-                    daemon=True,
-                )
-                worker.start()
-                workers.append(worker)
-                receivers.append(receiver)
-                # The child's copy is then the only one, so that its death is seen.
-                sender.close()
+            work = (build, arguments, iterations, warmup, start)
+            receivers = [
+                stack.enter_context(_worker(context, work)) for _ in range(processes)
+            ]
         return sum(_outcomes(receivers))
+
+
+@contextlib.contextmanager
+def _worker(context: SpawnContext, work: tuple[Any, ...]) -> Iterator[Connection]:
+    """Starts a process that does the work, and ends it when the block is left.
+
+    Yields:
+      Where its outcome can be received.
+    """
+    receiver, sender = context.Pipe(duplex=False)
+    worker = context.Process(target=_work, args=(*work, sender), daemon=True)
+    worker.start()
+    # The child's copy is then the only one, so that its death is seen.
+    sender.close()
+    try:
+        yield receiver
     finally:
-        for worker in workers:
-            worker.terminate()
-            worker.join()
+        worker.terminate()
+        worker.join()
+        receiver.close()
 
 
 @contextlib.contextmanager
