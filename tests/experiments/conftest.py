@@ -52,6 +52,9 @@ class Ended:
 def execute(workshop, monkeypatch, tmp_path, capsys):
     """Runs a command in this process; options are those of Config and Machine."""
     monkeypatch.setattr("tflottery.training.workshop.Workshop", lambda **_: workshop)
+    # Measuring the machine for the plan's estimate takes a quarter of a tiny command.
+    rate = "tflottery.execution.estimate._matrix_product_rate"
+    monkeypatch.setattr(rate, lambda: 1e11)
     monkeypatch.chdir(tmp_path)
     names = {field.name for field in dataclasses.fields(Machine)}
 

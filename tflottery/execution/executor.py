@@ -183,6 +183,8 @@ class Executor:
             return
         if message.kind == "made":
             self._available.add(message.value)
+            # Setbacks count against a job that gets nowhere between them.
+            self._setbacks.pop(step.job.name, None)
         elif message.kind == "progress":
             self._progress.update(number, message.value)
         if message.kind not in ENDINGS:

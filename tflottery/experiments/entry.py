@@ -58,6 +58,7 @@ def _main(module: types.ModuleType, arguments: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_INPUT
     except KeyboardInterrupt:
+        print(f"Stopped. To go on:\n  {session.command()}", file=sys.stderr)
         return session.INTERRUPTED
 
 

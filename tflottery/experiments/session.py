@@ -128,7 +128,7 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
             outcome, tables = _results(module, study, executor, goals, store)
     if outcome.stopped:
         console.print(
-            f"Stopped. To go on:\n  {_command()}", highlight=False, soft_wrap=True
+            f"Stopped. To go on:\n  {command()}", highlight=False, soft_wrap=True
         )
         return INTERRUPTED
     output.write(tables)
@@ -206,7 +206,7 @@ def _stop_signals(pool: Pool | InlinePool) -> Iterator[threading.Event]:
             signal.signal(one, handler)
 
 
-def _command() -> str:
+def command() -> str:
     """Returns the command line of this program."""
     spec = sys.modules["__main__"].__spec__
     program = ["python", "-m", spec.name] if spec else ["python", sys.argv[0]]

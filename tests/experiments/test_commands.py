@@ -1,0 +1,329 @@
+"""Whole commands with real workers: killed, interrupted, two at once."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import tflottery
+from tflottery.execution.store import Store
+
+pytestmark = pytest.mark.slow
+
+ROOT = pathlib.Path(tflottery.__file__).parents[1]
+OPTIONS = {
+    "model": "lenet",
+    "dataset": "digits",
+    "replicates": 1,
+    "data_orders": 2,
+    "rewind_iterations": "0,200",
+    "training_iterations": 3000,
+    "evaluation_examples": 200,
+    "workers": 2,
+    "checkpoint_every": 1,
+}
+NUM_ITERATIONS = 200 + 2 * 3000 + 2 * 2800
+# On a busy machine a command takes a minute.
+PATIENCE_SECONDS = 240
+
+# The experiment as it is, but for a log of every training. Workers import the main
+# module too, so they log as well.
+PROGRAM = """
+import json, os, time
+from tflottery.components import runs
+
+train = runs.advance
+
+def note(**what):
+    with open(os.environ["TRAININGS"], "a") as log:
+        log.write(json.dumps({"pid": os.getpid(), "time": time.time()} | what) + "\\n")
+
+def recorded(run, last, workshop, *, callbacks):
+    import keras
+    from tflottery.training import optimizers
+
+    optimizer = runs.trainer_of(run, workshop).optimizer
+
+    class Notes(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            note(kind="at", run=run.key, iteration=optimizers.iteration(optimizer))
+
+    note(kind="begin", run=run.key, iteration=optimizers.iteration(optimizer))
+    reached = train(run, last, workshop, callbacks=[*callbacks, Notes()])
+    note(kind="end", run=run.key, iteration=reached)
+    return reached
+
+runs.advance = recorded
+
+if __name__ == "__main__":
+    from tflottery.experiments import entry
+
+    entry.run("tflottery.experiments.instability")
+"""
+
+
+@dataclasses.dataclass
+class Command:
+    """A running command, in a process group of its own."""
+
+    process: subprocess.Popen
+    folder: pathlib.Path
+    log: pathlib.Path
+
+    def events(self, kind):
+        """Returns what the log holds of one kind: a training begins, goes on, ends."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        events = map(json.loads, lines)
+        return [event for event in events if event["kind"] == kind]
+
+    def wait(self):
+        """Returns the exit code and what was printed."""
+        _, text = self.process.communicate(timeout=PATIENCE_SECONDS)
+        return self.process.returncode, text
+
+    @property
+    def csvs(self):
+        return {path.name: path.read_bytes() for path in self.folder.glob("*.csv")}
+
+    def children(self):
+        """Returns the ids of the processes that this one started."""
+        return [pid for pid, parent in processes() if parent == self.process.pid]
+
+
+def processes():
+    """Yields (id, id of the parent) of every process that is no zombie."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = path.read_text().rsplit(")", 1)[1].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state != "Z":
+            yield int(path.parent.name), int(parent)
+
+
+def wait_for(condition):
+    last = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < last, "it did not come about"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """Starts a command; options of the same name replace those above."""
+    program = tmp_path / "recorded_instability.py"
+    program.write_text(PROGRAM)
+    started = []
+
+    def start(*, output="output", store="store", argv=None, **options):
+        folder, log = tmp_path / output, tmp_path / f"{store}.trainings"
+        paths = {"output_dir": folder, "store": tmp_path / store}
+        flags = (OPTIONS | paths | options).items()
+        argv = argv or [str(program), *(f"--{name}={value}" for name, value in flags)]
+        process = subprocess.Popen(
+            [sys.executable, *argv],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TRAININGS": str(log)},
+            start_new_session=True,
+        )
+        started.append(process)
+        return Command(process, folder, log)
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """The tables of the command, made by one worker without a break."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    flags = OPTIONS | {"workers": 1, "store": folder / "store", "output_dir": folder}
+    flags["output_dir"] = folder / "output"
+    arguments = [f"--{name}={value}" for name, value in flags.items()]
+    module = "tflottery.experiments.instability"
+    subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    paths = (folder / "output").glob("*.csv")
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def check_whole(root):
+    """Opens every artifact, which compares every byte; nothing was set aside."""
+    store = Store(root)
+    for address in store.addresses():
+        store.open(address)
+    assert not (pathlib.Path(root) / "damaged").exists()
+    # What an interrupted job left to go on from is gone once all is made.
+    assert store.addresses("checkpoints") == store.addresses("partial") == []
+
+
+def test_four_workers_give_the_bytes_of_one(launch, unbroken):
+    command = launch(workers=4)
+    code, text = command.wait()
+    assert code == 0, text
+    assert command.csvs == unbroken
+    assert len({event["pid"] for event in command.events("begin")}) > 1
+
+
+def test_killed_workers_are_replaced(launch, unbroken, tmp_path):
+    randomness = random.Random(1)
+    command = launch()
+    for _ in range(2):
+        count = len(command.events("at"))
+        wait_for(lambda count=count: len(command.events("at")) > count)
+        time.sleep(randomness.uniform(0, 2))
+        trainings = {event["pid"] for event in command.events("at")}
+        alive = [pid for pid in command.children() if pid in trainings]
+        if alive:
+            os.kill(randomness.choice(alive), signal.SIGKILL)
+    code, text = command.wait()
+    assert code == 0, text
+    assert command.csvs == unbroken
+    check_whole(tmp_path / "store")
+
+
+def lost_seconds(command, *, killed):
+    """Returns how much work of each run in progress at a kill was done once more.
+
+    Args:
+      command: the one that went on.
+      killed: when the processes before it were killed.
+    """
+    lost = []
+    resumed = [one for one in command.events("begin") if one["time"] > killed]
+    for run in {event["run"] for event in resumed}:
+        first = min(one["iteration"] for one in resumed if one["run"] == run)
+        again = [
+            event["time"]
+            for kind in ("begin", "at")
+            for event in command.events(kind)
+            if event["run"] == run
+            and event["time"] < killed
+            and event["iteration"] >= first
+        ]
+        if again:
+            lost.append(max(again) - min(again))
+    return lost
+
+
+def test_a_killed_command_leaves_no_worker_and_goes_on(launch, unbroken, tmp_path):
+    randomness = random.Random(2)
+    kills = []
+    for number in range(4):
+        command = launch()
+        if number % 2:
+            # In the middle of trainings; otherwise wherever it comes, start included.
+            count = len(command.events("at"))
+            wait_for(lambda command=command, n=count: len(command.events("at")) > n)
+            time.sleep(randomness.uniform(0.5, 3))
+        else:
+            time.sleep(randomness.uniform(0, 8))
+        children = command.children()
+        command.process.kill()
+        command.process.wait()
+        kills.append(time.time())
+        wait_for(lambda pids=children: not {pid for pid, _ in processes()} & {*pids})
+        assert time.time() - kills[-1] < 20
+    command = launch()
+    code, text = command.wait()
+    assert code == 0, text
+    assert command.csvs == unbroken
+    check_whole(tmp_path / "store")
+    # A checkpoint is due after a second, looked for after calls of one second.
+    for killed in kills:
+        assert all(lost < 6 for lost in lost_seconds(command, killed=killed))
+
+
+@pytest.mark.parametrize("moment", ["starting", "training"])
+def test_an_interrupted_command_goes_on(launch, unbroken, tmp_path, moment):
+    command = launch()
+    if moment == "training":
+        wait_for(lambda: len(command.events("at")) > 5)
+    else:
+        wait_for(command.children)
+    # As Ctrl-C in a terminal: every process of the group gets it.
+    os.killpg(command.process.pid, signal.SIGINT)
+    code, text = command.wait()
+    assert code == 130, text
+    assert "Traceback" not in text
+    assert command.csvs == {}
+    assert "Stopped. To go on:\n" in text
+    printed = shlex.split(text.split("Stopped. To go on:\n")[1].splitlines()[0])
+    assert printed[0] == "python"
+    before = command.events("at")
+    command = launch(argv=printed[1:])
+    code, text = command.wait()
+    assert code == 0, text
+    assert command.csvs == unbroken
+    check_whole(tmp_path / "store")
+    if moment == "training":
+        # It stopped at a checkpoint: no iteration was made twice.
+        again = [
+            one for one in command.events("begin") if one["time"] > before[-1]["time"]
+        ]
+        for run in {event["run"] for event in before}:
+            reached = max(one["iteration"] for one in before if one["run"] == run)
+            first = [one["iteration"] for one in again if one["run"] == run]
+            assert first in ([], [reached])
+
+
+def test_two_commands_at_once_share_their_work(launch, unbroken, tmp_path):
+    commands = [launch(output="one"), launch(output="two")]
+    texts = []
+    for command in commands:
+        code, text = command.wait()
+        assert code == 0, text
+        texts.append(text)
+    assert commands[0].csvs == commands[1].csvs == unbroken
+    check_whole(tmp_path / "store")
+    begins, ends = commands[0].events("begin"), commands[0].events("end")
+    made = sum(one["iteration"] for one in ends)
+    made -= sum(one["iteration"] for one in begins)
+    assert made == NUM_ITERATIONS
+    assert len({event["run"] for event in begins}) == len(begins) == 5
+    assert any("Another process is making" in text for text in texts)
+
+
+def test_a_mirrored_command_is_another_setting(launch, tmp_path):
+    options = {"training_iterations": 50, "rewind_iterations": 0}
+    plain = launch(output="plain", **options)
+    assert plain.wait()[0] == 0
+    mirrored = launch(output="mirrored", distribute="mirrored", workers=1, **options)
+    code, text = mirrored.wait()
+    assert code == 0, text
+    tables = [one.csvs["instability.csv"].decode() for one in (plain, mirrored)]
+    rows = [
+        dict(zip(*map(str.split, table.split(), ",,"), strict=True)) for table in tables
+    ]
+    assert rows[0]["config"] != rows[1]["config"]
+    # Two replicas do the same arithmetic in another order.
+    assert float(rows[0]["l2_distance"]) == pytest.approx(
+        float(rows[1]["l2_distance"]), rel=1e-3
+    )
+
+
+def test_without_a_tpu_the_flag_says_what_to_check(launch, tmp_path):
+    command = launch(distribute="tpu", workers=1)
+    code, text = command.wait()
+    assert code == 2
+    assert "error: No TPU answers at --tpu='local'" in text
+    assert "tensorflow-tpu" in text
+    assert not command.folder.exists()

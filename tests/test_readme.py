@@ -1,0 +1,110 @@
+"""What README.md tells people to type."""
+
+import dataclasses
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+import tflottery
+from tflottery.core import tables
+from tflottery.experiments.instability import Config, Row
+from tflottery.experiments.session import Machine
+
+ROOT = pathlib.Path(tflottery.__file__).parents[1]
+README = ROOT / "README.md"
+pytestmark = pytest.mark.skipif(
+    not README.exists(), reason="an installed package comes without README.md"
+)
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def command_lines():
+    return [line for block in blocks("bash") for line in block.splitlines()]
+
+
+def test_one_command_installs_and_runs_and_one_installs_and_tests():
+    first, second, *others = command_lines()
+    *set_up, job = first.split(" && ")
+    assert second == " && ".join([*set_up, ".venv/bin/python -m pytest"])
+    assert job == (
+        ".venv/bin/python -m tflottery.experiments.instability --model=lenet "
+        "--dataset=digits"
+    )
+    assert not any("venv" in line for line in others)
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    script = (ROOT / ".ci/run").read_text()
+    pattern = re.search(r"grep -m1 -- '(.*)' README.md", script).group(1)
+    found = [
+        line for line in README.read_text().splitlines() if re.search(pattern, line)
+    ]
+    assert found[0] == command_lines()[1]
+
+
+def test_every_flag_and_file_in_the_readme_exists():
+    known = {
+        field.name
+        for options in (Config, Machine)
+        for field in dataclasses.fields(options)
+    }
+    flags = set(re.findall(r"--([a-z_]+)", README.read_text())) - {"flagfile", "help"}
+    assert flags and flags <= known
+    files = re.findall(r"--flagfile=(\S+)", README.read_text())
+    assert files and all((ROOT / file).exists() for file in files)
+
+
+def test_the_lines_of_pandas_read_a_result(tmp_path):
+    keys = {"model": "lenet", "variant": "standard", "dataset": "digits"}
+    row = Row(
+        **keys,
+        training_iterations=10,
+        config="0",
+        replicate=1,
+        data_order_a=1,
+        data_order_b=2,
+        rewind_iteration=0,
+        iteration=10,
+        test_instability=0.25,
+    )
+    folder = tmp_path / "results/instability/lenet"
+    folder.mkdir(parents=True)
+    tables.write([row], folder / "instability.csv")
+    [code] = [
+        block for block in blocks("python") if "pandas" in block or "load" in block
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "0.25" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_main_job_as_the_readme_gives_it(tmp_path):
+    job = command_lines()[0].split(" && ")[-1]
+    arguments = shlex.split(job)[1:]
+    subprocess.run(
+        [sys.executable, *arguments, f"--store={tmp_path / 'store'}"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(tmp_path)},
+        check=True,
+    )
+    [folder] = (tmp_path / "results/instability").iterdir()
+    assert {file.name for file in folder.iterdir()} == {
+        "instability.csv",
+        "interpolation.csv",
+        "config.json",
+        "figure.png",
+    }
