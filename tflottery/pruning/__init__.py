@@ -1,0 +1,1 @@
+"""Scores and masks: functions of arrays."""

@@ -1,0 +1,1 @@
+"""Claims and contact sheets, read off the CSVs of experiments."""
