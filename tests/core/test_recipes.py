@@ -1,6 +1,7 @@
 """Recipes: durations resolved, lengths changed, and what decides a trajectory."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -36,6 +37,24 @@ def test_resolved_turns_every_duration_into_iterations():
     assert found.rewind_iterations == (0, 7, 48)
     assert recipes.resolved(found, num_examples=1437) == found
     assert recipe.training_iterations == "10ep"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("optimizer", "lamb", "one of ('sgd', 'adam')"),
+        ("learning_rate", 0.0, "above 0"),
+        ("learning_rate", float("nan"), "above 0"),
+        ("batch_size", 0, "at least 1"),
+        ("momentum", 1.0, "in [0, 1)"),
+        ("weight_decay", float("inf"), "at least 0"),
+        ("decay_factor", 1.5, "in (0, 1]"),
+    ],
+)
+def test_values_out_of_bounds_are_refused(name, value, expected):
+    text = re.escape(f"{name}={value!r} has to be {expected}.")
+    with pytest.raises(ValueError, match=text):
+        dataclasses.replace(_RECIPE, **{name: value})
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,6 @@ def test_recipes_are_adapted():
     digits = source.adapted(RECIPE, dataset="digits")
     assert digits.training_iterations == 600
     assert digits.milestones == (300, 450)
-    assert digits.rewind_iterations == (0, 500)
     assert digits.augmentation == "none"
     assert source.adapted(RECIPE, dataset="cifar10").augmentation == "flip_crop"
     assert source.adapted(RECIPE, dataset="mnist") == RECIPE

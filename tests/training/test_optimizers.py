@@ -276,14 +276,6 @@ def test_bad_values_are_refused(make, message):
         make()
 
 
-def test_unknown_optimizer_lists_the_known_ones():
-    recipe = Recipe(
-        optimizer="lamb", learning_rate=0.1, batch_size=1, training_iterations=1
-    )
-    with pytest.raises(ValueError, match=r"no optimizer 'lamb'. Known: adam, sgd"):
-        optimizers.make(recipe)
-
-
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_saved_keras_model_keeps_optimizer_and_slots(name, tmp_path):
     inputs = keras.Input((3,), name="inputs")

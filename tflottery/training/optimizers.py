@@ -181,7 +181,7 @@ def make(recipe: Recipe) -> SGD | Adam:
     """Returns the optimizer of a recipe whose durations are iterations already.
 
     Raises:
-      ValueError: the recipe names another optimizer, or has durations as text.
+      ValueError: the recipe has durations as text.
     """
     schedule = RecipeSchedule(
         recipe.learning_rate,
@@ -189,11 +189,9 @@ def make(recipe: Recipe) -> SGD | Adam:
         decay_factor=recipe.decay_factor,
         warmup=recipe.warmup,
     )
-    if recipe.optimizer == "sgd":
-        return SGD(schedule, recipe.momentum, weight_decay=recipe.weight_decay)
     if recipe.optimizer == "adam":
         return Adam(schedule, recipe.weight_decay)
-    raise ValueError(f"There is no optimizer {recipe.optimizer!r}. Known: adam, sgd.")
+    return SGD(schedule, recipe.momentum, weight_decay=recipe.weight_decay)
 
 
 def iteration(optimizer: keras.optimizers.Optimizer) -> int:

@@ -17,7 +17,7 @@ from tflottery.core.registry import MODELS
 from tflottery.datasets import pipeline
 from tflottery.datasets.source import Source
 from tflottery.datasets.stream import Batches, Stream
-from tflottery.layers import masked
+from tflottery.layers import masked, normalization
 from tflottery.models import weights as model_weights
 from tflottery.training import optimizers
 
@@ -133,7 +133,8 @@ class Trainer:
           The iteration reached: `last`, or earlier if a callback stopped the training.
 
         Raises:
-          Diverged: the loss is not finite.
+          Diverged: the loss is not finite, or a callback asked for the `state` and
+            found a weight that is not.
         """
         notify = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         points = {last}.union(*(getattr(c, "iterations", ()) for c in callbacks))
@@ -213,8 +214,7 @@ class Trainer:
         """Returns whether all batch norm statistics are finite: scalar bool."""
         statistics = [
             variable.value
-            for layer in self.model.layers
-            if isinstance(layer, keras.layers.BatchNormalization)
+            for layer in normalization.normalizations(self.model)
             for variable in (layer.moving_mean, layer.moving_variance)
         ]
         if not statistics:
