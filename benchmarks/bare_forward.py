@@ -12,15 +12,17 @@ BATCH_NORM_EPSILON = 1e-5
 class Forward:
     """Forward passes that count errors, many batches in one tf.function.
 
-    Batch norm in inference mode is folded into kernels and biases once per call, which
-    TensorFlow does not do by itself and which made ResNet-20 a sixth faster.
+    Batch norm in inference mode may be folded into kernels and biases once per call,
+    which TensorFlow does not do by itself and which made ResNet-20 a sixth faster.
 
     Args:
       task: which network and images.
       batch_size: images per batch.
+      folded: whether batch norm is folded.
     """
 
-    def __init__(self, task: tasks.Task, *, batch_size: int) -> None:
+    def __init__(self, task: tasks.Task, *, batch_size: int, folded: bool) -> None:
+        self._folded = folded
         self._is_dense = task.model == "lenet"
         self._model = task.model
         self._batch_size = batch_size
@@ -58,7 +60,7 @@ class Forward:
           count: [] int32, how many batches.
         """
         images, labels = data
-        weights = weights if self._is_dense else _folded(weights)
+        weights = _folded(weights) if self._folded and not self._is_dense else weights
 
         def step(i: tf.Tensor, errors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             start = (first + i) % self._num_batches * self._batch_size
@@ -82,10 +84,24 @@ class Forward:
             return bare_networks.lenet(images, weights)
 
         def normalized(name: str, images: tf.Tensor, stride: int) -> tf.Tensor:
-            return bare_networks.convolution(name, images, stride, weights)
+            images = bare_networks.convolution(name, images, stride, weights)
+            return images if self._folded else _normalized(name, images, weights)
 
         network = bare_networks.CONVOLUTIONAL[self._model]
         return network(bare_networks.scaled(images), normalized, weights)
+
+
+def _normalized(name: str, images: tf.Tensor, weights: Tensors) -> tf.Tensor:
+    """Returns images normalized by running statistics."""
+    return tf.compat.v1.nn.fused_batch_norm(
+        images,
+        weights[f"{name}/gamma"],
+        weights[f"{name}/beta"],
+        weights[f"{name}/mean"],
+        weights[f"{name}/variance"],
+        epsilon=BATCH_NORM_EPSILON,
+        is_training=False,
+    )[0]
 
 
 def _folded(weights: Tensors) -> Tensors:

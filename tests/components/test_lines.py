@@ -175,8 +175,8 @@ def test_interrupted_anywhere_goes_on_to_the_same_result(model, bench, monkeypat
     ends = {"constant": (_CONSTANT_A, _CONSTANT_B)}
     ends["threshold"] = (_THRESHOLD_A, _THRESHOLD_B)
     a, b = ends[model]
-    monkeypatch.setattr(evaluation, "BLOCK_SIZE", 5)
-    monkeypatch.setattr(evaluation, "BATCH_SIZE", 5)
+    monkeypatch.setattr(evaluation, "DENSE_SIZES", (5, 5))
+    monkeypatch.setattr(evaluation, "CONVOLUTIONAL_SIZES", (5, 5))
     line = bench.line(model)
     expected = bench.execute(line, a, b)
     total = len(bench.remembered)

@@ -85,8 +85,7 @@ def test_training_with_adam_and_a_pretext_compiles(compiled_everywhere):
 
 
 @_models
-def test_evaluation_compiles(name, compiled_everywhere, monkeypatch):
-    monkeypatch.setattr(evaluation, "BATCH_SIZE", 2)
+def test_evaluation_compiles(name, compiled_everywhere):
     built = Evaluator(name, _source(name), num_classes=10)
     indices = tf.zeros((4, 2), tf.int32)
     text = _program(

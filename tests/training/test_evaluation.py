@@ -71,7 +71,7 @@ def test_splits_are_apart(evaluator):
 
 def test_all_images_are_measured_once(evaluator):
     blocks = evaluator.blocks("train")
-    assert [len(block) for block in blocks] == [2000, 700]
+    assert [len(block) for block in blocks] == [2700]
     np.testing.assert_array_equal(np.concatenate(blocks), np.arange(_NUM_TRAIN))
     assert [block.tolist() for block in evaluator.blocks("test", 50)] == [[*range(7)]]
     wrong = sum(evaluator.measure("train", block).num_wrong for block in blocks)
@@ -101,7 +101,7 @@ def test_errors_do_not_depend_on_the_size_of_blocks(block_size, evaluator, monke
 
     expected = counted()
     assert expected == _wrong(evaluator.examples("train", 2300))
-    monkeypatch.setattr(evaluation, "BLOCK_SIZE", block_size)
+    monkeypatch.setattr(evaluator, "_block_size", block_size)
     assert counted() == expected
 
 

@@ -32,7 +32,7 @@ class Line(Component):
         is all of them.
     """
 
-    VERSION = 1
+    VERSION = 2
     FOLDER = "lines"
     FILES = (LINE_FILE,)
 

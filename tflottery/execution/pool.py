@@ -4,17 +4,27 @@ TensorFlow starts and a graph is traced once per worker, not once per job. Worke
 with their parent; the death of a worker is a message like any other.
 """
 
+import contextlib
 import ctypes
 import dataclasses
 import multiprocessing
 import os
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import connection, resource_tracker
 
 from tflottery.execution import worker
 from tflottery.execution.worker import Message, WorkerSettings
+
+# glibc by default gives large blocks back to the system on every free, and each step
+# would fault them in again; keeping them makes convolutional networks about a seventh
+# faster. Read by a process when it starts; a user's own setting stays.
+_ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": "4000000000",
+    "MALLOC_TRIM_THRESHOLD_": "4000000000",
+    "MALLOC_TOP_PAD_": "268435456",
+}
 
 
 @dataclasses.dataclass
@@ -122,7 +132,8 @@ class Pool:
         resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            process.start()
+            with _environment(_ALLOCATOR):
+                process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
@@ -153,3 +164,18 @@ class Pool:
             code = found.process.exitcode
             received.append(Message("died", f"exit code {code}. {last_words}".strip()))
         return received
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Adds environment variables, where they are not set, for what is started inside.
+
+    Changes: os.environ, put back at the end.
+    """
+    added = {name: text for name, text in variables.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]

@@ -20,10 +20,10 @@ from tflottery.datasets.source import Source
 from tflottery.models import weights as model_weights
 from tflottery.training.trainer import compiled_by_xla
 
-# Small enough for the caches of a CPU, and for its memory.
-BATCH_SIZE = 125
-# Images of one call: short enough to show progress and to stop, even for VGG-16.
-BLOCK_SIZE = 2_000
+# Images of a batch and of a call. Convolutions take batches small enough for a CPU's
+# caches, and calls short enough to show progress and to stop, even for VGG-16.
+DENSE_SIZES = (500, 10_000)
+CONVOLUTIONAL_SIZES = (125, 2_000)
 REESTIMATION_BATCH_SIZE = 128
 REESTIMATION_EXAMPLES = 10_240
 
@@ -63,6 +63,7 @@ class Evaluator:
         )
         # Pruned weights are zero; the masks would change nothing.
         layers.ignore_masks(self.model)
+        maskable = layers.masked_layers(self.model)
         self._source = source
         self._loaders = {
             split: pipeline.loader(
@@ -72,6 +73,9 @@ class Evaluator:
         }
         self._normalizations = layers.normalizations(self.model)
         self._jit = compiled_by_xla(self.model)
+        convolves = any(len(one.kernel.shape) > 2 for one in maskable)
+        sizes = CONVOLUTIONAL_SIZES if convolves else DENSE_SIZES
+        self._batch_size, self._block_size = sizes
         self._counters = {split: self._counter(split) for split in self._loaders}
 
     @property
@@ -84,24 +88,24 @@ class Evaluator:
         model_weights.assign(self.model, weights)
 
     def measure(self, split: str, indices: np.ndarray) -> Measurement:
-        """Returns errors and loss on up to `BLOCK_SIZE` images of a split.
+        """Returns errors and loss on a block of a split, as `blocks` gives them.
 
         Args:
           split: "train" or "test".
           indices: [n] int32, which images.
         """
-        padded = np.zeros(BLOCK_SIZE, np.int32)
+        padded = np.zeros(self._block_size, np.int32)
         padded[: len(indices)] = indices
-        counted = (np.arange(BLOCK_SIZE) < len(indices)).astype(np.float32)
+        counted = (np.arange(self._block_size) < len(indices)).astype(np.float32)
         wrong, loss = self._counters[split](
-            tf.constant(padded.reshape(-1, BATCH_SIZE)),
-            tf.constant(counted.reshape(-1, BATCH_SIZE)),
-            tf.constant(-(-len(indices) // BATCH_SIZE)),
+            tf.constant(padded.reshape(-1, self._batch_size)),
+            tf.constant(counted.reshape(-1, self._batch_size)),
+            tf.constant(-(-len(indices) // self._batch_size)),
         )
         return Measurement(num_wrong=int(wrong), loss=float(loss))
 
     def blocks(self, split: str, num_examples: int | None = None) -> list[np.ndarray]:
-        """Returns the indices to measure, in blocks of `BLOCK_SIZE`.
+        """Returns the indices to measure, in blocks for `measure`.
 
         Args:
           split: "train" or "test".
@@ -109,8 +113,8 @@ class Evaluator:
         """
         indices = self.examples(split, num_examples)
         return [
-            indices[first : first + BLOCK_SIZE]
-            for first in range(0, len(indices), BLOCK_SIZE)
+            indices[first : first + self._block_size]
+            for first in range(0, len(indices), self._block_size)
         ]
 
     def examples(self, split: str, num_examples: int | None) -> np.ndarray:
