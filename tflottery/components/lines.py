@@ -15,6 +15,7 @@ from tflottery.components.component import Component, Context
 from tflottery.components.inspection import Facts
 from tflottery.components.runs import State
 from tflottery.core.identities import Network
+from tflottery.models import weights
 from tflottery.training import checkpoints
 
 LINE_FILE = "line.json"
@@ -71,7 +72,7 @@ class Line(Component):
                     counts.append(evaluator.measure(split, block).num_wrong)
                     context.remember(counts, position / total)
         sizes = {split: [len(one) for one in blocks[split]] for split in SPLITS}
-        trainable = [variable.path for variable in evaluator.model.trainable_variables]
+        trainable = weights.trainable_paths(evaluator.model)
         result = {
             "alpha": [float(alpha) for alpha in interpolation.ALPHAS],
             "l2_distance": interpolation.l2_distance(a, b, paths=trainable),

@@ -123,12 +123,10 @@ class Study:
 
     def trunk(self, replicate: int) -> Run:
         """Returns a replicate's dense run from its initial weights, data order 0."""
-        return self._run(
-            initial=Initialization(seeds.init_seed(replicate)),
-            mask=None,
+        return self.branch(
+            Initialization(seeds.init_seed(replicate)),
             first_iteration=0,
             replicate=replicate,
-            level=0,
             data_order=0,
         )
 
@@ -146,7 +144,7 @@ class Study:
         level: int = 0,
         mask: Artifact | None = None,
     ) -> Run:
-        """Returns a run that begins at k, on a data order of its own.
+        """Returns a run under the recipe that begins at k, on a data order of its own.
 
         Args:
           initial: the weights it begins from.
@@ -156,27 +154,8 @@ class Study:
           level: prunings so far.
           mask: holds the masks; None is dense.
         """
-        return self._run(
-            initial=initial,
-            mask=mask,
-            first_iteration=first_iteration,
-            replicate=replicate,
-            level=level,
-            data_order=data_order,
-        )
-
-    def _run(
-        self,
-        *,
-        initial: Initialization | Artifact,
-        mask: Artifact | None,
-        first_iteration: int,
-        **order: int,
-    ) -> Run:
-        """Returns a run under this study's recipe."""
-        replicate = order.pop("replicate")
+        order = {"level": level, "data_order": data_order}
         fresh = isinstance(initial, Initialization)
-        optimizer_state = "fresh" if fresh else self.config.optimizer_state
         return Run(
             network=self.facts.network,
             data=self.facts.data,
@@ -186,7 +165,7 @@ class Study:
             data_order_seed=seeds.data_order_seed(replicate, **order),
             augmentation_seed=seeds.augmentation_seed(replicate, **order),
             first_iteration=first_iteration,
-            optimizer_state=optimizer_state,
+            optimizer_state="fresh" if fresh else self.config.optimizer_state,
             device=self.placement.device,
             num_replicas=self.facts.num_replicas,
         )

@@ -100,7 +100,7 @@ class Trainer:
           masks: masks by kernel path; {} is dense.
           slots: the optimizer's slots, or None for fresh ones.
           iteration: updates done so far.
-          first_iteration: where the run began, from which Adam counts.
+          first_iteration: where the slots were fresh, from which Adam counts.
         """
         model_weights.assign(self.model, weights)
         masked.set_masks(self.model, masks)
