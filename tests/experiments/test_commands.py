@@ -1,6 +1,7 @@
 """Whole commands with real workers: killed, interrupted, two at once."""
 
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -200,28 +201,27 @@ def test_killed_workers_are_replaced(launch, unbroken, tmp_path):
     check_whole(tmp_path / "store")
 
 
-def lost_seconds(command, *, killed):
-    """Returns how much work of each run in progress at a kill was done once more.
+def losses(command, *, since, killed):
+    """Yields (seconds lost, seconds of the longest call) of each run a kill cut off.
 
     Args:
-      command: the one that went on.
-      killed: when the processes before it were killed.
+      command: the last one, which went on; its log holds those before it as well.
+      since: when the kill before it was; losses of several kills do not add up.
+      killed: when the processes were killed.
     """
-    lost = []
     resumed = [one for one in command.events("begin") if one["time"] > killed]
     for run in {event["run"] for event in resumed}:
         first = min(one["iteration"] for one in resumed if one["run"] == run)
-        again = [
+        times = [
             event["time"]
-            for kind in ("begin", "at")
-            for event in command.events(kind)
+            for event in command.events("at")
             if event["run"] == run
-            and event["time"] < killed
+            and since < event["time"] < killed
             and event["iteration"] >= first
         ]
-        if again:
-            lost.append(max(again) - min(again))
-    return lost
+        if len(times) > 1:
+            longest = max(b - a for a, b in itertools.pairwise(times))
+            yield times[-1] - times[0], longest
 
 
 def test_a_killed_command_leaves_no_worker_and_goes_on(launch, unbroken, tmp_path):
@@ -247,9 +247,11 @@ def test_a_killed_command_leaves_no_worker_and_goes_on(launch, unbroken, tmp_pat
     assert code == 0, text
     assert command.csvs == unbroken
     check_whole(tmp_path / "store")
-    # A checkpoint is due after a second, looked for after calls of one second.
-    for killed in kills:
-        assert all(lost < 6 for lost in lost_seconds(command, killed=killed))
+    # A checkpoint is due after a second, looked for after each call; calls take longer
+    # on a busy machine.
+    for since, killed in itertools.pairwise([0, *kills]):
+        for lost, longest_call in losses(command, since=since, killed=killed):
+            assert lost < 2 + 2 * longest_call
 
 
 @pytest.mark.parametrize("moment", ["starting", "training"])
