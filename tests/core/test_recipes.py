@@ -49,12 +49,23 @@ def test_resolved_turns_every_duration_into_iterations():
         ("momentum", 1.0, "in [0, 1)"),
         ("weight_decay", float("inf"), "at least 0"),
         ("decay_factor", 1.5, "in (0, 1]"),
+        ("final_learning_rate", -0.1, "at least 0 and at most learning_rate=0.1"),
+        ("final_learning_rate", 0.2, "at least 0 and at most learning_rate=0.1"),
     ],
 )
 def test_values_out_of_bounds_are_refused(name, value, expected):
     text = re.escape(f"{name}={value!r} has to be {expected}.")
     with pytest.raises(ValueError, match=text):
         dataclasses.replace(_RECIPE, **{name: value})
+
+
+def test_a_linear_fall_allows_no_milestones():
+    text = re.escape(
+        "milestones=(32000, 48000) has to be empty where the rate falls linearly: "
+        "final_learning_rate=0.01."
+    )
+    with pytest.raises(ValueError, match=text):
+        dataclasses.replace(_RECIPE, final_learning_rate=0.01)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +97,25 @@ def test_another_length_without_milestones_is_the_same_trajectory():
     assert recipes.trajectory(scaled) != recipes.trajectory(_RECIPE)
 
 
+def test_the_length_of_a_linear_fall_decides_the_trajectory():
+    plain = dataclasses.replace(_RECIPE, milestones=())
+    falling = dataclasses.replace(plain, final_learning_rate=0.01)
+    decided = recipes.trajectory(falling)
+    assert decided == recipes.trajectory(plain) | {
+        "final_learning_rate": 0.01,
+        "training_iterations": 63_000,
+    }
+    shorter = recipes.with_length(falling, 500)
+    assert shorter.final_learning_rate == 0.01
+    assert recipes.trajectory(shorter)["training_iterations"] == 500
+    zero = dataclasses.replace(plain, final_learning_rate=0.0)
+    assert recipes.trajectory(zero)["final_learning_rate"] == 0.0
+
+
 @pytest.mark.parametrize(
     "field",
-    [field.name for field in dataclasses.fields(Recipe)],
+    # What a final rate decides is tested above: it goes with no milestones.
+    [f.name for f in dataclasses.fields(Recipe) if f.name != "final_learning_rate"],
 )
 def test_trajectory_is_all_but_the_length_and_what_is_done_with_it(field):
     other = {

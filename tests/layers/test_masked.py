@@ -142,3 +142,22 @@ def test_mistakes_are_refused_and_change_nothing():
         layers.set_masks(model, {"head/kernel": ones * np.nan})
     for path, mask in layers.masks(model).items():
         np.testing.assert_array_equal(mask, good[path])
+
+
+def test_masking_gradients_alone_changes_nothing_where_pruned_weights_are_zero():
+    product, gradient = _model(), _model()
+    gradient.set_weights(product.get_weights())
+    layers.mask_gradients_only(gradient)
+    chosen = _half(product)
+    x, results = _images(), []
+    for model in (product, gradient):
+        layers.set_masks(model, chosen)
+        kernels = [layer.kernel for layer in layers.masked_layers(model)]
+        with tf.GradientTape() as tape:
+            outputs = model(x)
+            loss = tf.reduce_sum(outputs**2)
+        results.append([outputs, *tape.gradient(loss, [k.value for k in kernels])])
+    for expected, found in zip(*results, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    for path, found in zip(chosen, results[1][1:], strict=True):
+        assert not np.asarray(found)[chosen[path] == 0].any()

@@ -1,6 +1,7 @@
 """Contracts of every registered model: counts, names, training, saving, recipes."""
 
 import functools
+import math
 import pathlib
 import subprocess
 import sys
@@ -14,10 +15,15 @@ from tflottery import layers
 from tflottery.core import recipes
 from tflottery.core.registry import MODELS
 from tflottery.models import weights as model_weights
+from tflottery.training import losses
 
+# Counts are for ten classes, but a thousand where the paper's data has them.
+_NUM_CLASSES = {"inception_v3": 1000, "resnet50": 1000}
 _TRAINABLE = {
+    "inception_v3": 27_161_264,
     "lenet": 266_610,
     "resnet20": 272_474,
+    "resnet50": 25_557_032,
     "resnet56": 855_770,
     "vgg11": 9_231_114,
     "vgg13": 9_416_010,
@@ -25,8 +31,10 @@ _TRAINABLE = {
     "vgg19": 20_040_522,
 }
 _PRUNABLE = {
+    "inception_v3": 27_123_040,
     "lenet": 266_200,
     "resnet20": 270_896,
+    "resnet50": 25_502_912,
     "resnet56": 851_504,
     "vgg11": 9_217_728,
     "vgg13": 9_402_048,
@@ -34,7 +42,7 @@ _PRUNABLE = {
     "vgg19": 20_018_880,
 }
 _every_model = pytest.mark.parametrize("name", MODELS.names())
-_DEEP = ("resnet56", "vgg13", "vgg16", "vgg19")
+_DEEP = ("inception_v3", "resnet50", "resnet56", "vgg13", "vgg16", "vgg19")
 _deep_ones_slow = pytest.mark.parametrize(
     "name",
     [
@@ -47,8 +55,11 @@ _every_family = pytest.mark.parametrize("name", ["lenet", "resnet20", "vgg11"])
 
 
 def _build(name: str) -> keras.Model:
-    shape = (28, 28, 1) if name == "lenet" else (16, 16, 3)
-    return MODELS[name].function(input_shape=shape, num_classes=10)
+    size = MODELS[name]["minimum_image_size"]
+    return MODELS[name].function(
+        input_shape=(28, 28, 1) if name == "lenet" else (size, size, 3),
+        num_classes=_NUM_CLASSES.get(name, 10),
+    )
 
 
 _built = functools.cache(_build)
@@ -60,23 +71,34 @@ def _batch(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
     return images, rng.integers(0, 10, 4).astype(np.int32)
 
 
+def _convolutions(model: keras.Model) -> list[layers.MaskedConv2D]:
+    """Returns the masked convolutions in the model's order."""
+    found = layers.masked_layers(model)
+    return [layer for layer in found if isinstance(layer, layers.MaskedConv2D)]
+
+
+def _stages(count: int) -> list[str]:
+    return [f"stage_{index}" for index in range(1, count + 1)]
+
+
+def _epochs(*epochs: int) -> tuple[int, ...]:
+    """Returns epochs of ImageNet in iterations of batches of 1024, rounded up."""
+    return tuple(-(-1_281_167 * count // 1024) for count in epochs)
+
+
 def _train(model: keras.Model, *, iterations: int) -> list[float]:
     """Returns the losses of a few eager iterations (cheaper than tracing a graph)."""
     images, labels = _batch(model)
     optimizer = keras.optimizers.SGD(0.001, momentum=0.9)
-    losses = []
+    values = []
     for _ in range(iterations):
         with tf.GradientTape() as tape:
-            logits = model(images, training=True)
-            loss = tf.reduce_mean(
-                keras.ops.sparse_categorical_crossentropy(
-                    labels, logits, from_logits=True
-                )
-            )
+            outputs = model(images, training=True)
+            loss = tf.reduce_mean(losses.cross_entropies(labels, outputs))
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)
-        losses.append(float(loss))
-    return losses
+        values.append(float(loss))
+    return values
 
 
 def test_every_model_has_its_counts_here():
@@ -101,11 +123,44 @@ def test_parameter_counts(name: str):
         assert sum(sizes.values()) == 274_042
 
 
+def test_convolutions_of_resnet50_count_their_stages():
+    """Limited Supervision cuts after 11, 24 and 43: projections count too."""
+    convolutions = _convolutions(_built("resnet50"))
+    stages = [layer.name.split("_block_")[0] for layer in convolutions]
+    assert stages == sorted(stages, key=["stem", *_stages(4)].index)
+    ends = {stage: count for count, stage in enumerate(stages, start=1)}
+    assert list(ends.values()) == [1, 11, 24, 43, 53]
+    assert sum(math.prod(layer.kernel.shape) for layer in convolutions) == 23_454_912
+
+
+def test_strides_of_resnet50_are_in_the_3x3_convolutions():
+    strided = [
+        layer.name
+        for layer in _convolutions(_built("resnet50"))
+        if max(layer.strides) > 1
+    ]
+    expected = {
+        f"{s}_block_1_{part}" for s in _stages(4)[1:] for part in ("conv_2", "shortcut")
+    }
+    assert set(strided) == {"stem", *expected}
+
+
+def test_convolutions_of_inception_and_of_its_auxiliary_head():
+    sizes = {
+        layer.name: math.prod(layer.kernel.shape)
+        for layer in _convolutions(_built("inception_v3"))
+    }
+    auxiliary = [name for name in sizes if name.startswith("auxiliary")]
+    assert (len(sizes) - len(auxiliary), len(auxiliary)) == (94, 2)
+    assert sum(sizes[name] for name in auxiliary) == 2_555_904
+    assert sum(sizes.values()) == 21_751_136 + 2_555_904
+
+
 @_deep_ones_slow
 def test_outputs_are_float32_logits(name: str):
     model = _built(name)
-    logits = model(_batch(model)[0])
-    assert logits.shape == (4, 10)
+    logits = losses.main_logits(model(_batch(model)[0]))
+    assert logits.shape == (4, _NUM_CLASSES.get(name, 10))
     assert logits.dtype == "float32"
     assert np.isfinite(logits).all()
 
@@ -142,7 +197,14 @@ def test_two_iterations_change_every_weight_and_prune_none(name: str):
 
 
 @pytest.mark.parametrize(
-    "name", ["lenet", "resnet20", pytest.param("vgg11", marks=pytest.mark.slow)]
+    "name",
+    [
+        *("lenet", "resnet20"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("vgg11", "inception_v3")
+        ),
+    ],
 )
 def test_save_and_load_keep_weights_and_masks(name: str, tmp_path: pathlib.Path):
     model = _built(name)
@@ -154,8 +216,9 @@ def test_save_and_load_keep_weights_and_masks(name: str, tmp_path: pathlib.Path)
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(layers.masks(loaded)[path], mask)
     layers.set_masks(model, {})
+    found = model_weights.weights(loaded)
     for path, weight in model_weights.weights(model).items():
-        np.testing.assert_array_equal(model_weights.weights(loaded)[path], weight)
+        np.testing.assert_array_equal(found[path], weight)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +268,33 @@ def test_recipes_are_those_of_table_1():
     )
     assert (lenet.training_iterations, lenet.weight_decay) == (24_000, 0.0)
     assert lenet.milestones == ()
+
+
+def test_recipes_of_imagenet_are_those_of_table_1():
+    found = {
+        name: recipes.resolved(
+            MODELS[name]["recipes"]["standard"], num_examples=1_281_167
+        )
+        for name in ("resnet50", "inception_v3")
+    }
+    common = {"optimizer": "sgd", "batch_size": 1024}
+    common |= {"momentum": 0.9, "weight_decay": 1e-4}
+    assert found["resnet50"] == recipes.Recipe(
+        **common,
+        learning_rate=0.4,
+        training_iterations=112_603,
+        milestones=(37_535, 75_069, 100_092),
+        decay_factor=0.1,
+        warmup=6_256,
+        rewind_iterations=_epochs(0, 2, 4, 6, 8, 10, 12, 16, 18, 20),
+    )
+    assert found["inception_v3"] == recipes.Recipe(
+        **common,
+        learning_rate=0.03,
+        final_learning_rate=0.005,
+        training_iterations=213_945,
+        rewind_iterations=_epochs(0, 1, 2, 3, 4, 6),
+    )
 
 
 def test_shortcuts_and_convolutions_see_the_same_pixels():

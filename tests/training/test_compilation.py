@@ -18,11 +18,14 @@ from tflottery.training.evaluation import Evaluator
 from tflottery.training.trainer import Trainer
 
 _FAST = ("lenet", "resnet20")
+# Larger networks of operations that others have too.
+_LIKE_OTHERS = ("resnet50",)
 _models = pytest.mark.parametrize(
     "name",
     [
         pytest.param(name, marks=() if name in _FAST else pytest.mark.slow)
         for name in MODELS.names()
+        if name not in _LIKE_OTHERS
     ],
 )
 _RECIPE = Recipe(
@@ -46,7 +49,8 @@ def compiled_everywhere(monkeypatch):
 
 
 def _source(name):
-    shape = (8, 8, 1) if name == "lenet" else (16, 16, 3)
+    size = MODELS[name]["minimum_image_size"]
+    shape = (8, 8, 1) if name == "lenet" else (size, size, 3)
     images = np.random.default_rng(0).integers(0, 256, (12, *shape), dtype=np.uint8)
     split = Split(images, np.arange(12, dtype=np.int32) % 10)
     mean, std = (0.5,) * shape[-1], (0.25,) * shape[-1]

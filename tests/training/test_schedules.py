@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tflottery.core.recipes import Recipe
+from tflottery.training import optimizers
 from tflottery.training.schedules import RecipeSchedule
 
 
@@ -32,6 +34,50 @@ def test_milestone_inside_warmup_lowers_the_slope():
     np.testing.assert_allclose(rates, [0, 0.25, 0.05, 0.075, 0.1, 0.1], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("iteration", "rate"),
+    # From 0.03 at 0 to 0.005 at 171: 0.025 / 171 less at each iteration.
+    [
+        (0, 0.03),
+        (57, 0.03 - 0.025 / 3),
+        (114, 0.03 - 0.05 / 3),
+        (171, 0.005),
+        (999, 0.005),
+    ],
+)
+def test_rate_falls_linearly_to_the_final_one_and_stays(iteration, rate):
+    schedule = RecipeSchedule(0.03, final_learning_rate=0.005, training_iterations=171)
+    assert float(schedule(iteration)) == pytest.approx(rate, rel=1e-6)
+
+
+def test_a_linear_fall_begins_during_the_warmup():
+    schedule = RecipeSchedule(
+        1.0, warmup=4, final_learning_rate=0.0, training_iterations=8
+    )
+    rates = [float(schedule(t)) for t in (0, 1, 2, 3, 4, 6, 8)]
+    expected = [0, 0.25 * 0.875, 0.5 * 0.75, 0.75 * 0.625, 0.5, 0.25, 0]
+    np.testing.assert_allclose(rates, expected, rtol=1e-6)
+
+
+def test_a_recipe_with_a_final_rate_makes_an_optimizer_that_follows_it():
+    recipe = Recipe(
+        optimizer="sgd",
+        learning_rate=0.2,
+        batch_size=1,
+        training_iterations=10,
+        final_learning_rate=0.1,
+    )
+    optimizer = optimizers.make(recipe)
+    weight = keras.Variable(1.0, name="weight")
+    optimizer.build([weight])
+    found = []
+    for _ in range(3):
+        before = float(weight.numpy())
+        optimizer.apply([tf.constant(1.0)], [weight])
+        found.append(before - float(weight.numpy()))
+    np.testing.assert_allclose(found, [0.2, 0.19, 0.18], rtol=1e-5)
+
+
 def test_milestones_count_each_and_in_any_order():
     schedule = RecipeSchedule(1.0, (5, 3, 5))
     rates = [float(schedule(t)) for t in (2, 3, 4, 5)]
@@ -49,9 +95,12 @@ def test_rate_is_float32_and_the_same_under_xla():
 
 def test_schedule_survives_serialization():
     schedule = RecipeSchedule(0.1, (7, 9), decay_factor=0.2, warmup=5)
-    data = keras.optimizers.schedules.serialize(schedule)
-    again = keras.optimizers.schedules.deserialize(data)
-    assert again.get_config() == schedule.get_config()
+    falling = RecipeSchedule(0.1, final_learning_rate=0.0, training_iterations=9)
+    for one in (schedule, falling):
+        data = keras.optimizers.schedules.serialize(one)
+        again = keras.optimizers.schedules.deserialize(data)
+        assert again.get_config() == one.get_config()
+        assert float(again(7)) == float(one(7))
 
 
 @pytest.mark.parametrize(
@@ -63,6 +112,24 @@ def test_schedule_survives_serialization():
         ({"milestones": ("4ep",)}, "milestone is '4ep'.*iterations first"),
         ({"warmup": 2.5}, "warmup is 2.5"),
         ({"decay_factor": 0.0}, r"decay_factor is 0.0, expected in \(0, 1\]"),
+        ({"final_learning_rate": 0.05}, "is 0.05 and training_iterations None.*both"),
+        ({"training_iterations": 9}, "final_learning_rate is None.* 9, .*both"),
+        (
+            {"final_learning_rate": 0.2, "training_iterations": 9},
+            "final_learning_rate is 0.2, .*at most the learning_rate, 0.1",
+        ),
+        (
+            {"final_learning_rate": 0.0, "training_iterations": 0},
+            "training_iterations is 0, expected at least 1",
+        ),
+        (
+            {
+                "milestones": (5,),
+                "final_learning_rate": 0.0,
+                "training_iterations": 9,
+            },
+            r"milestones are \(5,\), expected none",
+        ),
     ],
 )
 def test_bad_values_are_refused(arguments, message):

@@ -27,6 +27,8 @@ class Recipe:
       weight_decay: factor of the L2 term in the gradient, on all trainable weights.
       milestones: when the rate is multiplied by `decay_factor`.
       decay_factor: in (0, 1].
+      final_learning_rate: what the rate falls to linearly, from the first update to the
+        end of training; None: it falls at milestones only. Has no milestones.
       warmup: how long the rate rises linearly from zero.
       augmentation: "flip_crop" or "none"; the dataset decides (`adapt_recipe`).
       unpruned: names of the layers whose kernels are never pruned (but counted on the
@@ -42,6 +44,7 @@ class Recipe:
     weight_decay: float = 0.0
     milestones: tuple[Duration, ...] = ()
     decay_factor: float = 0.1
+    final_learning_rate: float | None = None
     warmup: Duration = 0
     augmentation: str = "none"
     unpruned: tuple[str, ...] = ()
@@ -49,6 +52,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Raises ValueError for a value out of bounds."""
+        final = self.final_learning_rate
         allowed = {
             "optimizer": (self.optimizer in OPTIMIZERS, f"one of {OPTIMIZERS}"),
             "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
@@ -56,6 +60,14 @@ class Recipe:
             "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
             "weight_decay": (0 <= self.weight_decay < math.inf, "at least 0"),
             "decay_factor": (0 < self.decay_factor <= 1, "in (0, 1]"),
+            "final_learning_rate": (
+                final is None or 0 <= final <= self.learning_rate,
+                f"at least 0 and at most learning_rate={self.learning_rate!r}",
+            ),
+            "milestones": (
+                final is None or not self.milestones,
+                f"empty where the rate falls linearly: final_learning_rate={final!r}",
+            ),
         }
         for name, (holds, expected) in allowed.items():
             if not holds:
@@ -99,8 +111,9 @@ def resolved(recipe: Recipe, *, num_examples: int) -> Recipe:
 def with_length(recipe: Recipe, training_iterations: int) -> Recipe:
     """Returns a resolved recipe of another length.
 
-    Milestones and warmup keep their share of the training; a recipe that has none is
-    the same trajectory, cut or continued. The grid of k stays as it is.
+    Milestones and warmup keep their share of the training, and a linear fall reaches
+    the final rate at the new end; a recipe that has none of them is the same
+    trajectory, cut or continued. The grid of k stays as it is.
     """
 
     def scaled(iteration: int) -> int:
@@ -118,11 +131,14 @@ def with_length(recipe: Recipe, training_iterations: int) -> Recipe:
 def trajectory(recipe: Recipe) -> dict[str, object]:
     """Returns what of a resolved recipe decides a trajectory: not its length.
 
-    Values that nothing reads (momentum under adam, the factor of no decay) are left
-    out, so that they make no other run of the same one.
+    Where the rate falls linearly to the end of training, the length decides too. Values
+    that nothing reads (momentum under adam, the factor of no decay) are left out, so
+    that they make no other run of the same one.
     """
     names = ["optimizer", "learning_rate", "batch_size", "weight_decay"]
     names += ["milestones", "warmup", "augmentation"]
     names += ["momentum"] if recipe.optimizer == "sgd" else []
     names += ["decay_factor"] if recipe.milestones else []
+    if recipe.final_learning_rate is not None:
+        names += ["final_learning_rate", "training_iterations"]
     return {name: getattr(recipe, name) for name in names}

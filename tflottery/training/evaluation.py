@@ -18,6 +18,7 @@ from tflottery.core.registry import MODELS
 from tflottery.datasets import pipeline
 from tflottery.datasets.source import Source
 from tflottery.models import weights as model_weights
+from tflottery.training import losses
 from tflottery.training.trainer import compiled_by_xla
 
 # Images of a batch and of a call. Convolutions take batches small enough for a CPU's
@@ -218,13 +219,13 @@ def count_errors(
     """Returns (wrong answers int32, summed cross-entropy float32) of a batch.
 
     Args:
-      model: gives logits.
+      model: gives logits, or a list that begins with them.
       images: [batch, height, width, channels] float32, normalized.
       labels: [batch] int32.
       weights: [batch] float32; 0 leaves an image out (padding).
     """
-    logits = model(images, training=False)
+    logits = losses.main_logits(model(images, training=False))
     wrong = tf.argmax(logits, axis=-1, output_type=tf.int32) != labels
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    cross_entropies = losses.cross_entropies(labels, logits)
     counted = tf.cast(wrong, tf.int32) * tf.cast(weights, tf.int32)
-    return tf.reduce_sum(counted), tf.reduce_sum(losses * weights)
+    return tf.reduce_sum(counted), tf.reduce_sum(cross_entropies * weights)

@@ -183,11 +183,14 @@ def make(recipe: Recipe) -> SGD | Adam:
     Raises:
       ValueError: the recipe has durations as text.
     """
+    falls = recipe.final_learning_rate is not None
     schedule = RecipeSchedule(
         recipe.learning_rate,
         recipe.milestones,
         decay_factor=recipe.decay_factor,
         warmup=recipe.warmup,
+        final_learning_rate=recipe.final_learning_rate,
+        training_iterations=recipe.training_iterations if falls else None,
     )
     if recipe.optimizer == "adam":
         return Adam(schedule, recipe.weight_decay)

@@ -1,4 +1,4 @@
-"""Learning rates as the papers set them: linear warmup, then drops at milestones.
+"""Learning rates as the papers set them: warmup, drops at milestones, linear fall.
 
 Follows *Linear Mode Connectivity* (2019), Table 1. The rate is a function of the
 iteration alone, so a branch that starts at iteration k goes on at rate(k).
@@ -13,10 +13,13 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="tflottery")
 class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """rate(t) = learning_rate * min(1, t / warmup) * decay_factor ** drops(t).
+    """rate(t) = base(t) * min(1, t / warmup).
 
-    t counts the updates done before the one that uses the rate, and drops(t) is the
-    number of milestones <= t. With warmup, the very first update has rate zero.
+    t counts the updates done before the one that uses the rate. base(t) is
+    learning_rate * decay_factor ** drops(t), where drops(t) is the number of milestones
+    <= t; or, with a final rate, on the line from (0, learning_rate) to
+    (training_iterations, final_learning_rate), and constant beyond it. With warmup, the
+    very first update has rate zero.
     """
 
     def __init__(
@@ -26,6 +29,8 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
         *,
         decay_factor: float = 0.1,
         warmup: int = 0,
+        final_learning_rate: float | None = None,
+        training_iterations: int | None = None,
     ):
         """Args:
           learning_rate: the rate after warmup and before decay; positive.
@@ -33,9 +38,13 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
             is named twice counts twice.
           decay_factor: what the rate is multiplied by at a milestone, in (0, 1].
           warmup: iterations over which the rate rises linearly from zero; 0 is none.
+          final_learning_rate: the rate at the end of a linear fall, at least 0 and at
+            most `learning_rate`; None is no such fall. Allows no milestones.
+          training_iterations: where that fall ends, at least 1; given with it only.
 
         Raises:
-          ValueError: a value is out of its range, or a duration is still text.
+          ValueError: a value is out of its range, a duration is still text, or two
+            values exclude each other.
         """
         self.learning_rate = _checked_rate(learning_rate)
         self.milestones = tuple(
@@ -45,6 +54,9 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
             raise ValueError(f"decay_factor is {decay_factor!r}, expected in (0, 1].")
         self.decay_factor = float(decay_factor)
         self.warmup = _checked_iteration("warmup", warmup)
+        self.final_learning_rate = final_learning_rate
+        self.training_iterations = training_iterations
+        self._check_fall()
 
     def __call__(self, step: object) -> object:
         """Returns the rate at an iteration.
@@ -56,15 +68,8 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
           A float32 scalar tensor.
         """
         step = ops.convert_to_tensor(step)
-        # Each level is rounded once, from float64; a power in float32 would not be.
-        rate = ops.convert_to_tensor(self.learning_rate, dtype="float32")
-        for drops, milestone in enumerate(self.milestones, start=1):
-            lower = self.learning_rate * self.decay_factor**drops
-            rate = ops.where(
-                step >= ops.cast(milestone, step.dtype),
-                ops.convert_to_tensor(lower, dtype="float32"),
-                rate,
-            )
+        falls = self.final_learning_rate is not None
+        rate = self._on_line(step) if falls else self._on_steps(step)
         if self.warmup:
             rate = rate * ops.minimum(1.0, ops.cast(step, "float32") / self.warmup)
         return rate
@@ -76,7 +81,52 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
             "milestones": list(self.milestones),
             "decay_factor": self.decay_factor,
             "warmup": self.warmup,
+            "final_learning_rate": self.final_learning_rate,
+            "training_iterations": self.training_iterations,
         }
+
+    def _on_steps(self, step: object) -> object:
+        """Returns the rate after the drops so far, float32."""
+        # Each level is rounded once, from float64; a power in float32 would not be.
+        rate = ops.convert_to_tensor(self.learning_rate, dtype="float32")
+        for drops, milestone in enumerate(self.milestones, start=1):
+            lower = self.learning_rate * self.decay_factor**drops
+            rate = ops.where(
+                step >= ops.cast(milestone, step.dtype),
+                ops.convert_to_tensor(lower, dtype="float32"),
+                rate,
+            )
+        return rate
+
+    def _on_line(self, step: object) -> object:
+        """Returns the rate on the line to the final one, float32."""
+        done = ops.cast(step, "float32") / self.training_iterations
+        done = ops.minimum(1.0, done)
+        # A weighted mean of both, because it is exact at both ends.
+        return self.learning_rate * (1.0 - done) + self.final_learning_rate * done
+
+    def _check_fall(self) -> None:
+        """Raises ValueError unless the values of a linear fall go together."""
+        final, end = self.final_learning_rate, self.training_iterations
+        if (final is None) != (end is None):
+            raise ValueError(
+                f"final_learning_rate is {final!r} and training_iterations {end!r}, "
+                "expected both or neither."
+            )
+        if final is None:
+            return
+        if not 0 <= final <= self.learning_rate:
+            raise ValueError(
+                f"final_learning_rate is {final!r}, expected at least 0 and at most "
+                f"the learning_rate, {self.learning_rate!r}."
+            )
+        if _checked_iteration("training_iterations", end) < 1:
+            raise ValueError(f"training_iterations is {end!r}, expected at least 1.")
+        if self.milestones:
+            raise ValueError(
+                f"milestones are {self.milestones!r}, expected none where the rate "
+                f"falls linearly to final_learning_rate, {final!r}."
+            )
 
 
 def _checked_rate(value: float) -> float:

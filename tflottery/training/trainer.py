@@ -19,7 +19,7 @@ from tflottery.datasets.source import Source
 from tflottery.datasets.stream import Batches, Stream
 from tflottery.layers import masked, normalization
 from tflottery.models import weights as model_weights
-from tflottery.training import optimizers
+from tflottery.training import losses, optimizers
 
 # Iterations for which one call's buffers have room.
 _ROOM = 256
@@ -55,7 +55,7 @@ class Trainer:
     ):
         """Args:
         model_name: a registered model.
-        recipe: resolved; everything but its length is used.
+        recipe: resolved; its length is used only where the rate falls to its end.
         source: the data.
         num_classes: outputs of the network.
         sparse: whether it may be given masks.
@@ -71,7 +71,9 @@ class Trainer:
             self.model = MODELS[model_name].function(
                 input_shape=source.train.images.shape[1:], num_classes=num_classes
             )
-            if not sparse:
+            if sparse:
+                masked.mask_gradients_only(self.model)
+            else:
                 masked.ignore_masks(self.model)
             self.optimizer = optimizers.make(recipe)
             self.optimizer.build(self.model.trainable_variables)
@@ -203,9 +205,9 @@ class Trainer:
         """
         sound = self._has_finite_statistics()
         with tf.GradientTape() as tape:
-            logits = self.model(images, training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_sum(losses) / self.recipe.batch_size
+            outputs = self.model(images, training=True)
+            cross_entropies = losses.cross_entropies(labels, outputs)
+            loss = tf.reduce_sum(cross_entropies) / self.recipe.batch_size
         variables = self.model.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return tf.where(sound, loss, float("nan"))

@@ -1,0 +1,114 @@
+"""How many weights survive at a level, and where that lies on the papers' axes.
+
+The papers remove a share of the surviving weights per round, 20% in all of their
+figures. Every count here comes from the number of prunable weights, not from the level
+before, so that roundings do not add up. *Linear Mode Connectivity* and *The Early
+Phase* never prune VGG's last layer, yet count it on their axes: `axis_density`.
+"""
+
+import fractions
+import math
+import numbers
+
+
+def num_survivors(num_prunable: int, *, pruning_fraction: float, level: int) -> int:
+    """Returns num_prunable * (1 - pruning_fraction)^level, rounded half up.
+
+    Computed exactly, with the fraction that the decimal digits of `pruning_fraction`
+    name: 0.2 is a fifth.
+
+    Args:
+      num_prunable: N, at least 1.
+      pruning_fraction: share removed at a level, in (0, 1).
+      level: prunings so far, at least 0; 0 is dense.
+
+    Raises:
+      ValueError: a value is out of bounds, or the level leaves no weight.
+    """
+    _refuse_unless_whole("num_prunable", num_prunable, least=1)
+    _refuse_unless_whole("level", level, least=0)
+    _refuse_fraction(pruning_fraction)
+    # Not repr alone, which for numpy's numbers names their type.
+    kept = 1 - fractions.Fraction(repr(float(pruning_fraction)))
+    count = math.floor(num_prunable * kept**level + fractions.Fraction(1, 2))
+    if not count:
+        raise ValueError(
+            f"level={level!r} leaves none of {num_prunable} weights when "
+            f"{pruning_fraction!r} of them are removed at a level, expected a level at "
+            "which at least one survives."
+        )
+    return count
+
+
+def level_of(density: float, *, pruning_fraction: float) -> int:
+    """Returns the level whose density (1 - pruning_fraction)^level is nearest.
+
+    Nearest in ratio, which is nearest on the papers' logarithmic axes: the level with
+    the smallest |log(density / (1 - pruning_fraction)^level)|. Halfway between two
+    levels it is the denser one. A density as the papers print it (3.5% is 0.035) gives
+    the level that they mean.
+
+    Args:
+      density: kept share of weights, in (0, 1].
+      pruning_fraction: share removed at a level, in (0, 1).
+
+    Raises:
+      ValueError: a value is out of bounds.
+    """
+    if not 0 < density <= 1:
+        raise ValueError(
+            f"density={density!r}, expected in (0, 1]; a percentage is divided by 100."
+        )
+    _refuse_fraction(pruning_fraction)
+    levels = math.log(density) / math.log1p(-pruning_fraction)
+    # Far above the error of the logarithms, so that halfway is halfway everywhere.
+    return math.ceil(levels - 0.5 - 1e-9)
+
+
+def density(num_survivors: int, *, num_prunable: int) -> float:
+    """Returns the kept share of the prunable weights, in [0, 1].
+
+    Raises:
+      ValueError: not 0 <= num_survivors <= num_prunable, or nothing is prunable.
+    """
+    return axis_density(num_survivors, num_prunable=num_prunable, num_unpruned=0)
+
+
+def axis_density(num_survivors: int, *, num_prunable: int, num_unpruned: int) -> float:
+    """Returns the density as the papers' axes have it: unpruned kernels count as kept.
+
+    Args:
+      num_survivors: kept ones of the prunable weights.
+      num_prunable: at least 1.
+      num_unpruned: weights of the kernels that are never pruned (no biases, no batch
+        norm); at least 0.
+
+    Returns:
+      In [0, 1]; `density` where num_unpruned is 0.
+
+    Raises:
+      ValueError: a value is out of bounds.
+    """
+    _refuse_unless_whole("num_prunable", num_prunable, least=1)
+    _refuse_unless_whole("num_unpruned", num_unpruned, least=0)
+    _refuse_unless_whole("num_survivors", num_survivors, least=0)
+    if num_survivors > num_prunable:
+        raise ValueError(
+            f"num_survivors={num_survivors!r}, expected at most "
+            f"num_prunable={num_prunable!r}; unpruned weights are not among them."
+        )
+    return (num_survivors + num_unpruned) / (num_prunable + num_unpruned)
+
+
+def _refuse_unless_whole(name: str, value: object, *, least: int) -> None:
+    """Raises ValueError unless the value is a whole number of at least `least`."""
+    if not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(
+            f"{name}={value!r}, expected a whole number of at least {least}."
+        )
+
+
+def _refuse_fraction(pruning_fraction: float) -> None:
+    """Raises ValueError unless the share removed at a level lies in (0, 1)."""
+    if not 0 < pruning_fraction < 1:
+        raise ValueError(f"pruning_fraction={pruning_fraction!r}, expected in (0, 1).")
