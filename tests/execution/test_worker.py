@@ -23,10 +23,10 @@ def test_an_inspection_answers_with_facts(bench):
     assert facts.network.input_shape == (8, 8, 1)
     assert (facts.data.num_train, facts.data.num_test) == (1437, 360)
     # 64 x 300, 300 x 100 and 100 x 10, and their biases.
-    assert facts.kernel_sizes == {
-        "dense_1/kernel": 19_200,
-        "dense_2/kernel": 30_000,
-        "head/kernel": 1_000,
+    assert facts.kernel_shapes == {
+        "dense_1/kernel": (64, 300),
+        "dense_2/kernel": (300, 100),
+        "head/kernel": (100, 10),
     }
     assert facts.num_trainable == facts.num_weights == 50_200 + 410
     assert facts.flops_per_example == 2 * 50_200

@@ -279,6 +279,8 @@ def test_recipes_of_imagenet_are_those_of_table_1():
     }
     common = {"optimizer": "sgd", "batch_size": 1024}
     common |= {"momentum": 0.9, "weight_decay": 1e-4}
+    pruning = {"pruning_fraction": 0.7, "one_shot": True}
+    pruning |= {"num_levels": 1, "studied_density": 0.3}
     assert found["resnet50"] == recipes.Recipe(
         **common,
         learning_rate=0.4,
@@ -287,6 +289,7 @@ def test_recipes_of_imagenet_are_those_of_table_1():
         decay_factor=0.1,
         warmup=6_256,
         rewind_iterations=_epochs(0, 2, 4, 6, 8, 10, 12, 16, 18, 20),
+        **pruning,
     )
     assert found["inception_v3"] == recipes.Recipe(
         **common,
@@ -294,6 +297,7 @@ def test_recipes_of_imagenet_are_those_of_table_1():
         final_learning_rate=0.005,
         training_iterations=213_945,
         rewind_iterations=_epochs(0, 1, 2, 3, 4, 6),
+        **pruning,
     )
 
 

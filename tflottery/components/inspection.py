@@ -25,7 +25,7 @@ class Facts:
       data: the data set.
       num_weights: weights and batch norm statistics.
       num_trainable: trainable weights.
-      kernel_sizes: number of weights of each maskable kernel, by variable path.
+      kernel_shapes: of each maskable kernel, in network order, by variable path.
       flops_per_example: of a forward pass, multiplications and additions apart.
       num_reestimation_examples: images on which batch norm statistics are
         re-estimated; 0 where there are none.
@@ -36,7 +36,7 @@ class Facts:
     data: Data
     num_weights: int
     num_trainable: int
-    kernel_sizes: dict[str, int]
+    kernel_shapes: dict[str, tuple[int, ...]]
     flops_per_example: int
     num_reestimation_examples: int
     num_replicas: int
@@ -102,8 +102,8 @@ def _measured(
         data=data,
         num_weights=sum(sizes.values()),
         num_trainable=trainable,
-        kernel_sizes={
-            layer.kernel.path: sizes[layer.kernel.path] for layer in maskable
+        kernel_shapes={
+            layer.kernel.path: tuple(layer.kernel.shape) for layer in maskable
         },
         flops_per_example=flops,
         num_reestimation_examples=min(evaluation.REESTIMATION_EXAMPLES, data.num_train)

@@ -34,6 +34,11 @@ class Recipe:
       unpruned: names of the layers whose kernels are never pruned (but counted on the
         paper's axis).
       rewind_iterations: the paper's grid of k.
+      pruning_fraction: share of the surviving weights that a pruning removes.
+      one_shot: whether each level is pruned from the dense network at once, not from
+        the level before.
+      num_levels: prunings on the paper's axes of density.
+      studied_density: kept share at which the paper compares subnetworks.
     """
 
     optimizer: str
@@ -49,6 +54,10 @@ class Recipe:
     augmentation: str = "none"
     unpruned: tuple[str, ...] = ()
     rewind_iterations: tuple[Duration, ...] = (0,)
+    pruning_fraction: float = 0.2
+    one_shot: bool = False
+    num_levels: int = 14
+    studied_density: float = 0.168
 
     def __post_init__(self) -> None:
         """Raises ValueError for a value out of bounds."""
@@ -60,6 +69,9 @@ class Recipe:
             "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
             "weight_decay": (0 <= self.weight_decay < math.inf, "at least 0"),
             "decay_factor": (0 < self.decay_factor <= 1, "in (0, 1]"),
+            "pruning_fraction": (0 < self.pruning_fraction < 1, "in (0, 1)"),
+            "num_levels": (self.num_levels >= 1, "at least 1"),
+            "studied_density": (0 < self.studied_density <= 1, "in (0, 1]"),
             "final_learning_rate": (
                 final is None or 0 <= final <= self.learning_rate,
                 f"at least 0 and at most learning_rate={self.learning_rate!r}",

@@ -42,6 +42,16 @@ def augmentation_seed(replicate: int, *, level: int, data_order: int) -> int:
     return seed("augmentation", replicate=replicate, level=level, data_order=data_order)
 
 
+def random_mask_seed(replicate: int) -> int:
+    """Returns the seed of a replicate's random ranking of weights, for all levels."""
+    return seed("random_mask", replicate=replicate)
+
+
+def reinit_seed(replicate: int, *, level: int) -> int:
+    """Returns the seed of the fresh weights that a subnetwork is given."""
+    return seed("reinit", replicate=replicate, level=level)
+
+
 def raw_bits(seed_: int, stream: int | str, count: int) -> np.ndarray:
     """Returns `count` uint64 random words of stream `stream` of a seed.
 

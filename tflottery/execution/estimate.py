@@ -41,7 +41,10 @@ def seconds(plan: Plan, *, num_workers: int) -> float:
     """Returns about how long a plan takes on this machine's processors."""
     cores = process.visible_cores()
     share = min(num_workers, cores) / cores
-    return plan.flops / (_matrix_product_rate() * share * _EFFICIENCY)
+    rate = _matrix_product_rate() * _EFFICIENCY
+    longest = max(plan.chains().values(), default=0.0)
+    # Workers beyond the first do not help with steps that wait for one another.
+    return max(plan.flops / (rate * share), longest / (rate / cores))
 
 
 def readable(duration: float) -> str:

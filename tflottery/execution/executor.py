@@ -13,7 +13,7 @@ from tflottery.components.inspection import Facts
 from tflottery.core.identities import Network
 from tflottery.execution import bench
 from tflottery.execution.inline import InlinePool
-from tflottery.execution.jobs import Advance, Inspect
+from tflottery.execution.jobs import Inspect
 from tflottery.execution.plan import Plan, Step, plan
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
@@ -244,12 +244,6 @@ class Executor:
 
 
 def _by_urgency(current: Plan) -> list[Step]:
-    """Returns the steps: those first that trainings wait for, then the longest."""
-    trainings = [step for step in current.steps if isinstance(step.job, Advance)]
-    awaited = frozenset().union(*(step.needs for step in trainings))
-
-    def urgency(step: Step) -> tuple[bool, bool, float]:
-        others_wait = not awaited.isdisjoint(step.makes)
-        return not others_wait, not isinstance(step.job, Advance), -step.flops
-
-    return sorted(current.steps, key=urgency)
+    """Returns the steps, those first that the most work in sequence hangs on."""
+    chains = current.chains()
+    return sorted(current.steps, key=lambda step: -chains[step.job.name])

@@ -68,6 +68,30 @@ class Plan:
         """About what the missing work costs."""
         return sum(step.flops for step in self.steps)
 
+    def chains(self) -> dict[str, float]:
+        """Returns what each step costs with all that has to follow it in sequence.
+
+        By name of the job. Of several steps that wait for one, the costliest counts.
+        """
+        waiting: dict[str, list[Step]] = {}
+        for step in self.steps:
+            for address in step.needs:
+                waiting.setdefault(address, []).append(step)
+        costs: dict[str, float] = {}
+        stack = [(step, False) for step in self.steps]
+        while stack:
+            step, done = stack.pop()
+            if step.job.name in costs:
+                continue
+            following = [one for made in step.makes for one in waiting.get(made, ())]
+            if done:
+                longest = max((costs[one.job.name] for one in following), default=0.0)
+                costs[step.job.name] = step.flops + longest
+            else:
+                stack.append((step, True))
+                stack += [(one, False) for one in following]
+        return costs
+
 
 def plan(
     goals: Sequence[Artifact], store: Store, *, facts: Mapping[Network, Facts]

@@ -4,7 +4,7 @@ import dataclasses
 
 from tflottery.core import durations
 from tflottery.core.durations import Duration
-from tflottery.core.recipes import recipe_of
+from tflottery.core.recipes import Recipe, recipe_of
 from tflottery.core.registry import MODELS
 
 
@@ -85,11 +85,96 @@ class Config:
         _check_one_of("optimizer_state", self.optimizer_state, ("fresh", "carried"))
         _check_one_of("augmentation", self.augmentation, ("flip_crop", "none", None))
 
+    def row_decisions(self, recipe: Recipe) -> dict[str, object]:
+        """Returns the options that decide a row beyond its run and its columns.
+
+        Args:
+          recipe: the variant's own; options that say what it says are left out.
+        """
+        del recipe
+        return {}
+
     def recipe_values(self) -> dict[str, object]:
         """Returns the options that replace a recipe's values as they are."""
         names = ("optimizer", "learning_rate", "momentum", "weight_decay")
         names += ("decay_factor", "augmentation")
         return {
+            name: getattr(self, name)
+            for name in names
+            if getattr(self, name) is not None
+        }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PruningConfig(Config):
+    """The options of experiments on subnetworks."""
+
+    levels: int | None = option(
+        None, "number of prunings; None: those that --density or the recipe asks for"
+    )
+    density: float | None = option(
+        None, "kept share of prunable weights, instead of --levels: the nearest level"
+    )
+    pruning_fraction: float | None = option(
+        None,
+        "share of the surviving weights that a pruning removes; None: the recipe's",
+    )
+    one_shot: bool | None = option(
+        None, "prune the dense network to each level at once; None: the recipe's"
+    )
+    first_convolutions: int | None = option(
+        None, "prune only the first n convolutions; None: all that the recipe prunes"
+    )
+    random_counts: str = option(
+        "global",
+        "survivors of random pruning: global, or per_layer as many as IMP's in each",
+    )
+
+    def check(self) -> None:
+        """Raises ValueError for what is wrong whatever the data are."""
+        super().check()
+        if self.levels is not None and self.density is not None:
+            raise ValueError(
+                f"--levels={self.levels!r} and --density={self.density!r} say the same "
+                "thing twice. Give one of them."
+            )
+        if self.levels is not None and self.levels < 0:
+            raise ValueError(f"--levels={self.levels!r} has to be at least 0.")
+        if self.density is not None and not 0 < self.density <= 1:
+            raise ValueError(
+                f"--density={self.density!r} has to be above 0 and at most 1; 3.5% is "
+                "0.035."
+            )
+        if self.first_convolutions is not None and self.first_convolutions < 1:
+            raise ValueError(
+                f"--first_convolutions={self.first_convolutions!r} has to be at least "
+                "1."
+            )
+        _check_one_of("random_counts", self.random_counts, ("global", "per_layer"))
+
+    def row_decisions(self, recipe: Recipe) -> dict[str, object]:
+        """Returns the options that decide a row beyond its run and its columns.
+
+        Args:
+          recipe: the variant's own; options that say what it says are left out.
+        """
+        usual = {
+            "pruning_fraction": recipe.pruning_fraction,
+            "one_shot": recipe.one_shot,
+            "first_convolutions": None,
+            "random_counts": "global",
+        }
+        given = {name: getattr(self, name) for name in usual}
+        return {
+            name: value
+            for name, value in given.items()
+            if value is not None and value != usual[name]
+        }
+
+    def recipe_values(self) -> dict[str, object]:
+        """Returns the options that replace a recipe's values as they are."""
+        names = ("pruning_fraction", "one_shot")
+        return super().recipe_values() | {
             name: getattr(self, name)
             for name in names
             if getattr(self, name) is not None

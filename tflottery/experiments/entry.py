@@ -69,10 +69,11 @@ def _define_flags(options: type, *, program: str) -> None:
         kinds = {int: flags.DEFINE_integer, float: flags.DEFINE_float}
         kinds |= {bool: flags.DEFINE_bool, str: flags.DEFINE_string}
         kind = _kind(types_of[field.name])
-        define = kinds.get(kind, flags.DEFINE_string)
+        define, default = kinds.get(kind, flags.DEFINE_string), field.default
         if kind is tuple:
             define = flags.DEFINE_list
-        define(field.name, field.default, field.metadata["help"], module_name=program)
+            default = default and list(default)
+        define(field.name, default, field.metadata["help"], module_name=program)
 
 
 def _kind(annotation: object) -> type:

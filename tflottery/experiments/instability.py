@@ -3,7 +3,9 @@
 A network is trained to iteration k; from there copies train on different data orders.
 The instability at k is the highest error on the line between two copies minus the mean
 of the errors at its ends. LMC Figures 2, 3 and Appendices B and D; with --throughout
-also Figure 4, the instability at every epoch.
+also Figure 4, the instability at every epoch. With --subnetwork, the same of a pruned
+network rewound to k, beside its error and that of the dense network: Figures 6, 7 and
+Appendices C and E.
 
 Departs from the paper in nothing known; where it is silent: all pairs of copies are
 compared, their orders differ from the trunk's, and batch norm statistics on the line
@@ -16,7 +18,9 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 
 from tflottery.analysis.instability import instability
-from tflottery.components import lines
+from tflottery.analysis.matching import is_matching
+from tflottery.components import accuracies, lines
+from tflottery.components.accuracies import Accuracy
 from tflottery.components.component import Artifact
 from tflottery.components.lines import Line
 from tflottery.components.runs import State
@@ -24,7 +28,9 @@ from tflottery.execution.findings import Findings
 from tflottery.experiments import config as shared
 from tflottery.experiments import entry
 from tflottery.experiments.config import option
+from tflottery.experiments.keys import NetworkKeys
 from tflottery.experiments.study import Study
+from tflottery.experiments.subnetworks import DENSE, KINDS, Subnetworks
 
 if typing.TYPE_CHECKING:
     import matplotlib.figure
@@ -32,9 +38,10 @@ if typing.TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(shared.Config):
+class Config(shared.PruningConfig):
     """Options of the experiment."""
 
+    subnetwork: str = option(DENSE, f"what is copied: {', '.join(KINDS)}")
     throughout: bool = option(
         False, "measure at every epoch, not only at the end of training (Figure 4)"
     )
@@ -60,22 +67,22 @@ class Config(shared.Config):
                 f"--data_orders={self.data_orders!r}: instability compares copies on "
                 "different data orders, so there have to be at least 2."
             )
+        if self.subnetwork not in KINDS:
+            raise ValueError(
+                f"--subnetwork={self.subnetwork!r} is not known. Known: "
+                f"{', '.join(KINDS)}."
+            )
+        if self.subnetwork == DENSE and (self.levels or self.density not in (None, 1)):
+            raise ValueError(
+                "--levels and --density are of a subnetwork: name one, such as "
+                "--subnetwork=imp."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Pair:
-    """Two copies at an iteration: what tells a row from all others."""
+class Pair(NetworkKeys):
+    """Two copies at an iteration."""
 
-    model: str
-    variant: str
-    dataset: str
-    training_iterations: int
-    config: str
-    subnetwork: str = "dense"
-    level: int = 0
-    density: float = 1.0
-    axis_density: float = 1.0
-    replicate: int
     data_order_a: int
     data_order_b: int
     rewind_iteration: int
@@ -84,7 +91,12 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row(Pair):
-    """A pair of trained networks. Errors and instabilities are shares in [0, 1]."""
+    """A pair of trained networks. Errors and instabilities are shares in [0, 1].
+
+    `dense_test_error` is that of the replicate's unpruned network, and `matching` says
+    whether the mean test error of a and b is within a standard deviation of the mean of
+    those over all replicates, or lower; both only for subnetworks.
+    """
 
     train_instability: float | None = None
     test_instability: float | None = None
@@ -100,6 +112,8 @@ class Row(Pair):
     test_error_a_reestimated: float | None = None
     test_error_b_reestimated: float | None = None
     diverged_iteration: int | None = None
+    dense_test_error: float | None = None
+    matching: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,21 +132,26 @@ TABLES = {"instability": Row, "interpolation": Point}
 
 def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
-    return [line for _, line in _pairs(study)]
+    return [*_dense(study).values(), *(line for _, line in _pairs(study))]
 
 
 def rows(study: Study, findings: Findings) -> dict[str, list[Pair]]:
     """Returns the tables: instability (a row a pair) and interpolation (a point)."""
+    dense = {
+        replicate: accuracies.read(folder)["test_error"]
+        for replicate, accuracy in _dense(study).items()
+        if (folder := findings.folder(accuracy)) is not None
+    }
     tables: dict[str, list[Pair]] = {name: [] for name in TABLES}
     for pair, line in _pairs(study):
         keys = dataclasses.asdict(pair)
         folder = findings.folder(line)
         if folder is not None:
             measured = lines.read(folder)
-            tables["instability"].append(Row(**keys, **_summary(measured)))
+            row = Row(**keys, **_summary(measured))
+            tables["instability"].append(_compared(row, dense))
             tables["interpolation"] += _points(keys, measured)
-        elif findings.diverged_iteration(line) is not None:
-            diverged = findings.diverged_iteration(line)
+        elif (diverged := findings.diverged_iteration(line)) is not None:
             tables["instability"].append(Row(**keys, diverged_iteration=diverged))
     return tables
 
@@ -147,31 +166,61 @@ def figure(
     return drawing.draw(tables["instability"], tables["interpolation"], chance=chance)
 
 
+def _dense(study: Study) -> dict[int, Accuracy]:
+    """Returns what a subnetwork is compared with: the dense network, by replicate."""
+    if study.config.subnetwork == DENSE:
+        return {}
+    return {
+        replicate: Accuracy(
+            State(study.trunk(replicate), study.last), study.evaluation_examples
+        )
+        for replicate in range(1, study.config.replicates + 1)
+    }
+
+
+def _compared(row: Row, dense: Mapping[int, float]) -> Row:
+    """Returns a row of a subnetwork with the comparison to the dense network."""
+    if row.replicate not in dense:
+        return row
+    mean = (row.test_error_a + row.test_error_b) / 2
+    return dataclasses.replace(
+        row,
+        dense_test_error=dense[row.replicate],
+        matching=is_matching(mean, list(dense.values())),
+    )
+
+
 def _pairs(study: Study) -> Iterator[tuple[Pair, Line]]:
     """Yields every pair of copies at every iteration measured, with its line."""
     config = study.config
+    sparse = Subnetworks(study)
+    kind = config.subnetwork
+    level = 0 if kind == DENSE else sparse.studied_level
+    shared_columns = study.columns() | sparse.columns(kind, level)
     for replicate, k in itertools.product(
         range(1, config.replicates + 1), study.rewind_iterations
     ):
-        parting = study.trunk_state(replicate, k)
+        which = {"level": level, "replicate": replicate, "k": k}
         copies = {
-            data_order: study.branch(
-                parting, first_iteration=k, replicate=replicate, data_order=data_order
-            )
+            data_order: sparse.run(kind, data_order=data_order, **which)
             for data_order in range(1, config.data_orders + 1)
         }
         for a, b in itertools.combinations(copies, 2):
             for iteration in _measured_iterations(study, k):
                 pair = Pair(
-                    **study.columns(),
+                    **shared_columns,
                     replicate=replicate,
                     data_order_a=a,
                     data_order_b=b,
                     rewind_iteration=k,
                     iteration=iteration,
                 )
-                ends = State(copies[a], iteration), State(copies[b], iteration)
-                yield pair, Line(*ends, study.evaluation_examples)
+                line = Line(
+                    State(copies[a], iteration),
+                    State(copies[b], iteration),
+                    study.evaluation_examples,
+                )
+                yield pair, line
 
 
 def _measured_iterations(study: Study, k: int) -> Sequence[int]:

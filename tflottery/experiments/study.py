@@ -58,6 +58,8 @@ class Study:
             "device": self.placement.device,
             "num_replicas": facts.num_replicas,
         }
+        usual = MODELS[self.config.model]["recipes"][self.variant]
+        decided |= self.config.row_decisions(usual)
         return fingerprints.fingerprint(decided, length=8)
 
     def decisions(self) -> dict[str, object]:
@@ -110,6 +112,25 @@ class Study:
         """Returns a duration in iterations of this study."""
         (iterations,) = _in_iterations((duration,), self.recipe, self.facts)
         return iterations
+
+    def grid(self, name: str, given: Sequence[Duration]) -> tuple[int, ...]:
+        """Returns the iterations that an option names, ascending, each once.
+
+        Args:
+          name: of the option.
+          given: its durations.
+
+        Raises:
+          ValueError: one is beyond the end of training.
+        """
+        iterations = _in_iterations(given, self.recipe, self.facts)
+        beyond = [k for k in iterations if k > self.last]
+        if beyond:
+            raise ValueError(
+                f"--{name} names {beyond}, beyond the end of training at {self.last}. "
+                "Leave them out, or train for longer with --training_iterations."
+            )
+        return tuple(sorted(set(iterations)))
 
     def columns(self) -> dict[str, object]:
         """Returns the columns that all rows of all tables share."""
@@ -193,18 +214,11 @@ def resolve(config: Config, facts: Facts, placement: Placement) -> Study:
             "replicas: --batch_size has to be a multiple of their number."
         )
 
-    if config.rewind_iterations is None:
-        grid = [k for k in recipe.rewind_iterations if k < recipe.training_iterations]
-    else:
-        grid = _in_iterations(config.rewind_iterations, recipe, facts)
-    beyond = [k for k in grid if k > recipe.training_iterations]
-    if beyond:
-        raise ValueError(
-            f"--rewind_iterations names {beyond}, beyond the end of training at "
-            f"{recipe.training_iterations}. Leave them out, or train for longer "
-            "with --training_iterations."
-        )
-    return Study(config, variant, recipe, tuple(sorted(set(grid))), facts, placement)
+    study = Study(config, variant, recipe, (), facts, placement)
+    grid = [k for k in recipe.rewind_iterations if k < recipe.training_iterations]
+    if config.rewind_iterations is not None:
+        grid = study.grid("rewind_iterations", config.rewind_iterations)
+    return dataclasses.replace(study, rewind_iterations=tuple(sorted(set(grid))))
 
 
 def _in_iterations(

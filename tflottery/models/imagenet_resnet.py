@@ -38,6 +38,11 @@ _STANDARD = Recipe(
     rewind_iterations=tuple(
         f"{epochs}ep" for epochs in (0, 2, 4, 6, 8, 10, 12, 16, 18, 20)
     ),
+    # One pruning to exactly the studied density, which is not on the axis of 0.7^n.
+    pruning_fraction=0.7,
+    one_shot=True,
+    num_levels=1,
+    studied_density=0.3,
 )
 
 

@@ -60,6 +60,11 @@ _STANDARD = Recipe(
     weight_decay=1e-4,
     final_learning_rate=0.005,
     rewind_iterations=(0, "1ep", "2ep", "3ep", "4ep", "6ep"),
+    # One pruning to exactly the studied density, which is not on the axis of 0.7^n.
+    pruning_fraction=0.7,
+    one_shot=True,
+    num_levels=1,
+    studied_density=0.3,
 )
 
 

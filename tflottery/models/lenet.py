@@ -18,6 +18,8 @@ _STANDARD = Recipe(
     batch_size=60,
     training_iterations=24_000,
     rewind_iterations=(0, 25, 50, 100, 250, 500, 1000, 2000),
+    num_levels=24,
+    studied_density=0.035,
 )
 
 

@@ -14,6 +14,8 @@ def cifar10_recipes(
     *,
     warmup_learning_rate: float,
     rewind_iterations: tuple[Duration, ...],
+    num_levels: int,
+    studied_densities: tuple[float, float, float],
     unpruned: tuple[str, ...] = (),
 ) -> dict[str, Recipe]:
     """Returns the recipes of variants standard, low and warmup, in this order.
@@ -21,6 +23,8 @@ def cifar10_recipes(
     Args:
       warmup_learning_rate: the rate of variant warmup, the one that networks differ in.
       rewind_iterations: the grid of k.
+      num_levels: prunings on the paper's axes.
+      studied_densities: of the three variants.
       unpruned: layers whose kernels are never pruned.
     """
     standard = Recipe(
@@ -34,11 +38,18 @@ def cifar10_recipes(
         decay_factor=0.1,
         rewind_iterations=rewind_iterations,
         unpruned=unpruned,
+        num_levels=num_levels,
+        studied_density=studied_densities[0],
     )
     return {
         "standard": standard,
-        "low": dataclasses.replace(standard, learning_rate=0.01),
+        "low": dataclasses.replace(
+            standard, learning_rate=0.01, studied_density=studied_densities[1]
+        ),
         "warmup": dataclasses.replace(
-            standard, learning_rate=warmup_learning_rate, warmup=30_000
+            standard,
+            learning_rate=warmup_learning_rate,
+            warmup=30_000,
+            studied_density=studied_densities[2],
         ),
     }

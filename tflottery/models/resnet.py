@@ -93,6 +93,8 @@ def _convolution(
 _RECIPES = cifar10_recipes(
     warmup_learning_rate=0.03,
     rewind_iterations=(0, 100, 250, 500, 1000, 2000, 5000, 10_000),
+    num_levels=14,
+    studied_densities=(0.168, 0.086, 0.069),
 )
 
 

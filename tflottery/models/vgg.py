@@ -57,6 +57,8 @@ def vgg(
 _RECIPES = cifar10_recipes(
     warmup_learning_rate=0.1,
     rewind_iterations=(0, 25, 50, 100, 250, 500, 1000, 2000, 5000, 10_000),
+    num_levels=24,
+    studied_densities=(0.015, 0.055, 0.015),
     unpruned=("head",),
 )
 

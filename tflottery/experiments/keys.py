@@ -1,0 +1,33 @@
+"""The columns that tell a row of one network from all others, in every table."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkKeys:
+    """A network of a replicate; dense unless it says otherwise.
+
+    Attributes:
+      model: name of the model.
+      variant: name of its recipe.
+      dataset: name of the data set.
+      training_iterations: length of a whole training.
+      config: short hash of whatever else decides the row.
+      subnetwork: dense, imp, random_pruning or random_reinit.
+      level: prunings so far.
+      density: kept share of the prunable weights, in [0, 1].
+      axis_density: the same with unpruned kernels counted as kept, as on the papers'
+        axes.
+      replicate: independent repetition, from 1.
+    """
+
+    model: str
+    variant: str
+    dataset: str
+    training_iterations: int
+    config: str
+    subnetwork: str = "dense"
+    level: int = 0
+    density: float = 1.0
+    axis_density: float = 1.0
+    replicate: int
