@@ -1,4 +1,4 @@
-"""The columns that tell a row of one network from all others, in every table."""
+"""The columns that tables share: what tells a row of one network from all others."""
 
 import dataclasses
 

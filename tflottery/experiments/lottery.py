@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tflottery.analysis import statistics
 from tflottery.analysis.matching import is_matching
-from tflottery.components import accuracies
 from tflottery.components.accuracies import Accuracy
 from tflottery.components.component import Artifact
 from tflottery.components.runs import State
@@ -24,11 +23,12 @@ from tflottery.core import durations
 from tflottery.core.durations import Duration
 from tflottery.execution.findings import Findings
 from tflottery.experiments import config as shared
-from tflottery.experiments import entry
+from tflottery.experiments import entry, trained
 from tflottery.experiments.config import option
 from tflottery.experiments.keys import NetworkKeys
 from tflottery.experiments.study import Study
 from tflottery.experiments.subnetworks import DENSE, IMP, KINDS, Subnetworks
+from tflottery.experiments.trained import TrainedNetwork, measured_errors
 
 if typing.TYPE_CHECKING:
     import matplotlib.figure
@@ -76,20 +76,6 @@ class Config(shared.PruningConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Row(NetworkKeys):
-    """A trained network. Errors are shares in [0, 1], losses in nats."""
-
-    data_order: int
-    rewind_iteration: int
-    train_error: float | None = None
-    test_error: float | None = None
-    train_loss: float | None = None
-    test_loss: float | None = None
-    matching: bool | None = None
-    diverged_iteration: int | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Best:
     """IMP at a level, rewound to the k with the lowest mean test error (Figure 8).
 
@@ -115,7 +101,7 @@ class Best:
     studied: bool | None
 
 
-TABLES = {"accuracy": Row, "best": Best}
+TABLES = {"accuracy": TrainedNetwork, "best": Best}
 
 
 def plan(study: Study) -> list[Artifact]:
@@ -125,14 +111,8 @@ def plan(study: Study) -> list[Artifact]:
 
 def rows(study: Study, findings: Findings) -> dict[str, list]:
     """Returns the tables: accuracy (a row a network) and best (a row a level)."""
-    table: list[Row] = []
-    for keys, accuracy in _networks(study):
-        folder = findings.folder(accuracy)
-        if folder is not None:
-            table.append(Row(**keys, **accuracies.read(folder)))
-        elif (diverged := findings.diverged_iteration(accuracy)) is not None:
-            table.append(Row(**keys, diverged_iteration=diverged))
-    dense = _errors(row for row in table if row.subnetwork == DENSE)
+    table = trained.rows(_networks(study), findings)
+    dense = measured_errors(row for row in table if row.subnetwork == DENSE)
     table = [
         row
         if row.test_error is None
@@ -199,9 +179,9 @@ def _random_ks(study: Study) -> Sequence[int]:
     return study.grid("random_rewind_iterations", given)
 
 
-def _best(table: Sequence[Row], dense: Sequence[float]) -> list[Best]:
+def _best(table: Sequence[TrainedNetwork], dense: Sequence[float]) -> list[Best]:
     """Returns the best k of every level of IMP that has been measured."""
-    by_level: dict[int, dict[int, list[Row]]] = collections.defaultdict(dict)
+    by_level: dict[int, dict[int, list[TrainedNetwork]]] = collections.defaultdict(dict)
     for row in table:
         if row.subnetwork == IMP and row.test_error is not None:
             by_level[row.level].setdefault(row.rewind_iteration, []).append(row)
@@ -215,10 +195,12 @@ def _best(table: Sequence[Row], dense: Sequence[float]) -> list[Best]:
     return [dataclasses.replace(one, studied=one.level == studied) for one in found]
 
 
-def _best_of(by_k: Mapping[int, Sequence[Row]], dense: Sequence[float]) -> Best:
+def _best_of(
+    by_k: Mapping[int, Sequence[TrainedNetwork]], dense: Sequence[float]
+) -> Best:
     """Returns the k with the lowest mean error, the earlier one of equals."""
-    k = min(sorted(by_k), key=lambda k: statistics.mean(_errors(by_k[k])))
-    errors, first = _errors(by_k[k]), by_k[k][0]
+    k = min(sorted(by_k), key=lambda k: statistics.mean(measured_errors(by_k[k])))
+    errors, first = measured_errors(by_k[k]), by_k[k][0]
     mean = statistics.mean(errors)
     shared_columns = {
         field.name: getattr(first, field.name)
@@ -241,11 +223,6 @@ def _best_of(by_k: Mapping[int, Sequence[Row]], dense: Sequence[float]) -> Best:
 def _std(errors: Sequence[float]) -> float | None:
     """Returns the standard deviation; None of a single one."""
     return statistics.std(errors) if len(errors) > 1 else None
-
-
-def _errors(table: typing.Iterable[Row]) -> list[float]:
-    """Returns the test errors of the networks that have been measured."""
-    return [row.test_error for row in table if row.test_error is not None]
 
 
 if __name__ == "__main__":

@@ -16,21 +16,21 @@ CONFIG_FILE, FIGURE_FILE = "config.json", "figure.png"
 
 
 class Output:
-    """Where one study's results go; holds no other study's."""
+    """Where an experiment's results go; holds no others."""
 
-    def __init__(self, module: types.ModuleType, study: Study, *, folder: str | None):
+    def __init__(self, module: types.ModuleType, *studies: Study, folder: str | None):
         """Args:
         module: the experiment.
-        study: whose results they are.
+        *studies: whose results they are; one, but for an experiment over networks.
         folder: the folder; None is one named after experiment and configuration.
 
         Raises:
           ValueError: the folder holds other results.
         """
         self._module = module
-        self._study = study
+        self._studies = studies
         self._experiment = module.__name__.rsplit(".", 1)[-1]
-        default = epath.Path("results", self._experiment, study.name)
+        default = epath.Path("results", self._experiment, _name(studies))
         self.folder = epath.Path(folder) if folder else default
         self._check()
 
@@ -57,7 +57,7 @@ class Output:
             frames[name] = tables.read(path)
         has_figure = hasattr(self._module, "figure")
         if has_figure and all(len(frame) for frame in frames.values()):
-            drawn = self._module.figure(frames, self._study)
+            drawn = self._module.figure(frames, self._studies[0])
             with (self.folder / FIGURE_FILE).open("wb") as file:
                 drawn.savefig(file, format="png", dpi=150)
 
@@ -99,14 +99,36 @@ class Output:
 
     def _description(self) -> dict[str, object]:
         """Returns what config.json says."""
-        study = self._study
+        described = {study.name: _described(study) for study in self._studies}
+        if len(self._studies) == 1:
+            (parts,) = described.values()
+        else:
+            parts = {
+                part: {name: one[part] for name, one in described.items()}
+                for part in ("decisions", "recipe", "data")
+            }
         return {
             "experiment": self._experiment,
-            "decisions": json.loads(json.dumps(study.decisions())),
-            "recipe": json.loads(json.dumps(dataclasses.asdict(study.recipe))),
-            "data": fingerprints.fields(study.facts.data),
+            **parts,
             "environment": manifests.environment(),
         }
+
+
+def _name(studies: Sequence[Study]) -> str:
+    """Returns a name for the folder of these studies and no others."""
+    names = [study.name for study in studies]
+    if len(names) == 1:
+        return names[0]
+    return f"{len(names)}-networks-{fingerprints.fingerprint(names, length=8)}"
+
+
+def _described(study: Study) -> dict[str, object]:
+    """Returns what config.json says of a study."""
+    return {
+        "decisions": json.loads(json.dumps(study.decisions())),
+        "recipe": json.loads(json.dumps(dataclasses.asdict(study.recipe))),
+        "data": fingerprints.fields(study.facts.data),
+    }
 
 
 def _read(path: epath.Path) -> dict[str, object]:

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
 
@@ -99,22 +99,23 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
       ValueError: an option is wrong; nothing was trained.
       StoreError: the store cannot be used or has too little room.
     """
-    config.check()
+    configs = module.members(config) if hasattr(module, "members") else (config,)
+    for one in configs:
+        one.check()
     machine.check()
     placement = distribution.placement(machine.distribute, tpu=machine.tpu)
     console = Console(stderr=True)
     store = Store(machine.store)
     store.check(0)
     with _pool(machine, placement, store) as pool, _stop_signals(pool) as stop:
-        question = Inspect(config.model, dataset_of(config))
-        facts = ask(pool, question, stop.is_set)
-        study = resolve(config, facts, placement)
-        output = Output(module, study, folder=machine.output_dir)
-        goals = module.plan(study)
-        networks = {facts.network: facts}
+        studies = _studies(configs, pool, placement, stopping=stop.is_set)
+        output = Output(module, *studies, folder=machine.output_dir)
+        goals = [goal for study in studies for goal in module.plan(study)]
+        networks = {study.facts.network: study.facts for study in studies}
         todo = plan(goals, store, facts=networks)
+        title = "\n".join(study.title for study in studies)
         told = estimate.summary(
-            todo, title=study.title, store=store.root, num_workers=pool.size
+            todo, title=title, store=store.root, num_workers=pool.size
         )
         console.print(told, highlight=False, soft_wrap=True)
         if machine.dry_run:
@@ -125,7 +126,7 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
             executor = Executor(
                 pool, store, facts=networks, progress=progress, stopping=stop.is_set
             )
-            outcome, tables = _results(module, study, executor, goals, store)
+            outcome, tables = _results(module, studies, executor, goals, store)
     if outcome.stopped:
         console.print(
             f"Stopped. To go on:\n  {command()}", highlight=False, soft_wrap=True
@@ -136,9 +137,25 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
     return _told_what_is_missing(outcome, console)
 
 
+def _studies(
+    configs: Sequence[Config],
+    pool: Pool | InlinePool,
+    placement: Placement,
+    *,
+    stopping: Callable[[], bool],
+) -> list[Study]:
+    """Returns the studies of Configs, having asked a worker for the facts of each."""
+    questions = [Inspect(config.model, dataset_of(config)) for config in configs]
+    facts = {one: ask(pool, one, stopping) for one in dict.fromkeys(questions)}
+    return [
+        resolve(config, facts[question], placement)
+        for config, question in zip(configs, questions, strict=True)
+    ]
+
+
 def _results(
     module: types.ModuleType,
-    study: Study,
+    studies: Sequence[Study],
     executor: Executor,
     goals: Sequence[Artifact],
     store: Store,
@@ -148,7 +165,13 @@ def _results(
         outcome = executor.execute(goals)
         findings = Findings(store, unobtainable=outcome.unobtainable)
         try:
-            return outcome, {} if outcome.stopped else module.rows(study, findings)
+            if outcome.stopped:
+                return outcome, {}
+            tables: dict[str, list] = {name: [] for name in module.TABLES}
+            for study in studies:
+                for name, rows in module.rows(study, findings).items():
+                    tables[name] += rows
+            return outcome, tables
         except DamagedArtifact as damage:
             executor.note(f"{damage} It is made again.")
 

@@ -1,0 +1,140 @@
+"""How accurate are the unpruned networks? LMC, Table 1.
+
+Every network in every variant of its recipe, from several initializations: mean and
+standard deviation of the test accuracy beside the paper's. --model and --variant take
+lists here. ResNet-50 and Inception-v3, the last two rows of the paper's table, train on
+ImageNet and have to be named in --model.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from tflottery.analysis import statistics
+from tflottery.components.accuracies import Accuracy
+from tflottery.components.component import Artifact
+from tflottery.components.runs import State
+from tflottery.core.registry import MODELS
+from tflottery.execution.findings import Findings
+from tflottery.experiments import config as shared
+from tflottery.experiments import entry, trained
+from tflottery.experiments.config import option
+from tflottery.experiments.study import Study
+from tflottery.experiments.trained import TrainedNetwork, measured_errors
+from tflottery.figures import reported
+
+_VARIANTS = ("standard", "low", "warmup")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(shared.Config):
+    """Options of the experiment."""
+
+    model: str = option("lenet,resnet20,vgg16", "networks to train, a list")
+    variant: str | None = option(
+        None, f"recipes, a list; None: each network's among {', '.join(_VARIANTS)}"
+    )
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """Returns a Config that a test runs in seconds."""
+        return cls(
+            model="lenet",
+            dataset="digits",
+            replicates=2,
+            training_iterations=24,
+            evaluation_examples=100,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """A network and variant. Accuracies are shares; `reported` ones are the paper's."""
+
+    model: str
+    variant: str
+    dataset: str
+    training_iterations: int
+    config: str
+    num_parameters: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    warmup: int
+    num_replicates: int
+    test_accuracy_mean: float | None
+    test_accuracy_std: float | None
+    reported_test_accuracy: float | None
+    reported_test_accuracy_std: float | None
+
+
+TABLES = {"table1": Row, "accuracy": TrainedNetwork}
+
+
+def members(config: Config) -> list[Config]:
+    """Returns a Config for each network and variant.
+
+    Raises:
+      ValueError: an unknown network, or a variant that a network does not have.
+    """
+    configs = []
+    for model in filter(None, config.model.split(",")):
+        known = MODELS[model]["recipes"]
+        variants = [name for name in _VARIANTS if name in known]
+        if config.variant is not None:
+            variants = config.variant.split(",")
+        configs += [
+            dataclasses.replace(config, model=model, variant=variant)
+            for variant in variants
+        ]
+    if not configs:
+        raise ValueError(f"--model={config.model!r} names no network.")
+    return configs
+
+
+def plan(study: Study) -> list[Artifact]:
+    """Returns the artifacts that the tables are read from."""
+    return [accuracy for _, accuracy in _networks(study)]
+
+
+def rows(study: Study, findings: Findings) -> dict[str, list]:
+    """Returns the tables: table1 (a row a variant) and accuracy (a row a network)."""
+    table = trained.rows(_networks(study), findings)
+    return {"table1": [_row(study, measured_errors(table))], "accuracy": table}
+
+
+def _networks(study: Study) -> Iterator[tuple[dict[str, object], Accuracy]]:
+    """Yields the columns of every replicate and what measures its dense network."""
+    for replicate in range(1, study.config.replicates + 1):
+        keys = study.columns() | {"replicate": replicate}
+        keys |= {"data_order": 0, "rewind_iteration": 0}
+        end = State(study.trunk(replicate), study.last)
+        yield keys, Accuracy(end, study.evaluation_examples)
+
+
+def _row(study: Study, errors: Sequence[float]) -> Row:
+    """Returns the row of a variant from the errors of its replicates."""
+    recipe = study.recipe
+    paper = reported.number(
+        "top1_accuracy_pct",
+        paper="linear_mode_connectivity",
+        model=study.config.model,
+        dataset=study.facts.data.name,
+        method=study.variant,
+    )
+    return Row(
+        **study.columns(),
+        num_parameters=study.facts.num_trainable,
+        batch_size=recipe.batch_size,
+        optimizer=recipe.optimizer,
+        learning_rate=recipe.learning_rate,
+        warmup=recipe.warmup,
+        num_replicates=len(errors),
+        test_accuracy_mean=1 - statistics.mean(errors) if errors else None,
+        test_accuracy_std=statistics.std(errors) if len(errors) > 1 else None,
+        reported_test_accuracy=paper.value / 100 if paper else None,
+        reported_test_accuracy_std=paper.error / 100 if paper else None,
+    )
+
+
+if __name__ == "__main__":
+    entry.run(__spec__.name)
