@@ -7,12 +7,17 @@ import shlex
 import subprocess
 import sys
 
+import keras
 import pytest
 
 import tflottery
+from tflottery import layers
 from tflottery.core import tables
+from tflottery.experiments import lottery, table1
 from tflottery.experiments.instability import Config, Row
 from tflottery.experiments.session import Machine
+from tflottery.pruning import masks as pruning_masks
+from tflottery.training import tickets
 
 ROOT = pathlib.Path(tflottery.__file__).parents[1]
 README = ROOT / "README.md"
@@ -52,7 +57,7 @@ def test_ci_runs_the_test_command_of_the_readme():
 def test_every_flag_and_file_in_the_readme_exists():
     known = {
         field.name
-        for options in (Config, Machine)
+        for options in (Config, lottery.Config, table1.Config, Machine)
         for field in dataclasses.fields(options)
     }
     flags = set(re.findall(r"--([a-z_]+)", README.read_text())) - {"flagfile", "help"}
@@ -89,6 +94,19 @@ def test_the_lines_of_pandas_read_a_result(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "0.25" in done.stdout
+
+
+def test_the_lines_that_prune_a_model_of_ones_own(tmp_path):
+    [code] = [block for block in blocks("python") if "tickets" in block]
+    images = keras.Input((6,), name="images")
+    x = layers.MaskedDense(5, activation="relu", name="hidden")(images)
+    model = keras.Model(images, layers.MaskedDense(4, name="head")(x))
+    code = code.replace('"ticket.safetensors"', "path")
+    path = tmp_path / "ticket.safetensors"
+    exec(code, {"model": model, "path": path})
+    kept = tickets.load(path)
+    assert pruning_masks.num_ones(kept.masks) == (6 * 5 + 5 * 4) // 5
+    assert kept.weights["head/kernel"].any()
 
 
 @pytest.mark.slow

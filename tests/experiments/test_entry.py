@@ -14,7 +14,7 @@ from tflottery.experiments.instability import Config
 from tflottery.experiments.session import Machine
 
 ROOT = pathlib.Path(tflottery.__file__).parents[1]
-FLAGFILES = sorted(ROOT.glob("configs/instability/*.flags"))
+FLAGFILES = sorted(ROOT.glob("configs/*/*.flags"))
 FIELDS = [*dataclasses.fields(Config), *dataclasses.fields(Machine)]
 
 # Runs the program once for every line of arguments, each in a process of its own, up to
@@ -24,7 +24,8 @@ import dataclasses, json, os, sys, tempfile
 from tflottery.experiments import entry, session
 
 def begin(module, config, *, machine):
-    config.check()
+    for one in getattr(module, "members", lambda config: [config])(config):
+        one.check()
     machine.check()
     options = dataclasses.asdict(config) | dataclasses.asdict(machine)
     print(json.dumps(options))
@@ -37,8 +38,9 @@ for arguments in json.load(sys.stdin):
         if not pid:
             os.dup2(output.fileno(), 1)
             os.dup2(errors.fileno(), 2)
-            sys.argv = ["instability", *arguments]
-            entry.run("tflottery.experiments.instability")
+            program = os.environ["PROGRAM"]
+            sys.argv = [program, *arguments]
+            entry.run("tflottery.experiments." + program)
         _, status = os.waitpid(pid, 0)
         texts = []
         for file in (output, errors):
@@ -60,14 +62,14 @@ class Ran:
         return json.loads(self.output)
 
 
-def run(*lines):
-    """Returns how the program ended for each line of arguments."""
+def run(*lines, program="instability"):
+    """Returns how a program ended for each line of arguments."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         input=json.dumps(lines),
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PROGRAM": program},
         check=True,
     )
     return [Ran(*json.loads(line)) for line in done.stdout.splitlines()]
@@ -87,12 +89,19 @@ def test_every_field_has_a_flag_of_its_kind():
         "learning_rate": ("1e-3", 1e-3),
         "momentum": ("0.5", 0.5),
         "weight_decay": ("0.25", 0.25),
-        "milestones": ("10ep,20ep", ["10ep", "20ep"]),
+        "milestones": ("", []),
         "decay_factor": ("0.2", 0.2),
         "warmup": ("1ep", "1ep"),
         "augmentation": ("none", "none"),
         "optimizer_state": ("carried", "carried"),
         "evaluation_examples": ("2000", 2000),
+        "final_learning_rate": ("1e-4", 1e-4),
+        "subnetwork": ("imp", "imp"),
+        "density": ("0.5", 0.5),
+        "pruning_fraction": ("0.3", 0.3),
+        "one_shot": ("true", True),
+        "first_convolutions": ("2", 2),
+        "random_counts": ("per_layer", "per_layer"),
         "throughout": ("true", True),
         "data_dir": ("d", "d"),
         "output_dir": ("o", "o"),
@@ -104,9 +113,15 @@ def test_every_field_has_a_flag_of_its_kind():
         "checkpoint_every": ("2.5", 2.5),
         "dry_run": ("true", True),
     }
-    assert given.keys() == {field.name for field in FIELDS}
-    [ran] = run([f"--{name}={text}" for name, (text, _) in given.items()])
-    assert ran.options == {name: value for name, (_, value) in given.items()}
+    # Density and levels exclude each other.
+    assert given.keys() | {"levels"} == {field.name for field in FIELDS}
+    ran, levels = run(
+        [f"--{name}={text}" for name, (text, _) in given.items()],
+        ["--subnetwork=imp", "--levels=3"],
+    )
+    values = {name: value for name, (_, value) in given.items()}
+    assert ran.options == values | {"levels": None}
+    assert levels.options["levels"] == 3
 
 
 def test_flags_flagfiles_and_defaults(tmp_path):
@@ -131,25 +146,28 @@ def test_flags_flagfiles_and_defaults(tmp_path):
 def test_the_flagfiles_of_the_repository(tmp_path):
     if not FLAGFILES:
         pytest.skip("an installed package comes without configs/")
-    names = {path.name for path in FLAGFILES}
-    assert {"quick.flags"} <= names
-    assert {f"{model}_paper.flags" for model in ("lenet", "resnet20", "vgg16")} <= names
-    for path, ran in zip(
-        FLAGFILES, run(*([f"--flagfile={path}"] for path in FLAGFILES)), strict=True
-    ):
-        assert ran.code == 0, (path, ran.errors)
-        lines = [one for one in path.read_text().splitlines() if one.startswith("--")]
-        assert lines, path
+    experiments = {path.parent.name for path in FLAGFILES}
+    assert experiments == {"instability", "lottery", "table1"}
+    for experiment in experiments:
+        paths = [path for path in FLAGFILES if path.parent.name == experiment]
+        names = {path.name for path in paths}
+        assert "quick.flags" in names
+        assert any("paper" in name for name in names)
+        arguments = [[f"--flagfile={path}"] for path in paths]
+        for path, ran in zip(paths, run(*arguments, program=experiment), strict=True):
+            assert ran.code == 0, (path, ran.errors)
+            text = path.read_text().splitlines()
+            assert any(one.startswith("--") for one in text), path
 
 
 def test_help_shows_every_flag_once_and_what_decides_its_default():
     [ran] = run(["--help"])
     assert ran.output.startswith("Is a network stable to SGD noise?")
     for field in FIELDS:
-        kind = "[no]" if isinstance(field.default, bool) else ""
-        assert ran.output.count(f"\n  --{kind}{field.name}: ") == 1, field.name
+        flag = f"[no]{field.name}" if "bool" in str(field.type) else field.name
+        assert ran.output.count(f"\n  --{flag}: ") == 1, field.name
         if field.default is None:
-            shown = ran.output.split(f"\n  --{field.name}: ")[1].split("\n  --")[0]
+            shown = ran.output.split(f"\n  --{flag}: ")[1].split("\n  --")[0]
             assert "None: " in " ".join(shown.split()), field.name
 
 
@@ -159,7 +177,7 @@ WRONG = {
     "flag --replicates=many": "--replicates=many",
     "flag --learning_rate=fast": "--learning_rate=fast",
     "no executor 'ray'. Known: local, inline": "--executor=ray",
-    "no model 'lenet5'. Known: lenet, ": "--model=lenet5",
+    "no model 'lenet5'. Known: inception_v3, lenet, ": "--model=lenet5",
     "no variant 'low'. Known: standard": "--variant=low",
     "--replicates=0 has to be at least 1": "--replicates=0",
     "'4 epochs' is not a duration": "--training_iterations=4 epochs",
@@ -186,5 +204,5 @@ def test_the_module_is_a_program(tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: There is no model 'nope'. Known: lenet, ")
+    assert done.stderr.startswith("error: There is no model 'nope'. Known: ")
     assert list(tmp_path.iterdir()) == []

@@ -47,6 +47,9 @@ class Config:
     decay_factor: float | None = option(
         None, "by which it drops at each milestone; None: the recipe's"
     )
+    final_learning_rate: float | None = option(
+        None, "to which the learning rate falls linearly; None: the recipe's, if any"
+    )
     warmup: Duration | None = option(
         None, "how long the learning rate rises from zero; None: the recipe's"
     )
@@ -63,7 +66,10 @@ class Config:
         recipes = MODELS[self.model]["recipes"]
         _, recipe = recipe_of(recipes, model=self.model, variant=self.variant)
         # The recipe checks the bounds of what replaces its values.
-        dataclasses.replace(recipe, **self.recipe_values())
+        given = self.recipe_values()
+        if self.milestones is not None:
+            given["milestones"] = self.milestones
+        dataclasses.replace(recipe, **given)
         for name in ("replicates", "data_orders", "batch_size", "evaluation_examples"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -97,7 +103,7 @@ class Config:
     def recipe_values(self) -> dict[str, object]:
         """Returns the options that replace a recipe's values as they are."""
         names = ("optimizer", "learning_rate", "momentum", "weight_decay")
-        names += ("decay_factor", "augmentation")
+        names += ("decay_factor", "final_learning_rate", "augmentation")
         return {
             name: getattr(self, name)
             for name in names
@@ -110,10 +116,10 @@ class PruningConfig(Config):
     """The options of experiments on subnetworks."""
 
     levels: int | None = option(
-        None, "number of prunings; None: those that --density or the recipe asks for"
+        None, "number of prunings; None: --density decides, else the recipe"
     )
     density: float | None = option(
-        None, "kept share of prunable weights, instead of --levels: the nearest level"
+        None, "kept share of prunable weights (the nearest level); None: see --levels"
     )
     pruning_fraction: float | None = option(
         None,
