@@ -7,13 +7,14 @@ in which all of them were at work, so that starting and tracing are not counted.
 
 import datetime
 import io
+import itertools
 import tempfile
 
 import numpy as np
 from rich.console import Console
 
 from benchmarks.processes import Advance, total_rate
-from tflottery.components.runs import State
+from tflottery.components.runs import Run, State
 from tflottery.execution.executor import Executor, ask
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.plan import plan
@@ -23,6 +24,7 @@ from tflottery.execution.store import Store
 from tflottery.execution.worker import WorkerSettings
 from tflottery.experiments.instability import Config
 from tflottery.experiments.study import Study, dataset_of, resolve
+from tflottery.experiments.subnetworks import RANDOM_PRUNING, Subnetworks
 from tflottery.training import distribution, process
 
 # States kept on the way, as an experiment keeps them.
@@ -33,7 +35,13 @@ FEW_IMAGES_PER_POINT = 4_000
 
 
 def measure(
-    model: str, *, processes: int, iterations: int, warmup: int, data_dir: str | None
+    model: str,
+    *,
+    processes: int,
+    iterations: int,
+    warmup: int,
+    data_dir: str | None,
+    sparse: bool = False,
 ) -> float:
     """Returns training iterations per second, summed over workers of one thread.
 
@@ -43,6 +51,7 @@ def measure(
       iterations: timed iterations of each.
       warmup: iterations before.
       data_dir: folder of prepared tensorflow-datasets.
+      sparse: train networks pruned at random to the density that their paper studies.
 
     Raises:
       RuntimeError: a training failed.
@@ -53,17 +62,29 @@ def measure(
             study, facts = _study(model, pool)
             step = max(iterations // NUM_SNAPSHOTS, 1)
             kept = {*range(warmup, warmup + iterations, step), warmup + iterations}
-            goals = [
-                study.trunk_state(replicate, iteration)
-                for replicate in range(1, processes + 1)
-                for iteration in sorted(kept)
+            trained = [
+                [State(run, one, with_slots=True) for one in sorted(kept)]
+                for run in _runs(study, processes, sparse=sparse)
             ]
-            _execute(goals, pool, store, facts)
-        histories = []
-        for replicate in range(1, processes + 1):
-            states = [study.trunk_state(replicate, one) for one in sorted(kept)]
-            histories.append([(_arrival(store, one), one.iteration) for one in states])
-        return _rate_together(histories)
+            _execute(list(itertools.chain(*trained)), pool, store, facts)
+        return _rate_together(
+            [[(_arrival(store, one), one.iteration) for one in run] for run in trained]
+        )
+
+
+def _runs(study: Study, count: int, *, sparse: bool) -> list[Run]:
+    """Returns the dense or randomly pruned runs of so many replicates."""
+    replicates = range(1, count + 1)
+    if not sparse:
+        return [study.trunk(replicate) for replicate in replicates]
+    subnetworks = Subnetworks(study)
+    level = subnetworks.studied_level
+    return [
+        subnetworks.run(
+            RANDOM_PRUNING, level=level, replicate=replicate, k=0, data_order=1
+        )
+        for replicate in replicates
+    ]
 
 
 def _rate_together(histories: list[list[tuple[float, int]]]) -> float:

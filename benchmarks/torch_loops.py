@@ -34,9 +34,10 @@ class Training:
     Args:
       task: what to train.
       masked: whether each iteration multiplies the kernels with masks.
+      fused: whether the optimizer is PyTorch's fused one.
     """
 
-    def __init__(self, task: tasks.Task, *, masked: bool) -> None:
+    def __init__(self, task: tasks.Task, *, masked: bool, fused: bool) -> None:
         images, labels = tasks.made_up_images(task, seed=0)
         self._network = NETWORKS[task.model]()
         if not masked:
@@ -48,7 +49,10 @@ class Training:
             self._images = torch.from_numpy(images).float().div_(255)
             self._inputs = self._plain_inputs
             self._optimizer = torch.optim.Adam(
-                self._network.parameters(), lr=task.learning_rate, eps=1e-8, fused=True
+                self._network.parameters(),
+                lr=task.learning_rate,
+                eps=1e-8,
+                fused=fused,
             )
         else:
             self._network.to(memory_format=torch.channels_last)
@@ -59,7 +63,7 @@ class Training:
                 lr=task.learning_rate,
                 momentum=0.9,
                 weight_decay=1e-4,
-                fused=True,
+                fused=fused,
             )
         tasks.check_num_parameters(
             task, sum(weights.numel() for weights in self._network.parameters())

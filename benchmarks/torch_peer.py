@@ -26,7 +26,13 @@ COMMAND_ITERATIONS = {"lenet": (2000, 200), "resnet20": (15, 3), "vgg16": (4, 2)
 
 
 def measure(
-    model: str, *, processes: int, iterations: int, warmup: int, masked: bool = True
+    model: str,
+    *,
+    processes: int,
+    iterations: int,
+    warmup: int,
+    masked: bool = True,
+    fused: bool = True,
 ) -> float:
     """Returns training iterations per second, summed over processes of one thread.
 
@@ -37,6 +43,7 @@ def measure(
       warmup: iterations before the common start, at least 1.
       masked: whether each iteration multiplies every kernel with a mask, as a pruned
         network's layers do.
+      fused: whether the optimizer is the fused one; otherwise as PyTorch comes.
 
     Returns:
       The sum of each process's own rate, in iterations per second.
@@ -46,6 +53,7 @@ def measure(
         _build_training,
         model,
         masked,
+        fused,
         processes=processes,
         iterations=iterations,
         warmup=warmup,
@@ -92,12 +100,13 @@ def main() -> None:
     print(f"  {ceiling / 1e9:.0f} GFLOP/s in total: float32 matrix product")
 
 
-def _build_training(model: str, masked: bool) -> processes_lib.Advance:
+def _build_training(model: str, masked: bool, fused: bool) -> processes_lib.Advance:
     """Builds a training loop in this process; called by `total_rate`."""
     from benchmarks import torch_loops
 
     torch_loops.use_one_thread()
-    return torch_loops.Training(tasks.task_of(model), masked=masked).advance
+    task = tasks.task_of(model)
+    return torch_loops.Training(task, masked=masked, fused=fused).advance
 
 
 def _build_matrix_products() -> processes_lib.Advance:

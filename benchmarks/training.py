@@ -3,7 +3,9 @@
     python -m benchmarks.training --data_dir=FOLDER [--model=lenet --model=resnet20]
 
 The two run one after the other, several times; medians are printed. FOLDER holds MNIST
-and CIFAR-10 prepared by tensorflow-datasets.
+and CIFAR-10 prepared by tensorflow-datasets. With --sparse both train pruned networks,
+the work of iterative magnitude pruning; with --nofused the peer takes PyTorch's
+optimizers as they come.
 """
 
 import statistics
@@ -21,6 +23,8 @@ _MODELS = flags.DEFINE_multi_enum(
     "model", ["lenet", "resnet20", "vgg16"], sorted(LENGTHS), "networks to train"
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "prepared tensorflow-datasets")
+_SPARSE = flags.DEFINE_bool("sparse", False, "train pruned networks")
+_FUSED = flags.DEFINE_bool("fused", True, "give the peer PyTorch's fused optimizers")
 _TRIALS = flags.DEFINE_integer("trials", 3, "times each is measured", lower_bound=1)
 
 
@@ -35,9 +39,16 @@ def main(arguments: list[str]) -> None:
         peer_lengths = _lengths(PEER_LENGTHS[model], cores)
         ours, peers, ceilings = [], [], []
         for _ in range(_TRIALS.value):
-            rate = package_path.measure(model, data_dir=_DATA_DIR.value, **lengths)
-            ours.append(rate)
-            peers.append(torch_peer.measure(model, masked=False, **peer_lengths))
+            ours.append(
+                package_path.measure(
+                    model, data_dir=_DATA_DIR.value, sparse=_SPARSE.value, **lengths
+                )
+            )
+            peers.append(
+                torch_peer.measure(
+                    model, masked=_SPARSE.value, fused=_FUSED.value, **peer_lengths
+                )
+            )
             ceilings.append(torch_peer.matrix_product_rate(processes=cores))
         ratios = [mine / peer for mine, peer in zip(ours, peers, strict=True)]
         flops = FLOPS_PER_IMAGE[model] * tasks.task_of(model).batch_size
