@@ -1,8 +1,9 @@
-"""The figures of instability analysis (LMC Figures 2, 3, 4 and Appendices B and D).
+"""The figures of instability analysis (LMC Figures 2, 3, 4, 6, 7, Appendices B to E).
 
 One row of panels for each setting in the tables: error along the line between two
-copies for every k (train and test), instability against k, their distance against k,
-and, where pairs were measured at several iterations, instability throughout training.
+copies for every k (train and test), instability against k, their distance against k;
+for subnetworks their test error against k beside the dense network's; and, where pairs
+were measured at several iterations, instability throughout training.
 
 Lines are means and bands one standard deviation over all pairs and replicates. Solid
 lines read networks on the line with interpolated batch norm statistics, as they come;
@@ -83,7 +84,17 @@ def _settings(
 
 
 def _num_panels(pairs: pandas.DataFrame) -> int:
-    return 5 if pairs["iteration"].nunique() > 1 else 4
+    return 4 + _is_compared(pairs) + _is_throughout(pairs)
+
+
+def _is_compared(pairs: pandas.DataFrame) -> bool:
+    """Returns whether the dense network's error stands beside the pairs'."""
+    return "dense_test_error" in pairs and pairs["dense_test_error"].notna().any()
+
+
+def _is_throughout(pairs: pandas.DataFrame) -> bool:
+    """Returns whether pairs were measured at several iterations."""
+    return pairs["iteration"].nunique() > 1
 
 
 def _draw_setting(
@@ -103,11 +114,13 @@ def _draw_setting(
     _mark_reported_accuracy(panels[1], setting)
     _draw_instability(panels[2], ends, setting)
     _draw_distance(panels[3], ends)
-    for axes in panels[4:]:
-        if _num_panels(pairs) < 5:
-            axes.set_axis_off()
-            continue
-        _draw_throughout(axes, pairs, colors=colors)
+    others = list(panels[4:])
+    if _is_compared(pairs):
+        _draw_test_error(others.pop(0), ends)
+    if _is_throughout(pairs):
+        _draw_throughout(others.pop(0), pairs, colors=colors)
+    for axes in others:
+        axes.set_axis_off()
     if chance is not None:
         for axes in panels[:2]:
             axes.axhline(chance * _PERCENT, color="0.5", linestyle=":", linewidth=1)
@@ -197,6 +210,23 @@ def _draw_distance(axes: Axes, pairs: pandas.DataFrame) -> None:
         axes, title="Distance of the copies", x="k (iterations)", y="L2 distance"
     )
     axes.set_ylim(bottom=0)
+
+
+def _draw_test_error(axes: Axes, pairs: pandas.DataFrame) -> None:
+    """LMC Figure 7, rows 2 and 4: test error against k, and the dense band."""
+    dense = pairs.drop_duplicates("replicate")["dense_test_error"].dropna() * _PERCENT
+    mean, std = dense.mean(), dense.std() if len(dense) > 1 else 0.0
+    axes.axhspan(mean - std, mean + std, color="0.85", linewidth=0)
+    axes.axhline(mean, color="0.5", linewidth=1, label="unpruned")
+    both = (pairs["test_error_a"] + pairs["test_error_b"]) / 2
+    table = lines.summary(
+        pairs.assign(test_error=both), by="rewind_iteration", value="test_error"
+    )
+    color = lines.SPLIT_COLORS["test"]
+    lines.draw(axes, table, color=color, label="copies", marker="o", scale=_PERCENT)
+    lines.iteration_axis(axes, list(pairs["rewind_iteration"].astype(int)))
+    lines.tidy(axes, title="Test error", x="k (iterations)", y="test error (%)")
+    lines.legend(axes, location="best")
 
 
 def _draw_throughout(
