@@ -88,6 +88,11 @@ class RandomMask(Component):
             chosen = masks.keep_highest(ranking, num_survivors=self.num_survivors)
         else:
             counts = masks.counts(read(context, "layers_of"))
+            if sum(counts.values()) != self.num_survivors:
+                raise ValueError(
+                    f"num_survivors={self.num_survivors!r}, but the masks whose layers "
+                    f"are to be matched keep {sum(counts.values())} weights."
+                )
             chosen = masks.keep_highest_per_layer(ranking, num_survivors=counts)
         _write(chosen, context)
 

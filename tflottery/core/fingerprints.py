@@ -4,6 +4,9 @@ import dataclasses
 import hashlib
 import json
 
+# Metadata of a dataclass field that older fingerprints do not know.
+LATER = {"later": True}
+
 
 def canonical(value: object) -> object:
     """Returns plain lists, dicts, numbers and text that stand for `value`.
@@ -35,10 +38,15 @@ def canonical(value: object) -> object:
 
 
 def fields(value: object) -> dict[str, object]:
-    """Returns the fields of a dataclass, canonical, by name."""
+    """Returns the fields of a dataclass, canonical, by name.
+
+    A field added later, with `metadata=LATER`, is left out at its default, so that what
+    was made before keeps its key.
+    """
     return {
         field.name: canonical(getattr(value, field.name))
         for field in dataclasses.fields(value)
+        if not (field.metadata == LATER and getattr(value, field.name) == field.default)
     }
 
 

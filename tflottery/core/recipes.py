@@ -38,7 +38,8 @@ class Recipe:
       one_shot: whether each level is pruned from the dense network at once, not from
         the level before.
       num_levels: prunings on the paper's axes of density.
-      studied_density: kept share at which the paper compares subnetworks.
+      studied_density: kept share at which the paper compares subnetworks; its nearest
+        level counts, as papers that count unpruned weights name it a little higher.
     """
 
     optimizer: str

@@ -48,7 +48,7 @@ class Inspect:
     @property
     def name(self) -> str:
         """What the job is called."""
-        return f"inspect/{self.model}/{self.dataset}"
+        return f"inspect/{self.model}/{self.dataset}/{self.pretext}"
 
 
 Job = Advance | Make

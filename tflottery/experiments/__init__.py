@@ -9,6 +9,7 @@ Such a module holds, and nothing else decides what the experiment is:
 - `plan(study)`: the artifacts wanted;
 - `rows(study, findings)`: the tables, a list of rows each;
 - optionally `figure(tables, study)`: a matplotlib figure of the tables as DataFrames;
+- optionally `subject(study)`: a few words more for the plan's title;
 - optionally `members(config)`: the Configs of an experiment over several networks, each
   planned and read by itself into common tables;
 - last, `if __name__ == "__main__": entry.run(__spec__.name)`.

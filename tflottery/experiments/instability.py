@@ -26,7 +26,7 @@ from tflottery.components.lines import Line
 from tflottery.components.runs import State
 from tflottery.execution.findings import Findings
 from tflottery.experiments import config as shared
-from tflottery.experiments import entry
+from tflottery.experiments import entry, trained
 from tflottery.experiments.config import option
 from tflottery.experiments.keys import NetworkKeys
 from tflottery.experiments.study import Study
@@ -95,7 +95,8 @@ class Row(Pair):
 
     `dense_test_error` is that of the replicate's unpruned network, and `matching` says
     whether the mean test error of a and b is within a standard deviation of the mean of
-    those over all replicates, or lower; both only for subnetworks.
+    those over all replicates, or lower; both only for subnetworks at the end of
+    training. `diverged_iteration` is that of a copy's training, or of one before it.
     """
 
     train_instability: float | None = None
@@ -149,11 +150,18 @@ def rows(study: Study, findings: Findings) -> dict[str, list[Pair]]:
         if folder is not None:
             measured = lines.read(folder)
             row = Row(**keys, **_summary(measured))
-            tables["instability"].append(_compared(row, dense))
+            ended = row.iteration == study.last
+            tables["instability"].append(_compared(row, dense) if ended else row)
             tables["interpolation"] += _points(keys, measured)
         elif (diverged := findings.diverged_iteration(line)) is not None:
             tables["instability"].append(Row(**keys, diverged_iteration=diverged))
     return tables
+
+
+def subject(study: Study) -> str:
+    """Returns what the study is about, for the plan's title."""
+    kind, sparse = study.config.subnetwork, Subnetworks(study)
+    return kind if kind == DENSE else f"{kind}, {sparse.describe(sparse.studied_level)}"
 
 
 def figure(
@@ -171,10 +179,7 @@ def _dense(study: Study) -> dict[int, Accuracy]:
     if study.config.subnetwork == DENSE:
         return {}
     return {
-        replicate: Accuracy(
-            State(study.trunk(replicate), study.last), study.evaluation_examples
-        )
-        for replicate in range(1, study.config.replicates + 1)
+        keys["replicate"]: accuracy for keys, accuracy in trained.dense_networks(study)
     }
 
 

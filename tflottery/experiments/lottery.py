@@ -9,16 +9,14 @@ The random controls train at one k (--random_rewind_iterations), as in the paper
 figures; IMP at every k. Accuracy is that of the end of training.
 """
 
-import collections
 import dataclasses
+import itertools
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 
 from tflottery.analysis import statistics
 from tflottery.analysis.matching import is_matching
-from tflottery.components.accuracies import Accuracy
 from tflottery.components.component import Artifact
-from tflottery.components.runs import State
 from tflottery.core import durations
 from tflottery.core.durations import Duration
 from tflottery.execution.findings import Findings
@@ -71,6 +69,15 @@ class Config(shared.PruningConfig):
                 f"--subnetworks={','.join(self.subnetworks)!r} has to name some of "
                 f"{', '.join(_SPARSE)}."
             )
+        if len(set(self.subnetworks)) < len(self.subnetworks):
+            raise ValueError(
+                f"--subnetworks={','.join(self.subnetworks)!r} names a kind twice."
+            )
+        if self.random_rewind_iterations == ():
+            raise ValueError(
+                "--random_rewind_iterations is empty: leave it out for the first k, or "
+                "choose kinds with --subnetworks."
+            )
         for one in self.random_rewind_iterations or ():
             durations.check(one)
 
@@ -79,8 +86,9 @@ class Config(shared.PruningConfig):
 class Best:
     """IMP at a level, rewound to the k with the lowest mean test error (Figure 8).
 
-    Standard deviations are over networks. `studied` marks the sparsest level that
-    matches the dense network (Appendix A).
+    The best of `num_rewind_iterations` k, of which none lacks a network. Standard
+    deviations are over networks. `studied` marks the sparsest level that matches the
+    dense network (Appendix A).
     """
 
     model: str
@@ -92,6 +100,7 @@ class Best:
     density: float
     axis_density: float
     rewind_iteration: int
+    num_rewind_iterations: int
     num_networks: int
     test_error_mean: float
     test_error_std: float | None
@@ -115,11 +124,19 @@ def rows(study: Study, findings: Findings) -> dict[str, list]:
     dense = measured_errors(row for row in table if row.subnetwork == DENSE)
     table = [
         row
-        if row.test_error is None
+        if row.test_error is None or row.subnetwork == DENSE
         else dataclasses.replace(row, matching=is_matching(row.test_error, dense))
         for row in table
     ]
-    return {"accuracy": table, "best": _best(table, dense)}
+    num_networks = study.config.replicates * study.config.data_orders
+    return {"accuracy": table, "best": _best(table, dense, num_networks=num_networks)}
+
+
+def subject(study: Study) -> str:
+    """Returns what the study is about, for the plan's title."""
+    sparse = Subnetworks(study)
+    kinds = ", ".join(study.config.subnetworks)
+    return f"{kinds} to {sparse.describe(sparse.last_level)}"
 
 
 def figure(
@@ -132,43 +149,22 @@ def figure(
     return drawing.draw(tables["accuracy"], tables["best"])
 
 
-def _networks(study: Study) -> Iterator[tuple[dict[str, object], Accuracy]]:
+def _networks(study: Study) -> Iterator[trained.Network]:
     """Yields the columns of every network and what measures it."""
+    yield from trained.dense_networks(study)
     sparse = Subnetworks(study)
     config = study.config
-    replicates = range(1, config.replicates + 1)
-    for replicate in replicates:
-        keys = study.columns() | sparse.columns(DENSE, 0) | {"replicate": replicate}
-        trunk = State(study.trunk(replicate), study.last)
-        yield (
-            keys | {"data_order": 0, "rewind_iteration": 0},
-            Accuracy(trunk, study.evaluation_examples),
-        )
     for kind in config.subnetworks:
-        for k in study.rewind_iterations if kind == IMP else _random_ks(study):
-            for level in range(1, sparse.last_level + 1):
-                for replicate in replicates:
-                    for order in range(1, config.data_orders + 1):
-                        yield _network(
-                            study,
-                            sparse,
-                            kind,
-                            level=level,
-                            replicate=replicate,
-                            k=k,
-                            data_order=order,
-                        )
-
-
-def _network(
-    study: Study, sparse: Subnetworks, kind: str, *, level: int, **which: int
-) -> tuple[dict[str, object], Accuracy]:
-    """Returns the columns of a subnetwork and what measures it."""
-    run = sparse.run(kind, level=level, **which)
-    keys = study.columns() | sparse.columns(kind, level)
-    keys |= {"replicate": which["replicate"], "data_order": which["data_order"]}
-    keys["rewind_iteration"] = which["k"]
-    return keys, Accuracy(State(run, study.last), study.evaluation_examples)
+        for k, level, replicate, data_order in itertools.product(
+            study.rewind_iterations if kind == IMP else _random_ks(study),
+            range(1, sparse.last_level + 1),
+            range(1, config.replicates + 1),
+            range(1, config.data_orders + 1),
+        ):
+            which = {"replicate": replicate, "data_order": data_order}
+            run = sparse.run(kind, level=level, k=k, **which)
+            keys = study.columns() | sparse.columns(kind, level) | which
+            yield keys | {"rewind_iteration": k}, trained.accuracy(study, run)
 
 
 def _random_ks(study: Study) -> Sequence[int]:
@@ -179,19 +175,25 @@ def _random_ks(study: Study) -> Sequence[int]:
     return study.grid("random_rewind_iterations", given)
 
 
-def _best(table: Sequence[TrainedNetwork], dense: Sequence[float]) -> list[Best]:
-    """Returns the best k of every level of IMP that has been measured."""
-    by_level: dict[int, dict[int, list[TrainedNetwork]]] = collections.defaultdict(dict)
+def _best(
+    table: Sequence[TrainedNetwork], dense: Sequence[float], *, num_networks: int
+) -> list[Best]:
+    """Returns the best k of every level of IMP, among those with all their networks."""
+    by_level: dict[int, dict[int, list[TrainedNetwork]]] = {}
     for row in table:
         if row.subnetwork == IMP and row.test_error is not None:
-            by_level[row.level].setdefault(row.rewind_iteration, []).append(row)
+            by_k = by_level.setdefault(row.level, {})
+            by_k.setdefault(row.rewind_iteration, []).append(row)
+    complete = {
+        level: {k: rows for k, rows in by_k.items() if len(rows) == num_networks}
+        for level, by_k in sorted(by_level.items())
+    }
     if not dense:
         return []
-    found = [_best_of(by_k, dense) for _, by_k in sorted(by_level.items())]
-    matching = [best.level for best in found if best.matching]
+    found = [_best_of(by_k, dense) for by_k in complete.values() if by_k]
     if all(best.matching is None for best in found):
         return found
-    studied = max(matching, default=None)
+    studied = max((best.level for best in found if best.matching), default=None)
     return [dataclasses.replace(one, studied=one.level == studied) for one in found]
 
 
@@ -202,14 +204,12 @@ def _best_of(
     k = min(sorted(by_k), key=lambda k: statistics.mean(measured_errors(by_k[k])))
     errors, first = measured_errors(by_k[k]), by_k[k][0]
     mean = statistics.mean(errors)
-    shared_columns = {
-        field.name: getattr(first, field.name)
-        for field in dataclasses.fields(Best)
-        if field.name in {one.name for one in dataclasses.fields(NetworkKeys)}
-    }
+    names = {field.name for field in dataclasses.fields(NetworkKeys)}
+    names &= {field.name for field in dataclasses.fields(Best)}
     return Best(
-        **shared_columns,
+        **{name: getattr(first, name) for name in names},
         rewind_iteration=k,
+        num_rewind_iterations=len(by_k),
         num_networks=len(errors),
         test_error_mean=mean,
         test_error_std=_std(errors),

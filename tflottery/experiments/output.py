@@ -56,7 +56,8 @@ class Output:
             tables.write(table, path, row_type=self._module.TABLES[name])
             frames[name] = tables.read(path)
         has_figure = hasattr(self._module, "figure")
-        if has_figure and all(len(frame) for frame in frames.values()):
+        first = next(iter(self._module.TABLES))
+        if has_figure and len(frames[first]):
             drawn = self._module.figure(frames, self._studies[0])
             with (self.folder / FIGURE_FILE).open("wb") as file:
                 drawn.savefig(file, format="png", dpi=150)

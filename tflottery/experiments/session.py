@@ -113,7 +113,7 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
         goals = [goal for study in studies for goal in module.plan(study)]
         networks = {study.facts.network: study.facts for study in studies}
         todo = plan(goals, store, facts=networks)
-        title = "\n".join(study.title for study in studies)
+        title = "\n".join(_title(module, study) for study in studies)
         told = estimate.summary(
             todo, title=title, store=store.root, num_workers=pool.size
         )
@@ -135,6 +135,13 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
     output.write(tables)
     console.print(f"Results are in {output.folder}", highlight=False, soft_wrap=True)
     return _told_what_is_missing(outcome, console)
+
+
+def _title(module: types.ModuleType, study: Study) -> str:
+    """Returns a line on a study, with what the experiment has to say of it."""
+    if not hasattr(module, "subject"):
+        return study.title
+    return f"{study.title}; {module.subject(study)}"
 
 
 def _studies(

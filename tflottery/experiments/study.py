@@ -16,7 +16,8 @@ from tflottery.core.durations import Duration
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
 from tflottery.datasets import source as sources
-from tflottery.experiments.config import Config
+from tflottery.experiments.config import Config, PruningConfig
+from tflottery.pruning import counts
 from tflottery.training.distribution import Placement
 
 
@@ -70,12 +71,15 @@ class Study:
             for name, value in dataclasses.asdict(self.recipe).items()
             if name in decided
         }
-        return decided | {
+        decided |= {
             "variant": self.variant,
             "dataset": self.facts.data.name,
             "rewind_iterations": self.rewind_iterations,
             "config": self.config_hash,
         }
+        if isinstance(self.config, PruningConfig):
+            decided |= {"levels": self.asked_level, "density": None}
+        return decided
 
     @property
     def evaluation_examples(self) -> int | None:
@@ -107,6 +111,16 @@ class Study:
     def last(self) -> int:
         """The iteration at which training ends."""
         return self.recipe.training_iterations
+
+    @property
+    def asked_level(self) -> int | None:
+        """The level that the options on pruning name; None leaves it to the recipe."""
+        config = self.config
+        if not isinstance(config, PruningConfig) or config.density is None:
+            return getattr(config, "levels", None)
+        return counts.level_of(
+            config.density, pruning_fraction=self.recipe.pruning_fraction
+        )
 
     def iterations(self, duration: Duration) -> int:
         """Returns a duration in iterations of this study."""
@@ -176,7 +190,8 @@ class Study:
           mask: holds the masks; None is dense.
         """
         order = {"level": level, "data_order": data_order}
-        fresh = isinstance(initial, Initialization)
+        # Only states have slots, and those of iteration 0 are fresh ones.
+        carries = isinstance(initial, State) and first_iteration > 0
         return Run(
             network=self.facts.network,
             data=self.facts.data,
@@ -186,7 +201,7 @@ class Study:
             data_order_seed=seeds.data_order_seed(replicate, **order),
             augmentation_seed=seeds.augmentation_seed(replicate, **order),
             first_iteration=first_iteration,
-            optimizer_state="fresh" if fresh else self.config.optimizer_state,
+            optimizer_state=self.config.optimizer_state if carries else "fresh",
             device=self.placement.device,
             num_replicas=self.facts.num_replicas,
         )

@@ -7,13 +7,13 @@ dense weights of iteration k at random; random reinitialization gives IMP's mask
 weights at k.
 """
 
+import functools
 import math
 
 from tflottery.components.component import Artifact
-from tflottery.components.masking import MagnitudeMask, RandomMask
+from tflottery.components.masking import Kernels, MagnitudeMask, RandomMask
 from tflottery.components.runs import Initialization, Run, State
 from tflottery.core import seeds
-from tflottery.experiments.config import PruningConfig
 from tflottery.experiments.study import Study
 from tflottery.pruning import counts
 from tflottery.pruning.prunable import prunable
@@ -21,6 +21,8 @@ from tflottery.pruning.prunable import prunable
 DENSE, IMP = "dense", "imp"
 RANDOM_PRUNING, RANDOM_REINIT = "random_pruning", "random_reinit"
 KINDS = (DENSE, IMP, RANDOM_PRUNING, RANDOM_REINIT)
+# An artifact holds those it comes from; deeper ones cannot be sent to a worker.
+_MAX_LEVELS = 60
 
 
 class Subnetworks:
@@ -29,37 +31,49 @@ class Subnetworks:
     def __init__(self, study: Study):
         """Args:
         study: of a Config with the options on pruning.
-
-        Raises:
-          ValueError: nothing can be pruned as asked for.
         """
-        config: PruningConfig = study.config
         self._study = study
         self._recipe = study.recipe
-        self._per_layer = config.random_counts == "per_layer"
-        shapes = study.facts.kernel_shapes
-        paths = prunable(
-            shapes,
-            unpruned=study.recipe.unpruned,
-            first_convolutions=config.first_convolutions,
-        )
-        self._kernels = tuple((path, tuple(shapes[path])) for path in paths)
-        self._num_prunable = sum(math.prod(shape) for _, shape in self._kernels)
-        self._num_kernel_weights = sum(map(math.prod, shapes.values()))
+        self._per_layer = study.config.random_counts == "per_layer"
         self._masks: dict[tuple, Artifact] = {}
-        self.num_survivors(max(self.last_level, self.studied_level))
 
-    @property
+    @functools.cached_property
     def last_level(self) -> int:
-        """The level that a study of all levels ends at."""
-        asked = self._asked_level()
-        return self._recipe.num_levels if asked is None else asked
+        """The level that a study of all levels ends at.
 
-    @property
+        Raises:
+          ValueError: the level asked for leaves no weight, or is too deep.
+        """
+        asked = self._study.asked_level
+        if asked is not None:
+            return self._checked(asked)
+        # What the recipe decides is cut where nothing would be left.
+        last = self._recipe.num_levels
+        while self._exact_share(last) * self._num_prunable < 1:
+            last -= 1
+        return last
+
+    @functools.cached_property
     def studied_level(self) -> int:
-        """The level that a study of one level is about."""
-        asked = self._asked_level()
-        return self._level_of(self._recipe.studied_density) if asked is None else asked
+        """The level that a study of one level of a subnetwork is about, at least 1.
+
+        Raises:
+          ValueError: the level leaves no weight or prunes none, or is too deep.
+        """
+        level = self._study.asked_level
+        fraction = self._recipe.pruning_fraction
+        if level is None:
+            density = self._recipe.studied_density
+            level = counts.level_of(density, pruning_fraction=fraction)
+        if level < 1:
+            config = self._study.config
+            raise ValueError(
+                f"--levels={config.levels!r}, --density={config.density!r} with "
+                f"--pruning_fraction={fraction!r} is level {level}, the dense network. "
+                "Name a level of at least 1, a lower density, or a smaller "
+                "--pruning_fraction."
+            )
+        return self._checked(level)
 
     def num_survivors(self, level: int) -> int:
         """Returns how many prunable weights are kept at a level.
@@ -75,7 +89,13 @@ class Subnetworks:
 
     def columns(self, kind: str, level: int) -> dict[str, object]:
         """Returns the columns that say which subnetwork a row is about."""
+        if not level:
+            share = {"density": 1.0, "axis_density": 1.0}
+            return {"subnetwork": kind, "level": 0} | share
         num_kept = self.num_survivors(level)
+        num_kernel_weights = sum(
+            map(math.prod, self._study.facts.kernel_shapes.values())
+        )
         return {
             "subnetwork": kind,
             "level": level,
@@ -83,7 +103,7 @@ class Subnetworks:
             "axis_density": counts.axis_density(
                 num_kept,
                 num_prunable=self._num_prunable,
-                num_unpruned=self._num_kernel_weights - self._num_prunable,
+                num_unpruned=num_kernel_weights - self._num_prunable,
             ),
         }
 
@@ -98,7 +118,12 @@ class Subnetworks:
           replicate: whose weights and orders.
           k: where it begins on schedule and data stream.
           data_order: of the replicate's orders at this level; IMP itself trains on 1.
+
+        Raises:
+          ValueError: a dense network of another level.
         """
+        if kind == DENSE and level:
+            raise ValueError(f"A dense network has level 0, not {level!r}.")
         study = self._study
         initial: Artifact | Initialization = study.trunk_state(replicate, k)
         if kind == RANDOM_REINIT:
@@ -145,14 +170,37 @@ class Subnetworks:
             trained, previous, self._kernels, self.num_survivors(level)
         )
 
-    def _asked_level(self) -> int | None:
-        """Returns the level that the options name, if they do."""
-        config: PruningConfig = self._study.config
-        if config.density is not None:
-            return self._level_of(config.density)
-        return config.levels
+    def describe(self, level: int) -> str:
+        """Returns a level in words: "level 15, 3.5% of the prunable weights"."""
+        share = self.columns(IMP, level)["density"]
+        return f"level {level}, {100 * share:.3g}% of the prunable weights"
 
-    def _level_of(self, density: float) -> int:
-        """Returns the level nearest to a density."""
-        fraction = self._recipe.pruning_fraction
-        return counts.level_of(density, pruning_fraction=fraction)
+    @functools.cached_property
+    def _kernels(self) -> Kernels:
+        """The kernels that are pruned; raises ValueError if none can be."""
+        shapes = self._study.facts.kernel_shapes
+        paths = prunable(
+            shapes,
+            unpruned=self._recipe.unpruned,
+            first_convolutions=self._study.config.first_convolutions,
+        )
+        return tuple((path, tuple(shapes[path])) for path in paths)
+
+    @functools.cached_property
+    def _num_prunable(self) -> int:
+        """How many weights may be pruned."""
+        return sum(math.prod(shape) for _, shape in self._kernels)
+
+    def _checked(self, level: int) -> int:
+        """Returns the level; raises ValueError if it leaves nothing or is too deep."""
+        self.num_survivors(level)
+        if level > _MAX_LEVELS:
+            raise ValueError(
+                f"Level {level} is more than the {_MAX_LEVELS} prunings that a chain "
+                "may have. Prune more at a time with --pruning_fraction."
+            )
+        return level
+
+    def _exact_share(self, level: int) -> float:
+        """Returns the density that a level aims at."""
+        return (1 - self._recipe.pruning_fraction) ** level

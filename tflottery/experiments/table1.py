@@ -7,12 +7,10 @@ ImageNet and have to be named in --model.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from tflottery.analysis import statistics
-from tflottery.components.accuracies import Accuracy
 from tflottery.components.component import Artifact
-from tflottery.components.runs import State
 from tflottery.core.registry import MODELS
 from tflottery.execution.findings import Findings
 from tflottery.experiments import config as shared
@@ -77,14 +75,12 @@ def members(config: Config) -> list[Config]:
       ValueError: an unknown network, or a variant that a network does not have.
     """
     configs = []
-    for model in filter(None, config.model.split(",")):
+    for model in _listed(config.model):
         known = MODELS[model]["recipes"]
         variants = [name for name in _VARIANTS if name in known]
-        if config.variant is not None:
-            variants = config.variant.split(",")
         configs += [
             dataclasses.replace(config, model=model, variant=variant)
-            for variant in variants
+            for variant in _listed(config.variant or "") or variants
         ]
     if not configs:
         raise ValueError(f"--model={config.model!r} names no network.")
@@ -93,22 +89,19 @@ def members(config: Config) -> list[Config]:
 
 def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
-    return [accuracy for _, accuracy in _networks(study)]
+    return [accuracy for _, accuracy in trained.dense_networks(study)]
 
 
 def rows(study: Study, findings: Findings) -> dict[str, list]:
     """Returns the tables: table1 (a row a variant) and accuracy (a row a network)."""
-    table = trained.rows(_networks(study), findings)
+    table = trained.rows(trained.dense_networks(study), findings)
     return {"table1": [_row(study, measured_errors(table))], "accuracy": table}
 
 
-def _networks(study: Study) -> Iterator[tuple[dict[str, object], Accuracy]]:
-    """Yields the columns of every replicate and what measures its dense network."""
-    for replicate in range(1, study.config.replicates + 1):
-        keys = study.columns() | {"replicate": replicate}
-        keys |= {"data_order": 0, "rewind_iteration": 0}
-        end = State(study.trunk(replicate), study.last)
-        yield keys, Accuracy(end, study.evaluation_examples)
+def _listed(text: str) -> list[str]:
+    """Returns the names in a list with commas, each once."""
+    names = (name.strip() for name in text.split(","))
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def _row(study: Study, errors: Sequence[float]) -> Row:
@@ -132,7 +125,7 @@ def _row(study: Study, errors: Sequence[float]) -> Row:
         test_accuracy_mean=1 - statistics.mean(errors) if errors else None,
         test_accuracy_std=statistics.std(errors) if len(errors) > 1 else None,
         reported_test_accuracy=paper.value / 100 if paper else None,
-        reported_test_accuracy_std=paper.error / 100 if paper else None,
+        reported_test_accuracy_std=paper.error / 100 if paper and paper.error else None,
     )
 
 

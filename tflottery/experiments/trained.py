@@ -1,12 +1,17 @@
-"""Rows of accuracy.csv: networks at the end of their training."""
+"""Trained networks: what measures them at the end, and their rows of accuracy.csv."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 
 from tflottery.components import accuracies
 from tflottery.components.accuracies import Accuracy
+from tflottery.components.runs import Run, State
 from tflottery.execution.findings import Findings
 from tflottery.experiments.keys import NetworkKeys
+from tflottery.experiments.study import Study
+
+# The columns that name a network, and what measures it.
+Network = tuple[dict[str, object], Accuracy]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,9 +25,9 @@ class TrainedNetwork(NetworkKeys):
       test_error: likewise.
       train_loss: mean cross-entropy, in nats.
       test_loss: likewise.
-      matching: whether the test error is at most one standard deviation above the mean
-        of the dense networks'; None with fewer than two replicates.
-      diverged_iteration: when training diverged, if it did.
+      matching: of a subnetwork, whether its test error is at most one standard
+        deviation above the mean of the dense networks'; None with fewer than two.
+      diverged_iteration: when its training diverged, or one that it builds on.
     """
 
     data_order: int
@@ -35,21 +40,32 @@ class TrainedNetwork(NetworkKeys):
     diverged_iteration: int | None = None
 
 
-def rows(
-    networks: Iterable[tuple[Mapping[str, object], Accuracy]], findings: Findings
-) -> list[TrainedNetwork]:
+def accuracy(study: Study, run: Run) -> Accuracy:
+    """Returns what measures a run at the end of training."""
+    return Accuracy(State(run, study.last), study.evaluation_examples)
+
+
+def dense_networks(study: Study) -> Iterator[Network]:
+    """Yields every replicate's dense network."""
+    for replicate in range(1, study.config.replicates + 1):
+        keys = study.columns() | {"replicate": replicate}
+        keys |= {"data_order": 0, "rewind_iteration": 0}
+        yield keys, accuracy(study, study.trunk(replicate))
+
+
+def rows(networks: Iterable[Network], findings: Findings) -> list[TrainedNetwork]:
     """Returns the rows of the networks that were measured or are known to diverge.
 
     Args:
-      networks: the columns that name each network, and what measures it.
+      networks: which.
       findings: what was found.
     """
     table = []
-    for keys, accuracy in networks:
-        folder = findings.folder(accuracy)
+    for keys, measure in networks:
+        folder = findings.folder(measure)
         if folder is not None:
             table.append(TrainedNetwork(**keys, **accuracies.read(folder)))
-        elif (diverged := findings.diverged_iteration(accuracy)) is not None:
+        elif (diverged := findings.diverged_iteration(measure)) is not None:
             table.append(TrainedNetwork(**keys, diverged_iteration=diverged))
     return table
 

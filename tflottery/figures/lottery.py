@@ -78,6 +78,8 @@ def _draw_best(axes: Axes, networks: pandas.DataFrame, best: pandas.DataFrame) -
     """Draws the best k of every level beside the first k, and what is studied."""
     _draw_dense(axes, networks)
     imp = networks[networks["subnetwork"] == "imp"]
+    if not len(imp):
+        return
     first = imp["rewind_iteration"].min()
     own = imp[imp["rewind_iteration"] == first]
     label = f"IMP, k = {lines.iteration_name(int(first))}"

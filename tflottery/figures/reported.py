@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # How the papers write what users type.
 NETWORKS = {
+    "inception_v3": "Inception-v3",
     "lenet": "Lenet",
     "resnet18": "ResNet-18",
     "resnet20": "ResNet-20",

@@ -44,7 +44,7 @@ class Ticket:
         """Raises ValueError for masks that do not fit, or pruned weights not zero."""
         pruned = pruning_masks.apply(self.weights, self.masks)
         for path in self.masks:
-            if not np.array_equal(pruned[path], self.weights[path]):
+            if not np.array_equal(pruned[path], self.weights[path], equal_nan=True):
                 raise ValueError(
                     f"Weights of {path!r} are not 0.0 where the mask prunes them: a "
                     "ticket's are. Use pruning.masks.apply first."

@@ -14,6 +14,8 @@ from tflottery.training.distribution import Placement
 
 if typing.TYPE_CHECKING:
     from tflottery.training import evaluation, trainer
+# Of a command over many networks, as many stay built; tracing one takes seconds.
+_MOST_TRAINERS = 4
 
 
 class Workshop:
@@ -49,6 +51,8 @@ class Workshop:
         parts = [network, data, recipes.trajectory(recipe), sparse]
         key = fingerprints.fingerprint(parts)
         if key not in self._trainers:
+            while len(self._trainers) >= _MOST_TRAINERS:
+                del self._trainers[next(iter(self._trainers))]
             self._trainers[key] = trainer.Trainer(
                 network.model,
                 recipe,
