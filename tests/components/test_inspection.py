@@ -9,11 +9,6 @@ from tflottery.training.distribution import Placement
 from tflottery.training.workshop import Workshop
 
 
-@pytest.fixture(scope="module")
-def workshop():
-    return Workshop(data_dir=None, placement=Placement())
-
-
 def test_lenet_on_digits(workshop):
     facts = inspect("lenet", "digits", workshop)
     assert facts.network.input_shape == facts.data.image_shape == (8, 8, 1)

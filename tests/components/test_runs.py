@@ -14,8 +14,6 @@ from tflottery.core import recipes
 from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import Recipe
 from tflottery.training import checkpoints, optimizers
-from tflottery.training.distribution import Placement
-from tflottery.training.workshop import Workshop
 
 _RECIPE = Recipe(
     optimizer="adam",
@@ -167,11 +165,6 @@ def test_sources_are_the_artifacts_a_run_begins_from():
 def test_bytes_of_a_state(optimizer, with_slots, expected):
     state = State(_with_recipe(_RUN, optimizer=optimizer), 5, with_slots=with_slots)
     assert runs.num_bytes(state, num_weights=10, num_trainable=8) == expected
-
-
-@pytest.fixture(scope="module")
-def workshop():
-    return Workshop(data_dir=None, placement=Placement())
 
 
 @pytest.fixture(scope="module")

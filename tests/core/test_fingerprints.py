@@ -108,3 +108,13 @@ def test_fields_are_canonical_by_name():
         "x": [1, {"float": "2.5"}],
         "y": {"Keyed": "k"},
     }
+
+
+def test_a_field_added_later_counts_only_where_it_says_something():
+    @dataclasses.dataclass(frozen=True)
+    class Grown:
+        x: int
+        y: int = dataclasses.field(default=0, metadata=fingerprints.LATER)
+
+    assert fingerprints.fields(Grown(1)) == fingerprints.fields(Grown(1, 0)) == {"x": 1}
+    assert fingerprints.fields(Grown(1, 2)) == {"x": 1, "y": 2}

@@ -49,6 +49,11 @@ def test_resolved_turns_every_duration_into_iterations():
         ("momentum", 1.0, "in [0, 1)"),
         ("weight_decay", float("inf"), "at least 0"),
         ("decay_factor", 1.5, "in (0, 1]"),
+        ("pruning_fraction", 0.0, "in (0, 1)"),
+        ("pruning_fraction", 1.0, "in (0, 1)"),
+        ("num_levels", 0, "at least 1"),
+        ("studied_density", 0.0, "in (0, 1]"),
+        ("studied_density", 16.8, "in (0, 1]"),
         ("final_learning_rate", -0.1, "at least 0 and at most learning_rate=0.1"),
         ("final_learning_rate", 0.2, "at least 0 and at most learning_rate=0.1"),
     ],
@@ -126,11 +131,13 @@ def test_trajectory_is_all_but_the_length_and_what_is_done_with_it(field):
         "rewind_iterations": (0,),
         "decay_factor": 0.2,
         "momentum": 0.5,
+        "one_shot": True,
     }
     value = other.get(field, getattr(_RECIPE, field))
     changed = value if field in other else 2 * value
     found = recipes.trajectory(dataclasses.replace(_RECIPE, **{field: changed}))
-    apart = ("training_iterations", "unpruned", "rewind_iterations")
+    apart = ["training_iterations", "unpruned", "rewind_iterations"]
+    apart += ["pruning_fraction", "one_shot", "num_levels", "studied_density"]
     assert (found == recipes.trajectory(_RECIPE)) == (field in apart)
 
 

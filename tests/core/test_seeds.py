@@ -18,6 +18,8 @@ def test_known_values():
     assert seeds.augmentation_seed(1, **order) == 5144912208213363680
     masks = seeds.seed("random_mask", replicate=2, layer="head")
     assert masks == 6181963863326048298
+    assert seeds.random_mask_seed(1) == 6768214262729475670
+    assert seeds.reinit_seed(1, level=3) == 7981494587965855122
     assert seeds.raw_bits(5, 0, 2).tolist() == [
         14374507860600897420,
         9999152880333474543,
@@ -61,11 +63,14 @@ def test_neighbours_never_share_the_order_of_an_epoch():
 def test_purposes_are_independent():
     places = list(itertools.product(range(1, 5), range(3), range(4)))
     found = {seeds.init_seed(replicate) for replicate in range(1, 5)}
+    found |= {seeds.random_mask_seed(replicate) for replicate in range(1, 5)}
+    for replicate, level in itertools.product(range(1, 5), range(3)):
+        found.add(seeds.reinit_seed(replicate, level=level))
     for replicate, level, data_order in places:
         order = {"level": level, "data_order": data_order}
         found.add(seeds.data_order_seed(replicate, **order))
         found.add(seeds.augmentation_seed(replicate, **order))
-    assert len(found) == 4 + 2 * len(places)
+    assert len(found) == 4 + 4 + 4 * 3 + 2 * len(places)
     first = seeds.raw_bits(seeds.data_order_seed(1, level=0, data_order=0), 0, 4096)
     second = seeds.raw_bits(seeds.augmentation_seed(1, level=0, data_order=0), 0, 4096)
     uniform = np.stack([first, second]).astype(np.float64)

@@ -45,6 +45,43 @@ def test_workers_share_the_machine(todo):
     assert estimate.seconds(todo, num_workers=cores * 100) < alone
 
 
+@pytest.fixture
+def four_cores(monkeypatch):
+    """A machine of four cores, each good for a million operations a second."""
+    rate = 4e6 / estimate._EFFICIENCY
+    monkeypatch.setattr(estimate, "_matrix_product_rate", lambda: rate)
+    monkeypatch.setattr(process, "visible_cores", lambda: 4)
+
+
+def seconds(goals, store, num_workers):
+    todo = plan(goals, store, facts={})
+    return pytest.approx(estimate.seconds(todo, num_workers=num_workers))
+
+
+def test_workers_share_what_can_be_shared(toys, store, four_cores):
+    apart = [toys.Costly(str(number), 1e6) for number in range(8)]
+    assert 8.0 == seconds(apart, store, 1)
+    assert 4.0 == seconds(apart, store, 2)
+    assert 2.0 == seconds(apart, store, 4)
+    assert 2.0 == seconds(apart, store, 99)
+
+
+def test_a_plan_takes_at_least_as_long_as_its_longest_chain(toys, store, four_cores):
+    chain = None
+    for step in range(4):
+        chain = toys.Costly(f"chain {step}", 1e6, chain)
+    for num_workers in (1, 2, 4):
+        assert 4.0 == seconds([chain], store, num_workers)
+    apart = [toys.Costly(str(number), 1e6) for number in range(6)]
+    assert 10.0 == seconds([chain, *apart], store, 1)
+    assert 5.0 == seconds([chain, *apart], store, 2)
+    assert 4.0 == seconds([chain, *apart], store, 4)
+
+
+def test_nothing_to_do_takes_no_time(store, four_cores):
+    assert 0.0 == seconds([], store, 4)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

@@ -222,6 +222,50 @@ def test_stopped_in_the_last_job_is_stopped(toys, store, settings, execute, tmp_
     assert notes.read_text() == "1\n2\n3\n4\n"
 
 
+class RecordingPool(InlinePool):
+    """Notes what it is given to do, in order."""
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.given = []
+
+    def submit(self, number, job):
+        self.given.append(job.component.name)
+        super().submit(number, job)
+
+
+def test_what_most_work_in_sequence_hangs_on_comes_first(toys, settings, execute):
+    chain = toys.Costly("chain 1", 3)
+    chain = toys.Costly("chain 2", 3, chain)
+    chain = toys.Costly("chain 3", 3, chain)
+    small, large = toys.Costly("small", 2), toys.Costly("large", 5)
+    pool = RecordingPool(settings)
+    execute([small, large, chain], pool=pool)
+    # 9 hang on the beginning of the chain, 6 on its middle, 3 on its end.
+    assert pool.given == ["chain 1", "chain 2", "large", "chain 3", "small"]
+
+
+def test_what_is_equally_urgent_comes_in_the_order_of_the_goals(
+    toys, settings, execute
+):
+    goals = [toys.Costly(name, 1) for name in "cab"]
+    pool = RecordingPool(settings)
+    execute(goals, pool=pool)
+    assert pool.given == ["c", "a", "b"]
+
+
+def test_chains_of_equal_length_advance_together(toys, settings, execute):
+    ends = []
+    for name in ("a", "b"):
+        end = None
+        for step in range(3):
+            end = toys.Costly(f"{name}{step}", 1, end)
+        ends.append(end)
+    pool = RecordingPool(settings)
+    execute(ends, pool=pool)
+    assert pool.given == ["a0", "b0", "a1", "b1", "a2", "b2"]
+
+
 def test_ask_refuses_what_cannot_be(inline):
     with pytest.raises(ValueError, match="There is no dataset 'nonsense'"):
         ask(inline, Inspect("lenet", "nonsense"), lambda: False)

@@ -225,3 +225,73 @@ def test_pairs_throughout_training_cost_no_more_training(make_study, store):
     throughout = plan_of(make_study(throughout=True), store)
     assert throughout.num_iterations == plain.num_iterations
     assert len(throughout.steps) > len(plain.steps)
+
+
+def chains_of(goals, store):
+    """Returns what each toy costs with all that follows it, by the toy's name."""
+    made = plan(goals, store, facts={})
+    names = {step.job.name: step.job.component.name for step in made.steps}
+    return {names[job]: cost for job, cost in made.chains().items()}
+
+
+def test_a_chain_is_a_step_with_all_that_follows_it(toys, store):
+    first = toys.Costly("first", 1)
+    second = toys.Costly("second", 10, first)
+    third = toys.Costly("third", 100, second)
+    apart = toys.Costly("apart", 7)
+    assert chains_of([third, apart], store) == {
+        "first": 111,
+        "second": 110,
+        "third": 100,
+        "apart": 7,
+    }
+
+
+def test_the_costlier_side_of_a_diamond_counts(toys, store):
+    top = toys.Costly("top", 1)
+    cheap, dear = toys.Costly("cheap", 2, top), toys.Costly("dear", 5, top)
+    bottom = toys.Costly("bottom", 10, cheap, dear)
+    for goals in ([bottom], [dear, cheap, bottom], [top, bottom]):
+        found = chains_of(goals, store)
+        assert found == {"top": 16, "cheap": 12, "dear": 15, "bottom": 10}
+
+
+def test_of_several_that_wait_the_costliest_chain_counts(toys, store):
+    root = toys.Costly("root", 1)
+    # Dear by itself, and cheap with something dear behind it.
+    dear, cheap = toys.Costly("dear", 20, root), toys.Costly("cheap", 2, root)
+    behind = toys.Costly("behind", 30, cheap)
+    waiting = [toys.Costly(f"waiting {n}", n, root) for n in range(5)]
+    found = chains_of([dear, *waiting, behind], store)
+    assert found["root"] == 1 + 2 + 30
+    assert (found["cheap"], found["dear"], found["waiting 4"]) == (32, 20, 4)
+
+
+def test_a_chain_holds_only_what_is_missing(toys, store, put):
+    first = toys.Costly("first", 1)
+    second = toys.Costly("second", 10, first)
+    third = toys.Costly("third", 100, second)
+    put(first)
+    assert chains_of([third], store) == {"second": 110, "third": 100}
+    put(second, third)
+    assert chains_of([third], store) == {}
+
+
+def test_what_waits_for_one_of_several_states_is_behind_their_run(make_study, store):
+    study = make_study()
+    chains = plan_of(study, store).chains()
+    update, line = 3 * 60 * 100_000, 30 * (1437 + 360) * 100_000
+    # The trunk of 10 makes the states at 0 and at 10; from 0 copies take 100.
+    assert chains[f"runs/{study.trunk(1).key}"] == (10 + 100) * update + line
+    assert chains[f"runs/{end(study, 0, 1).run.key}"] == 100 * update + line
+    assert chains[f"runs/{end(study, 10, 2).run.key}"] == 90 * update + line
+
+
+def test_a_long_row_of_steps_is_no_deep_recursion(toys, store):
+    last = toys.Costly("0", 1)
+    for number in range(1, 3000):
+        last = toys.Costly(str(number), 1, last)
+        # Keys nest too: each is worked out from the one before.
+        assert last.key
+    chains = plan([last], store, facts={}).chains()
+    assert sorted(chains.values()) == list(range(1, 3001))

@@ -3,8 +3,11 @@
 import dataclasses
 import os
 import time
+from collections.abc import Mapping
 
 from tflottery.components.component import Component, Context
+from tflottery.components.inspection import Facts
+from tflottery.core.identities import Network
 
 FILE = "number.txt"
 
@@ -39,6 +42,26 @@ class Sum(Component):
             int((folder / FILE).read_text()) for folder in context.inputs.values()
         ]
         (context.output / FILE).write_text(str(sum(numbers)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Costly(Component):
+    """A name that is said to cost something, after others."""
+
+    VERSION = 1
+    FOLDER = "costly"
+    FILES = (FILE,)
+
+    name: str
+    cost: float
+    first: Component | None = None
+    second: Component | None = None
+
+    def execute(self, context: Context) -> None:
+        (context.output / FILE).write_text(self.name)
+
+    def flops(self, facts: Mapping[Network, Facts]) -> float:
+        return self.cost
 
 
 @dataclasses.dataclass(frozen=True)

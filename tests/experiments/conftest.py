@@ -1,16 +1,28 @@
 """Experiments run in this process, with networks that are compiled once for all."""
 
 import dataclasses
+import functools
+import io
 import pathlib
+import types
 
 import pandas
 import pytest
+from rich.console import Console
 
 from tflottery import results
+from tflottery.components.component import Artifact
 from tflottery.components.inspection import Facts, inspect
+from tflottery.execution.executor import Executor
+from tflottery.execution.findings import Findings
+from tflottery.execution.inline import InlinePool
+from tflottery.execution.plan import plan
+from tflottery.execution.progress import Progress
+from tflottery.execution.store import Store
+from tflottery.execution.worker import WorkerSettings
 from tflottery.experiments import instability, session
-from tflottery.experiments.instability import Config
 from tflottery.experiments.session import Machine
+from tflottery.experiments.study import Study, resolve
 from tflottery.training import trainer
 from tflottery.training.distribution import Placement
 from tflottery.training.workshop import Workshop
@@ -24,6 +36,17 @@ def workshop() -> Workshop:
 @pytest.fixture(scope="session")
 def facts(workshop) -> Facts:
     return inspect("lenet", "digits", workshop)
+
+
+@pytest.fixture(scope="session")
+def study_of(facts):
+    """Returns the study of an experiment: tiny, but for the options given."""
+
+    def make(module: types.ModuleType, *, of: Facts = facts, **options) -> Study:
+        config = dataclasses.replace(module.Config.tiny(), **options)
+        return resolve(config, of, Placement())
+
+    return make
 
 
 @dataclasses.dataclass
@@ -50,7 +73,10 @@ class Ended:
 
 @pytest.fixture
 def execute(workshop, monkeypatch, tmp_path, capsys):
-    """Runs a command in this process; options are those of Config and Machine."""
+    """Runs a command in this process; options are those of Config and Machine.
+
+    The experiment is instability analysis unless another is given.
+    """
     monkeypatch.setattr("tflottery.training.workshop.Workshop", lambda **_: workshop)
     # Measuring the machine for the plan's estimate takes a quarter of a tiny command.
     rate = "tflottery.execution.estimate._matrix_product_rate"
@@ -58,10 +84,17 @@ def execute(workshop, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     names = {field.name for field in dataclasses.fields(Machine)}
 
-    def run(*, output="output", store="store", figure=False, **options) -> Ended:
+    def run(
+        experiment=instability,
+        *,
+        output="output",
+        store="store",
+        figure=False,
+        **options,
+    ) -> Ended:
         if not figure:
             # Drawing takes longer than all the rest; an experiment may do without.
-            monkeypatch.delattr(instability, "figure", raising=False)
+            monkeypatch.delattr(experiment, "figure", raising=False)
         folder = tmp_path / output
         machine = {name: options.pop(name) for name in names & options.keys()}
         machine = {
@@ -71,8 +104,8 @@ def execute(workshop, monkeypatch, tmp_path, capsys):
         } | machine
         capsys.readouterr()
         code = session.execute(
-            instability,
-            dataclasses.replace(Config.tiny(), **options),
+            experiment,
+            dataclasses.replace(experiment.Config.tiny(), **options),
             machine=Machine(**machine),
         )
         return Ended(code, capsys.readouterr().err, folder)
@@ -81,17 +114,65 @@ def execute(workshop, monkeypatch, tmp_path, capsys):
 
 
 @pytest.fixture(scope="session")
-def tiny_csvs(workshop, tmp_path_factory) -> dict[str, bytes]:
-    """The tables of `Config.tiny()`, made without a break in a store of their own."""
-    folder = tmp_path_factory.mktemp("tiny")
-    machine = Machine(
-        executor="inline", store=f"{folder}/store", output_dir=f"{folder}/output"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tflottery.training.workshop.Workshop", lambda **_: workshop)
-        patch.delattr(instability, "figure")
-        assert session.execute(instability, Config.tiny(), machine=machine) == 0
-    return Ended(0, "", folder / "output").csvs
+def tiny(workshop, tmp_path_factory):
+    """Returns how `Config.tiny()` of an experiment ended, made without a break once.
+
+    Each has a store of its own, the folder "store" beside that of the tables.
+    """
+
+    @functools.cache
+    def run(module: types.ModuleType) -> Ended:
+        folder = tmp_path_factory.mktemp("tiny")
+        machine = Machine(
+            executor="inline", store=f"{folder}/store", output_dir=f"{folder}/output"
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tflottery.training.workshop.Workshop", lambda **_: workshop)
+            patch.delattr(module, "figure", raising=False)
+            code = session.execute(module, module.Config.tiny(), machine=machine)
+        return Ended(code, "", folder / "output")
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_csvs(tiny) -> dict[str, bytes]:
+    """The tables of tiny instability analysis."""
+    assert tiny(instability).code == 0
+    return tiny(instability).csvs
+
+
+@pytest.fixture(scope="session")
+def make(workshop):
+    """Puts artifacts and all they come from into a store; returns the store."""
+
+    def run(goals: list[Artifact], store: Store, *, of: Facts) -> Store:
+        facts = {of.network: of}
+        settings = WorkerSettings(
+            store=store.root,
+            data_dir=None,
+            placement=Placement(),
+            gpu=None,
+            checkpoint_seconds=60.0,
+        )
+        console = Console(file=io.StringIO())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tflottery.training.workshop.Workshop", lambda **_: workshop)
+            with Progress(plan(goals, store, facts=facts), console=console) as progress:
+                executor = Executor(
+                    InlinePool(settings), store, facts=facts, progress=progress
+                )
+                outcome = executor.execute(goals)
+        assert not (outcome.failures or outcome.skipped or outcome.unobtainable)
+        return store
+
+    return run
+
+
+@pytest.fixture
+def nothing_found(tmp_path) -> Findings:
+    """The findings of an empty store."""
+    return Findings(Store(tmp_path / "empty"), unobtainable={})
 
 
 @pytest.fixture

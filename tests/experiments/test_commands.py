@@ -32,6 +32,14 @@ OPTIONS = {
     "checkpoint_every": 1,
 }
 NUM_ITERATIONS = 200 + 2 * 3000 + 2 * 2800
+# Two chains of IMP with what hangs on them, for the lottery.
+CHAINS = OPTIONS | {
+    "data_orders": 1,
+    "levels": 2,
+    "subnetworks": "imp,random_reinit",
+    "random_rewind_iterations": 200,
+    "workers": 3,
+}
 # On a busy machine a command takes a minute.
 PATIENCE_SECONDS = 240
 
@@ -67,7 +75,7 @@ runs.advance = recorded
 if __name__ == "__main__":
     from tflottery.experiments import entry
 
-    entry.run("tflottery.experiments.instability")
+    entry.run("tflottery.experiments." + os.environ["EXPERIMENT"])
 """
 
 
@@ -120,21 +128,34 @@ def wait_for(condition):
 @pytest.fixture
 def launch(tmp_path):
     """Starts a command; options of the same name replace those above."""
-    program = tmp_path / "recorded_instability.py"
+    program = tmp_path / "recorded.py"
     program.write_text(PROGRAM)
     started = []
 
-    def start(*, output="output", store="store", argv=None, **options):
+    def start(
+        experiment="instability",
+        *,
+        output="output",
+        store="store",
+        argv=None,
+        **options,
+    ):
         folder, log = tmp_path / output, tmp_path / f"{store}.trainings"
         paths = {"output_dir": folder, "store": tmp_path / store}
-        flags = (OPTIONS | paths | options).items()
+        defaults = OPTIONS if experiment == "instability" else CHAINS
+        flags = (defaults | paths | options).items()
         argv = argv or [str(program), *(f"--{name}={value}" for name, value in flags)]
         process = subprocess.Popen(
             [sys.executable, *argv],
             stderr=subprocess.PIPE,
             text=True,
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TRAININGS": str(log)},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "TRAININGS": str(log),
+                "EXPERIMENT": experiment,
+            },
             start_new_session=True,
         )
         started.append(process)
@@ -150,13 +171,23 @@ def launch(tmp_path):
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     """The tables of the command, made by one worker without a break."""
+    return made_by_one_worker("instability", OPTIONS, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def unbroken_chains(tmp_path_factory):
+    """The tables of the lottery, made by one worker without a break."""
+    return made_by_one_worker("lottery", CHAINS, tmp_path_factory)
+
+
+def made_by_one_worker(experiment, options, tmp_path_factory):
+    """Returns the tables that a command makes."""
     folder = tmp_path_factory.mktemp("unbroken")
-    flags = OPTIONS | {"workers": 1, "store": folder / "store", "output_dir": folder}
+    flags = options | {"workers": 1, "store": folder / "store"}
     flags["output_dir"] = folder / "output"
     arguments = [f"--{name}={value}" for name, value in flags.items()]
-    module = "tflottery.experiments.instability"
     subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", f"tflottery.experiments.{experiment}", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=True,
@@ -252,6 +283,30 @@ def test_a_killed_command_leaves_no_worker_and_goes_on(launch, unbroken, tmp_pat
     for since, killed in itertools.pairwise([0, *kills]):
         for lost, longest_call in losses(command, since=since, killed=killed):
             assert lost < 2 + 2 * longest_call
+
+
+def test_killed_chains_go_on(launch, unbroken_chains, tmp_path):
+    """Killed while a first and while a second level trains; other workers than one."""
+    for num_ended in (1, 3):
+        command = launch("lottery")
+        wait_for(lambda one=command, n=num_ended: len(one.events("end")) >= n)
+        count = len(command.events("at"))
+        wait_for(lambda one=command, n=count: len(one.events("at")) > n)
+        children = command.children()
+        command.process.kill()
+        command.process.wait()
+        wait_for(lambda pids=children: not {pid for pid, _ in processes()} & {*pids})
+        assert command.csvs == {}
+    command = launch("lottery")
+    code, text = command.wait()
+    assert code == 0, text
+    assert command.csvs.keys() == {"accuracy.csv", "best.csv"}
+    assert command.csvs == unbroken_chains
+    check_whole(tmp_path / "store")
+    # The trunk, two levels at each k, and two networks with fresh weights.
+    ends = command.events("end")
+    assert {event["iteration"] for event in ends} == {3000}
+    assert len({event["run"] for event in ends}) == len(ends) == 1 + 2 * 2 + 2
 
 
 @pytest.mark.parametrize("moment", ["starting", "training"])

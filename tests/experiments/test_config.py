@@ -4,18 +4,24 @@ import dataclasses
 
 import pytest
 
+from tflottery.experiments import instability, lottery, table1
 from tflottery.experiments.config import Config
-from tflottery.experiments.instability import Config as InstabilityConfig
+
+_EXPERIMENTS = pytest.mark.parametrize("module", [instability, lottery, table1])
 
 
-def test_the_defaults_are_sound():
+@_EXPERIMENTS
+def test_the_defaults_are_sound(module):
+    members = getattr(module, "members", lambda config: [config])
+    for config in (module.Config(), module.Config.tiny()):
+        for one in members(config):
+            one.check()
     Config().check()
-    InstabilityConfig().check()
-    InstabilityConfig.tiny().check()
 
 
-def test_every_option_has_a_help_text_that_names_what_decides_its_default():
-    for field in dataclasses.fields(InstabilityConfig):
+@_EXPERIMENTS
+def test_every_option_has_a_help_text_that_names_what_decides_its_default(module):
+    for field in dataclasses.fields(module.Config):
         text = field.metadata["help"]
         assert text, field.name
         if field.default is None:

@@ -1,6 +1,7 @@
 """The rows of instability analysis: which there are, and what stands in them."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pandas
@@ -8,13 +9,16 @@ import pytest
 
 from tflottery import results
 from tflottery.components import lines
+from tflottery.components.accuracies import Accuracy
+from tflottery.components.lines import Line
 from tflottery.components.runs import State
 from tflottery.core.registry import MODELS
 from tflottery.execution.findings import Findings
 from tflottery.execution.store import Store
-from tflottery.experiments import instability
+from tflottery.experiments import instability, lottery, session
 from tflottery.experiments.instability import Config, Point, Row
 from tflottery.experiments.study import resolve
+from tflottery.experiments.subnetworks import DENSE, IMP, RANDOM_PRUNING, RANDOM_REINIT
 from tflottery.training import checkpoints
 from tflottery.training.distribution import Placement
 
@@ -27,20 +31,21 @@ MEASURED = (
     "test_error_a test_error_b"
 ).split()
 REESTIMATED = [f"{name}_reestimated" for name in MEASURED if name != "l2_distance"]
+COMPARED = ["dense_test_error", "matching"]
+COLUMNS = [*KEYS, *MEASURED, *REESTIMATED, "diverged_iteration", *COMPARED]
 
 
 @pytest.fixture
-def study(facts):
+def study(study_of):
     def make(**options):
-        config = dataclasses.replace(Config.tiny(), **options)
-        return resolve(config, facts, Placement())
+        return study_of(instability, **options)
 
     return make
 
 
 def test_columns():
     names = [field.name for field in dataclasses.fields(Row)]
-    assert names == [*KEYS, *MEASURED, *REESTIMATED, "diverged_iteration"]
+    assert names == COLUMNS
     names = [field.name for field in dataclasses.fields(Point)]
     errors = ["train_error", "test_error"]
     assert names == [*KEYS, "alpha", *errors, *(f"{one}_reestimated" for one in errors)]
@@ -114,12 +119,13 @@ def test_a_real_table(execute):
     rows, points = ended.table(), ended.table("interpolation")
     assert len(rows) == 2 * 3
     assert len(points) == len(rows) * 30
-    assert list(rows.columns) == [*KEYS, *MEASURED, *REESTIMATED, "diverged_iteration"]
+    assert list(rows.columns) == COLUMNS
     assert not rows.duplicated(KEYS).any()
     assert not points.duplicated([*KEYS, "alpha"]).any()
     assert rows[KEYS].notna().all(axis=None) and rows[MEASURED].notna().all(axis=None)
     # LeNet has no batch norm.
-    assert rows[[*REESTIMATED, "diverged_iteration"]].isna().all(axis=None)
+    missing = [*REESTIMATED, "diverged_iteration", *COMPARED]
+    assert rows[missing].isna().all(axis=None)
     first = rows.iloc[0]
     assert (first["subnetwork"], first["level"], first["density"]) == ("dense", 0, 1.0)
     for _, row in rows.iterrows():
@@ -236,3 +242,160 @@ def test_the_trunk_is_the_same_whatever_the_optimizer_state(study):
     config = dataclasses.replace(study().config, optimizer_state="carried")
     carried = dataclasses.replace(study(), config=config)
     assert State(carried.trunk(1), 8).key == State(study().trunk(1), 8).key
+
+
+# Subnetworks.
+
+
+@pytest.mark.parametrize("kind", [IMP, RANDOM_PRUNING, RANDOM_REINIT])
+def test_a_table_of_subnetworks(execute, tiny, kind):
+    ended = execute(
+        subnetwork=kind, levels=2, replicates=2, rewind_iterations=(8,), data_orders=2
+    )
+    assert ended.code == 0
+    assert f"{kind}, level 2, 64% of the prunable weights" in ended.text
+    rows, points = ended.table(), ended.table("interpolation")
+    assert len(rows) == 2 and len(points) == 2 * 30
+    assert not rows.duplicated(KEYS).any()
+    assert rows[[*KEYS, *MEASURED, *COMPARED]].notna().all(axis=None)
+    for table in (rows, points):
+        assert set(table["subnetwork"]) == {kind} and set(table["level"]) == {2}
+        # 32,128 of 50,200.
+        assert set(table["density"]) == set(table["axis_density"]) == {0.64}
+    networks = tiny(lottery).table("accuracy")
+    dense = networks[networks["subnetwork"] == DENSE]["test_error"]
+    assert list(rows["dense_test_error"]) == list(dense)
+    means = (rows["test_error_a"] + rows["test_error_b"]) / 2
+    assert list(rows["matching"]) == list(means <= dense.mean() + dense.std(ddof=1))
+    if kind == IMP:
+        # The first copy is the network of the lottery.
+        same = networks[(networks["subnetwork"] == IMP) & (networks["level"] == 2)]
+        same = same[same["rewind_iteration"] == 8]
+        assert list(rows["test_error_a"]) == list(same["test_error"])
+        assert list(rows["train_error_a"]) == list(same["train_error"])
+
+
+@pytest.fixture
+def rows_of(study, tmp_path):
+    """Returns the rows of made-up errors: of dense networks, and of pairs (a, b)."""
+
+    def make(dense, pairs, **options):
+        found = study(subnetwork=IMP, levels=1, replicates=len(dense), **options)
+        store = Store(tmp_path)
+        goals = instability.plan(found)
+        lines = [goal for goal in goals if isinstance(goal, Line)]
+        accuracies = [goal for goal in goals if isinstance(goal, Accuracy)]
+        texts = [json.dumps({"test_error": error}) for error in dense]
+        for a, b in pairs:
+            ends = [float(b), float(a)]
+            line = {"alpha": [0.0, 1.0], "l2_distance": 1.0}
+            line |= {"train_error": ends, "test_error": ends}
+            texts.append(json.dumps(line))
+        for goal, text in zip((*accuracies, *lines), texts, strict=True):
+            with store.writing(goal.address, {}) as folder:
+                (folder / goal.files[0]).write_text(text)
+        findings = Findings(store, unobtainable={})
+        return instability.rows(found, findings)["instability"]
+
+    return make
+
+
+def test_matching_is_of_the_mean_of_a_pair(rows_of):
+    # The dense mean is 0.3 and the standard deviation 0.1414.
+    pairs = [(0.0, 0.88), (0.4, 0.5), (0.44, 0.44), (0.2, 0.2)]
+    rows = rows_of([0.2, 0.4], pairs)
+    assert [row.matching for row in rows] == [True, False, True, True]
+    assert [row.dense_test_error for row in rows] == [0.2, 0.2, 0.4, 0.4]
+
+
+def test_one_replicate_is_compared_and_says_nothing_of_matching(rows_of):
+    rows = rows_of([0.2], [(0.1, 0.1), (0.1, 0.1)])
+    assert [row.dense_test_error for row in rows] == [0.2, 0.2]
+    assert [row.matching for row in rows] == [None, None]
+
+
+def test_only_the_end_of_training_is_compared(rows_of):
+    rows = rows_of(
+        [0.2, 0.4],
+        4 * [(0.1, 0.1)],
+        rewind_iterations=(0,),
+        throughout=True,
+        training_iterations=30,
+    )
+    # An epoch ends after 24 iterations.
+    assert [row.iteration for row in rows] == [24, 30, 24, 30]
+    assert [row.matching for row in rows] == [None, True, None, True]
+    assert [row.dense_test_error for row in rows] == [None, 0.2, None, 0.4]
+
+
+def test_the_dense_network_is_not_compared_with_itself(study):
+    assert all(isinstance(goal, Line) for goal in instability.plan(study()))
+
+
+def test_the_studied_level_is_the_recipes(study):
+    [line] = [
+        goal
+        for goal in instability.plan(study(subnetwork=IMP, rewind_iterations=(0,)))
+        if isinstance(goal, Line)
+    ]
+    # 0.8^15 of 50,200 is 1,766.2.
+    assert line.a.run.mask.num_survivors == 1_766
+
+
+WRONG = {
+    r"--subnetwork='ticket' is not known. Known: dense, imp, random_pruning, "
+    r"random_reinit": {"subnetwork": "ticket"},
+    r"--levels and --density are of a subnetwork: name one, such as --subnetwork=imp": {
+        "levels": 2
+    },
+    r"--levels and --density are of a subnetwork": {"density": 0.5},
+    r"--levels=2 and --density=0.5 say the same": {
+        "subnetwork": IMP,
+        "levels": 2,
+        "density": 0.5,
+    },
+    r"--levels=-1 has to be at least 0": {"subnetwork": IMP, "levels": -1},
+    r"--density=0.0 has to be above 0": {"subnetwork": IMP, "density": 0.0},
+    r"--density=1.5 has to be above 0 and at most 1": {
+        "subnetwork": IMP,
+        "density": 1.5,
+    },
+    r"--density=nan has to be": {"subnetwork": IMP, "density": float("nan")},
+    r"is level 0, the dense network": {"subnetwork": IMP, "levels": 0},
+    r"--density=0.95 .* is level 0": {"subnetwork": RANDOM_REINIT, "density": 0.95},
+    r"level=60 leaves none of 50200 weights": {
+        "subnetwork": RANDOM_PRUNING,
+        "levels": 60,
+    },
+    r"first_convolutions=2, but this network has no convolutions": {
+        "subnetwork": IMP,
+        "first_convolutions": 2,
+    },
+    r"--random_counts='local' is not known": {
+        "subnetwork": RANDOM_PRUNING,
+        "random_counts": "local",
+    },
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_wrong_options_on_pruning_are_refused(execute, trainings, tmp_path, text):
+    with pytest.raises(ValueError, match=text):
+        execute(**WRONG[text])
+    assert trainings == []
+    assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.parametrize("options", [{"levels": 0}, {"density": 1.0}])
+def test_a_dense_network_may_be_said_to_be_dense(options):
+    dataclasses.replace(Config.tiny(), **options).check()
+
+
+def test_where_every_copy_diverges_there_is_a_table(execute):
+    options = {"optimizer": "sgd", "learning_rate": 1e20}
+    ended = execute(subnetwork=IMP, levels=1, figure=True, **options)
+    assert ended.code == session.INCOMPLETE
+    rows = ended.table()
+    assert len(rows) == 2 and (rows["diverged_iteration"] > 0).all()
+    assert rows[[*MEASURED, *COMPARED]].isna().all(axis=None)
+    assert not (ended.folder / "figure.png").exists()

@@ -363,7 +363,7 @@ def test_what_needs_a_failed_job_is_named(execute, monkeypatch):
 # What is refused before anything is trained.
 
 WRONG = {
-    "no model 'nope'. Known: lenet, ": {"model": "nope"},
+    "no model 'nope'. Known: .*lenet, ": {"model": "nope"},
     "no variant 'nope'. Known: standard": {"variant": "nope"},
     "no dataset 'nope'. Known: ": {"dataset": "nope"},
     r"names \[25, 99\], beyond the end of training at 24": {

@@ -98,6 +98,55 @@ def test_several_iterations_add_instability_throughout_training(tables):
     assert np.allclose(y, 100 * end.groupby("alpha")["test_error"].mean())
 
 
+def compared(tables, **options):
+    """Returns tables of subnetworks beside dense networks of 8% to 8.2% error."""
+    pairs, points = tables(subnetwork="imp", level=8, density=0.168, **options)
+    pairs["dense_test_error"] = 0.079 + 0.001 * pairs["replicate"]
+    pairs["test_error_a"] = 0.08 + 0.01 / (1 + pairs["rewind_iteration"])
+    pairs["test_error_b"] = pairs["test_error_a"] + 0.002 * pairs["data_order_b"]
+    return pairs, points
+
+
+def test_subnetworks_have_their_test_error_beside_the_dense_band(tables):
+    pairs, points = compared(tables, rewind_iterations=(0, 500))
+    (row,) = panels(instability.draw(pairs, points))
+    axes = row["Test error"]
+    x, y = line(axes, index=1)
+    both = (pairs["test_error_a"] + pairs["test_error_b"]) / 2
+    assert list(x) == [0, 500]
+    assert np.allclose(y, 100 * both.groupby(pairs["rewind_iteration"]).mean())
+    # 8.0%, 8.1% and 8.2%.
+    _, y = line(axes)
+    assert np.allclose(y, 8.1)
+    [band] = axes.patches
+    assert np.allclose([band.get_y(), band.get_y() + band.get_height()], [8.0, 8.2])
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == ["unpruned", "copies"]
+
+
+def test_the_dense_band_is_of_all_replicates_whichever_pairs_diverged(tables):
+    pairs, points = compared(tables, rewind_iterations=(0, 500))
+    first = (pairs["replicate"] == 3) & (pairs["rewind_iteration"] == 0)
+    lost = ["dense_test_error", "test_error_a", "test_error_b", "test_instability"]
+    pairs.loc[first, lost] = np.nan
+    (row,) = panels(instability.draw(pairs, points))
+    _, y = line(row["Test error"])
+    assert np.allclose(y, 8.1)
+
+
+def test_the_dense_network_has_no_such_panel(tables):
+    (row,) = panels(instability.draw(*tables(rewind_iterations=(0, 500))))
+    assert "Test error" not in row
+
+
+def test_subnetworks_throughout_training_have_both_panels(tables):
+    pairs, points = compared(
+        tables, iterations=(3000, 63000), rewind_iterations=(0, 500)
+    )
+    (row,) = panels(instability.draw(pairs, points))
+    assert {"Test error", "Test instability throughout training"} <= row.keys()
+
+
 def test_each_setting_has_its_row(tables):
     lenet = tables(model="lenet", dataset="mnist", iterations=(24000,))
     resnet = tables(rewind_iterations=(0, 2000), replicates=1)

@@ -238,6 +238,25 @@ def test_pruned_weights_are_exactly_zero(kind, carried, trainers):
 
 
 @pytest.mark.parametrize("kind", ["lenet_sgd", "lenet_adam", "small_conv"])
+def test_a_sparse_run_is_that_of_kernels_times_masks(kind, trainers, monkeypatch):
+    """The loop masks gradients alone, for speed; products mask the forward pass too."""
+    fast = trainers(kind, sparse=True)
+    masks = _masks(fast)
+    monkeypatch.setattr(layers.masked, "mask_gradients_only", lambda model: None)
+    plain = trainers.make(kind, strategy=None, sparse=True)
+    assert {one.mask_use for one in layers.masked_layers(plain.model)} == {"product"}
+    states = []
+    for trainer in (fast, plain):
+        _place(trainer, masks=masks)
+        trainer.train(trainers.stream(trainer), _LAST)
+        states.append(trainer.state()[0])
+        _assert_pruned(states[-1], masks)
+    _assert_close(*states, rtol=1e-4, atol=2e-5)
+    start = fast.initial_weights(1)["head/kernel"] * masks["head/kernel"]
+    assert np.abs(states[0]["head/kernel"] - start).max() > 1e-2
+
+
+@pytest.mark.parametrize("kind", ["lenet_sgd", "lenet_adam", "small_conv"])
 def test_masks_that_prune_nothing_are_a_dense_run_up_to_rounding(kind, trainers):
     states = []
     for sparse in (False, True):

@@ -8,7 +8,8 @@ Such a module holds, and nothing else decides what the experiment is:
 - frozen dataclasses for rows, and `TABLES`: by name of the table, of which it is made;
 - `plan(study)`: the artifacts wanted;
 - `rows(study, findings)`: the tables, a list of rows each;
-- optionally `figure(tables, study)`: a matplotlib figure of the tables as DataFrames;
+- optionally `figure(tables, study)`: a matplotlib figure of the tables as DataFrames,
+  of which the first has rows; None where they show nothing;
 - optionally `subject(study)`: a few words more for the plan's title;
 - optionally `members(config)`: the Configs of an experiment over several networks, each
   planned and read by itself into common tables;

@@ -166,10 +166,12 @@ def subject(study: Study) -> str:
 
 def figure(
     tables: Mapping[str, "pandas.DataFrame"], study: Study
-) -> "matplotlib.figure.Figure":
-    """Returns the paper's figure of these tables."""
+) -> "matplotlib.figure.Figure | None":
+    """Returns the paper's figure of these tables; None where every pair diverged."""
     from tflottery.figures import instability as drawing
 
+    if not len(tables["interpolation"]):
+        return None
     chance = 1 - 1 / study.facts.network.num_classes
     return drawing.draw(tables["instability"], tables["interpolation"], chance=chance)
 

@@ -55,10 +55,12 @@ class Output:
             path = self.folder / f"{name}.csv"
             tables.write(table, path, row_type=self._module.TABLES[name])
             frames[name] = tables.read(path)
-        has_figure = hasattr(self._module, "figure")
+        draw = getattr(self._module, "figure", None)
         first = next(iter(self._module.TABLES))
-        if has_figure and len(frames[first]):
-            drawn = self._module.figure(frames, self._studies[0])
+        drawn = None
+        if draw is not None and len(frames[first]):
+            drawn = draw(frames, self._studies[0])
+        if drawn is not None:
             with (self.folder / FIGURE_FILE).open("wb") as file:
                 drawn.savefig(file, format="png", dpi=150)
 

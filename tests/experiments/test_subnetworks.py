@@ -1,0 +1,318 @@
+"""Subnetworks: counts of the papers' networks, and which runs are one and the same."""
+
+import itertools
+import pickle
+
+import pytest
+
+from tflottery.components.inspection import inspect
+from tflottery.components.runs import Initialization, State
+from tflottery.core.registry import MODELS
+from tflottery.execution.plan import plan
+from tflottery.execution.store import Store
+from tflottery.experiments import instability, lottery
+from tflottery.experiments.subnetworks import (
+    DENSE,
+    IMP,
+    KINDS,
+    RANDOM_PRUNING,
+    RANDOM_REINIT,
+    Subnetworks,
+)
+
+_SPARSE = (IMP, RANDOM_PRUNING, RANDOM_REINIT)
+# Of LeNet's 50,200 prunable weights on digits; 50,200 * 0.8^3 is 25,702.4.
+_SURVIVORS = [50_200, 40_160, 32_128, 25_702]
+
+
+@pytest.fixture(scope="module")
+def facts_of(workshop, facts):
+    """Returns the facts of a network on the digits."""
+    known = {"lenet": facts}
+
+    def find(model):
+        if model not in known:
+            known[model] = inspect(model, "digits", workshop)
+        return known[model]
+
+    return find
+
+
+@pytest.fixture
+def subnetworks(study_of, facts_of):
+    def make(model="lenet", *, experiment=lottery, **options):
+        options = {"levels": None, "rewind_iterations": (0, 8)} | options
+        study = study_of(experiment, of=facts_of(model), model=model, **options)
+        return Subnetworks(study)
+
+    return make
+
+
+def run(subnetworks, kind=IMP, *, level=1, replicate=1, k=0, data_order=1):
+    which = {"level": level, "replicate": replicate, "k": k, "data_order": data_order}
+    return subnetworks.run(kind, **which)
+
+
+def mask(subnetworks, kind=IMP, *, level=1, replicate=1, k=0):
+    return subnetworks.mask(kind, level=level, replicate=replicate, k=k)
+
+
+# Levels, counts and columns.
+
+
+@pytest.mark.parametrize(
+    ("model", "variant", "level", "num_survivors"),
+    [
+        # On digits LeNet has 50,200 prunable weights, and 0.8^15 is 3.52%.
+        ("lenet", "standard", 15, 1_766),
+        ("resnet20", "standard", 8, 45_449),
+        ("resnet20", "low", 11, 23_270),
+        ("resnet20", "warmup", 12, 18_616),
+        ("vgg16", "standard", 19, 212_000),
+        ("vgg16", "low", 13, 808_716),
+        ("vgg16", "warmup", 19, 212_000),
+    ],
+)
+def test_the_studied_levels_of_the_papers(
+    subnetworks, model, variant, level, num_survivors
+):
+    found = subnetworks(model, variant=variant)
+    assert found.studied_level == level
+    assert found.num_survivors(level) == num_survivors
+    assert found.last_level == {"lenet": 24, "resnet20": 14, "vgg16": 24}[model]
+
+
+def test_every_model_of_the_papers_has_its_levels():
+    for name in ("lenet", "resnet20", "vgg16", "resnet50", "inception_v3"):
+        for recipe in MODELS[name]["recipes"].values():
+            fraction, levels = recipe.pruning_fraction, recipe.num_levels
+            assert (1 - fraction) ** levels <= 1.02 * recipe.studied_density
+            assert recipe.one_shot == (name in ("resnet50", "inception_v3"))
+
+
+def test_both_densities_of_vgg16(subnetworks):
+    columns = subnetworks("vgg16").columns(IMP, 19)
+    assert (columns["subnetwork"], columns["level"]) == (IMP, 19)
+    # 212,000 of 14,710,464; on the paper's axis the last layer's 5,120 count as kept.
+    assert columns["density"] == 212_000 / 14_710_464
+    assert round(100 * columns["axis_density"], 3) == 1.475
+    assert columns["axis_density"] == (212_000 + 5_120) / (14_710_464 + 5_120)
+
+
+def test_where_every_kernel_is_pruned_the_densities_are_one(subnetworks):
+    columns = subnetworks("resnet20").columns(RANDOM_PRUNING, 8)
+    assert columns["density"] == columns["axis_density"] == 45_449 / 270_896
+    dense = subnetworks("resnet20").columns(DENSE, 0)
+    expected = {"level": 0, "density": 1.0, "axis_density": 1.0}
+    assert dense == {"subnetwork": DENSE, **expected}
+
+
+@pytest.mark.parametrize(
+    ("options", "level"),
+    [
+        ({"levels": 3}, 3),
+        ({"density": 0.035}, 15),
+        # Levels of 1, 0.64, 0.41, 0.26, 0.168.
+        ({"density": 0.168, "pruning_fraction": 0.36}, 4),
+        ({"levels": 4, "pruning_fraction": 0.36}, 4),
+    ],
+)
+def test_levels_and_density_name_the_level(subnetworks, options, level):
+    found = subnetworks(**options)
+    assert found.studied_level == found.last_level == level
+
+
+@pytest.mark.parametrize("options", [{"levels": 0}, {"density": 1.0}])
+def test_no_level_at_all_is_the_dense_network(subnetworks, options):
+    found = subnetworks(**options)
+    assert found.last_level == 0
+    with pytest.raises(ValueError, match="is level 0, the dense network"):
+        assert found.studied_level
+
+
+def test_another_fraction_has_another_studied_level(subnetworks):
+    """The recipe's 24 levels are for fifths; of halves only 15 leave a weight."""
+    found = subnetworks(pruning_fraction=0.5)
+    assert found.studied_level == 5
+    assert found.columns(IMP, 5)["density"] == pytest.approx(1 / 32, abs=1e-4)
+    assert found.last_level == 15 and found.num_survivors(15) == 2
+
+
+@pytest.mark.parametrize(
+    ("experiment", "options"),
+    [(lottery, {}), (instability, {"subnetwork": RANDOM_PRUNING})],
+)
+def test_a_level_without_weights_is_refused(study_of, experiment, options):
+    # 50,200 * 0.5^16 is 0.77, which is 1, and half of that is none.
+    options = options | {"pruning_fraction": 0.5}
+    assert experiment.plan(study_of(experiment, levels=16, **options))
+    with pytest.raises(ValueError, match="level=17 leaves none of 50200 weights"):
+        experiment.plan(study_of(experiment, levels=17, **options))
+
+
+@pytest.mark.parametrize(
+    ("experiment", "options"), [(lottery, {}), (instability, {"subnetwork": IMP})]
+)
+def test_the_deepest_chain_reaches_a_worker(
+    study_of, facts, tmp_path, experiment, options
+):
+    """Keys and artifacts nest as deep as a chain is long."""
+    options = options | {"pruning_fraction": 0.05, "rewind_iterations": (0,)}
+    goals = experiment.plan(study_of(experiment, levels=60, **options))
+    todo = plan(goals, Store(tmp_path), facts={facts.network: facts})
+    for step in todo.steps:
+        assert pickle.loads(pickle.dumps(step.job)).name == step.job.name
+    with pytest.raises(
+        ValueError, match="Level 61 is more than the 60 prunings .* --pruning_fraction"
+    ):
+        experiment.plan(study_of(experiment, levels=61, **options))
+
+
+def test_first_convolutions(subnetworks):
+    found = subnetworks("resnet20", first_convolutions=2)
+    kernels = mask(found).kernels
+    assert kernels == (
+        ("stem/kernel", (3, 3, 3, 16)),
+        ("stage_1_block_1_conv_1/kernel", (3, 3, 16, 16)),
+    )
+    # 432 + 2,304 weights, of which four fifths are 2,188.8.
+    assert mask(found).num_survivors == mask(found, RANDOM_PRUNING).num_survivors
+    assert mask(found).num_survivors == 2_189
+    columns = found.columns(IMP, 1)
+    assert columns["density"] == 2_189 / 2_736
+    assert columns["axis_density"] == (2_189 + 270_896 - 2_736) / 270_896
+    with pytest.raises(ValueError, match="first_convolutions=99, .* from 1 to 21"):
+        mask(subnetworks("resnet20", first_convolutions=99))
+    with pytest.raises(ValueError, match="this network has no convolutions"):
+        mask(subnetworks("lenet", first_convolutions=1))
+
+
+def test_unpruned_kernels_have_no_mask(subnetworks):
+    vgg = dict(mask(subnetworks("vgg16")).kernels)
+    assert "head/kernel" not in vgg and len(vgg) == 13
+    lenet = dict(mask(subnetworks()).kernels)
+    assert list(lenet) == ["dense_1/kernel", "dense_2/kernel", "head/kernel"]
+
+
+# What is shared, and what is not.
+
+
+def test_nothing_is_pruned_at_level_zero(subnetworks):
+    found = subnetworks()
+    for kind in KINDS:
+        assert mask(found, kind, level=0) is None
+        assert run(found, kind, level=0).mask is None
+
+
+def test_the_first_mask_is_the_same_for_every_k(subnetworks):
+    found = subnetworks()
+    assert mask(found, k=0).address == mask(found, k=8).address
+    assert mask(found, k=0).trained == State(found._study.trunk(1), 24)
+    assert mask(found, k=0).previous is None
+    assert mask(found, level=2, k=0).key != mask(found, level=2, k=8).key
+    assert mask(found, replicate=2).key != mask(found).key
+
+
+def test_a_mask_is_pruned_from_the_first_copy_of_the_level_before(subnetworks):
+    found = subnetworks()
+    for level, k in itertools.product(range(2, 6), (0, 8)):
+        made = mask(found, level=level, k=k)
+        before = run(found, level=level - 1, k=k, data_order=1)
+        assert made.trained == State(before, 24)
+        assert made.previous == mask(found, level=level - 1, k=k)
+        assert made.num_survivors == found.num_survivors(level)
+
+
+def test_one_shot_masks_are_pruned_from_the_dense_end(subnetworks):
+    once, again = subnetworks(one_shot=True), subnetworks()
+    dense_end = State(once._study.trunk(1), 24)
+    for level in (1, 2, 3):
+        made = mask(once, level=level, k=8)
+        assert (made.trained, made.previous) == (dense_end, None)
+        assert made.num_survivors == _SURVIVORS[level]
+        assert made.key == mask(once, level=level, k=0).key
+    # One pruning is one pruning.
+    assert mask(once).key == mask(again).key
+    assert run(once, k=8).key == run(again, k=8).key
+    assert mask(once, level=2).key != mask(again, level=2).key
+
+
+def test_random_masks_are_one_ranking_for_every_k(subnetworks):
+    found = subnetworks()
+    masks = [mask(found, RANDOM_PRUNING, level=2, k=k) for k in (0, 8)]
+    assert masks[0].key == masks[1].key and masks[0].inputs == {}
+    assert mask(found, RANDOM_PRUNING, level=5).seed == masks[0].seed
+    other = mask(found, RANDOM_PRUNING, level=2, replicate=2)
+    assert other.seed != masks[0].seed
+
+
+def test_random_masks_with_counts_of_imps_layers(subnetworks):
+    found = subnetworks(random_counts="per_layer")
+    for level, k in itertools.product((1, 2), (0, 8)):
+        made = mask(found, RANDOM_PRUNING, level=level, k=k)
+        assert made.inputs == {"layers_of": mask(found, level=level, k=k)}
+    plain = mask(subnetworks(), RANDOM_PRUNING)
+    assert plain.seed == made.seed and plain.key != made.key
+
+
+def test_random_pruning_starts_from_the_dense_weights_of_k(subnetworks):
+    found = subnetworks()
+    for k in (0, 8):
+        begun = run(found, RANDOM_PRUNING, level=3, k=k)
+        assert begun.initial == State(found._study.trunk(1), k, with_slots=True)
+        assert begun.initial == run(found, IMP, level=3, k=k).initial
+        assert begun.first_iteration == k
+
+
+def test_random_reinit_keeps_the_mask_and_draws_other_weights(subnetworks):
+    found = subnetworks()
+    for level, k in itertools.product((1, 2), (0, 8)):
+        begun = run(found, RANDOM_REINIT, level=level, k=k)
+        assert begun.mask == mask(found, IMP, level=level, k=k)
+        assert begun.first_iteration == k
+        assert begun.initial == run(found, RANDOM_REINIT, level=level).initial
+    fresh = {
+        run(found, RANDOM_REINIT, level=level, replicate=replicate).initial
+        for level, replicate in itertools.product((1, 2), (1, 2))
+    }
+    assert len(fresh) == 4 and all(isinstance(one, Initialization) for one in fresh)
+    assert not fresh & {found._study.trunk(replicate).initial for replicate in (1, 2)}
+
+
+def test_orders_are_paired_over_k_and_kinds(subnetworks):
+    found = subnetworks()
+
+    def seeds(**which):
+        begun = run(found, **which)
+        return begun.data_order_seed, begun.augmentation_seed
+
+    same = {seeds(kind=kind, k=k) for kind, k in itertools.product(_SPARSE, (0, 8))}
+    assert len(same) == 1
+    others = [
+        seeds(level=level, replicate=replicate, data_order=data_order)
+        for level, replicate, data_order in itertools.product((1, 2), (1, 2), (1, 2))
+    ]
+    trunk = found._study.trunk(1)
+    others.append((trunk.data_order_seed, trunk.augmentation_seed))
+    assert len({one for pair in others for one in pair}) == 2 * len(others)
+
+
+def test_carried_slots_are_those_of_dense_weights(subnetworks):
+    found = subnetworks(optimizer_state="carried")
+    assert run(found, IMP, k=8).optimizer_state == "carried"
+    assert run(found, RANDOM_PRUNING, k=8).optimizer_state == "carried"
+    # Fresh weights have no slots, and neither has the beginning of training.
+    assert run(found, IMP, k=0).optimizer_state == "fresh"
+    assert run(found, RANDOM_REINIT, k=8).optimizer_state == "fresh"
+
+
+@pytest.mark.parametrize("kind", _SPARSE)
+def test_networks_of_the_lottery_are_the_first_copies_of_instability(study_of, kind):
+    both = study_of(lottery, random_rewind_iterations=(0, 8))
+    measured = {accuracy.of.key for accuracy in lottery.plan(both)}
+    for level in (1, 2):
+        study = study_of(instability, subnetwork=kind, levels=level)
+        *_, first, second = instability.plan(study)
+        for line in (first, second):
+            assert line.a.key in measured
+            assert line.b.key not in measured
