@@ -21,8 +21,20 @@ from tflottery.training import checkpoints
 Kernels = tuple[tuple[str, tuple[int, ...]], ...]
 
 
+class _Masks(Component):
+    """What masks have in common; each says which `kernels` are pruned."""
+
+    FOLDER = "masks"
+    FILES = (MASK_FILE,)
+
+    def num_bytes(self, facts: Mapping[Network, Facts]) -> int:
+        """Returns about what the masks take on disk: a byte an entry."""
+        del facts
+        return sum(math.prod(shape) for _, shape in self.kernels)
+
+
 @dataclasses.dataclass(frozen=True)
-class MagnitudeMask(Component):
+class MagnitudeMask(_Masks):
     """Keeps the weights of highest magnitude, over all prunable kernels together.
 
     Attributes:
@@ -33,8 +45,6 @@ class MagnitudeMask(Component):
     """
 
     VERSION = 1
-    FOLDER = "masks"
-    FILES = (MASK_FILE,)
 
     trained: State
     previous: Artifact | None
@@ -51,14 +61,9 @@ class MagnitudeMask(Component):
         )
         _write(chosen, context)
 
-    def num_bytes(self, facts: Mapping[Network, Facts]) -> int:
-        """Returns about what the masks take on disk."""
-        del facts
-        return _num_bytes(self.kernels)
-
 
 @dataclasses.dataclass(frozen=True)
-class RandomMask(Component):
+class RandomMask(_Masks):
     """Keeps weights at random: uniformly over all prunable kernels, or layer by layer.
 
     One seed is one ranking of the weights, so masks of fewer survivors lie inside those
@@ -73,8 +78,6 @@ class RandomMask(Component):
     """
 
     VERSION = 1
-    FOLDER = "masks"
-    FILES = (MASK_FILE,)
 
     seed: int
     kernels: Kernels
@@ -96,11 +99,6 @@ class RandomMask(Component):
             chosen = masks.keep_highest_per_layer(ranking, num_survivors=counts)
         _write(chosen, context)
 
-    def num_bytes(self, facts: Mapping[Network, Facts]) -> int:
-        """Returns about what the masks take on disk."""
-        del facts
-        return _num_bytes(self.kernels)
-
 
 def read(context: Context, name: str) -> masks.Masks:
     """Returns the masks of an input of a component."""
@@ -111,8 +109,3 @@ def _write(chosen: masks.Masks, context: Context) -> None:
     """Writes masks a byte an entry."""
     small = {path: mask.astype(np.uint8) for path, mask in chosen.items()}
     checkpoints.write_arrays(context.output / MASK_FILE, small)
-
-
-def _num_bytes(kernels: Kernels) -> int:
-    """Returns how many entries the masks of kernels have."""
-    return sum(math.prod(shape) for _, shape in kernels)

@@ -1,11 +1,13 @@
 """What every experiment can be told: the fields of its Config become its flags."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from tflottery.core import durations
 from tflottery.core.durations import Duration
 from tflottery.core.recipes import Recipe, recipe_of
 from tflottery.core.registry import MODELS
+from tflottery.pruning import counts
 
 
 def option(default: object, help_: str) -> object:
@@ -104,11 +106,21 @@ class Config:
         """Returns the options that replace a recipe's values as they are."""
         names = ("optimizer", "learning_rate", "momentum", "weight_decay")
         names += ("decay_factor", "final_learning_rate", "augmentation")
-        return {
-            name: getattr(self, name)
-            for name in names
-            if getattr(self, name) is not None
-        }
+        return self._given(names)
+
+    def resolved_values(self, recipe: Recipe) -> dict[str, object]:
+        """Returns the options that say the same as others, each in one form.
+
+        Args:
+          recipe: in iterations, with all overrides.
+        """
+        del recipe
+        return {}
+
+    def _given(self, names: Sequence[str]) -> dict[str, object]:
+        """Returns those of the options that do not leave it to the recipe."""
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -170,21 +182,22 @@ class PruningConfig(Config):
             "first_convolutions": None,
             "random_counts": "global",
         }
-        given = {name: getattr(self, name) for name in usual}
-        return {
-            name: value
-            for name, value in given.items()
-            if value is not None and value != usual[name]
-        }
+        given = self._given(tuple(usual))
+        return {name: value for name, value in given.items() if value != usual[name]}
 
     def recipe_values(self) -> dict[str, object]:
         """Returns the options that replace a recipe's values as they are."""
-        names = ("pruning_fraction", "one_shot")
-        return super().recipe_values() | {
-            name: getattr(self, name)
-            for name in names
-            if getattr(self, name) is not None
-        }
+        return super().recipe_values() | self._given(("pruning_fraction", "one_shot"))
+
+    def resolved_values(self, recipe: Recipe) -> dict[str, object]:
+        """Returns the options that say the same as others, each in one form."""
+        return {"levels": self.asked_level(recipe), "density": None}
+
+    def asked_level(self, recipe: Recipe) -> int | None:
+        """Returns the level that --levels or --density names; None if neither does."""
+        if self.density is None:
+            return self.levels
+        return counts.level_of(self.density, pruning_fraction=recipe.pruning_fraction)
 
 
 def _check_one_of(name: str, value: object, allowed: tuple) -> None:

@@ -16,8 +16,7 @@ from tflottery.core.durations import Duration
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
 from tflottery.datasets import source as sources
-from tflottery.experiments.config import Config, PruningConfig
-from tflottery.pruning import counts
+from tflottery.experiments.config import Config
 from tflottery.training.distribution import Placement
 
 
@@ -77,9 +76,7 @@ class Study:
             "rewind_iterations": self.rewind_iterations,
             "config": self.config_hash,
         }
-        if isinstance(self.config, PruningConfig):
-            decided |= {"levels": self.asked_level, "density": None}
-        return decided
+        return decided | self.config.resolved_values(self.recipe)
 
     @property
     def evaluation_examples(self) -> int | None:
@@ -111,16 +108,6 @@ class Study:
     def last(self) -> int:
         """The iteration at which training ends."""
         return self.recipe.training_iterations
-
-    @property
-    def asked_level(self) -> int | None:
-        """The level that the options on pruning name; None leaves it to the recipe."""
-        config = self.config
-        if not isinstance(config, PruningConfig) or config.density is None:
-            return getattr(config, "levels", None)
-        return counts.level_of(
-            config.density, pruning_fraction=self.recipe.pruning_fraction
-        )
 
     def iterations(self, duration: Duration) -> int:
         """Returns a duration in iterations of this study."""

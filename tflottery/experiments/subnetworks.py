@@ -35,6 +35,7 @@ class Subnetworks:
         self._study = study
         self._recipe = study.recipe
         self._per_layer = study.config.random_counts == "per_layer"
+        self._asked_level = study.config.asked_level(study.recipe)
         self._masks: dict[tuple, Artifact] = {}
 
     @functools.cached_property
@@ -44,7 +45,7 @@ class Subnetworks:
         Raises:
           ValueError: the level asked for leaves no weight, or is too deep.
         """
-        asked = self._study.asked_level
+        asked = self._asked_level
         if asked is not None:
             return self._checked(asked)
         # What the recipe decides is cut where nothing would be left.
@@ -60,7 +61,7 @@ class Subnetworks:
         Raises:
           ValueError: the level leaves no weight or prunes none, or is too deep.
         """
-        level = self._study.asked_level
+        level = self._asked_level
         fraction = self._recipe.pruning_fraction
         if level is None:
             density = self._recipe.studied_density

@@ -216,10 +216,7 @@ def _draw_test_error(axes: Axes, pairs: pandas.DataFrame) -> None:
     """LMC Figure 7, rows 2 and 4: test error against k, and the dense band."""
     # Of a replicate whose first pair diverged another one knows it.
     known = pairs.dropna(subset=["dense_test_error"]).drop_duplicates("replicate")
-    dense = _PERCENT * known["dense_test_error"]
-    mean, std = dense.mean(), dense.std() if len(dense) > 1 else 0.0
-    axes.axhspan(mean - std, mean + std, color="0.85", linewidth=0)
-    axes.axhline(mean, color="0.5", linewidth=1, label="unpruned")
+    lines.draw_unpruned(axes, _PERCENT * known["dense_test_error"])
     both = (pairs["test_error_a"] + pairs["test_error_b"]) / 2
     table = lines.summary(
         pairs.assign(test_error=both), by="rewind_iteration", value="test_error"

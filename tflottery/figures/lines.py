@@ -64,6 +64,16 @@ def draw(
     return line
 
 
+def draw_unpruned(axes: Axes, values: pandas.Series) -> None:
+    """Draws the dense networks: their mean, and a band of one standard deviation."""
+    values = values.dropna()
+    if not len(values):
+        return
+    mean, std = values.mean(), values.std() if len(values) > 1 else 0.0
+    axes.axhspan(mean - std, mean + std, color="0.85", linewidth=0)
+    axes.axhline(mean, color="0.5", linewidth=1, label="unpruned")
+
+
 def iteration_name(iteration: int) -> str:
     """Returns 500 as "500", 2000 as "2K", 2500 as "2.5K"."""
     if iteration < 1000:

@@ -106,13 +106,9 @@ def _draw_best(axes: Axes, networks: pandas.DataFrame, best: pandas.DataFrame) -
 
 
 def _draw_dense(axes: Axes, networks: pandas.DataFrame) -> None:
-    """Draws the unpruned network: mean and a band of one standard deviation."""
-    dense = networks[networks["subnetwork"] == "dense"]["accuracy"].dropna()
-    if not len(dense):
-        return
-    mean, std = dense.mean(), dense.std() if len(dense) > 1 else 0.0
-    axes.axhspan(mean - std, mean + std, color="0.85", linewidth=0)
-    axes.axhline(mean, color="0.5", linewidth=1, label="unpruned")
+    """Draws the unpruned network."""
+    dense = networks[networks["subnetwork"] == "dense"]
+    lines.draw_unpruned(axes, dense["accuracy"])
 
 
 def _draw_line(

@@ -8,6 +8,7 @@ import importlib
 _HOMES = {
     "MaskedConv2D": "masked",
     "MaskedDense": "masked",
+    "convolves": "masked",
     "ignore_masks": "masked",
     "mask_gradients_only": "masked",
     "masked_layers": "masked",

@@ -86,6 +86,11 @@ def masked_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in layers if isinstance(layer, MaskedDense | MaskedConv2D)]
 
 
+def convolves(model: keras.Model) -> bool:
+    """Returns whether a built model has a masked convolution."""
+    return any(isinstance(layer, MaskedConv2D) for layer in masked_layers(model))
+
+
 def masks(model: keras.Model) -> Masks:
     """Returns a copy of every mask: float32 0 or 1, keyed by its kernel's path."""
     return {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tflottery import layers
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
+from tflottery.models.convolutions import convolution
 
 if TYPE_CHECKING:
     import keras
@@ -68,7 +69,7 @@ def resnet(
     import keras
 
     images = keras.Input(input_shape, name="images")
-    x = _convolution(images, _STEM_WIDTH, kernel_size=7, strides=2, name="stem")
+    x = convolution(images, _STEM_WIDTH, kernel_size=7, strides=2, name="stem")
     x = keras.layers.ReLU(name="stem_relu")(x)
     # After a ReLU, zeros around the images never exceed what the pool sees.
     x = keras.layers.ZeroPadding2D(1, name="stem_pool_padding")(x)
@@ -89,40 +90,18 @@ def _block(
     """Returns the outputs of one bottleneck: convolutions 1x1, 3x3, 1x1."""
     import keras
 
-    x = _convolution(inputs, width, kernel_size=1, name=f"{prefix}_conv_1")
+    x = convolution(inputs, width, kernel_size=1, name=f"{prefix}_conv_1")
     x = keras.layers.ReLU(name=f"{prefix}_relu_1")(x)
-    x = _convolution(x, width, kernel_size=3, strides=strides, name=f"{prefix}_conv_2")
+    x = convolution(x, width, kernel_size=3, strides=strides, name=f"{prefix}_conv_2")
     x = keras.layers.ReLU(name=f"{prefix}_relu_2")(x)
     wide = _EXPANSION * width
-    x = _convolution(x, wide, kernel_size=1, name=f"{prefix}_conv_3")
+    x = convolution(x, wide, kernel_size=1, name=f"{prefix}_conv_3")
     if strides > 1 or inputs.shape[-1] != wide:
-        inputs = _convolution(
+        inputs = convolution(
             inputs, wide, kernel_size=1, strides=strides, name=f"{prefix}_shortcut"
         )
     x = keras.layers.Add(name=f"{prefix}_add")([x, inputs])
     return keras.layers.ReLU(name=f"{prefix}_relu_3")(x)
-
-
-def _convolution(
-    inputs: "keras.KerasTensor",
-    width: int,
-    *,
-    kernel_size: int,
-    name: str,
-    strides: int = 1,
-) -> "keras.KerasTensor":
-    """Returns the normalized outputs of a convolution without bias."""
-    import keras
-
-    if kernel_size > 1:
-        # Padding "same" would, with a stride, pad the far side only, and move the
-        # outputs by half a pixel against the shortcut's.
-        padding = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_padding")
-        inputs = padding(inputs)
-    x = layers.MaskedConv2D(
-        width, kernel_size, strides=strides, use_bias=False, name=name
-    )(inputs)
-    return layers.BatchNormalization(name=f"{name}_norm")(x)
 
 
 def _register(name: str, *num_blocks: int) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tflottery import layers
 from tflottery.core.registry import MODELS
+from tflottery.models.convolutions import convolution
 from tflottery.models.recipes import cifar10_recipes
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def resnet(
     import keras
 
     images = keras.Input(input_shape, name="images")
-    x = _convolution(images, _WIDTHS[0], kernel_size=3, name="stem")
+    x = convolution(images, _WIDTHS[0], kernel_size=3, name="stem")
     x = keras.layers.ReLU(name="stem_relu")(x)
     for stage, width in enumerate(_WIDTHS, start=1):
         for block in range(1, num_blocks + 1):
@@ -53,41 +54,17 @@ def _block(
     """Returns the outputs of one residual block of two convolutions."""
     import keras
 
-    x = _convolution(
+    x = convolution(
         inputs, width, kernel_size=3, strides=strides, name=f"{prefix}_conv_1"
     )
     x = keras.layers.ReLU(name=f"{prefix}_relu_1")(x)
-    x = _convolution(x, width, kernel_size=3, name=f"{prefix}_conv_2")
+    x = convolution(x, width, kernel_size=3, name=f"{prefix}_conv_2")
     if strides > 1 or inputs.shape[-1] != width:
-        inputs = _convolution(
+        inputs = convolution(
             inputs, width, kernel_size=1, strides=strides, name=f"{prefix}_shortcut"
         )
     x = keras.layers.Add(name=f"{prefix}_add")([x, inputs])
     return keras.layers.ReLU(name=f"{prefix}_relu_2")(x)
-
-
-def _convolution(
-    inputs: "keras.KerasTensor",
-    width: int,
-    *,
-    kernel_size: int,
-    name: str,
-    strides: int = 1,
-) -> "keras.KerasTensor":
-    """Returns the normalized outputs of a convolution without bias."""
-    import keras
-
-    padding = "same"
-    if kernel_size > 1 and strides > 1:
-        # "same" would pad the far side only, and move the outputs by half a pixel
-        # against the shortcut's.
-        margin = kernel_size // 2
-        inputs = keras.layers.ZeroPadding2D(margin, name=f"{name}_padding")(inputs)
-        padding = "valid"
-    x = layers.MaskedConv2D(
-        width, kernel_size, strides=strides, padding=padding, use_bias=False, name=name
-    )(inputs)
-    return layers.BatchNormalization(name=f"{name}_norm")(x)
 
 
 _RECIPES = cifar10_recipes(

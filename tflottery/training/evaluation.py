@@ -64,7 +64,6 @@ class Evaluator:
         )
         # Pruned weights are zero; the masks would change nothing.
         layers.ignore_masks(self.model)
-        maskable = layers.masked_layers(self.model)
         self._source = source
         self._loaders = {
             split: pipeline.loader(
@@ -74,7 +73,7 @@ class Evaluator:
         }
         self._normalizations = layers.normalizations(self.model)
         self._jit = compiled_by_xla(self.model)
-        convolves = any(len(one.kernel.shape) > 2 for one in maskable)
+        convolves = layers.convolves(self.model)
         sizes = CONVOLUTIONAL_SIZES if convolves else DENSE_SIZES
         self._batch_size, self._block_size = sizes
         self._counters = {split: self._counter(split) for split in self._loaders}

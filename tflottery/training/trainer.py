@@ -302,5 +302,4 @@ def compiled_by_xla(model: keras.Model) -> bool:
 
     Everywhere but for convolutions on a CPU, which XLA makes half as fast.
     """
-    convolves = any(isinstance(layer, masked.MaskedConv2D) for layer in model.layers)
-    return bool(tf.config.list_logical_devices("GPU")) or not convolves
+    return bool(tf.config.list_logical_devices("GPU")) or not masked.convolves(model)
