@@ -12,17 +12,12 @@ BATCH_NORM_EPSILON = 1e-5
 class Forward:
     """Forward passes that count errors, many batches in one tf.function.
 
-    Batch norm in inference mode may be folded into kernels and biases once per call,
-    which TensorFlow does not do by itself and which made ResNet-20 a sixth faster.
-
     Args:
       task: which network and images.
       batch_size: images per batch.
-      folded: whether batch norm is folded.
     """
 
-    def __init__(self, task: tasks.Task, *, batch_size: int, folded: bool) -> None:
-        self._folded = folded
+    def __init__(self, task: tasks.Task, *, batch_size: int) -> None:
         self._is_dense = task.model == "lenet"
         self._model = task.model
         self._batch_size = batch_size
@@ -60,7 +55,6 @@ class Forward:
           count: [] int32, how many batches.
         """
         images, labels = data
-        weights = _folded(weights) if self._folded and not self._is_dense else weights
 
         def step(i: tf.Tensor, errors: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             start = (first + i) % self._num_batches * self._batch_size
@@ -85,7 +79,7 @@ class Forward:
 
         def normalized(name: str, images: tf.Tensor, stride: int) -> tf.Tensor:
             images = bare_networks.convolution(name, images, stride, weights)
-            return images if self._folded else _normalized(name, images, weights)
+            return _normalized(name, images, weights)
 
         network = bare_networks.CONVOLUTIONAL[self._model]
         return network(bare_networks.scaled(images), normalized, weights)
@@ -102,15 +96,3 @@ def _normalized(name: str, images: tf.Tensor, weights: Tensors) -> tf.Tensor:
         epsilon=BATCH_NORM_EPSILON,
         is_training=False,
     )[0]
-
-
-def _folded(weights: Tensors) -> Tensors:
-    """Returns kernels and biases that do their batch norm's work as well."""
-    folded = {"head/kernel": weights["head/kernel"], "head/bias": weights["head/bias"]}
-    for name in [key.removesuffix("/gamma") for key in weights if "/gamma" in key]:
-        variance = weights[f"{name}/variance"] + BATCH_NORM_EPSILON
-        scale = weights[f"{name}/gamma"] * tf.math.rsqrt(variance)
-        mean = weights[f"{name}/mean"] - weights.get(f"{name}/bias", 0.0)
-        folded[f"{name}/kernel"] = weights[f"{name}/kernel"] * scale
-        folded[f"{name}/bias"] = weights[f"{name}/beta"] - mean * scale
-    return folded

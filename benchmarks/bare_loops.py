@@ -62,9 +62,7 @@ def measure(
     )
 
 
-def measure_forward(
-    model: str, *, processes: int, images: int, folded: bool = False
-) -> float:
+def measure_forward(model: str, *, processes: int, images: int) -> float:
     """Returns images per second of forward passes, summed over one-thread processes.
 
     Args:
@@ -72,7 +70,6 @@ def measure_forward(
       processes: evaluated side by side, at least 1.
       images: that each process evaluates, at least 1; rounded up to whole batches
         of 500, and taken again from the start where they are more than there are.
-      folded: whether batch norm is folded into kernels and biases, once per call.
 
     Returns:
       The sum of each process's own rate, in images per second.
@@ -81,7 +78,6 @@ def measure_forward(
     batches = processes_lib.total_rate(
         _build_forward,
         model,
-        folded,
         processes=processes,
         iterations=math.ceil(images / FORWARD_BATCH_SIZE),
         warmup=FORWARD_WARMUP_BATCHES,
@@ -125,15 +121,13 @@ def _build_training(model: str, masked: bool) -> processes_lib.Advance:
     return bare_training.ConvolutionalTraining(task, masked=masked).advance
 
 
-def _build_forward(model: str, folded: bool) -> processes_lib.Advance:
+def _build_forward(model: str) -> processes_lib.Advance:
     """Builds a loop of forward passes in this process; called by `total_rate`."""
     _use_one_thread()
     from benchmarks import bare_forward
 
     task = tasks.task_of(model)
-    return bare_forward.Forward(
-        task, batch_size=FORWARD_BATCH_SIZE, folded=folded
-    ).advance
+    return bare_forward.Forward(task, batch_size=FORWARD_BATCH_SIZE).advance
 
 
 def _use_one_thread() -> None:
