@@ -1,8 +1,10 @@
-"""Mean, standard deviation and error by hand."""
+"""Mean, standard deviation, error and correlation by hand."""
 
 import math
 
+import numpy as np
 import pytest
+import scipy.stats
 
 from tflottery.analysis import statistics
 
@@ -27,3 +29,49 @@ def test_single_value_has_no_spread():
 def test_no_values_at_all_are_refused(function):
     with pytest.raises(ValueError, match=r"shape \(0,\), expected \[n\]"):
         function([])
+
+
+def test_correlation_by_hand():
+    """r = 1 / 2; t = r / sqrt(1 - r^2) is the tangent of 30 degrees.
+
+    With one degree of freedom p is 1 - 2 / pi times that angle: 2 / 3.
+    """
+    r, p = statistics.pearson([1.0, 2.0, 3.0], [1.0, 3.0, 2.0])
+    assert r == pytest.approx(0.5)
+    assert p == pytest.approx(2 / 3)
+    r, p = statistics.pearson([1.0, 2.0, 3.0], [-3.0, -1.0, -2.0])
+    assert (r, p) == (pytest.approx(0.5), pytest.approx(2 / 3))
+    r, p = statistics.pearson([1, 2, 4], [-2, -4, -8])
+    assert (r, p) == (pytest.approx(-1), pytest.approx(0, abs=1e-6))
+
+
+def test_correlation_is_scipys():
+    points = np.random.default_rng(0).standard_normal((2, 14))
+    points[1] -= points[0]
+    r, p = statistics.pearson(*points)
+    assert type(r) is float and type(p) is float
+    assert (r, p) == pytest.approx(tuple(scipy.stats.pearsonr(*points)))
+    assert -1 < r < 0 and 0 < p < 0.05
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        ([1.0], [2.0]),
+        ([1.0, 2.0], [2.0, 5.0]),
+        ([3.0, 3.0, 3.0], [1.0, 2.0, 4.0]),
+        ([1.0, 2.0, 4.0], [0.1, 0.1, 0.1]),
+        ([1.0, 2.0, math.nan], [1.0, 3.0, 2.0]),
+        ([1.0, 2.0, 4.0], [1.0, math.inf, 2.0]),
+    ],
+)
+def test_nothing_to_correlate_is_nan(x, y):
+    assert all(math.isnan(value) for value in statistics.pearson(x, y))
+
+
+def test_sides_of_different_lengths_are_refused():
+    with pytest.raises(ValueError, match="x has 3 values and y has 4, expected one of"):
+        statistics.pearson([1, 2, 3], [1, 2, 3, 4])
+    with pytest.raises(ValueError, match=r"shape \(0,\), expected \[n\]"):
+        statistics.pearson([], [])

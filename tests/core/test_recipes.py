@@ -18,6 +18,7 @@ _RECIPE = Recipe(
     milestones=(32_000, 48_000),
     warmup=30_000,
     rewind_iterations=(0, 100, 2000),
+    perturbed_iterations=(100,),
 )
 
 
@@ -29,12 +30,14 @@ def test_resolved_turns_every_duration_into_iterations():
         milestones=("5ep", "7ep3it"),
         warmup="1ep",
         rewind_iterations=(0, "7it", "2ep"),
+        perturbed_iterations=("7it", "1ep1it"),
     )
     found = recipes.resolved(recipe, num_examples=1437)
     assert found.training_iterations == 240
     assert found.milestones == (120, 171)
     assert found.warmup == 24
     assert found.rewind_iterations == (0, 7, 48)
+    assert found.perturbed_iterations == (7, 25)
     assert recipes.resolved(found, num_examples=1437) == found
     assert recipe.training_iterations == "10ep"
 
@@ -91,6 +94,7 @@ def test_another_length_keeps_the_shares(length, milestones, warmup):
     assert found.milestones == milestones
     assert found.warmup == warmup
     assert found.rewind_iterations == _RECIPE.rewind_iterations
+    assert found.perturbed_iterations == _RECIPE.perturbed_iterations
 
 
 def test_another_length_without_milestones_is_the_same_trajectory():
@@ -129,6 +133,7 @@ def test_trajectory_is_all_but_the_length_and_what_is_done_with_it(field):
         "milestones": (32_000,),
         "unpruned": ("head",),
         "rewind_iterations": (0,),
+        "perturbed_iterations": (2000,),
         "decay_factor": 0.2,
         "momentum": 0.5,
         "one_shot": True,
@@ -136,7 +141,8 @@ def test_trajectory_is_all_but_the_length_and_what_is_done_with_it(field):
     value = other.get(field, getattr(_RECIPE, field))
     changed = value if field in other else 2 * value
     found = recipes.trajectory(dataclasses.replace(_RECIPE, **{field: changed}))
-    apart = ["training_iterations", "unpruned", "rewind_iterations"]
+    apart = ["training_iterations", "unpruned"]
+    apart += ["rewind_iterations", "perturbed_iterations"]
     apart += ["pruning_fraction", "one_shot", "num_levels", "studied_density"]
     assert (found == recipes.trajectory(_RECIPE)) == (field in apart)
 

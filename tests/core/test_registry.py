@@ -94,6 +94,6 @@ def test_the_packages_own_registries():
     assert {"cifar10", "digits", "mnist"} <= set(DATASETS.names())
     assert PRETEXTS["rotation"]["num_classes"] == 4
     with pytest.raises(
-        ValueError, match=r"no model 'lenett'\. Known: .*lenet, resnet20"
+        ValueError, match=r"no model 'lenett'\. Known: .*lenet, resnet18"
     ):
         MODELS["lenett"]

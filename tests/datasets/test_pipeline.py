@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tflottery.core.registry import PRETEXTS
 from tflottery.datasets import pipeline
 from tflottery.datasets.arrays import Source, Split
 from tflottery.datasets.stream import Stream
@@ -81,25 +82,53 @@ def test_zeros_are_padded_before_normalization():
     np.testing.assert_allclose(images[0, 2:], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("pretext", [None, "rotation"])
+@pytest.mark.parametrize("pretext", [None, *PRETEXTS.names()])
 @pytest.mark.parametrize("augmentation", pipeline.AUGMENTATIONS)
 def test_dataset_loader_and_compiled_loader_agree_bit_for_bit(augmentation, pretext):
-    data = small_source()
+    data = small_source(size=8)
     stream = Stream(20, 16, data_order_seed=3, augmentation_seed=4)
-    load = pipeline.loader(
-        data, split="train", augmentation=augmentation, pretext=pretext
-    )
-    compiled = tf.function(load, jit_compile=True)
-    dataset = pipeline.as_dataset(
-        data, stream, first_iteration=62, augmentation=augmentation, pretext=pretext
-    )
+    how = {"augmentation": augmentation, "pretext": pretext, "pretext_seed": 5}
+    load = pipeline.loader(data, split="train", **how)
+    forms = [load, tf.function(load), tf.function(load, jit_compile=True)]
+    dataset = pipeline.as_dataset(data, stream, first_iteration=62, **how)
     batches = stream.batches(62, 5)
     rows = zip(dataset.take(5), batches.indices, batches.bits, strict=True)
     for batch, indices, bits in rows:
-        for form in (load, compiled):
+        for form in forms:
             images, labels = form(tf.constant(indices), tf.constant(bits))
             np.testing.assert_array_equal(images, batch[0])
             np.testing.assert_array_equal(labels, batch[1])
+
+
+@pytest.mark.parametrize("augmentation", pipeline.AUGMENTATIONS)
+def test_a_pretext_is_given_all_it_may_read(augmentation, register):
+    data, given = small_source(), {}
+
+    def task(images, labels, **others):
+        given.update(others, images=images, labels=labels)
+        return 1 - images, labels + 100
+
+    register(PRETEXTS, "negative", task, num_classes=None, version=1, seeded=True)
+    load = pipeline.loader(
+        data,
+        split="test",
+        augmentation=augmentation,
+        pretext="negative",
+        pretext_seed=7,
+    )
+    indices, bits = tf.constant([3, 0, 3]), tf.constant([bits_of(right=1), 6, 7])
+    images, labels = load(indices, bits)
+    assert given["seed"] == 7 and given["num_classes"] == 10
+    np.testing.assert_array_equal(given["indices"], indices)
+    np.testing.assert_array_equal(given["bits"], bits)
+    np.testing.assert_array_equal(given["labels"], [3, 0, 3])
+    seen = data.test.images[[3, 0, 3]]
+    if augmentation == "flip_crop":
+        seen = pipeline.flipped_and_cropped(tf.constant(seen), bits).numpy()
+    np.testing.assert_array_equal(given["images"], (seen / 255).astype(np.float32))
+    expected = (1 - seen / 255 - data.mean) / data.std
+    np.testing.assert_allclose(images, expected, atol=1e-5)
+    np.testing.assert_array_equal(labels, [103, 100, 103])
 
 
 def test_shapes_are_static_inside_a_compiled_loop():

@@ -2,14 +2,17 @@
 
 import dataclasses
 import functools
+import importlib
 import io
 import pathlib
+import pkgutil
 import types
 
 import pandas
 import pytest
 from rich.console import Console
 
+import tflottery.experiments
 from tflottery import results
 from tflottery.components.component import Artifact
 from tflottery.components.inspection import Facts, inspect
@@ -27,6 +30,23 @@ from tflottery.training import trainer
 from tflottery.training.distribution import Placement
 from tflottery.training.workshop import Workshop
 
+_NAMES = [found.name for found in pkgutil.iter_modules(tflottery.experiments.__path__)]
+_MODULES = [importlib.import_module(f"tflottery.experiments.{name}") for name in _NAMES]
+EXPERIMENTS = [module for module in _MODULES if hasattr(module, "TABLES")]
+
+
+def pytest_generate_tests(metafunc):
+    """Runs a test that asks for `every_experiment` with each one there is."""
+    if "every_experiment" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "every_experiment", EXPERIMENTS, ids=lambda module: module.__name__
+        )
+
+
+@pytest.fixture(scope="session")
+def experiment_names() -> set[str]:
+    return {module.__name__.rsplit(".", 1)[-1] for module in EXPERIMENTS}
+
 
 @pytest.fixture(scope="session")
 def workshop() -> Workshop:
@@ -39,12 +59,20 @@ def facts(workshop) -> Facts:
 
 
 @pytest.fixture(scope="session")
-def study_of(facts):
+def study_of(facts, workshop):
     """Returns the study of an experiment: tiny, but for the options given."""
+
+    @functools.cache
+    def facts_on(model: str, dataset: str, pretext: str) -> Facts:
+        return inspect(model, dataset, workshop, pretext=pretext)
 
     def make(module: types.ModuleType, *, of: Facts = facts, **options) -> Study:
         config = dataclasses.replace(module.Config.tiny(), **options)
-        return resolve(config, of, Placement())
+        pretext_facts = {
+            name: facts_on(of.network.model, of.data.name, name)
+            for name in config.pretexts()
+        }
+        return resolve(config, of, Placement(), pretext_facts=pretext_facts)
 
     return make
 
@@ -146,8 +174,8 @@ def tiny_csvs(tiny) -> dict[str, bytes]:
 def make(workshop):
     """Puts artifacts and all they come from into a store; returns the store."""
 
-    def run(goals: list[Artifact], store: Store, *, of: Facts) -> Store:
-        facts = {of.network: of}
+    def run(goals: list[Artifact], store: Store, *of: Facts) -> Store:
+        facts = {one.network: one for one in of}
         settings = WorkerSettings(
             store=store.root,
             data_dir=None,

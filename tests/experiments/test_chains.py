@@ -83,7 +83,7 @@ def chains(study_of, facts, make, tmp_path_factory):
         run = found.run(kind, level=level, k=k)
         goals += [State(run, k), State(run, _LAST)]
     goals += [found.mask(RANDOM_PRUNING, level=n, replicate=2) for n in _LEVELS]
-    make(goals, found.store, of=facts)
+    make(goals, found.store, facts)
     return found
 
 
@@ -214,7 +214,7 @@ def test_random_counts_per_layer_are_imps(chains, make, facts, study_of):
     found = Chains(study, chains.store)
     places = list(itertools.product(_LEVELS, _KS))
     goals = [found.mask(RANDOM_PRUNING, level=level, k=k) for level, k in places]
-    make(goals, found.store, of=facts)
+    make(goals, found.store, facts)
     for level, k in places:
         random = found.masks(RANDOM_PRUNING, level=level, k=k)
         imp = chains.masks(level=level, k=k)
@@ -230,7 +230,7 @@ def test_one_shot_needs_no_more_than_the_dense_network(chains, make, facts, stud
     goals = [once.mask(level=level) for level in _LEVELS]
     todo = plan(goals, chains.store, facts={facts.network: facts})
     assert todo.num_iterations == 0
-    make(goals, once.store, of=facts)
+    make(goals, once.store, facts)
     for level in _LEVELS:
         masks = once.masks(level=level)
         assert pruning_masks.num_ones(masks) == _SURVIVORS[level]
@@ -261,7 +261,7 @@ def test_a_chain_of_convolutions_with_carried_momentum(
     found = Chains(study_of(lottery, of=facts, **options), Store(tmp_path))
     runs = [found.run(level=level, k=8) for level in (1, 2)]
     goals = [State(run, iteration) for run in runs for iteration in (8, _LAST)]
-    make([*goals, State(found.study.trunk(1), 8)], found.store, of=facts)
+    make([*goals, State(found.study.trunk(1), 8)], found.store, facts)
     # Of 36 and of 36 + 216 weights; the head's 60 are never pruned.
     paths = ["conv_1/kernel", "conv_2/kernel"][:first_convolutions]
     survivors = {None: [202, 161], 1: [29, 23]}[first_convolutions]

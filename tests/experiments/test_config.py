@@ -4,24 +4,21 @@ import dataclasses
 
 import pytest
 
-from tflottery.experiments import instability, lottery, table1
 from tflottery.experiments.config import Config
 
-_EXPERIMENTS = pytest.mark.parametrize("module", [instability, lottery, table1])
 
-
-@_EXPERIMENTS
-def test_the_defaults_are_sound(module):
-    members = getattr(module, "members", lambda config: [config])
-    for config in (module.Config(), module.Config.tiny()):
+def test_the_defaults_are_sound(every_experiment):
+    members = getattr(every_experiment, "members", lambda config: [config])
+    for config in (every_experiment.Config(), every_experiment.Config.tiny()):
         for one in members(config):
             one.check()
     Config().check()
 
 
-@_EXPERIMENTS
-def test_every_option_has_a_help_text_that_names_what_decides_its_default(module):
-    for field in dataclasses.fields(module.Config):
+def test_every_option_has_a_help_text_that_names_what_decides_its_default(
+    every_experiment,
+):
+    for field in dataclasses.fields(every_experiment.Config):
         text = field.metadata["help"]
         assert text, field.name
         if field.default is None:

@@ -78,6 +78,7 @@ def run(*lines, program="instability"):
 def test_every_field_has_a_flag_of_its_kind():
     given = {
         "model": ("resnet20", "resnet20"),
+        "stem": ("imagenet", "imagenet"),
         "variant": ("low", "low"),
         "dataset": ("digits", "digits"),
         "replicates": ("4", 4),
@@ -143,11 +144,11 @@ def test_flags_flagfiles_and_defaults(tmp_path):
     assert none.options == defaults | {"milestones": []}
 
 
-def test_the_flagfiles_of_the_repository(tmp_path):
+def test_the_flagfiles_of_the_repository(experiment_names):
     if not FLAGFILES:
         pytest.skip("an installed package comes without configs/")
     experiments = {path.parent.name for path in FLAGFILES}
-    assert experiments == {"instability", "lottery", "table1"}
+    assert experiments == experiment_names
     for experiment in experiments:
         paths = [path for path in FLAGFILES if path.parent.name == experiment]
         names = {path.name for path in paths}

@@ -1,4 +1,4 @@
-"""The networks of ImageNet in training and measuring, on small noise."""
+"""The networks of ImageNet's design in training and measuring, on small noise."""
 
 import functools
 
@@ -111,6 +111,7 @@ def test_a_pruned_network_is_rewound_and_stays_pruned():
 @pytest.mark.parametrize(
     ("name", "size", "num_multiplications", "num_trainable"),
     [
+        ("resnet18", 224, 1.81e9, 11_689_512),
         ("resnet50", 224, 4.09e9, 25_557_032),
         # As many as on the small images of the other tests.
         ("inception_v3", 299, 5.71e9, 27_161_264),

@@ -1,5 +1,7 @@
 """Weights by variable path: read, assigned, drawn from a seed."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -113,6 +115,40 @@ def test_initial_weights_follow_seed_and_path_alone():
         np.testing.assert_array_equal(again[path], weight)
         assert (second[path] != weight).any() == path.endswith("kernel")
     model_weights.assign(model, first)
+
+
+def test_initial_values_are_those_of_the_weights_by_path_and_shape():
+    model = _model()
+    expected = model_weights.initial_weights(model, 1)
+    shapes = model_weights.variable_shapes(model)
+    # Neither the order nor what else is drawn matters.
+    for paths in (_PATHS[::-1], ["head/kernel", "norm/gamma"]):
+        found = model_weights.initial_values({path: shapes[path] for path in paths}, 1)
+        assert list(found) == paths
+        for path, value in found.items():
+            np.testing.assert_array_equal(value, expected[path])
+    assert model_weights.initial_values({}, 1) == {}
+
+
+def test_initial_values_name_what_they_do_not_know():
+    text = r"'head/scale' of shape \(3,\).*Known: kernel, bias"
+    with pytest.raises(ValueError, match=text):
+        model_weights.initial_values({"head/kernel": (2, 3), "head/scale": (3,)}, 1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fan_in"),
+    [((3, 3, 16, 32), 144), ((1, 1, 16, 32), 16), ((64, 10), 64), ((2, 1), 2)],
+)
+def test_initial_std_is_of_the_fan_in(shape, fan_in):
+    assert model_weights.initial_std(shape) == np.sqrt(2 / fan_in)
+
+
+@pytest.mark.parametrize("shape", [(), (10,), (3, 0), (0, 3)])
+def test_initial_std_is_of_kernels_only(shape):
+    text = re.escape(f"shape={shape!r} is not a kernel's: expected two axes or more")
+    with pytest.raises(ValueError, match=text):
+        model_weights.initial_std(shape)
 
 
 def test_initial_weights_are_kaiming_normal():

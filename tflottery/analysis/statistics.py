@@ -1,4 +1,4 @@
-"""Mean, standard deviation and standard error over replicates or pairs.
+"""Mean, standard deviation and error over replicates or pairs; correlation.
 
 The papers print "mean +- std" over three to five replicates without saying which
 standard deviation; here it is the sample's (divided by n - 1), as in pandas, because
@@ -25,6 +25,32 @@ def std(values: Sequence[float] | np.ndarray) -> float:
 def standard_error(values: Sequence[float] | np.ndarray) -> float:
     """Returns the standard error of the mean, std / sqrt(n); NaN for a single value."""
     return std(values) / math.sqrt(len(values))
+
+
+def pearson(
+    x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray
+) -> tuple[float, float]:
+    """Returns Pearson's correlation r and its two-sided p, of points (x, y).
+
+    p is of Student's t with n - 2 degrees of freedom (`scipy.stats.pearsonr`). Both
+    are NaN, without a warning, where there is nothing to correlate: fewer than three
+    points, equal values on one side, or a value that is not finite.
+
+    Raises:
+      ValueError: no values at all, or x and y are not of the same length.
+    """
+    x, y = _checked(x), _checked(y)
+    if x.size != y.size:
+        raise ValueError(
+            f"x has {x.size} values and y has {y.size}, expected one of each a point."
+        )
+    finite = np.isfinite(x).all() and np.isfinite(y).all()
+    if x.size < 3 or not finite or not np.ptp(x) or not np.ptp(y):
+        return math.nan, math.nan
+    from scipy import stats
+
+    found = stats.pearsonr(x, y)
+    return float(found.statistic), float(found.pvalue)
 
 
 def _checked(values: Sequence[float] | np.ndarray) -> np.ndarray:

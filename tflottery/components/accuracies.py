@@ -54,7 +54,7 @@ class Accuracy(Component):
     def flops(self, facts: Mapping[Network, Facts]) -> float:
         """Returns about what executing this costs."""
         known = facts[self.of.run.network]
-        images = measuring.num_images(known, self.evaluation_examples)
+        images = measuring.num_images(self.of.run.data, self.evaluation_examples)
         return float(images * known.flops_per_example)
 
 

@@ -90,6 +90,15 @@ class Component(Artifact):
         values = {
             field.name: getattr(self, field.name) for field in dataclasses.fields(self)
         }
+        for name, value in values.items():
+            # Would enter the key, but nobody would make it first.
+            if isinstance(value, list | tuple) and any(
+                isinstance(one, Artifact) for one in value
+            ):
+                raise TypeError(
+                    f"{type(self).__name__}.{name} holds several artifacts: an input "
+                    "is a field of its own."
+                )
         return {
             name: value for name, value in values.items() if isinstance(value, Artifact)
         }

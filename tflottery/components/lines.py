@@ -76,7 +76,7 @@ class Line(Component):
     def flops(self, facts: Mapping[Network, Facts]) -> float:
         """Returns about what executing this costs."""
         known = facts[self.a.run.network]
-        images = measuring.num_images(known, self.evaluation_examples)
+        images = measuring.num_images(self.a.run.data, self.evaluation_examples)
         if known.num_reestimation_examples:
             images = 2 * images + known.num_reestimation_examples
         return float(len(interpolation.ALPHAS) * images * known.flops_per_example)

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Sequence
 
 from tflottery.components.component import Context
-from tflottery.components.inspection import Facts
+from tflottery.core.identities import Data
 
 if typing.TYPE_CHECKING:
     from tflottery.training.evaluation import Evaluator
@@ -65,9 +65,9 @@ def measure(
     return [_by_split(counts[at : at + len(blocks)], blocks) for at in starts]
 
 
-def num_images(facts: Facts, examples: int | None) -> int:
+def num_images(data: Data, examples: int | None) -> int:
     """Returns how many images of both splits are measured."""
-    sizes = (facts.data.num_train, facts.data.num_test)
+    sizes = (data.num_train, data.num_test)
     return sum(min(examples or size, size) for size in sizes)
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from tflottery.core import fingerprints
+
 
 @dataclasses.dataclass(frozen=True)
 class Network:
@@ -35,6 +37,7 @@ class Data:
       num_classes: classes of its own labels.
       pretext: the pretext task laid over it, or None for its own labels.
       pretext_version: of the pretext task.
+      pretext_seed: of what is random in the pretext task but the same in all epochs.
     """
 
     name: str
@@ -46,3 +49,4 @@ class Data:
     num_classes: int
     pretext: str | None = None
     pretext_version: int | None = None
+    pretext_seed: int = dataclasses.field(default=0, metadata=fingerprints.LATER)

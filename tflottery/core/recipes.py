@@ -34,6 +34,8 @@ class Recipe:
       unpruned: names of the layers whose kernels are never pruned (but counted on the
         paper's axis).
       rewind_iterations: the paper's grid of k.
+      perturbed_iterations: the k whose weights the paper perturbs; (): the positive
+        ones of `rewind_iterations`.
       pruning_fraction: share of the surviving weights that a pruning removes.
       one_shot: whether each level is pruned from the dense network at once, not from
         the level before.
@@ -55,6 +57,7 @@ class Recipe:
     augmentation: str = "none"
     unpruned: tuple[str, ...] = ()
     rewind_iterations: tuple[Duration, ...] = (0,)
+    perturbed_iterations: tuple[Duration, ...] = ()
     pruning_fraction: float = 0.2
     one_shot: bool = False
     num_levels: int = 14
@@ -118,6 +121,7 @@ def resolved(recipe: Recipe, *, num_examples: int) -> Recipe:
         milestones=tuple(map(iterations, recipe.milestones)),
         warmup=iterations(recipe.warmup),
         rewind_iterations=tuple(map(iterations, recipe.rewind_iterations)),
+        perturbed_iterations=tuple(map(iterations, recipe.perturbed_iterations)),
     )
 
 
@@ -126,7 +130,7 @@ def with_length(recipe: Recipe, training_iterations: int) -> Recipe:
 
     Milestones and warmup keep their share of the training, and a linear fall reaches
     the final rate at the new end; a recipe that has none of them is the same
-    trajectory, cut or continued. The grid of k stays as it is.
+    trajectory, cut or continued. The grids of k stay as they are.
     """
 
     def scaled(iteration: int) -> int:

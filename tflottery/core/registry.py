@@ -109,6 +109,8 @@ MODELS = Registry(
 )
 DATASETS = Registry("dataset", "tflottery.datasets", attributes=("adapt_recipe",))
 PRETEXTS = Registry(
-    "pretext", "tflottery.pretexts", attributes=("num_classes", "version")
+    "pretext", "tflottery.pretexts", attributes=("num_classes", "version", "seeded")
 )
-PERTURBATIONS = Registry("perturbation", "tflottery.perturbations")
+PERTURBATIONS = Registry(
+    "perturbation", "tflottery.perturbations", attributes=("version", "options")
+)

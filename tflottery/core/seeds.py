@@ -52,6 +52,29 @@ def reinit_seed(replicate: int, *, level: int) -> int:
     return seed("reinit", replicate=replicate, level=level)
 
 
+def perturbation_seed(replicate: int, *, level: int) -> int:
+    """Returns the seed of what is drawn to perturb the weights of a subnetwork.
+
+    Neither k nor the perturbation enters: each draws from streams of its own.
+    """
+    return seed("perturbation", replicate=replicate, level=level)
+
+
+def pretraining_order_seed(replicate: int) -> int:
+    """Returns the seed of the data order of a replicate's pre-training."""
+    return seed("pretraining_order", replicate=replicate)
+
+
+def pretraining_augmentation_seed(replicate: int) -> int:
+    """Returns the seed of the augmentation that goes with that data order."""
+    return seed("pretraining_augmentation", replicate=replicate)
+
+
+def random_labels_seed(replicate: int) -> int:
+    """Returns the seed of a replicate's random labels, the same in every epoch."""
+    return seed("random_labels", replicate=replicate)
+
+
 def raw_bits(seed_: int, stream: int | str, count: int) -> np.ndarray:
     """Returns `count` uint64 random words of stream `stream` of a seed.
 

@@ -32,7 +32,12 @@ Loader = Callable[["tf.Tensor", "tf.Tensor"], tuple["tf.Tensor", "tf.Tensor"]]
 
 
 def loader(
-    source: Source, *, split: str, augmentation: str, pretext: str | None = None
+    source: Source,
+    *,
+    split: str,
+    augmentation: str,
+    pretext: str | None = None,
+    pretext_seed: int = 0,
 ) -> Loader:
     """Returns the function from indices and bits to a batch.
 
@@ -41,6 +46,7 @@ def loader(
       split: "train" or "test".
       augmentation: "none" or "flip_crop".
       pretext: name of a registered pretext task, which changes images and labels.
+      pretext_seed: of what is random in it but the same in all epochs.
 
     Returns:
       A function of indices [batch] int32 in [0, examples) and bits [batch] int32 in
@@ -70,7 +76,14 @@ def loader(
             return _normalized(batch, source, white=255.0), batch_labels
         # Looked up: XLA would fuse a product here with what a pretext does to it.
         batch = tf.gather(_UNIT_VALUES, tf.cast(batch, tf.int32))
-        batch, batch_labels = task(batch, batch_labels, bits)
+        batch, batch_labels = task(
+            batch,
+            batch_labels,
+            bits=bits,
+            indices=indices,
+            seed=pretext_seed,
+            num_classes=source.num_classes,
+        )
         return _normalized(batch, source, white=1.0), batch_labels
 
     return load
@@ -83,6 +96,7 @@ def as_dataset(
     first_iteration: int = 0,
     augmentation: str,
     pretext: str | None = None,
+    pretext_seed: int = 0,
 ) -> tf.data.Dataset:
     """Returns the training batches of a stream, endless, from any iteration on.
 
@@ -94,6 +108,7 @@ def as_dataset(
       first_iteration: the iteration whose batch comes first, at least 0.
       augmentation: "none" or "flip_crop".
       pretext: name of a registered pretext task.
+      pretext_seed: of what is random in it but the same in all epochs.
 
     Returns:
       A dataset of (images [batch, height, width, channels] float32, labels [batch]
@@ -121,7 +136,13 @@ def as_dataset(
 
     spec = tf.TensorSpec((stream.batch_size,), tf.int32)
     dataset = tf.data.Dataset.from_generator(rows, output_signature=(spec, spec))
-    load = loader(source, split="train", augmentation=augmentation, pretext=pretext)
+    load = loader(
+        source,
+        split="train",
+        augmentation=augmentation,
+        pretext=pretext,
+        pretext_seed=pretext_seed,
+    )
     dataset = dataset.map(load, num_parallel_calls=1, deterministic=True).prefetch(2)
     # tf.data's graph rewriting would copy all images into each iterator's graph.
     options = tf.data.Options()

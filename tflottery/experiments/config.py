@@ -1,6 +1,7 @@
 """What every experiment can be told: the fields of its Config become its flags."""
 
 import dataclasses
+import typing
 from collections.abc import Sequence
 
 from tflottery.core import durations
@@ -20,15 +21,25 @@ class Config:
     """The options that all experiments share and that decide results.
 
     None means: the model's recipe for the variant and dataset decides.
+
+    Attributes:
+      PREFERRED_VARIANT: of the experiment's paper, where the model has it and the user
+        names none; None: the model's first.
     """
 
+    PREFERRED_VARIANT: typing.ClassVar[str | None] = None
+
     model: str = option("lenet", "network to train")
+    stem: str | None = option(
+        None, "of resnet18: imagenet (7x7 and a pool) or cifar (3x3); None: imagenet"
+    )
     variant: str | None = option(
-        None, "recipe of the paper: standard, low, warmup; None: the model's first"
+        None,
+        "recipe of the paper: standard, low, warmup, early_phase; None: that of the "
+        "experiment's paper, else the model's first",
     )
     dataset: str | None = option(None, "data set; None: the one of the model's paper")
     replicates: int = option(3, "independent repetitions, each from its own weights")
-    data_orders: int = option(3, "trained copies of each replicate")
     rewind_iterations: tuple[Duration, ...] | None = option(
         None, "iterations k at which copies part, such as 0,100,4ep; None: the paper's"
     )
@@ -65,15 +76,15 @@ class Config:
 
     def check(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
-        recipes = MODELS[self.model]["recipes"]
-        _, recipe = recipe_of(recipes, model=self.model, variant=self.variant)
+        _, recipe = self.recipe()
         # The recipe checks the bounds of what replaces its values.
         given = self.recipe_values()
         if self.milestones is not None:
             given["milestones"] = self.milestones
         dataclasses.replace(recipe, **given)
         for name in ("replicates", "data_orders", "batch_size", "evaluation_examples"):
-            value = getattr(self, name)
+            # Not every experiment trains on several data orders.
+            value = getattr(self, name, None)
             if value is not None and value < 1:
                 raise ValueError(f"--{name}={value!r} has to be at least 1.")
         if self.rewind_iterations == ():
@@ -92,6 +103,42 @@ class Config:
                     durations.check(one)
         _check_one_of("optimizer_state", self.optimizer_state, ("fresh", "carried"))
         _check_one_of("augmentation", self.augmentation, ("flip_crop", "none", None))
+
+    def named(self) -> "Config":
+        """Returns the Config with the model that --stem chooses, and no stem.
+
+        Raises:
+          ValueError: the model has no such stem.
+        """
+        if self.stem is None:
+            return self
+        _check_one_of("stem", self.stem, ("imagenet", "cifar"))
+        model = self.model if self.stem == "imagenet" else f"{self.model}_cifar_stem"
+        if f"{self.model}_cifar_stem" not in MODELS:
+            raise ValueError(
+                f"Model {self.model!r} comes with one stem. Leave out --stem="
+                f"{self.stem!r}, or take --model=resnet18."
+            )
+        return dataclasses.replace(self, model=model, stem=None)
+
+    def recipe(self) -> tuple[str, Recipe]:
+        """Returns the name and the recipe of the variant, as the paper has it.
+
+        Raises:
+          ValueError: the model has no such variant.
+        """
+        recipes = MODELS[self.model]["recipes"]
+        preferred = self.PREFERRED_VARIANT
+        variant = self.variant or (preferred if preferred in recipes else None)
+        return recipe_of(recipes, model=self.model, variant=variant)
+
+    def paper_iterations(self, recipe: Recipe) -> tuple[Duration, ...]:
+        """Returns the k that the experiment's paper studies under a recipe."""
+        return recipe.rewind_iterations
+
+    def pretexts(self) -> tuple[str, ...]:
+        """Returns the pretext tasks that networks train on, beside the data's own."""
+        return ()
 
     def row_decisions(self, recipe: Recipe) -> dict[str, object]:
         """Returns the options that decide a row beyond its run and its columns.
@@ -198,6 +245,21 @@ class PruningConfig(Config):
         if self.density is None:
             return self.levels
         return counts.level_of(self.density, pruning_fraction=recipe.pruning_fraction)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PerturbedConfig(PruningConfig):
+    """The options of experiments on perturbed tickets (EP, section 5)."""
+
+    PREFERRED_VARIANT: typing.ClassVar[str | None] = "early_phase"
+
+    model: str = option("resnet20", "network to train")
+
+    def paper_iterations(self, recipe: Recipe) -> tuple[Duration, ...]:
+        """Returns the k at which the paper perturbs; else all of the grid but 0."""
+        return recipe.perturbed_iterations or tuple(
+            k for k in recipe.rewind_iterations if k != 0
+        )
 
 
 def _check_one_of(name: str, value: object, allowed: tuple) -> None:

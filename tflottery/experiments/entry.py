@@ -33,10 +33,10 @@ def run(module_name: str) -> None:
         _define_flags(options, program=sys.argv[0])
     # absl shows the docstring of the main module above the flags in --help.
     sys.modules["__main__"].__doc__ = module.__doc__
-    app.run(lambda arguments: _main(module, arguments), flags_parser=_parsed)
+    app.run(lambda arguments: _main(module, arguments), flags_parser=parsed)
 
 
-def _parsed(arguments: Sequence[str]) -> list[str]:
+def parsed(arguments: Sequence[str]) -> list[str]:
     """Returns the arguments that are no flags; a wrong flag ends the program."""
     try:
         return flags.FLAGS(arguments)
@@ -45,13 +45,18 @@ def _parsed(arguments: Sequence[str]) -> list[str]:
         sys.exit(WRONG_INPUT)
 
 
+def refuse_arguments(arguments: Sequence[str]) -> None:
+    """Raises ValueError if a command line holds more than flags."""
+    if len(arguments) > 1:
+        raise ValueError(
+            f"{arguments[1]!r} is not a flag: flags begin with --. See --help."
+        )
+
+
 def _main(module: types.ModuleType, arguments: Sequence[str]) -> int:
     """Executes an experiment with the flags given; returns the exit code."""
     try:
-        if len(arguments) > 1:
-            raise ValueError(
-                f"{arguments[1]!r} is not a flag: flags begin with --. See --help."
-            )
+        refuse_arguments(arguments)
         config, machine = _from_flags(module.Config), _from_flags(Machine)
         return session.execute(module, config, machine=machine)
     except (ValueError, StoreError, OSError) as error:
@@ -90,8 +95,37 @@ def _kind(annotation: object) -> type:
 
 def _from_flags(options: type) -> object:
     """Returns a dataclass of options with the values of its flags."""
+    types_of = typing.get_type_hints(options)
     values = {}
     for field in dataclasses.fields(options):
         value = flags.FLAGS[field.name].value
-        values[field.name] = tuple(value) if isinstance(value, list) else value
+        if isinstance(value, list):
+            value = _numbers(field.name, value, types_of[field.name])
+        values[field.name] = value
     return options(**values)
+
+
+def _numbers(name: str, texts: Sequence[str], annotation: object) -> tuple:
+    """Returns the elements of a list flag: numbers where the option says numbers.
+
+    Raises:
+      ValueError: a text is no such number.
+    """
+    element = _element(annotation)
+    if element not in (int, float):
+        return tuple(texts)
+    try:
+        return tuple(map(element, texts))
+    except ValueError as error:
+        kind = {int: "whole numbers", float: "numbers"}[element]
+        raise ValueError(
+            f"--{name}={','.join(texts)!r} has to be {kind}, with commas between them."
+        ) from error
+
+
+def _element(annotation: object) -> object:
+    """Returns the type of the elements of an optional tuple."""
+    for one in (annotation, *typing.get_args(annotation)):
+        if typing.get_origin(one) is tuple:
+            return typing.get_args(one)[0]
+    raise TypeError(f"{annotation!r} is no tuple.")

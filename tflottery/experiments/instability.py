@@ -41,6 +41,7 @@ if typing.TYPE_CHECKING:
 class Config(shared.PruningConfig):
     """Options of the experiment."""
 
+    data_orders: int = option(3, "trained copies of each replicate")
     subnetwork: str = option(DENSE, f"what is copied: {', '.join(KINDS)}")
     throughout: bool = option(
         False, "measure at every epoch, not only at the end of training (Figure 4)"

@@ -121,13 +121,8 @@ def plan(study: Study) -> list[Artifact]:
 def rows(study: Study, findings: Findings) -> dict[str, list]:
     """Returns the tables: accuracy (a row a network) and best (a row a level)."""
     table = trained.rows(_networks(study), findings)
-    dense = measured_errors(row for row in table if row.subnetwork == DENSE)
-    table = [
-        row
-        if row.test_error is None or row.subnetwork == DENSE
-        else dataclasses.replace(row, matching=is_matching(row.test_error, dense))
-        for row in table
-    ]
+    dense = trained.dense_errors(table)
+    table = trained.compared(table, dense=dense)
     num_networks = study.config.replicates * study.config.data_orders
     return {"accuracy": table, "best": _best(table, dense, num_networks=num_networks)}
 

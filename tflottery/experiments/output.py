@@ -88,13 +88,13 @@ class Output:
             "experiment": theirs.get("experiment"),
             **theirs.get("decisions", {}),
         }
-        if decided == wanted:
-            return
         differing = sorted(
             f"{name}: {decided.get(name)!r} there, {wanted.get(name)!r} asked for"
             for name in decided.keys() | wanted.keys()
             if decided.get(name) != wanted.get(name)
         )
+        if not differing:
+            return
         raise ValueError(
             f"--output_dir={str(self.folder)!r} holds other results "
             f"({'; '.join(differing)}). Name another."

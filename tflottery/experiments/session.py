@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.console import Console
 
 from tflottery.components.component import Artifact
+from tflottery.components.inspection import Facts
 from tflottery.execution import estimate
 from tflottery.execution.errors import DamagedArtifact
 from tflottery.execution.executor import Executor, Outcome, ask
@@ -99,7 +100,8 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
       ValueError: an option is wrong; nothing was trained.
       StoreError: the store cannot be used or has too little room.
     """
-    configs = module.members(config) if hasattr(module, "members") else (config,)
+    members = module.members(config) if hasattr(module, "members") else (config,)
+    configs = [one.named() for one in members]
     for one in configs:
         one.check()
     machine.check()
@@ -111,7 +113,11 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
         studies = _studies(configs, pool, placement, stopping=stop.is_set)
         output = Output(module, *studies, folder=machine.output_dir)
         goals = [goal for study in studies for goal in module.plan(study)]
-        networks = {study.facts.network: study.facts for study in studies}
+        networks = {
+            facts.network: facts
+            for study in studies
+            for facts in (study.facts, *study.pretext_facts.values())
+        }
         todo = plan(goals, store, facts=networks)
         title = "\n".join(_title(module, study) for study in studies)
         told = estimate.summary(
@@ -152,11 +158,22 @@ def _studies(
     stopping: Callable[[], bool],
 ) -> list[Study]:
     """Returns the studies of Configs, having asked a worker for the facts of each."""
-    questions = [Inspect(config.model, dataset_of(config)) for config in configs]
-    facts = {one: ask(pool, one, stopping) for one in dict.fromkeys(questions)}
+    known: dict[Inspect, Facts] = {}
+
+    def facts(config: Config, pretext: str | None) -> Facts:
+        question = Inspect(config.model, dataset_of(config), pretext)
+        if question not in known:
+            known[question] = ask(pool, question, stopping)
+        return known[question]
+
     return [
-        resolve(config, facts[question], placement)
-        for config, question in zip(configs, questions, strict=True)
+        resolve(
+            config,
+            facts(config, None),
+            placement,
+            pretext_facts={name: facts(config, name) for name in config.pretexts()},
+        )
+        for config in configs
     ]
 
 

@@ -6,7 +6,7 @@ the runs it wants.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.components.inspection import Facts
@@ -31,6 +31,7 @@ class Study:
       rewind_iterations: the k to study, ascending.
       facts: of the network and the data.
       placement: where training takes place.
+      pretext_facts: of the network on each pretext task that the Config names.
     """
 
     config: Config
@@ -39,6 +40,7 @@ class Study:
     rewind_iterations: tuple[int, ...]
     facts: Facts
     placement: Placement
+    pretext_facts: Mapping[str, Facts] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def config_hash(self) -> str:
@@ -58,13 +60,15 @@ class Study:
             "device": self.placement.device,
             "num_replicas": facts.num_replicas,
         }
-        usual = MODELS[self.config.model]["recipes"][self.variant]
+        _, usual = self.config.recipe()
         decided |= self.config.row_decisions(usual)
         return fingerprints.fingerprint(decided, length=8)
 
     def decisions(self) -> dict[str, object]:
         """Returns every option that decides results, in plain values, resolved."""
         decided = dataclasses.asdict(self.config)
+        # By now it is part of the model's name.
+        del decided["stem"]
         decided |= {
             name: value
             for name, value in dataclasses.asdict(self.recipe).items()
@@ -99,10 +103,16 @@ class Study:
             f"{self.last:,} iterations, k = "
             f"{', '.join(map(str, self.rewind_iterations))}"
         )
-        beyond = [k for k in self.recipe.rewind_iterations if k >= self.last]
+        beyond = [k for k in self.paper_iterations if k >= self.last]
         if self.config.rewind_iterations is None and beyond:
             title += f" (the paper's {', '.join(map(str, beyond))}: beyond the end)"
         return title
+
+    @property
+    def paper_iterations(self) -> tuple[int, ...]:
+        """The k that the experiment's paper studies, beyond the end too."""
+        given = self.config.paper_iterations(self.recipe)
+        return _in_iterations(given, self.recipe, self.facts)
 
     @property
     def last(self) -> int:
@@ -199,16 +209,26 @@ def dataset_of(config: Config) -> str:
     return config.dataset or MODELS[config.model]["dataset"]
 
 
-def resolve(config: Config, facts: Facts, placement: Placement) -> Study:
+def resolve(
+    config: Config,
+    facts: Facts,
+    placement: Placement,
+    *,
+    pretext_facts: Mapping[str, Facts] | None = None,
+) -> Study:
     """Returns the study of a Config.
+
+    Args:
+      config: with the model's full name (`Config.named`).
+      facts: of its network and data.
+      placement: where training takes place.
+      pretext_facts: of its network on the pretext tasks of `Config.pretexts`.
 
     Raises:
       ValueError: a k beyond the end of training, a batch that the replicas cannot
         share, an unknown variant.
     """
-    variant, recipe = recipes.recipe_of(
-        MODELS[config.model]["recipes"], model=config.model, variant=config.variant
-    )
+    variant, recipe = config.recipe()
     recipe = _overridden(recipe, config, facts)
     if recipe.batch_size % facts.num_replicas:
         raise ValueError(
@@ -216,8 +236,8 @@ def resolve(config: Config, facts: Facts, placement: Placement) -> Study:
             "replicas: --batch_size has to be a multiple of their number."
         )
 
-    study = Study(config, variant, recipe, (), facts, placement)
-    grid = [k for k in recipe.rewind_iterations if k < recipe.training_iterations]
+    study = Study(config, variant, recipe, (), facts, placement, pretext_facts or {})
+    grid = [k for k in study.paper_iterations if k < study.last]
     if config.rewind_iterations is not None:
         grid = study.grid("rewind_iterations", config.rewind_iterations)
     return dataclasses.replace(study, rewind_iterations=tuple(sorted(set(grid))))

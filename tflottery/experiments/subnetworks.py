@@ -9,6 +9,7 @@ weights at k.
 
 import functools
 import math
+from collections.abc import Callable
 
 from tflottery.components.component import Artifact
 from tflottery.components.masking import Kernels, MagnitudeMask, RandomMask
@@ -28,11 +29,14 @@ _MAX_LEVELS = 60
 class Subnetworks:
     """What a study's options on pruning stand for."""
 
-    def __init__(self, study: Study):
+    def __init__(self, study: Study, *, trunk: Callable[[int], Run] | None = None):
         """Args:
         study: of a Config with the options on pruning.
+        trunk: a replicate's dense run, which is pruned and rewound to; None: the
+          study's, from fresh weights.
         """
         self._study = study
+        self._trunk = trunk or study.trunk
         self._recipe = study.recipe
         self._per_layer = study.config.random_counts == "per_layer"
         self._asked_level = study.config.asked_level(study.recipe)
@@ -109,7 +113,14 @@ class Subnetworks:
         }
 
     def run(
-        self, kind: str, *, level: int, replicate: int, k: int, data_order: int
+        self,
+        kind: str,
+        *,
+        level: int,
+        replicate: int,
+        k: int,
+        data_order: int,
+        initial: Artifact | None = None,
     ) -> Run:
         """Returns the training of a subnetwork rewound to iteration k.
 
@@ -119,24 +130,29 @@ class Subnetworks:
           replicate: whose weights and orders.
           k: where it begins on schedule and data stream.
           data_order: of the replicate's orders at this level; IMP itself trains on 1.
+          initial: the weights to train from at k; None: those of the kind.
 
         Raises:
           ValueError: a dense network of another level.
         """
         if kind == DENSE and level:
             raise ValueError(f"A dense network has level 0, not {level!r}.")
-        study = self._study
-        initial: Artifact | Initialization = study.trunk_state(replicate, k)
-        if kind == RANDOM_REINIT:
-            initial = Initialization(seeds.reinit_seed(replicate, level=level))
-        return study.branch(
-            initial,
+        return self._study.branch(
+            initial or self.weights(kind, level=level, replicate=replicate, k=k),
             first_iteration=k,
             replicate=replicate,
             data_order=data_order,
             level=level,
             mask=self.mask(kind, level=level, replicate=replicate, k=k),
         )
+
+    def weights(
+        self, kind: str, *, level: int, replicate: int, k: int
+    ) -> State | Initialization:
+        """Returns the weights, before any mask, that a subnetwork trains from at k."""
+        if kind == RANDOM_REINIT:
+            return Initialization(seeds.reinit_seed(replicate, level=level))
+        return State(self._trunk(replicate), k, with_slots=True)
 
     def mask(
         self, kind: str, *, level: int, replicate: int, k: int
@@ -156,7 +172,7 @@ class Subnetworks:
         if self._per_layer:
             like = self.mask(IMP, level=level, replicate=replicate, k=k)
         seed = seeds.random_mask_seed(replicate)
-        return RandomMask(seed, self._kernels, self.num_survivors(level), like)
+        return RandomMask(seed, self.kernels, self.num_survivors(level), like)
 
     def _by_magnitude(self, level: int, replicate: int, k: int) -> MagnitudeMask:
         """Returns IMP's masks: of the end of the level before, or of the dense end."""
@@ -165,11 +181,9 @@ class Subnetworks:
         if before:
             run = self.run(IMP, level=before, replicate=replicate, k=k, data_order=1)
         else:
-            run = self._study.trunk(replicate)
+            run = self._trunk(replicate)
         trained = State(run, self._study.last)
-        return MagnitudeMask(
-            trained, previous, self._kernels, self.num_survivors(level)
-        )
+        return MagnitudeMask(trained, previous, self.kernels, self.num_survivors(level))
 
     def describe(self, level: int) -> str:
         """Returns a level in words: "level 15, 3.5% of the prunable weights"."""
@@ -177,7 +191,7 @@ class Subnetworks:
         return f"level {level}, {100 * share:.3g}% of the prunable weights"
 
     @functools.cached_property
-    def _kernels(self) -> Kernels:
+    def kernels(self) -> Kernels:
         """The kernels that are pruned; raises ValueError if none can be."""
         shapes = self._study.facts.kernel_shapes
         paths = prunable(
@@ -190,7 +204,7 @@ class Subnetworks:
     @functools.cached_property
     def _num_prunable(self) -> int:
         """How many weights may be pruned."""
-        return sum(math.prod(shape) for _, shape in self._kernels)
+        return sum(math.prod(shape) for _, shape in self.kernels)
 
     def _checked(self, level: int) -> int:
         """Returns the level; raises ValueError if it leaves nothing or is too deep."""

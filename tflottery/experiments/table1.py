@@ -1,9 +1,10 @@
-"""How accurate are the unpruned networks? LMC, Table 1.
+"""How accurate are the unpruned networks? LMC, Table 1; EP, Table A1.
 
 Every network in every variant of its recipe, from several initializations: mean and
 standard deviation of the test accuracy beside the paper's. --model and --variant take
 lists here. ResNet-50 and Inception-v3, the last two rows of the paper's table, train on
-ImageNet and have to be named in --model.
+ImageNet and have to be named in --model. EP's table is --variant=early_phase with
+--model=resnet20,resnet56,resnet18,vgg13,wrn16_8.
 """
 
 import dataclasses
@@ -21,6 +22,8 @@ from tflottery.experiments.trained import TrainedNetwork, measured_errors
 from tflottery.figures import reported
 
 _VARIANTS = ("standard", "low", "warmup")
+# The paper and method of what is reported, where the variant's name does not say it.
+_REPORTED = {"early_phase": ("early_phase", "unpruned")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,7 +80,7 @@ def members(config: Config) -> list[Config]:
     configs = []
     for model in _listed(config.model):
         known = MODELS[model]["recipes"]
-        variants = [name for name in _VARIANTS if name in known]
+        variants = [name for name in _VARIANTS if name in known] or list(known)
         configs += [
             dataclasses.replace(config, model=model, variant=variant)
             for variant in _listed(config.variant or "") or variants
@@ -107,12 +110,15 @@ def _listed(text: str) -> list[str]:
 def _row(study: Study, errors: Sequence[float]) -> Row:
     """Returns the row of a variant from the errors of its replicates."""
     recipe = study.recipe
-    paper = reported.number(
+    paper, method = _REPORTED.get(
+        study.variant, ("linear_mode_connectivity", study.variant)
+    )
+    printed = reported.number(
         "top1_accuracy_pct",
-        paper="linear_mode_connectivity",
+        paper=paper,
         model=study.config.model,
         dataset=study.facts.data.name,
-        method=study.variant,
+        method=method,
     )
     return Row(
         **study.columns(),
@@ -124,8 +130,10 @@ def _row(study: Study, errors: Sequence[float]) -> Row:
         num_replicates=len(errors),
         test_accuracy_mean=1 - statistics.mean(errors) if errors else None,
         test_accuracy_std=statistics.std(errors) if len(errors) > 1 else None,
-        reported_test_accuracy=paper.value / 100 if paper else None,
-        reported_test_accuracy_std=paper.error / 100 if paper and paper.error else None,
+        reported_test_accuracy=printed.value / 100 if printed else None,
+        reported_test_accuracy_std=(
+            printed.error / 100 if printed and printed.error else None
+        ),
     )
 
 

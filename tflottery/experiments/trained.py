@@ -1,14 +1,16 @@
 """Trained networks: what measures them at the end, and their rows of accuracy.csv."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from tflottery.analysis.matching import is_matching
 from tflottery.components import accuracies
 from tflottery.components.accuracies import Accuracy
 from tflottery.components.runs import Run, State
 from tflottery.execution.findings import Findings
 from tflottery.experiments.keys import NetworkKeys
 from tflottery.experiments.study import Study
+from tflottery.experiments.subnetworks import DENSE
 
 # The columns that name a network, and what measures it.
 Network = tuple[dict[str, object], Accuracy]
@@ -53,21 +55,49 @@ def dense_networks(study: Study) -> Iterator[Network]:
         yield keys, accuracy(study, study.trunk(replicate))
 
 
-def rows(networks: Iterable[Network], findings: Findings) -> list[TrainedNetwork]:
+def rows(
+    networks: Iterable[Network],
+    findings: Findings,
+    *,
+    row_type: type[TrainedNetwork] = TrainedNetwork,
+) -> list[TrainedNetwork]:
     """Returns the rows of the networks that were measured or are known to diverge.
 
     Args:
       networks: which.
       findings: what was found.
+      row_type: of the rows; the networks' columns are among its own.
     """
     table = []
     for keys, measure in networks:
         folder = findings.folder(measure)
         if folder is not None:
-            table.append(TrainedNetwork(**keys, **accuracies.read(folder)))
+            table.append(row_type(**keys, **accuracies.read(folder)))
         elif (diverged := findings.diverged_iteration(measure)) is not None:
-            table.append(TrainedNetwork(**keys, diverged_iteration=diverged))
+            table.append(row_type(**keys, diverged_iteration=diverged))
     return table
+
+
+def compared(
+    table: Sequence[TrainedNetwork], *, dense: Sequence[float]
+) -> list[TrainedNetwork]:
+    """Returns the rows, subnetworks with whether they match the dense networks.
+
+    Args:
+      table: rows of one type.
+      dense: test errors of the dense networks, one a replicate.
+    """
+    return [
+        row
+        if row.test_error is None or row.subnetwork == DENSE
+        else dataclasses.replace(row, matching=is_matching(row.test_error, dense))
+        for row in table
+    ]
+
+
+def dense_errors(table: Iterable[TrainedNetwork]) -> list[float]:
+    """Returns the test errors of the dense networks that were measured."""
+    return measured_errors(row for row in table if row.subnetwork == DENSE)
 
 
 def measured_errors(table: Iterable[TrainedNetwork]) -> list[float]:

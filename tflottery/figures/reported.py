@@ -26,6 +26,7 @@ NETWORKS = {
     "vgg13": "VGG-13",
     "vgg16": "VGG-16",
     "vgg19": "VGG-19",
+    "wrn16_8": "WRN-16-8",
 }
 DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "imagenet2012": "ImageNet"}
 

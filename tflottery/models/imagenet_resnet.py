@@ -1,24 +1,33 @@
-"""Bottleneck ResNets for ImageNet (He et al., 2015), as in Linear Mode Connectivity.
+"""ResNets of ImageNet's design (He et al., 2015).
 
-The paper leaves two things open; both are as in its authors' later public code
-(open_lth), which reaches the paper's 76.1%. A stage's stride is in the 3x3 convolution
-of its first block, not in the 1x1 before it (which changes no count). All kernels are
-pruned, projections and the head too, as in the paper's CIFAR-10 ResNets. Shortcuts that
-change shape are 1x1 convolutions with batch norm.
+ResNet-50, of bottlenecks, is Linear Mode Connectivity's. The paper leaves two things
+open; both are as in its authors' later public code (open_lth), which reaches the
+paper's 76.1%. A stage's stride is in the 3x3 convolution of its first block, not in the
+1x1 before it (which changes no count). All kernels are pruned, projections and the head
+too, as in the paper's CIFAR-10 ResNets. Shortcuts that change shape are 1x1
+convolutions with batch norm.
+
+ResNet-18, of basic blocks, is The Early Phase of Neural Network Training's, on
+CIFAR-10. Its stem on these images is not described: ImageNet's is taken, as 86.8% are
+few for so many weights. The last stage then has maps of one pixel, so that most of its
+weights meet zeros alone and only decay, which fits that the paper's weights shrink from
+the start. `resnet18_cifar_stem` has the stem of CIFAR-10's networks. All kernels are
+pruned: the densities on the paper's axes say so.
 """
 
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tflottery import layers
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
-from tflottery.models.convolutions import convolution
+from tflottery.models import residual
+from tflottery.models.recipes import early_phase_recipe
+from tflottery.models.residual import convolution
 
 if TYPE_CHECKING:
     import keras
 
-_STEM_WIDTH = 64
 _WIDTHS = (64, 128, 256, 512)
 # Channels of a block's outputs, per channel of its 3x3 convolution.
 _EXPANSION = 4
@@ -26,7 +35,7 @@ _EXPANSION = 4
 # Linear Mode Connectivity, Table 1. Momentum, weight decay and the warmup's shape are
 # not in it: those of The Early Phase of Neural Network Training, and a linear rise. The
 # grid of k joins those of the figures of dense and of sparse networks.
-_STANDARD = Recipe(
+_RESNET50 = Recipe(
     optimizer="sgd",
     learning_rate=0.4,
     batch_size=1024,
@@ -45,6 +54,14 @@ _STANDARD = Recipe(
     num_levels=1,
     studied_density=0.3,
 )
+# The legend of the network's Figure A2 cannot be read: the k are those of its perturbed
+# weights, and the beginning.
+_RESNET18 = early_phase_recipe(
+    rewind_iterations=(0, 500, 2000),
+    perturbed_iterations=(500, 2000),
+    num_levels=24,
+    studied_density=0.035,
+)
 
 
 def resnet(
@@ -53,14 +70,18 @@ def resnet(
     num_classes: int,
     name: str,
     num_blocks: tuple[int, int, int, int],
+    block: Callable[..., "keras.KerasTensor"],
+    stem: Callable[..., "keras.KerasTensor"] = residual.imagenet_stem,
 ) -> "keras.Model":
-    """Returns a new network of 3 * sum(num_blocks) + 2 layers.
+    """Returns a new network.
 
     Args:
       input_shape: (height, width, channels) of the images.
       num_classes: how many logits the network has.
       name: the model's name.
       num_blocks: residual blocks in each of the four stages.
+      block: `bottleneck` or `residual.basic_block`.
+      stem: `residual.imagenet_stem` or `residual.cifar_stem`.
 
     Returns:
       A model from images [batch, *input_shape] float32, normalized, to logits
@@ -69,22 +90,12 @@ def resnet(
     import keras
 
     images = keras.Input(input_shape, name="images")
-    x = convolution(images, _STEM_WIDTH, kernel_size=7, strides=2, name="stem")
-    x = keras.layers.ReLU(name="stem_relu")(x)
-    # After a ReLU, zeros around the images never exceed what the pool sees.
-    x = keras.layers.ZeroPadding2D(1, name="stem_pool_padding")(x)
-    x = keras.layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
-    for stage, (width, count) in enumerate(zip(_WIDTHS, num_blocks, strict=True), 1):
-        for block in range(1, count + 1):
-            strides = 2 if stage > 1 and block == 1 else 1
-            prefix = f"stage_{stage}_block_{block}"
-            x = _block(x, width, strides=strides, prefix=prefix)
-    x = keras.layers.GlobalAveragePooling2D(name="average")(x)
-    logits = layers.MaskedDense(num_classes, name="head")(x)
-    return keras.Model(images, logits, name=name)
+    x = stem(images, _WIDTHS[0])
+    x = residual.stages(x, _WIDTHS, num_blocks=num_blocks, block=block)
+    return residual.classifier(images, x, num_classes=num_classes, name=name)
 
 
-def _block(
+def bottleneck(
     inputs: "keras.KerasTensor", width: int, *, strides: int, prefix: str
 ) -> "keras.KerasTensor":
     """Returns the outputs of one bottleneck: convolutions 1x1, 3x3, 1x1."""
@@ -104,15 +115,33 @@ def _block(
     return keras.layers.ReLU(name=f"{prefix}_relu_3")(x)
 
 
-def _register(name: str, *num_blocks: int) -> None:
-    """Registers the network of that many blocks in each stage."""
-    function = functools.partial(resnet, name=name, num_blocks=num_blocks)
+MODELS.register(
+    "resnet50",
+    recipes={"standard": _RESNET50},
+    dataset="imagenet2012",
+    minimum_image_size=32,
+)(functools.partial(resnet, name="resnet50", num_blocks=(3, 4, 6, 3), block=bottleneck))
+
+
+def _register_resnet18(
+    name: str, stem: Callable[..., "keras.KerasTensor"], *, minimum_image_size: int
+) -> None:
+    """Registers ResNet-18 with that stem."""
+    function = functools.partial(
+        resnet,
+        name=name,
+        num_blocks=(2, 2, 2, 2),
+        block=residual.basic_block,
+        stem=stem,
+    )
     MODELS.register(
         name,
-        recipes={"standard": _STANDARD},
-        dataset="imagenet2012",
-        minimum_image_size=32,
+        recipes={"early_phase": _RESNET18},
+        dataset="cifar10",
+        minimum_image_size=minimum_image_size,
     )(function)
 
 
-_register("resnet50", 3, 4, 6, 3)
+# At the smallest size every stage still halves the maps of the one before.
+_register_resnet18("resnet18", residual.imagenet_stem, minimum_image_size=32)
+_register_resnet18("resnet18_cifar_stem", residual.cifar_stem, minimum_image_size=16)

@@ -1,7 +1,8 @@
-"""Recipes of the CIFAR-10 networks of Linear Mode Connectivity, Table 1.
+"""Recipes that CIFAR-10 networks share, of two papers.
 
-Momentum, weight decay and the shape of the warmup are not in the paper: those of The
-Early Phase of Neural Network Training, and a linear rise, are taken.
+Linear Mode Connectivity, Table 1: momentum, weight decay and the shape of the warmup
+are not in it; those of The Early Phase of Neural Network Training, and a linear rise,
+are taken. The Early Phase, Table A1 and Appendix A.
 """
 
 import dataclasses
@@ -53,3 +54,39 @@ def cifar10_recipes(
             studied_density=studied_densities[2],
         ),
     }
+
+
+def early_phase_recipe(
+    *,
+    rewind_iterations: tuple[Duration, ...],
+    perturbed_iterations: tuple[Duration, ...],
+    num_levels: int,
+    studied_density: float,
+    batch_size: int = 128,
+    unpruned: tuple[str, ...] = (),
+) -> Recipe:
+    """Returns the recipe of variant early_phase.
+
+    Args:
+      rewind_iterations: the grid of k.
+      perturbed_iterations: the k whose weights are perturbed.
+      num_levels: prunings on the paper's axes.
+      studied_density: of the paper's comparison of perturbations (Figures 8 and A8).
+      batch_size: the one hyperparameter that networks differ in.
+      unpruned: layers whose kernels are never pruned.
+    """
+    return Recipe(
+        optimizer="sgd",
+        learning_rate=0.1,
+        batch_size=batch_size,
+        training_iterations="160ep",
+        momentum=0.9,
+        weight_decay=1e-4,
+        milestones=("80ep", "120ep"),
+        decay_factor=0.1,
+        rewind_iterations=rewind_iterations,
+        perturbed_iterations=perturbed_iterations,
+        unpruned=unpruned,
+        num_levels=num_levels,
+        studied_density=studied_density,
+    )

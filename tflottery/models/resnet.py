@@ -1,5 +1,6 @@
-"""ResNets for CIFAR-10 (He et al., 2015, section 4.2), as in Linear Mode Connectivity.
+"""ResNets for CIFAR-10 (He et al., 2015, section 4.2).
 
+Linear Mode Connectivity and The Early Phase of Neural Network Training use them.
 Shortcuts that change shape are 1x1 convolutions with batch norm ("option B"), which the
 papers' parameter counts need. All kernels are pruned: projections and the head too.
 """
@@ -7,10 +8,10 @@ papers' parameter counts need. All kernels are pruned: projections and the head 
 import functools
 from typing import TYPE_CHECKING
 
-from tflottery import layers
+from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
-from tflottery.models.convolutions import convolution
-from tflottery.models.recipes import cifar10_recipes
+from tflottery.models import residual
+from tflottery.models.recipes import cifar10_recipes, early_phase_recipe
 
 if TYPE_CHECKING:
     import keras
@@ -36,35 +37,11 @@ def resnet(
     import keras
 
     images = keras.Input(input_shape, name="images")
-    x = convolution(images, _WIDTHS[0], kernel_size=3, name="stem")
-    x = keras.layers.ReLU(name="stem_relu")(x)
-    for stage, width in enumerate(_WIDTHS, start=1):
-        for block in range(1, num_blocks + 1):
-            strides = 2 if stage > 1 and block == 1 else 1
-            prefix = f"stage_{stage}_block_{block}"
-            x = _block(x, width, strides=strides, prefix=prefix)
-    x = keras.layers.GlobalAveragePooling2D(name="average")(x)
-    logits = layers.MaskedDense(num_classes, name="head")(x)
-    return keras.Model(images, logits, name=name)
-
-
-def _block(
-    inputs: "keras.KerasTensor", width: int, *, strides: int, prefix: str
-) -> "keras.KerasTensor":
-    """Returns the outputs of one residual block of two convolutions."""
-    import keras
-
-    x = convolution(
-        inputs, width, kernel_size=3, strides=strides, name=f"{prefix}_conv_1"
+    x = residual.cifar_stem(images, _WIDTHS[0])
+    x = residual.stages(
+        x, _WIDTHS, num_blocks=(num_blocks,) * 3, block=residual.basic_block
     )
-    x = keras.layers.ReLU(name=f"{prefix}_relu_1")(x)
-    x = convolution(x, width, kernel_size=3, name=f"{prefix}_conv_2")
-    if strides > 1 or inputs.shape[-1] != width:
-        inputs = convolution(
-            inputs, width, kernel_size=1, strides=strides, name=f"{prefix}_shortcut"
-        )
-    x = keras.layers.Add(name=f"{prefix}_add")([x, inputs])
-    return keras.layers.ReLU(name=f"{prefix}_relu_2")(x)
+    return residual.classifier(images, x, num_classes=num_classes, name=name)
 
 
 _RECIPES = cifar10_recipes(
@@ -75,13 +52,36 @@ _RECIPES = cifar10_recipes(
 )
 
 
-def _register(name: str, *, num_blocks: int) -> None:
+def _register(name: str, *, num_blocks: int, early_phase: Recipe) -> None:
     """Registers the network of that many blocks in a stage."""
     function = functools.partial(resnet, name=name, num_blocks=num_blocks)
-    MODELS.register(name, recipes=_RECIPES, dataset="cifar10", minimum_image_size=16)(
-        function
-    )
+    MODELS.register(
+        name,
+        recipes={**_RECIPES, "early_phase": early_phase},
+        dataset="cifar10",
+        minimum_image_size=16,
+    )(function)
 
 
-_register("resnet20", num_blocks=3)
-_register("resnet56", num_blocks=9)
+# The k that the text of The Early Phase names for ResNet-20 (the legend of Figure 1
+# cannot be read), and those in the legends of ResNet-56's figures.
+_register(
+    "resnet20",
+    num_blocks=3,
+    early_phase=early_phase_recipe(
+        rewind_iterations=(0, 500, 2000),
+        perturbed_iterations=(500, 2000),
+        num_levels=14,
+        studied_density=0.168,
+    ),
+)
+_register(
+    "resnet56",
+    num_blocks=9,
+    early_phase=early_phase_recipe(
+        rewind_iterations=(0, 500, 2000),
+        perturbed_iterations=(500, 2000),
+        num_levels=18,
+        studied_density=0.168,
+    ),
+)

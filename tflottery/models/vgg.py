@@ -1,16 +1,19 @@
-"""VGGs for CIFAR-10, as in Linear Mode Connectivity (after Liu et al., 2019).
+"""VGGs for CIFAR-10 (after Liu et al., 2019).
 
 Convolutions with bias and batch norm, four 2x2 max pools, a global average and one
 dense layer: the papers' counts need the bias, and their axes say that the last layer is
-not pruned. The paper trains VGG-16; the other depths use its recipe.
+not pruned. Linear Mode Connectivity trains VGG-16; the other depths use its recipes.
+The Early Phase of Neural Network Training trains VGG-13.
 """
 
 import functools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tflottery import layers
+from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
-from tflottery.models.recipes import cifar10_recipes
+from tflottery.models.recipes import cifar10_recipes, early_phase_recipe
 
 if TYPE_CHECKING:
     import keras
@@ -61,17 +64,28 @@ _RECIPES = cifar10_recipes(
     studied_densities=(0.015, 0.055, 0.015),
     unpruned=("head",),
 )
+# The k are those in the legend of The Early Phase's Figure A2.
+_EARLY_PHASE = early_phase_recipe(
+    batch_size=64,
+    rewind_iterations=(0, 10, 50, 100, 250, 500, 1000),
+    perturbed_iterations=(250, 500),
+    num_levels=24,
+    studied_density=0.008,
+    unpruned=("head",),
+)
 
 
-def _register(name: str, *num_convolutions: int) -> None:
+def _register(
+    name: str, *num_convolutions: int, recipes: Mapping[str, Recipe] = _RECIPES
+) -> None:
     """Registers the network of that many convolutions in each stage."""
     function = functools.partial(vgg, name=name, num_convolutions=num_convolutions)
-    MODELS.register(name, recipes=_RECIPES, dataset="cifar10", minimum_image_size=16)(
+    MODELS.register(name, recipes=recipes, dataset="cifar10", minimum_image_size=16)(
         function
     )
 
 
 _register("vgg11", 1, 1, 2, 2, 2)
-_register("vgg13", 2, 2, 2, 2, 2)
+_register("vgg13", 2, 2, 2, 2, 2, recipes={**_RECIPES, "early_phase": _EARLY_PHASE})
 _register("vgg16", 2, 2, 3, 3, 3)
 _register("vgg19", 2, 2, 4, 4, 4)

@@ -4,7 +4,9 @@ They hold the trainable variables and the batch norm statistics; masks are apart
 (`layers.masks`).
 """
 
+import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,25 +65,53 @@ def assign(model: "keras.Model", weights: Weights) -> None:
         variable.assign(weights[path])
 
 
-def initial_weights(model: "keras.Model", seed_: int) -> Weights:
-    """Returns fresh weights: a function of the seed, the paths and the shapes alone.
-
-    Kernels are Kaiming normal: mean 0, variance 2 / fan-in, where the fan-in is the
-    product of all axes but the last (as dense and convolution kernels have it, but not
-    depthwise ones). Biases, batch norm's beta and moving mean are 0,
-    its gamma and moving variance 1.
+def initial_weights(model: "keras.Model", seed: int) -> Weights:
+    """Returns fresh weights of a model, as `initial_values` draws them.
 
     Args:
       model: whose variables to draw for; it is not changed.
-      seed_: of `core.seeds.init_seed` or the like.
+      seed: of `core.seeds.init_seed` or the like.
 
     Raises:
-      ValueError: a variable is neither a kernel nor one of those constants.
+      ValueError: a variable is neither a kernel nor a known constant.
     """
-    return {
-        path: _initial(path, shape, seed_)
-        for path, shape in variable_shapes(model).items()
-    }
+    return initial_values(variable_shapes(model), seed)
+
+
+def initial_values(shapes: Mapping[str, tuple[int, ...]], seed: int) -> Weights:
+    """Returns fresh weights: a function of the seed, the paths and the shapes alone.
+
+    Kernels are Kaiming normal: mean 0 and `initial_std`. Biases, batch norm's beta and
+    moving mean are 0, its gamma and moving variance 1.
+
+    Args:
+      shapes: of each weight to draw, by variable path.
+      seed: of `core.seeds.init_seed` or the like.
+
+    Raises:
+      ValueError: a path is neither a kernel's nor one of those constants'.
+    """
+    return {path: _initial(path, shape, seed) for path, shape in shapes.items()}
+
+
+def initial_std(shape: tuple[int, ...]) -> float:
+    """Returns the standard deviation of a fresh kernel: the root of 2 / fan-in.
+
+    The fan-in is the product of all axes but the last, as dense and convolution kernels
+    have it (but not depthwise ones).
+
+    Args:
+      shape: of the kernel, two axes at least.
+
+    Raises:
+      ValueError: the shape has fewer axes, or one of length 0.
+    """
+    if len(shape) < 2 or min(shape) < 1:
+        raise ValueError(
+            f"shape={shape!r} is not a kernel's: expected two axes or more, each of "
+            "length 1 or more."
+        )
+    return math.sqrt(2.0 / math.prod(shape[:-1]))
 
 
 def variable_shapes(model: "keras.Model") -> dict[str, tuple[int, ...]]:
@@ -108,13 +138,12 @@ def _variables(model: "keras.Model") -> dict[str, "keras.Variable"]:
     return {variable.path: variable for variable in variables}
 
 
-def _initial(path: str, shape: tuple[int, ...], seed_: int) -> np.ndarray:
+def _initial(path: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
     """Returns the initial value of one variable: float32 of `shape`."""
     name = path.rsplit("/", 1)[-1]
     if name == "kernel" and len(shape) > 1:
-        fan_in = int(np.prod(shape[:-1]))
-        normal = seeds.standard_normal(seed_, path, shape)
-        return normal * np.float32(np.sqrt(2.0 / fan_in))
+        normal = seeds.standard_normal(seed, path, shape)
+        return normal * np.float32(initial_std(shape))
     if name in _CONSTANTS:
         return np.full(shape, _CONSTANTS[name], np.float32)
     raise ValueError(

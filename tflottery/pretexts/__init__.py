@@ -1,7 +1,20 @@
 """Tasks other than naming what is seen: one file each, by `core.registry.PRETEXTS`.
 
-A pretext is a function of images [batch, height, width, channels] float32 in [0, 1],
-labels [batch] int32 and bits [batch] int32 in [0, 2**31), which returns new images of
-the same shape and range and new labels. It has TensorFlow operations of static shapes
-only, and declares `num_classes` (None: those of the data).
+A pretext is a function
+
+    task(images, labels, *, bits, indices, seed, num_classes) -> (images, labels)
+
+of images [batch, height, width, channels] float32 in [0, 1] and labels [batch] int32,
+which returns new images of the same shape and range and new labels, and reads what it
+needs of
+
+    bits: [batch] int32 in [0, 2**31), random for each image and epoch;
+    indices: [batch] int32, which examples of the split the images are;
+    seed: whole number, for what is random but the same in all epochs;
+    num_classes: of the labels that come in.
+
+It has TensorFlow operations of static shapes only, rounds the same way compiled by XLA
+or not (`datasets.pipeline` says how), and declares `num_classes` (of the labels that go
+out; None: those of the data), `version` (raised when its results change) and `seeded`
+(whether it reads `seed`: then each replicate has a task of its own).
 """

@@ -11,28 +11,39 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tflottery.core.registry import PRETEXTS
+from tflottery.pretexts import hashing
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-@PRETEXTS.register("rotation", num_classes=4, version=1)
+@PRETEXTS.register("rotation", num_classes=4, version=1, seeded=False)
 def rotate(
-    images: tf.Tensor, labels: tf.Tensor, bits: tf.Tensor
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    bits: tf.Tensor,
+    indices: tf.Tensor,
+    seed: int,
+    num_classes: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the images turned, and by how many quarter turns.
 
     Args:
       images: [batch, size, size, channels] float32, of static shape.
-      labels: [batch] int32; not used.
+      labels: not used.
       bits: [batch] int32 in [0, 2**31); the turn is a hash of them, so that it has
         nothing to do with flip and crop, which read the bits themselves.
+      indices: not used.
+      seed: not used.
+      num_classes: not used.
 
     Raises:
       ValueError: the images are not square.
     """
     import tensorflow as tf
 
+    del labels, indices, seed, num_classes
     batch, height, width, channels = images.shape
     if height != width:
         raise ValueError(
@@ -51,14 +62,9 @@ def rotate(
 
 
 def quarter_turns(bits: tf.Tensor) -> tf.Tensor:
-    """Returns [batch] int32 in [0, 4): the top of MurmurHash3's mix of the bits."""
+    """Returns [batch] int32 in [0, 4): the top of a hash of the bits."""
     import tensorflow as tf
 
-    def folded(word: tf.Tensor, shift: int) -> tf.Tensor:
-        shift = tf.constant(shift, tf.uint32)
-        return tf.bitwise.bitwise_xor(word, tf.bitwise.right_shift(word, shift))
-
-    word = folded(tf.cast(bits, tf.uint32), 16) * tf.constant(0x85EBCA6B, tf.uint32)
-    word = folded(word, 13) * tf.constant(0xC2B2AE35, tf.uint32)
-    top = tf.bitwise.right_shift(folded(word, 16), tf.constant(30, tf.uint32))
+    words = hashing.mixed(tf.cast(bits, tf.uint32))
+    top = tf.bitwise.right_shift(words, tf.constant(30, tf.uint32))
     return tf.cast(top, tf.int32)

@@ -1,1 +1,4 @@
-"""Claims and contact sheets, read off the CSVs of experiments."""
+"""Programs that show or judge what the rest makes: `python -m tflottery.reports.NAME`.
+
+`pretexts` draws a contact sheet of the pretext tasks.
+"""

@@ -18,7 +18,7 @@ from tflottery.core.registry import MODELS
 from tflottery.datasets import pipeline
 from tflottery.datasets.source import Source
 from tflottery.models import weights as model_weights
-from tflottery.training import losses
+from tflottery.training import gradients, losses
 from tflottery.training.trainer import compiled_by_xla
 
 # Images of a batch and of a call. Convolutions take batches small enough for a CPU's
@@ -52,12 +52,14 @@ class Evaluator:
         *,
         num_classes: int,
         pretext: str | None = None,
+        pretext_seed: int = 0,
     ):
         """Args:
         model_name: a registered model.
         source: the data; never augmented here.
         num_classes: outputs of the network.
         pretext: a registered pretext, or None for the dataset's own task.
+        pretext_seed: of what is random in it but the same in all epochs.
         """
         self.model = MODELS[model_name].function(
             input_shape=source.train.images.shape[1:], num_classes=num_classes
@@ -67,7 +69,11 @@ class Evaluator:
         self._source = source
         self._loaders = {
             split: pipeline.loader(
-                source, split=split, augmentation="none", pretext=pretext
+                source,
+                split=split,
+                augmentation="none",
+                pretext=pretext,
+                pretext_seed=pretext_seed,
             )
             for split in ("train", "test")
         }
@@ -132,15 +138,30 @@ class Evaluator:
         whole batches, 10,240 or as many as there are, in random order: the batches of
         data sorted by class would each have the moments of one class.
         """
-        indices = self._random_order("train")[:REESTIMATION_EXAMPLES]
-        size = min(REESTIMATION_BATCH_SIZE, len(indices))
-        whole = indices[: len(indices) // size * size].reshape(-1, size)
+        whole = self._whole_batches(REESTIMATION_EXAMPLES, REESTIMATION_BATCH_SIZE)
         moments = self._pooled_moments(tf.constant(whole), tf.constant(len(whole)))
         for layer, mean, square in zip(
             self._normalizations, moments[0::2], moments[1::2], strict=True
         ):
             layer.moving_mean.assign(mean)
             layer.moving_variance.assign(np.maximum(square - np.square(mean), 0.0))
+
+    def gradient_magnitudes(
+        self, *, num_examples: int, batch_size: int
+    ) -> gradients.Magnitudes:
+        """Returns how large the gradients of fixed training images are.
+
+        Args:
+          num_examples: images, or as many as there are; the same in every run.
+          batch_size: images of a batch; what is left of the last one does not count.
+        """
+        return self._gradients.magnitudes(self._whole_batches(num_examples, batch_size))
+
+    def _whole_batches(self, num_examples: int, batch_size: int) -> np.ndarray:
+        """Returns fixed training images in random order: [batches, size] int32."""
+        indices = self._random_order("train")[:num_examples]
+        size = min(batch_size, len(indices))
+        return indices[: len(indices) // size * size].reshape(-1, size)
 
     def _random_order(self, split: str) -> np.ndarray:
         """Returns all indices of a split, int32, in an order fixed for ever."""
@@ -172,6 +193,12 @@ class Evaluator:
             return wrong, loss
 
         return count
+
+    @functools.cached_property
+    def _gradients(self) -> gradients.Gradients:
+        """The compiled loop over batches of gradients."""
+        load, bits = self._loaders["train"], self._bits("train")
+        return gradients.Gradients(self.model, load, bits=bits, jit=self._jit)
 
     @functools.cached_property
     def _pooled_moments(self) -> tf.types.experimental.PolymorphicFunction:

@@ -51,6 +51,7 @@ class Trainer:
         num_classes: int,
         sparse: bool = False,
         pretext: str | None = None,
+        pretext_seed: int = 0,
         strategy: tf.distribute.Strategy | None = None,
     ):
         """Args:
@@ -60,12 +61,13 @@ class Trainer:
         num_classes: outputs of the network.
         sparse: whether it may be given masks.
         pretext: a registered pretext, or None for the dataset's own task.
+        pretext_seed: of what is random in it but the same in all epochs.
         strategy: distributes each batch over its replicas; None is one device.
         """
         self.recipe = recipe
         self._strategy = strategy
         self._source = source
-        self._pretext = pretext
+        self._pretext = {"pretext": pretext, "pretext_seed": pretext_seed}
         scope = strategy.scope() if strategy else tf.distribute.get_strategy().scope()
         with scope:
             self.model = MODELS[model_name].function(
@@ -192,7 +194,7 @@ class Trainer:
             stream,
             first_iteration=first,
             augmentation=self.recipe.augmentation,
-            pretext=self._pretext,
+            **self._pretext,
         )
         iterator = iter(self._strategy.experimental_distribute_dataset(batches))
         return lambda _, count: self._advance(iterator, tf.constant(count))
@@ -229,7 +231,7 @@ class Trainer:
             self._source,
             split="train",
             augmentation=self.recipe.augmentation,
-            pretext=self._pretext,
+            **self._pretext,
         )
 
         @tf.function(jit_compile=compiled_by_xla(self.model), autograph=False)

@@ -60,6 +60,7 @@ class Workshop:
                 num_classes=network.num_classes,
                 sparse=sparse,
                 pretext=data.pretext,
+                pretext_seed=data.pretext_seed,
                 strategy=self.strategy,
             )
         return self._trainers[key]
@@ -75,5 +76,6 @@ class Workshop:
                 self.source(data.name, model=network.model),
                 num_classes=network.num_classes,
                 pretext=data.pretext,
+                pretext_seed=data.pretext_seed,
             )
         return self._evaluators[key]

@@ -1,0 +1,123 @@
+"""Perturbed states: what is changed, what is not, and by how much."""
+
+import numpy as np
+import pytest
+from etils import epath
+
+from tflottery.components import perturbing
+from tflottery.components.perturbing import NOISE_FILE, Perturbed
+from tflottery.core.registry import PERTURBATIONS
+from tflottery.training import checkpoints
+
+_KERNELS = (("a/kernel", (2, 2)), ("b/kernel", (3,)))
+_WEIGHTS = {
+    "a/kernel": np.array([[1, -2], [3, 4]], np.float32),
+    "b/kernel": np.array([5, 6, -7], np.float32),
+    "b/bias": np.array([8], np.float32),
+    "norm/moving_mean": np.array([9], np.float32),
+}
+_INITIAL = {path: value + 10 for path, value in _WEIGHTS.items()}
+_MASKS = {
+    "a/kernel": np.array([[1, 0], [1, 1]], np.uint8),
+    "b/kernel": np.array([0, 0, 1], np.uint8),
+}
+
+
+def _doubled(kernels, masks, *, initial, seed, factor):
+    """Multiplies survivors; returns what it was given, to be looked at."""
+    _doubled.given = kernels, masks, initial, seed
+    return {path: kernel * np.float32(factor) for path, kernel in kernels.items()}
+
+
+@pytest.fixture
+def perturbed(bench, register):
+    register(PERTURBATIONS, "doubled", _doubled, version=1, options={"factor": 2})
+
+    def make(*, mask="state", **changes):
+        fields = {
+            "perturbation": "doubled",
+            "version": 1,
+            "options": (("factor", 2),),
+            "of": bench.state("constant", 5),
+            "mask": bench.state("constant", 7) if mask else None,
+            "initial": bench.state("constant", 0),
+            "kernels": _KERNELS,
+            "seed": 3,
+        }
+        return Perturbed(**(fields | changes))
+
+    return make
+
+
+def _execute(bench, component):
+    masks = {"mask": _MASKS} if component.mask is not None else {}
+    bench.execute(component, of=_WEIGHTS, initial=_INITIAL, masks=masks)
+    return checkpoints.read_weights(bench.output)
+
+
+def test_only_surviving_weights_of_prunable_kernels_change(bench, perturbed):
+    found = _execute(bench, perturbed())
+    np.testing.assert_array_equal(found["a/kernel"], [[2, 0], [6, 8]])
+    np.testing.assert_array_equal(found["b/kernel"], [0, 0, -14])
+    for path in ("b/bias", "norm/moving_mean"):
+        np.testing.assert_array_equal(found[path], _WEIGHTS[path])
+    assert found.keys() == _WEIGHTS.keys()
+
+
+def test_what_a_perturbation_is_given(bench, perturbed):
+    _execute(bench, perturbed())
+    kernels, masks, initial, seed = _doubled.given
+    assert kernels.keys() == masks.keys() == initial.keys() == _MASKS.keys()
+    np.testing.assert_array_equal(kernels["a/kernel"], [[1, 0], [3, 4]])
+    np.testing.assert_array_equal(initial["a/kernel"], _INITIAL["a/kernel"])
+    assert seed == 3
+
+
+def test_without_a_mask_every_prunable_weight_changes(bench, perturbed):
+    found = _execute(bench, perturbed(mask=None))
+    np.testing.assert_array_equal(found["b/kernel"], [10, 12, -14])
+
+
+def test_the_amount_is_that_of_the_survivors(bench, perturbed):
+    _execute(bench, perturbed())
+    amount = perturbing.read(bench.output)
+    # The survivors 1, 3, 4 and -7 move by themselves.
+    assert amount["mean"] == pytest.approx(0.25)
+    assert amount["std"] == pytest.approx(np.std([1, 3, 4, -7]))
+    assert amount["std_of_all"] == pytest.approx(np.std([1, 3, 4, -7, 0, 0, 0]))
+    assert (epath.Path(bench.output) / NOISE_FILE).exists()
+
+
+def test_each_field_enters_the_key(bench, perturbed):
+    keys = {
+        perturbed(**changes).key
+        for changes in (
+            {},
+            {"seed": 4},
+            {"version": 2},
+            {"options": (("factor", 3),)},
+            {"mask": None},
+            {"of": bench.state("constant", 6)},
+            {"initial": bench.state("constant", 1)},
+            {"perturbation": "other"},
+        )
+    }
+    assert len(keys) == 8
+
+
+@pytest.mark.parametrize(
+    ("returned", "text"),
+    [
+        ({"a/kernel": np.zeros((2, 2), np.float32)}, "'doubled' returned kernels of"),
+        (
+            {"a/kernel": np.full((2, 2), np.inf), "b/kernel": np.zeros(3)},
+            r"not finite in \['a/kernel'\]",
+        ),
+    ],
+)
+def test_a_broken_perturbation_is_named(bench, perturbed, register, returned, text):
+    register(PERTURBATIONS, "broken", lambda *_, **__: returned, version=1, options={})
+    component = perturbed(perturbation="broken", options=())
+    text = text.replace("doubled", "broken")
+    with pytest.raises(ValueError, match=text):
+        _execute(bench, component)

@@ -1,0 +1,296 @@
+"""Perturbed tickets: which conditions, which runs, and what their rows say."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tflottery.components.perturbing import Perturbed
+from tflottery.core.recipes import Recipe
+from tflottery.core.registry import PERTURBATIONS
+from tflottery.experiments import effective_noise, lottery, perturbation, perturbed
+from tflottery.experiments.effective_noise import Correlation, Point
+from tflottery.experiments.perturbation import Config
+from tflottery.experiments.perturbed import NONE, Condition
+from tflottery.experiments.subnetworks import IMP, Subnetworks
+
+
+@pytest.fixture
+def study(study_of):
+    def make(module=perturbation, **options):
+        return study_of(module, **options)
+
+    return make
+
+
+def conditions(**options):
+    options = {"noise_scales": None} | options
+    found = dataclasses.replace(Config.tiny(), **options).conditions()
+    return [one.text for one in found]
+
+
+# Conditions.
+
+
+@pytest.mark.parametrize(
+    ("options", "texts"),
+    [
+        (
+            {"perturbation": "gaussian_noise"},
+            [f"noise_scales={scale}" for scale in ("0.5", "1", "2", "3")],
+        ),
+        (
+            {"perturbation": "sign_magnitude"},
+            [f"mixes={mix}" for mix in ("init:init", "fresh:k", "init:k", "k:init")],
+        ),
+        (
+            {"perturbation": "shuffle", "keep_signs": True},
+            [
+                f"scope={scope} keep_signs=true initial_signs=false"
+                for scope in ("globally", "layers", "filters")
+            ],
+        ),
+        (
+            {"perturbation": "shuffle", "scope": ("channels",)},
+            ["scope=channels keep_signs=false initial_signs=false"],
+        ),
+        (
+            {"perturbation": "gaussian_noise", "noise_scales": (1.5, 4.0)},
+            ["noise_scales=1.5", "noise_scales=4"],
+        ),
+    ],
+)
+def test_conditions_are_the_paper_s_but_for_what_is_given(options, texts):
+    assert conditions(**options) == texts
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"perturbation": "heat"}, "no perturbation 'heat'. Known: gaussian_noise, "),
+        (
+            {"perturbation": "shuffle", "noise_scales": (1.0,)},
+            "'shuffle' does not take --noise_scales. It takes --scope, --keep_signs",
+        ),
+        ({"noise_scales": ()}, "--noise_scales is empty: name at least one value"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, text):
+    config = dataclasses.replace(Config.tiny(), **options)
+    with pytest.raises(ValueError, match=text):
+        config.check()
+
+
+def test_a_new_perturbation_is_one_registration(register):
+    register(
+        PERTURBATIONS,
+        "halved",
+        lambda kernels, masks, **_: kernels,
+        version=1,
+        options={"scope": ("layers",)},
+    )
+    config = dataclasses.replace(
+        Config.tiny(), perturbation="halved", noise_scales=None
+    )
+    config.check()
+    assert [one.text for one in config.conditions()] == ["scope=layers"]
+
+
+def test_the_conditions_of_figure_8_are_fourteen_with_the_ticket_itself():
+    found = effective_noise.conditions()
+    assert len(set(found)) == len(found) == 13
+    by_name = [one.perturbation for one in found]
+    assert {name: by_name.count(name) for name in by_name} == {
+        "gaussian_noise": 4,
+        "sign_magnitude": 3,
+        "shuffle": 6,
+    }
+
+
+# Which k.
+
+
+def test_the_k_are_those_that_the_paper_perturbs(study):
+    found = study(rewind_iterations=None, training_iterations=3000)
+    assert found.rewind_iterations == (25, 50, 100, 250, 500, 1000, 2000)
+    recipe = Recipe(
+        optimizer="sgd",
+        learning_rate=0.1,
+        batch_size=4,
+        training_iterations=9,
+        rewind_iterations=(0, 3, 5),
+        perturbed_iterations=(5,),
+    )
+    assert Config.tiny().paper_iterations(recipe) == (5,)
+
+
+# Runs.
+
+
+def test_only_the_weights_at_k_differ_from_those_of_the_ticket(study):
+    found = study()
+    ticket = Subnetworks(found).run(IMP, level=1, replicate=1, k=8, data_order=1)
+    tried = perturbation.plan(found)
+    runs = {
+        accuracy.of.run.key: accuracy.of.run
+        for accuracy in tried
+        if isinstance(accuracy.of.run.initial, Perturbed)
+    }
+    # Two levels, two replicates, two scales.
+    assert len(runs) == 8
+    own = [run for run in runs.values() if run.mask == ticket.mask]
+    assert len(own) == 2
+    for run in own:
+        change = run.initial
+        assert dataclasses.replace(run, initial=ticket.initial) == ticket
+        assert (change.of.iteration, change.initial.iteration) == (8, 0)
+        assert change.mask == ticket.mask
+        assert change.of.run == change.initial.run == found.trunk(1)
+    assert len({run.initial.seed for run in runs.values()}) == 4
+
+
+def test_the_tickets_are_those_of_the_lottery(study, study_of):
+    options = {"levels": 2, "replicates": 2}
+    theirs = study_of(lottery, rewind_iterations=(0, 8), **options)
+    known = {one.key for one in lottery.plan(theirs)}
+    mine = [
+        one
+        for one in perturbation.plan(study(**options))
+        if not isinstance(one.of.run.initial, Perturbed)
+    ]
+    # Dense, and two levels at two k, of two replicates.
+    assert len(mine) == 2 + 8
+    assert {one.key for one in mine} <= known
+
+
+def test_effective_noise_reuses_the_runs_of_the_perturbations(study):
+    options = {"levels": 2, "replicates": 1, "training_iterations": 24}
+    noisy = study(noise_scales=None, **options)
+    figure_7 = {
+        one.key
+        for one in perturbation.plan(noisy)
+        if one.of.run.mask is not None
+        and one.of.run.mask.num_survivors == Subnetworks(noisy).num_survivors(2)
+    }
+    # Two tickets, four scales.
+    assert len(figure_7) == 6
+    noise = study(effective_noise, **options)
+    figure_8 = {one.key for one in effective_noise.plan(noise)}
+    assert figure_7 <= figure_8
+
+
+# Rows.
+
+
+def test_rows_of_the_tiny_experiment(tiny):
+    table = tiny(perturbation).table("accuracy")
+    assert set(table.perturbation) == {NONE, "gaussian_noise"}
+    dense = table[table.subnetwork == "dense"]
+    assert len(dense) == 2 and (dense.effective_std == 0).all()
+    sparse = table[table.subnetwork == IMP]
+    assert (sparse.data_order == 1).all()
+    ticket = sparse[sparse.perturbation == NONE]
+    assert set(ticket.rewind_iteration) == {0, 8}
+    noisy = sparse[sparse.perturbation != NONE]
+    assert set(noisy.rewind_iteration) == {8} and set(noisy.level) == {1, 2}
+    assert sparse.matching.notna().all() and dense.matching.isna().all()
+    # Noise of n standard deviations of each layer's own: most are in the first layer,
+    # whose 64 inputs make that sqrt(2 / 64).
+    sigma = np.sqrt(2 / 64)
+    for scale in (0.5, 3.0):
+        own = noisy[noisy.condition == f"noise_scales={scale:g}"]
+        assert len(own) == 4
+        assert own.effective_std.between(0.5 * scale * sigma, 1.1 * scale * sigma).all()
+        assert (own.effective_mean.abs() < 0.05 * scale * sigma).all()
+        assert (own.effective_std_of_all < own.effective_std).all()
+
+
+def test_points_and_correlation_of_the_tiny_experiment(tiny):
+    ended = tiny(effective_noise)
+    points = ended.table("points")
+    assert len(points) == 14
+    [row] = ended.table("correlation").itertuples()
+    assert (row.num_points, row.rewind_iteration, row.level) == (14, 8, 1)
+    expected = np.corrcoef(points.effective_std, 1 - points.test_error_mean)[0, 1]
+    assert row.r == pytest.approx(expected)
+    assert 0 <= row.p <= 1
+    # The ticket of iteration 0 is in the table, but is no perturbation of k.
+    accuracy = ended.table("accuracy")
+    assert set(accuracy.rewind_iteration) == {0, 8}
+    assert set(points.rewind_iteration) == {8}
+
+
+def test_means_are_over_replicates_and_diverged_ones_do_not_count():
+    keys = {
+        "model": "lenet",
+        "variant": "standard",
+        "dataset": "digits",
+        "training_iterations": 24,
+        "config": "c",
+        "subnetwork": IMP,
+        "level": 1,
+        "density": 0.8,
+        "axis_density": 0.8,
+        "data_order": 1,
+        "rewind_iteration": 8,
+    }
+
+    def row(perturbation, replicate, std, error):
+        return perturbed.PerturbedNetwork(
+            **keys,
+            perturbation=perturbation,
+            condition="",
+            replicate=replicate,
+            effective_std=std,
+            test_error=error,
+            diverged_iteration=None if error is not None else 9,
+        )
+
+    table = [
+        row(NONE, 1, 0.0, 0.1),
+        row(NONE, 2, 0.0, 0.2),
+        row("a", 1, 1.0, 0.3),
+        row("a", 2, 3.0, None),
+        row("b", 1, 2.0, 0.4),
+    ]
+    points = effective_noise._points(table, ks=(8,))
+    found = [
+        (p.perturbation, p.num_replicates, p.effective_std, p.test_error_mean)
+        for p in points
+    ]
+    assert found == [
+        (NONE, 2, 0.0, pytest.approx(0.15)),
+        ("a", 1, 1.0, 0.3),
+        ("b", 1, 2.0, 0.4),
+    ]
+    assert points[0].test_error_std == pytest.approx(np.std([0.1, 0.2], ddof=1))
+    assert points[1].test_error_std is None
+    [correlation] = effective_noise._correlations(points)
+    assert isinstance(correlation, Correlation) and isinstance(points[0], Point)
+    expected = np.corrcoef([0, 1, 2], [0.85, 0.7, 0.6])[0, 1]
+    assert correlation.r == pytest.approx(expected)
+    [few] = effective_noise._correlations(points[:2])
+    assert (few.num_points, few.r, few.p) == (2, None, None)
+
+
+def test_a_diverged_perturbation_has_a_row(execute, monkeypatch):
+    def infinite(kernels, masks, *, initial, seed, noise_scales):
+        return {path: kernel * np.float32(1e30) for path, kernel in kernels.items()}
+
+    known = PERTURBATIONS["gaussian_noise"]
+    monkeypatch.setitem(
+        PERTURBATIONS._entries,
+        "gaussian_noise",
+        dataclasses.replace(known, function=infinite),
+    )
+    ended = execute(perturbation, replicates=1, levels=1, noise_scales=(1.0,))
+    assert ended.code == 1
+    table = ended.table("accuracy")
+    [row] = table[table.perturbation != NONE].itertuples()
+    assert row.diverged_iteration == 8
+    assert np.isnan(row.test_error) and row.effective_std > 1e20
+    assert table[table.perturbation == NONE].test_error.notna().all()
+
+
+def test_a_condition_without_options_has_no_text():
+    assert Condition().text == ""

@@ -1,0 +1,71 @@
+"""What holds of every registered pretext."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tflottery.core.registry import PRETEXTS
+
+SHAPES = [(8, 8, 1), (32, 32, 3)]
+
+pytestmark = pytest.mark.parametrize("name", PRETEXTS.names())
+
+
+def test_a_file_of_its_name_and_what_it_declares(name):
+    entry = PRETEXTS[name]
+    assert entry.function.__module__ == f"tflottery.pretexts.{name}"
+    assert isinstance(entry["version"], int) and entry["version"] >= 1
+    assert entry["num_classes"] is None or entry["num_classes"] >= 2
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes_types_and_ranges_stay(name, shape, ask):
+    inputs = ask.inputs(shape, count=200)
+    images, labels = ask(name, inputs)
+    assert images.shape == (200, *shape) and images.dtype == np.float32
+    assert labels.shape == (200,) and labels.dtype == np.int32
+    assert images.min() >= 0 and images.max() <= 1
+    num_classes = PRETEXTS[name]["num_classes"] or 10
+    assert set(labels.tolist()) == set(range(num_classes))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_black_and_white_do_not_leave_the_range(name, value, ask):
+    inputs = ask.inputs((8, 8, 1))
+    inputs["images"] = tf.fill((24, 8, 8, 1), value)
+    images, _ = ask(name, inputs)
+    assert (images == value).all()
+
+
+def test_shapes_are_static(name, ask):
+    inputs, shapes = ask.inputs((8, 8, 1)), []
+
+    @tf.function(autograph=False)
+    def step(images, labels, **others):
+        images, labels = PRETEXTS[name].function(
+            images, labels, **others, seed=0, num_classes=10
+        )
+        shapes.append((images.shape.as_list(), labels.shape.as_list()))
+
+    step(**inputs)
+    assert shapes == [([24, 8, 8, 1], [24])]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_form_has_the_same_bytes(name, shape, ask):
+    inputs = ask.inputs(shape)
+    before = {key: value.numpy().copy() for key, value in inputs.items()}
+    expected = ask(name, inputs, seed=3)
+    for form in (None, "graph", "xla"):
+        found = ask(name, inputs, seed=3, form=form)
+        assert [one.tobytes() for one in found] == [one.tobytes() for one in expected]
+    for key, value in inputs.items():
+        np.testing.assert_array_equal(value, before[key])
+
+
+def test_an_example_does_not_depend_on_its_batch(name, ask):
+    inputs = ask.inputs((8, 8, 1))
+    order = np.random.default_rng(1).permutation(24)[:9]
+    some = {key: tf.gather(value, order) for key, value in inputs.items()}
+    for whole, part in zip(ask(name, inputs), ask(name, some), strict=True):
+        np.testing.assert_array_equal(whole[order], part)

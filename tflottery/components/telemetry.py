@@ -1,0 +1,95 @@
+"""Telemetry of a network in training: how far its weights are, how large its gradients.
+
+*The Early Phase of Neural Network Training*, Figure 3; error and loss of the same
+iteration are an `Accuracy`.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+
+from etils import epath
+
+from tflottery import layers
+from tflottery.analysis import telemetry
+from tflottery.components.component import Component, Context
+from tflottery.components.inspection import Facts
+from tflottery.components.runs import State
+from tflottery.core.identities import Network
+from tflottery.training import checkpoints
+
+TELEMETRY_FILE = "telemetry.json"
+# A gradient costs about three forward passes.
+_PASSES_PER_GRADIENT = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Telemetry(Component):
+    """A state of a run beside the first and the last one.
+
+    Attributes:
+      of: the network measured.
+      initial: the same run at initialization.
+      final: the same run at the end of training.
+      gradient_examples: training images over which gradients are measured, a fixed
+        random choice, in whole batches of the recipe's size.
+      chosen_seed: decides which weights are noted one by one.
+    """
+
+    VERSION = 1
+    FOLDER = "telemetry"
+    FILES = (TELEMETRY_FILE,)
+
+    of: State
+    initial: State
+    final: State
+    gradient_examples: int
+    chosen_seed: int
+
+    def execute(self, context: Context) -> None:
+        """Writes telemetry.json: a number each, and a list of chosen weights."""
+        evaluator = context.workshop.evaluator(self.of.run.network, self.of.run.data)
+        paths = [layer.kernel.path for layer in layers.masked_layers(evaluator.model)]
+        weights = {
+            name: checkpoints.read_weights(folder)
+            for name, folder in context.inputs.items()
+        }
+        own, initial, final = (
+            {path: weights[name][path] for path in paths}
+            for name in ("of", "initial", "final")
+        )
+        evaluator.assign(weights["of"])
+        gradients = evaluator.gradient_magnitudes(
+            num_examples=self.gradient_examples,
+            batch_size=self.of.run.recipe.batch_size,
+        )
+        chosen = telemetry.chosen_weights(
+            {path: kernel.shape for path, kernel in own.items()}, seed=self.chosen_seed
+        )
+        result = {
+            "gradient_examples": gradients.num_examples,
+            "mean_weight_magnitude": telemetry.mean_magnitude(own),
+            "share_of_signs_changed": telemetry.share_of_signs_changed(own, initial),
+            "gradient_norm": gradients.norm,
+            "mean_gradient_magnitude": gradients.mean,
+            "l2_from_initial": telemetry.l2_distance(own, initial),
+            "l2_from_final": telemetry.l2_distance(own, final),
+            "cosine_to_initial": telemetry.cosine(own, initial),
+            "cosine_to_final": telemetry.cosine(own, final),
+            "weights": [
+                {"path": path, "position": at, "value": float(own[path].flat[at])}
+                for path, at in chosen
+            ],
+        }
+        (context.output / TELEMETRY_FILE).write_text(json.dumps(result))
+
+    def flops(self, facts: Mapping[Network, Facts]) -> float:
+        """Returns about what executing this costs."""
+        known = facts[self.of.run.network]
+        images = min(self.gradient_examples, self.of.run.data.num_train)
+        return float(_PASSES_PER_GRADIENT * images * known.flops_per_example)
+
+
+def read(folder: epath.Path) -> dict[str, object]:
+    """Returns what `Telemetry.execute` wrote: numbers by name, and `weights`."""
+    return json.loads((folder / TELEMETRY_FILE).read_text())

@@ -1,0 +1,199 @@
+"""Is a perturbation as harmful as it is large? Effective noise (EP, section 5.3).
+
+The accuracy of perturbed tickets at one density against the standard deviation of the
+change over the surviving weights, a point a perturbation (Figures 8 and A8), and
+Pearson's correlation over these points. The 14 points are those of the paper: the
+ticket of k, Gaussian noise of four sizes, three mixes of signs and magnitudes, and
+weights shuffled in three scopes, with and without regard to sign.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+
+from tflottery.analysis import statistics
+from tflottery.components.component import Artifact
+from tflottery.execution.findings import Findings
+from tflottery.experiments import config as shared
+from tflottery.experiments import entry, perturbed
+from tflottery.experiments.perturbed import Condition, PerturbedNetwork
+from tflottery.experiments.study import Study
+from tflottery.experiments.subnetworks import DENSE, Subnetworks
+
+if typing.TYPE_CHECKING:
+    import matplotlib.figure
+    import pandas
+
+_OPTIONS: tuple[tuple[str, Mapping[str, object]], ...] = (
+    ("gaussian_noise", {}),
+    ("sign_magnitude", {"mixes": ("k:init", "init:k", "fresh:k")}),
+    ("shuffle", {}),
+    ("shuffle", {"keep_signs": True}),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(shared.PerturbedConfig):
+    """Options of the experiment."""
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """Returns a Config that a test runs in seconds."""
+        return cls(
+            model="lenet",
+            dataset="digits",
+            replicates=1,
+            rewind_iterations=(8,),
+            training_iterations=16,
+            evaluation_examples=100,
+            levels=1,
+        )
+
+    def check(self) -> None:
+        """Raises ValueError for what is wrong whatever the data are."""
+        super().check()
+        conditions()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Point:
+    """A perturbation at a k: means over replicates, a point of Figure 8.
+
+    Errors are shares in [0, 1]; standard deviations are over replicates.
+    """
+
+    model: str
+    variant: str
+    dataset: str
+    training_iterations: int
+    config: str
+    level: int
+    density: float
+    axis_density: float
+    rewind_iteration: int
+    perturbation: str
+    condition: str
+    num_replicates: int
+    effective_std: float
+    test_error_mean: float
+    test_error_std: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Correlation:
+    """Pearson's correlation of accuracy with effective standard deviation at a k.
+
+    `r` is None where fewer than three points, or points all alike, leave it undefined;
+    `p` is two-sided.
+    """
+
+    model: str
+    variant: str
+    dataset: str
+    training_iterations: int
+    config: str
+    level: int
+    density: float
+    axis_density: float
+    rewind_iteration: int
+    num_points: int
+    r: float | None
+    p: float | None
+
+
+TABLES = {"points": Point, "correlation": Correlation, "accuracy": PerturbedNetwork}
+
+
+def conditions() -> list[Condition]:
+    """Returns the perturbations of the paper's figure."""
+    return [one for which in _OPTIONS for one in perturbed.conditions(*which)]
+
+
+def plan(study: Study) -> list[Artifact]:
+    """Returns the artifacts that the tables are read from."""
+    return [accuracy for _, accuracy, _ in _networks(study)]
+
+
+def rows(study: Study, findings: Findings) -> dict[str, list]:
+    """Returns the tables: points, correlation (a row a k), accuracy (a network)."""
+    table = perturbed.rows(_networks(study), findings)
+    points = _points(table, ks=study.rewind_iterations)
+    return {
+        "points": points,
+        "correlation": _correlations(points),
+        "accuracy": table,
+    }
+
+
+def subject(study: Study) -> str:
+    """Returns what the study is about, for the plan's title."""
+    sparse = Subnetworks(study)
+    return f"{len(conditions())} changes of {sparse.describe(sparse.studied_level)}"
+
+
+def figure(
+    tables: Mapping[str, "pandas.DataFrame"], study: Study
+) -> "matplotlib.figure.Figure":
+    """Returns the paper's figure of these tables."""
+    from tflottery.figures import effective_noise as drawing
+
+    del study
+    return drawing.draw(tables["points"], tables["correlation"])
+
+
+def _networks(study: Study) -> list[perturbed.Network]:
+    """Returns every network at the level studied."""
+    levels = [Subnetworks(study).studied_level]
+    return list(perturbed.networks(study, conditions(), levels=levels))
+
+
+def _points(table: Sequence[PerturbedNetwork], *, ks: Sequence[int]) -> list[Point]:
+    """Returns the points of the figure; the ticket of 0 is none, unless 0 is a k."""
+    groups: dict[tuple, list[PerturbedNetwork]] = {}
+    for row in table:
+        measured = row.test_error is not None and row.subnetwork != DENSE
+        if measured and row.rewind_iteration in ks:
+            key = (row.rewind_iteration, row.perturbation, row.condition)
+            groups.setdefault(key, []).append(row)
+    names = [field.name for field in dataclasses.fields(Point)]
+    points = []
+    for group in groups.values():
+        errors = [row.test_error for row in group]
+        first = dataclasses.asdict(group[0])
+        shared_columns = {name: first[name] for name in names if name in first}
+        shared_columns |= {
+            "num_replicates": len(group),
+            "effective_std": statistics.mean([row.effective_std for row in group]),
+            "test_error_mean": statistics.mean(errors),
+            "test_error_std": statistics.std(errors) if len(errors) > 1 else None,
+        }
+        points.append(Point(**shared_columns))
+    return points
+
+
+def _correlations(points: Sequence[Point]) -> list[Correlation]:
+    """Returns the correlation over the points of each k, all of which count once."""
+    names = {field.name for field in dataclasses.fields(Correlation)}
+    found = []
+    for k in dict.fromkeys(point.rewind_iteration for point in points):
+        own = [point for point in points if point.rewind_iteration == k]
+        r, p = statistics.pearson(
+            [point.effective_std for point in own],
+            [1 - point.test_error_mean for point in own],
+        )
+        columns = dataclasses.asdict(own[0])
+        columns = {name: value for name, value in columns.items() if name in names}
+        undefined = r != r
+        found.append(
+            Correlation(
+                **columns,
+                num_points=len(own),
+                r=None if undefined else r,
+                p=None if undefined else p,
+            )
+        )
+    return found
+
+
+if __name__ == "__main__":
+    entry.run(__spec__.name)

@@ -1,0 +1,123 @@
+"""What of the state at iteration k does a ticket need? Perturbations (EP, section 5).
+
+IMP's subnetworks at iteration k are changed before they are trained: signs and
+magnitudes of other times (Figures 4 and A4), weights shuffled (Figures 5, 6, A5, A6),
+Gaussian noise in units of the initializer's standard deviation (Figures 7 and A7). One
+line a condition, beside the unchanged tickets of k and of iteration 0.
+
+Readings where the paper is silent: the mask, biases and batch norm statistics stay
+those of k; a filter is one 3x3 kernel; the change is measured over surviving weights.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+
+from tflottery.components.component import Artifact
+from tflottery.execution.findings import Findings
+from tflottery.experiments import config as shared
+from tflottery.experiments import entry, perturbed
+from tflottery.experiments.config import option
+from tflottery.experiments.perturbed import Condition, PerturbedNetwork
+from tflottery.experiments.study import Study
+from tflottery.experiments.subnetworks import Subnetworks
+
+if typing.TYPE_CHECKING:
+    import matplotlib.figure
+    import pandas
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(shared.PerturbedConfig):
+    """Options of the experiment; those of a perturbation are None for its own."""
+
+    perturbation: str = option("gaussian_noise", "what is changed")
+    mixes: tuple[str, ...] | None = option(
+        None,
+        "of sign_magnitude: MAGNITUDES:SIGNS, each of init, k, fresh; None: init:init, "
+        "fresh:k, init:k, k:init",
+    )
+    scope: tuple[str, ...] | None = option(
+        None,
+        "of shuffle: globally, layers, filters, channels; None: the first three",
+    )
+    keep_signs: bool | None = option(
+        None, "of shuffle: only among weights of the same sign; None: no"
+    )
+    initial_signs: bool | None = option(
+        None, "of shuffle: magnitudes move, signs are those at iteration 0; None: no"
+    )
+    noise_scales: tuple[float, ...] | None = option(
+        None,
+        "of gaussian_noise, in standard deviations of the initializer; None: 0.5,1,2,3",
+    )
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """Returns a Config that a test runs in seconds."""
+        return cls(
+            model="lenet",
+            dataset="digits",
+            replicates=2,
+            rewind_iterations=(8,),
+            training_iterations=24,
+            evaluation_examples=100,
+            levels=2,
+            noise_scales=(0.5, 3.0),
+        )
+
+    def check(self) -> None:
+        """Raises ValueError for what is wrong whatever the data are."""
+        super().check()
+        self.conditions()
+
+    def conditions(self) -> list[Condition]:
+        """Returns the perturbation with each combination of its options.
+
+        Raises:
+          ValueError: an unknown perturbation, or an option that it does not take.
+        """
+        names = ("mixes", "scope", "keep_signs", "initial_signs", "noise_scales")
+        return perturbed.conditions(self.perturbation, self._given(names))
+
+
+TABLES = {"accuracy": PerturbedNetwork}
+
+
+def plan(study: Study) -> list[Artifact]:
+    """Returns the artifacts that the tables are read from."""
+    return [accuracy for _, accuracy, _ in _networks(study)]
+
+
+def rows(study: Study, findings: Findings) -> dict[str, list]:
+    """Returns the table: accuracy (a row a network)."""
+    return {"accuracy": perturbed.rows(_networks(study), findings)}
+
+
+def subject(study: Study) -> str:
+    """Returns what the study is about, for the plan's title."""
+    sparse = Subnetworks(study)
+    tried = "; ".join(one.text for one in study.config.conditions())
+    name = study.config.perturbation
+    return f"{name} ({tried}) to {sparse.describe(sparse.last_level)}"
+
+
+def figure(
+    tables: Mapping[str, "pandas.DataFrame"], study: Study
+) -> "matplotlib.figure.Figure":
+    """Returns the paper's figure of this table."""
+    from tflottery.figures import perturbation as drawing
+
+    del study
+    return drawing.draw(tables["accuracy"])
+
+
+def _networks(study: Study) -> list[perturbed.Network]:
+    """Returns every network at every level."""
+    levels = range(1, Subnetworks(study).last_level + 1)
+    tried = study.config.conditions()
+    return list(perturbed.networks(study, tried, levels=levels))
+
+
+if __name__ == "__main__":
+    entry.run(__spec__.name)

@@ -1,0 +1,169 @@
+"""Perturbed tickets: IMP's subnetworks at k, changed before they are trained.
+
+A condition is a perturbation with its options, one line of the paper's figures. The
+unperturbed ticket of k, and that of iteration 0, stand beside it.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from tflottery.components import perturbing
+from tflottery.components.accuracies import Accuracy
+from tflottery.components.perturbing import Perturbed
+from tflottery.components.runs import State
+from tflottery.core import seeds
+from tflottery.core.registry import PERTURBATIONS
+from tflottery.execution.findings import Findings
+from tflottery.experiments import trained
+from tflottery.experiments.study import Study
+from tflottery.experiments.subnetworks import IMP, Subnetworks
+from tflottery.experiments.trained import TrainedNetwork
+
+# The columns that name a network, what measures it, and the change it underwent.
+Network = tuple[dict[str, object], Accuracy, Perturbed | None]
+NONE = "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """A perturbation with its options; the default is no change.
+
+    Attributes:
+      perturbation: name in the registry, or `NONE`.
+      options: name and value of each option that it takes, in order.
+    """
+
+    perturbation: str = NONE
+    options: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The options as a row has them: "scope=layers keep_signs=true"."""
+        return " ".join(f"{name}={_text(value)}" for name, value in self.options)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PerturbedNetwork(TrainedNetwork):
+    """A row of accuracy.csv of an experiment on perturbations.
+
+    Attributes:
+      perturbation: its name; "none" is the ticket as it is.
+      condition: its options.
+      effective_std: standard deviation of the change over surviving weights.
+      effective_mean: its mean over them.
+      effective_std_of_all: its standard deviation over all prunable weights, of which
+        the pruned ones do not change.
+    """
+
+    perturbation: str
+    condition: str
+    effective_std: float | None = None
+    effective_mean: float | None = None
+    effective_std_of_all: float | None = None
+
+
+def conditions(perturbation: str, given: Mapping[str, object]) -> list[Condition]:
+    """Returns what a perturbation is tried with: its defaults, but for what is given.
+
+    An option with a tuple of values makes a condition of each.
+
+    Args:
+      perturbation: name in the registry.
+      given: options by name.
+
+    Raises:
+      ValueError: an unknown perturbation, or an option that it does not take.
+    """
+    known: Mapping[str, object] = PERTURBATIONS[perturbation]["options"]
+    unknown = sorted(given.keys() - known.keys())
+    if unknown:
+        raise ValueError(
+            f"--perturbation={perturbation!r} does not take --{', --'.join(unknown)}. "
+            f"It takes --{', --'.join(known)}."
+        )
+    values = [given.get(name, default) for name, default in known.items()]
+    axes = [value if isinstance(value, tuple) else (value,) for value in values]
+    empty = [name for name, axis in zip(known, axes, strict=True) if not axis]
+    if empty:
+        raise ValueError(f"--{empty[0]} is empty: name at least one value.")
+    return [
+        Condition(perturbation, tuple(zip(known, chosen, strict=True)))
+        for chosen in itertools.product(*axes)
+    ]
+
+
+def networks(
+    study: Study, tried: Sequence[Condition], *, levels: Iterable[int]
+) -> Iterator[Network]:
+    """Yields the dense networks, the tickets of 0 and each k, and those perturbed."""
+    for keys, accuracy in trained.dense_networks(study):
+        yield keys | _columns(Condition()), accuracy, None
+    sparse = Subnetworks(study)
+    ks = study.rewind_iterations
+    for level, k, replicate in itertools.product(
+        levels, sorted({0, *ks}), range(1, study.config.replicates + 1)
+    ):
+        keys = study.columns() | sparse.columns(IMP, level)
+        keys |= {"replicate": replicate, "data_order": 1, "rewind_iteration": k}
+        which = {"level": level, "replicate": replicate, "k": k}
+        for condition in (Condition(), *(tried if k in ks else ())):
+            change = None
+            if condition.perturbation != NONE:
+                change = _perturbed(study, sparse, condition, **which)
+            run = sparse.run(IMP, data_order=1, initial=change, **which)
+            yield keys | _columns(condition), trained.accuracy(study, run), change
+
+
+def rows(found: Iterable[Network], findings: Findings) -> list[PerturbedNetwork]:
+    """Returns the rows of the networks that were measured or are known to diverge."""
+    table = []
+    for keys, accuracy, change in found:
+        folder = findings.folder(change) if change is not None else None
+        if folder is not None:
+            amount = perturbing.read(folder)
+            keys = keys | {
+                "effective_std": amount["std"],
+                "effective_mean": amount["mean"],
+                "effective_std_of_all": amount["std_of_all"],
+            }
+        elif change is None:
+            zero = dict.fromkeys(("effective_std", "effective_std_of_all"), 0.0)
+            keys = keys | zero | {"effective_mean": 0.0}
+        table += trained.rows([(keys, accuracy)], findings, row_type=PerturbedNetwork)
+    return trained.compared(table, dense=trained.dense_errors(table))
+
+
+def _perturbed(
+    study: Study,
+    sparse: Subnetworks,
+    condition: Condition,
+    *,
+    level: int,
+    replicate: int,
+    k: int,
+) -> Perturbed:
+    """Returns the weights of IMP's ticket at k after a change."""
+    which = {"level": level, "replicate": replicate, "k": k}
+    return Perturbed(
+        perturbation=condition.perturbation,
+        version=PERTURBATIONS[condition.perturbation]["version"],
+        options=condition.options,
+        of=State(study.trunk(replicate), k),
+        mask=sparse.mask(IMP, **which),
+        initial=State(study.trunk(replicate), 0),
+        kernels=sparse.kernels,
+        seed=seeds.perturbation_seed(replicate, level=level),
+    )
+
+
+def _columns(condition: Condition) -> dict[str, object]:
+    """Returns the columns that say what a network underwent."""
+    return {"perturbation": condition.perturbation, "condition": condition.text}
+
+
+def _text(value: object) -> str:
+    """Returns an option's value as one types it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,138 @@
+"""Pre-trained states: what a pretext task leaves of a network (EP, section 6).
+
+A network, dense or pruned, trains on a pretext task for some epochs under the recipe's
+own optimizer at its constant rate; then body and batch norm statistics are carried over
+to the task proper, with the replicate's initial head where the classes differ, and
+fresh optimizer slots (the paper is silent on all of this).
+"""
+
+import dataclasses
+
+from tflottery.components.component import Artifact
+from tflottery.components.inspection import Facts
+from tflottery.components.runs import Initialization, Run, State
+from tflottery.components.transferring import Transferred, TransferredMask
+from tflottery.core import durations, seeds
+from tflottery.core.identities import Data
+from tflottery.core.registry import PRETEXTS
+from tflottery.experiments.study import Study
+from tflottery.experiments.subnetworks import Subnetworks
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretraining:
+    """A pretext task and for how long; `epochs` 0 is none.
+
+    Attributes:
+      pretext: name in the registry.
+      epochs: of the training data.
+    """
+
+    pretext: str
+    epochs: int
+
+
+def trunk(study: Study, pretraining: Pretraining, replicate: int) -> Run:
+    """Returns a replicate's dense run that begins from its pre-trained state."""
+    initial = Initialization(seeds.init_seed(replicate))
+    run = _run(study, pretraining, replicate, initial=initial, mask=None)
+    return study.branch(
+        _back(study, pretraining, replicate, run),
+        first_iteration=0,
+        replicate=replicate,
+        data_order=0,
+    )
+
+
+def sparse_run(
+    study: Study,
+    pretraining: Pretraining,
+    sparse: Subnetworks,
+    kind: str,
+    *,
+    level: int,
+    replicate: int,
+    k: int,
+) -> Run:
+    """Returns the training of a subnetwork from k, pre-trained as it is, pruned.
+
+    The head of the pretext task is dense where it is not that of the task proper.
+
+    Args:
+      study: whose recipe and networks.
+      pretraining: on what and for how long.
+      sparse: of the study.
+      kind: of subnetwork.
+      level: prunings so far.
+      replicate: whose weights and orders.
+      k: where its weights come from and where it goes on, on schedule and data stream.
+    """
+    which = {"level": level, "replicate": replicate, "k": k}
+    facts = study.pretext_facts[pretraining.pretext]
+    mask = sparse.mask(kind, **which)
+    weights = sparse.weights(kind, **which)
+    if isinstance(weights, Artifact):
+        weights = Transferred(
+            weights,
+            facts.network,
+            _data(facts, replicate),
+            seeds.init_seed(replicate),
+        )
+    run = _run(
+        study,
+        pretraining,
+        replicate,
+        initial=weights,
+        mask=TransferredMask(mask, tuple(facts.kernel_shapes.items())),
+    )
+    initial = _back(study, pretraining, replicate, run)
+    return sparse.run(kind, data_order=1, initial=initial, **which)
+
+
+def _run(
+    study: Study,
+    pretraining: Pretraining,
+    replicate: int,
+    *,
+    initial: Initialization | Artifact,
+    mask: Artifact | None,
+) -> Run:
+    """Returns the training on the pretext task."""
+    facts = study.pretext_facts[pretraining.pretext]
+    recipe = dataclasses.replace(
+        study.recipe, milestones=(), warmup=0, final_learning_rate=None
+    )
+    return Run(
+        network=facts.network,
+        data=_data(facts, replicate),
+        recipe=recipe,
+        initial=initial,
+        mask=mask,
+        data_order_seed=seeds.pretraining_order_seed(replicate),
+        augmentation_seed=seeds.pretraining_augmentation_seed(replicate),
+        device=study.placement.device,
+        num_replicas=facts.num_replicas,
+    )
+
+
+def _back(
+    study: Study, pretraining: Pretraining, replicate: int, run: Run
+) -> Transferred:
+    """Returns the end of the pre-training as weights for the task proper."""
+    end = durations.iterations(
+        f"{pretraining.epochs}ep",
+        num_examples=study.facts.data.num_train,
+        batch_size=study.recipe.batch_size,
+    )
+    facts = study.facts
+    return Transferred(
+        State(run, end), facts.network, facts.data, seeds.init_seed(replicate)
+    )
+
+
+def _data(facts: Facts, replicate: int) -> Data:
+    """Returns the data of a pretext; those with a seed are the replicate's own."""
+    if not PRETEXTS[facts.data.pretext]["seeded"]:
+        return facts.data
+    seed = seeds.random_labels_seed(replicate)
+    return dataclasses.replace(facts.data, pretext_seed=seed)

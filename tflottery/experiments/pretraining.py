@@ -1,0 +1,241 @@
+"""Can a pretext task do what the first iterations do? Pre-training (EP, section 6).
+
+A network is pre-trained on random labels, rotation, blurred images, or both blur and
+rotation; IMP then finds tickets by rewinding to the pre-trained state. Their accuracy
+against density beside that of tickets rewound to iterations k of ordinary training
+(Figures 9 and A9 to A12), a panel a pretext. With --sparse, ordinary subnetworks are
+pre-trained after they are pruned (Figure 10).
+"""
+
+import dataclasses
+import functools
+import itertools
+import typing
+from collections.abc import Iterator, Mapping
+
+from tflottery.components.component import Artifact
+from tflottery.core.registry import PRETEXTS
+from tflottery.execution.findings import Findings
+from tflottery.experiments import config as shared
+from tflottery.experiments import entry, pretrained, trained
+from tflottery.experiments.config import option
+from tflottery.experiments.pretrained import Pretraining
+from tflottery.experiments.study import Study
+from tflottery.experiments.subnetworks import DENSE, IMP, KINDS, Subnetworks
+from tflottery.experiments.trained import TrainedNetwork
+
+if typing.TYPE_CHECKING:
+    import matplotlib.figure
+    import pandas
+
+_PRETEXTS = ("random_labels", "rotation", "blur", "blur_rotation")
+_EPOCHS = (2, 5, 10, 40)
+_SPARSE_EPOCHS = (40,)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(shared.PruningConfig):
+    """Options of the experiment."""
+
+    PREFERRED_VARIANT: typing.ClassVar[str | None] = "early_phase"
+
+    model: str = option("resnet20", "network to train")
+    pretext: tuple[str, ...] | None = option(
+        None,
+        f"tasks to pre-train on; None: {', '.join(_PRETEXTS)}; with --sparse rotation",
+    )
+    pretraining_epochs: tuple[int, ...] | None = option(
+        None, "lengths of pre-training; None: 2, 5, 10 and 40; with --sparse 40"
+    )
+    sparse: bool = option(
+        False, "pre-train subnetworks after they were pruned, at each k (Figure 10)"
+    )
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """Returns a Config that a test runs in seconds."""
+        return cls(
+            model="lenet",
+            dataset="digits",
+            replicates=1,
+            rewind_iterations=(0,),
+            training_iterations=16,
+            evaluation_examples=100,
+            levels=1,
+            pretext=("rotation", "random_labels"),
+            pretraining_epochs=(1,),
+        )
+
+    def check(self) -> None:
+        """Raises ValueError for what is wrong whatever the data are."""
+        super().check()
+        for name in self.pretexts():
+            # Raises for an unknown name, and lists the known ones.
+            PRETEXTS[name]
+        if not self.pretexts() or not self.lengths():
+            raise ValueError(
+                "--pretext and --pretraining_epochs have to name at least one each."
+            )
+        for epochs in self.lengths():
+            if epochs < 1:
+                raise ValueError(
+                    f"--pretraining_epochs={epochs!r} has to be at least 1."
+                )
+
+    def pretexts(self) -> tuple[str, ...]:
+        """Returns the pretext tasks that networks train on, beside the data's own."""
+        default = ("rotation",) if self.sparse else _PRETEXTS
+        return default if self.pretext is None else tuple(dict.fromkeys(self.pretext))
+
+    def lengths(self) -> tuple[int, ...]:
+        """Returns for how many epochs networks are pre-trained, ascending."""
+        default = _SPARSE_EPOCHS if self.sparse else _EPOCHS
+        given = self.pretraining_epochs
+        return default if given is None else tuple(sorted(set(given)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainedNetwork(TrainedNetwork):
+    """A row of accuracy.csv of an experiment on pre-training.
+
+    Attributes:
+      pretext: what the network was pre-trained on; None: nothing.
+      pretraining_epochs: for how long; 0: not at all.
+      sparse_pretraining: whether it was pruned by then.
+    """
+
+    pretext: str | None = None
+    pretraining_epochs: int = 0
+    sparse_pretraining: bool = False
+
+
+TABLES = {"accuracy": PretrainedNetwork}
+
+
+def plan(study: Study) -> list[Artifact]:
+    """Returns the artifacts that the tables are read from."""
+    return [accuracy for _, accuracy in _networks(study)]
+
+
+def rows(study: Study, findings: Findings) -> dict[str, list]:
+    """Returns the table: accuracy (a row a network)."""
+    table = trained.rows(_networks(study), findings, row_type=PretrainedNetwork)
+    # A pre-trained dense network is no replicate of the ordinary one.
+    ordinary = [row for row in table if not row.pretraining_epochs]
+    return {"accuracy": trained.compared(table, dense=trained.dense_errors(ordinary))}
+
+
+def subject(study: Study) -> str:
+    """Returns what the study is about, for the plan's title."""
+    config, sparse = study.config, Subnetworks(study)
+    lengths = ", ".join(map(str, config.lengths()))
+    return (
+        f"{', '.join(config.pretexts())} for {lengths} epochs"
+        f"{' on sparse networks' if config.sparse else ''}; to "
+        f"{sparse.describe(sparse.last_level)}"
+    )
+
+
+def figure(
+    tables: Mapping[str, "pandas.DataFrame"], study: Study
+) -> "matplotlib.figure.Figure":
+    """Returns the paper's figure of this table."""
+    from tflottery.figures import pretraining as drawing
+
+    del study
+    return drawing.draw(tables["accuracy"])
+
+
+def _networks(study: Study) -> Iterator[trained.Network]:
+    """Yields the columns of every network and what measures it."""
+    yield from trained.dense_networks(study)
+    if study.config.sparse:
+        yield from _pretrained_sparsely(study)
+        return
+    yield from _tickets(study)
+    for pretext, epochs in itertools.product(
+        study.config.pretexts(), study.config.lengths()
+    ):
+        yield from _pretrained(study, Pretraining(pretext, epochs))
+
+
+def _tickets(study: Study) -> Iterator[trained.Network]:
+    """Yields the tickets of ordinary training, of every k."""
+    sparse = Subnetworks(study)
+    for k, level, replicate in itertools.product(
+        study.rewind_iterations, _levels(sparse), _replicates(study)
+    ):
+        keys = _keys(study, sparse, IMP, level=level, replicate=replicate, k=k)
+        which = {"level": level, "replicate": replicate, "k": k}
+        run = sparse.run(IMP, data_order=1, **which)
+        yield keys, trained.accuracy(study, run)
+
+
+def _pretrained(study: Study, pretraining: Pretraining) -> Iterator[trained.Network]:
+    """Yields the pre-trained dense networks, and the tickets rewound to that state."""
+    beginning = functools.cache(
+        functools.partial(pretrained.trunk, study, pretraining)
+    )
+    sparse = Subnetworks(study, trunk=beginning)
+    columns = {
+        "pretext": pretraining.pretext,
+        "pretraining_epochs": pretraining.epochs,
+    }
+    for level, replicate in itertools.product(
+        (0, *_levels(sparse)), _replicates(study)
+    ):
+        kind = IMP if level else DENSE
+        keys = _keys(study, sparse, kind, level=level, replicate=replicate, k=0)
+        if level:
+            run = sparse.run(kind, level=level, replicate=replicate, k=0, data_order=1)
+        else:
+            run = beginning(replicate)
+        yield keys | columns, trained.accuracy(study, run)
+
+
+def _pretrained_sparsely(study: Study) -> Iterator[trained.Network]:
+    """Yields subnetworks of each kind as they are, and pre-trained."""
+    sparse = Subnetworks(study)
+    ks = study.rewind_iterations
+    for kind in (one for one in KINDS if one != DENSE):
+        for k, level, replicate in itertools.product(
+            ks if kind == IMP else ks[:1], _levels(sparse), _replicates(study)
+        ):
+            keys = _keys(study, sparse, kind, level=level, replicate=replicate, k=k)
+            which = {"level": level, "replicate": replicate, "k": k}
+            run = sparse.run(kind, data_order=1, **which)
+            yield keys, trained.accuracy(study, run)
+            for pretext, epochs in itertools.product(
+                study.config.pretexts(), study.config.lengths()
+            ):
+                columns = {
+                    "pretext": pretext,
+                    "pretraining_epochs": epochs,
+                    "sparse_pretraining": True,
+                }
+                run = pretrained.sparse_run(
+                    study, Pretraining(pretext, epochs), sparse, kind, **which
+                )
+                yield keys | columns, trained.accuracy(study, run)
+
+
+def _keys(
+    study: Study, sparse: Subnetworks, kind: str, *, level: int, replicate: int, k: int
+) -> dict[str, object]:
+    """Returns the columns that name a network, but for its pre-training."""
+    keys = study.columns() | sparse.columns(kind, level) | {"replicate": replicate}
+    return keys | {"data_order": 1 if level else 0, "rewind_iteration": k}
+
+
+def _levels(sparse: Subnetworks) -> range:
+    """Returns the levels of subnetworks."""
+    return range(1, sparse.last_level + 1)
+
+
+def _replicates(study: Study) -> range:
+    """Returns the replicates."""
+    return range(1, study.config.replicates + 1)
+
+
+if __name__ == "__main__":
+    entry.run(__spec__.name)

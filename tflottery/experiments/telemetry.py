@@ -1,0 +1,344 @@
+"""How does a network change in its first iterations? Telemetry of the early phase.
+
+Accuracy, loss, magnitude and signs of weights, gradients, distance and angle to the
+initial and the final weights, ten weights one by one: The Early Phase of Neural Network
+Training, Section 4 with Figures 2 and 3 for ResNet-20, Figures A1 and A3 for the other
+networks (--model).
+
+The network is the dense one that the lottery prunes, followed to the end of training.
+Weights are all kernels of convolutions and dense layers, without biases and batch norm.
+The paper does not define its gradient magnitude, so norm and mean absolute value both
+stand in the table (tflottery/training/gradients.py says of what).
+"""
+
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+
+from tflottery.analysis import statistics
+from tflottery.analysis import telemetry as analysis
+from tflottery.components import accuracies
+from tflottery.components import telemetry as components
+from tflottery.components.accuracies import Accuracy
+from tflottery.components.component import Artifact
+from tflottery.components.runs import State
+from tflottery.components.telemetry import Telemetry
+from tflottery.core import durations, seeds
+from tflottery.core.durations import Duration
+from tflottery.execution.findings import Findings
+from tflottery.experiments import config as shared
+from tflottery.experiments import entry
+from tflottery.experiments.config import option
+from tflottery.experiments.keys import NetworkKeys
+from tflottery.experiments.study import Study
+
+if typing.TYPE_CHECKING:
+    import matplotlib.figure
+    import pandas
+
+# The paper shows the first 4,000 and does not say how densely. Its k are among these.
+_USUAL = (
+    *range(10),
+    *range(10, 100, 10),
+    *range(100, 500, 25),
+    *range(500, 1000, 50),
+    *range(1000, 4001, 100),
+)
+# Columns that phases are described by, and those of which the minimum counts.
+_DESCRIBED = (
+    "test_error",
+    "test_loss",
+    "mean_weight_magnitude",
+    "share_of_signs_changed",
+    "gradient_norm",
+    "mean_gradient_magnitude",
+    "l2_from_initial",
+    "l2_from_final",
+    "cosine_to_initial",
+    "cosine_to_final",
+)
+_WITH_MINIMUM = ("gradient_norm", "mean_gradient_magnitude")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(shared.Config):
+    """Options of the experiment."""
+
+    PREFERRED_VARIANT: typing.ClassVar[str | None] = "early_phase"
+
+    model: str = option("resnet20", "network to train")
+    iterations: tuple[Duration, ...] | None = option(
+        None,
+        f"iterations measured, such as 0,10,1ep; None: {len(_USUAL)} of them up to "
+        f"{_USUAL[-1]}, the earlier the denser",
+    )
+    final_iteration: Duration | None = option(
+        None, "whose weights count as the final ones; None: the end of training"
+    )
+    gradient_examples: int = option(
+        1024,
+        "training images over whose batches gradients are measured, a fixed random "
+        "choice",
+    )
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """Returns a Config that a test runs in seconds."""
+        return cls(
+            model="lenet",
+            dataset="digits",
+            replicates=2,
+            training_iterations=24,
+            evaluation_examples=100,
+            iterations=(0, 1, 4, 10, 20),
+            gradient_examples=150,
+        )
+
+    def check(self) -> None:
+        """Raises ValueError for what is wrong whatever the data are."""
+        super().check()
+        if self.iterations == ():
+            raise ValueError(
+                "--iterations is empty: leave it out for the usual ones, or name at "
+                "least one."
+            )
+        for one in (*(self.iterations or ()), self.final_iteration):
+            if one is not None:
+                durations.check(one)
+        if self.gradient_examples < 1:
+            raise ValueError(
+                f"--gradient_examples={self.gradient_examples!r} has to be at least 1."
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading(NetworkKeys):
+    """A row of telemetry.csv: a dense network at an iteration.
+
+    Attributes:
+      iteration: updates done.
+      final_iteration: of the weights that count as final.
+      train_error: share of wrong answers, in [0, 1].
+      test_error: likewise.
+      train_loss: mean cross-entropy, in nats.
+      test_loss: likewise.
+      mean_weight_magnitude: mean absolute value of all kernels' weights.
+      share_of_signs_changed: of the weights, those whose sign is not that of
+        initialization, in [0, 1]; a weight of exactly 0 has a sign of its own.
+      gradient_examples: training images over whose batches gradients are measured.
+      gradient_norm: Euclidean norm of a batch's gradient by the kernels, the mean over
+        batches.
+      mean_gradient_magnitude: mean absolute value of that gradient, likewise.
+      l2_from_initial: Euclidean distance to the weights of iteration 0.
+      l2_from_final: likewise to those of `final_iteration`.
+      cosine_to_initial: of the angle to the weights of iteration 0.
+      cosine_to_final: likewise to those of `final_iteration`.
+      diverged_iteration: when the training diverged; without its end, nothing that
+        telemetry adds to errors and losses is measured.
+    """
+
+    iteration: int
+    final_iteration: int
+    train_error: float | None = None
+    test_error: float | None = None
+    train_loss: float | None = None
+    test_loss: float | None = None
+    mean_weight_magnitude: float | None = None
+    share_of_signs_changed: float | None = None
+    gradient_examples: int | None = None
+    gradient_norm: float | None = None
+    mean_gradient_magnitude: float | None = None
+    l2_from_initial: float | None = None
+    l2_from_final: float | None = None
+    cosine_to_initial: float | None = None
+    cosine_to_final: float | None = None
+    diverged_iteration: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Weight(NetworkKeys):
+    """A row of weights.csv: one of ten random weights at an iteration.
+
+    Attributes:
+      iteration: updates done.
+      weight: which of the replicate's ten, from 1.
+      path: of the kernel it is in.
+      position: its index in the flattened kernel.
+      value: the weight.
+    """
+
+    iteration: int
+    weight: int
+    path: str
+    position: int
+    value: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A row of phases.csv: a statistic of a phase of the timeline (Figure 2).
+
+    Of the replicates measured at every iteration asked for; where there are several,
+    `value` is their mean and `value_std` their standard deviation. Statistics are those
+    of `analysis.telemetry.phases`, by name of the column and what it is of it.
+    """
+
+    model: str
+    variant: str
+    dataset: str
+    training_iterations: int
+    config: str
+    final_iteration: int
+    gradient_examples: int
+    phase_start: int
+    phase_end: int
+    num_iterations: int
+    statistic: str
+    num_replicates: int
+    value: float
+    value_std: float | None
+
+
+TABLES = {"telemetry": Reading, "weights": Weight, "phases": Phase}
+
+
+def plan(study: Study) -> list[Artifact]:
+    """Returns the artifacts that the tables are read from."""
+    return [one for _, *both in _measurements(study) for one in both]
+
+
+def rows(study: Study, findings: Findings) -> dict[str, list]:
+    """Returns the tables: telemetry, weights and phases."""
+    readings, weights = [], []
+    for keys, accuracy, measure in _measurements(study):
+        found: dict[str, object] = {}
+        for artifact, read in ((accuracy, accuracies.read), (measure, components.read)):
+            folder = findings.folder(artifact)
+            found |= {} if folder is None else read(folder)
+        weights += [
+            Weight(**keys, weight=number, **weight)
+            for number, weight in enumerate(found.pop("weights", ()), start=1)
+        ]
+        diverged = findings.diverged_iteration(measure)
+        if found or diverged is not None:
+            final = {"final_iteration": measure.final.iteration}
+            reading = keys | final | found | {"diverged_iteration": diverged}
+            readings.append(Reading(**reading))
+    phases = _phases(study, readings)
+    return {"telemetry": readings, "weights": weights, "phases": phases}
+
+
+def subject(study: Study) -> str:
+    """Returns what the study is about, for the plan's title."""
+    iterations, final = _iterations(study), _final_iteration(study)
+    text = (
+        f"measured at iterations {iterations[0]:,} to {iterations[-1]:,} "
+        f"({len(iterations)} of them), final weights of {final:,}"
+    )
+    beyond = [k for k in _USUAL if k > final]
+    if study.config.iterations is None and beyond:
+        text += f" (the usual {beyond[0]:,} to {_USUAL[-1]:,}: beyond that)"
+    return text
+
+
+def figure(
+    tables: Mapping[str, "pandas.DataFrame"], study: Study
+) -> "matplotlib.figure.Figure":
+    """Returns the paper's figure of these tables."""
+    from tflottery.figures import telemetry as drawing
+
+    del study
+    return drawing.draw(tables["telemetry"], tables["weights"])
+
+
+def _measurements(
+    study: Study,
+) -> Iterator[tuple[dict[str, object], Accuracy, Telemetry]]:
+    """Yields the columns of every network at every iteration and what measures it."""
+    examples = min(study.config.gradient_examples, study.facts.data.num_train)
+    final_iteration = _final_iteration(study)
+    for replicate in range(1, study.config.replicates + 1):
+        chosen_seed = seeds.seed("chosen_weights", replicate=replicate)
+        initial = _state(study, replicate, 0)
+        final = _state(study, replicate, final_iteration)
+        for iteration in _iterations(study):
+            state = _state(study, replicate, iteration)
+            keys = study.columns() | {"replicate": replicate, "iteration": iteration}
+            accuracy = Accuracy(state, study.evaluation_examples)
+            measure = Telemetry(state, initial, final, examples, chosen_seed)
+            yield keys, accuracy, measure
+
+
+def _state(study: Study, replicate: int, iteration: int) -> State:
+    """Returns a replicate's dense network at an iteration.
+
+    Those of the paper's k keep slots, as the lottery's do, which goes on from them.
+    """
+    if iteration in study.rewind_iterations:
+        return study.trunk_state(replicate, iteration)
+    return State(study.trunk(replicate), iteration)
+
+
+def _final_iteration(study: Study) -> int:
+    """Returns the iteration of the weights that count as final."""
+    given = study.config.final_iteration
+    if given is None:
+        return study.last
+    (iteration,) = study.grid("final_iteration", (given,))
+    return iteration
+
+
+def _iterations(study: Study) -> tuple[int, ...]:
+    """Returns the iterations measured, ascending; the usual ones as far as they go.
+
+    Raises:
+      ValueError: one that was given is beyond the final iteration.
+    """
+    given, final = study.config.iterations, _final_iteration(study)
+    if given is None:
+        return tuple(k for k in _USUAL if k <= final)
+    iterations = study.grid("iterations", given)
+    if iterations[-1] > final:
+        raise ValueError(
+            f"--final_iteration={study.config.final_iteration!r} is iteration {final}, "
+            f"but --iterations goes to {iterations[-1]}. Name a final iteration that "
+            "is not before any measured, or leave it out for the end of training."
+        )
+    return iterations
+
+
+def _phases(study: Study, readings: Sequence[Reading]) -> list[Phase]:
+    """Returns the rows of phases.csv."""
+    by_replicate: dict[int, list[Reading]] = {}
+    for row in readings:
+        by_replicate.setdefault(row.replicate, []).append(row)
+    num_iterations = len(_iterations(study))
+    found: dict[tuple, list[float]] = {}
+    for own in by_replicate.values():
+        columns = {name: [getattr(row, name) for row in own] for name in _DESCRIBED}
+        whole = all(None not in column for column in columns.values())
+        if not whole or len(own) < num_iterations:
+            continue
+        iterations = [row.iteration for row in own]
+        for one in analysis.phases(iterations, columns, minima=_WITH_MINIMUM):
+            place = (one.phase_start, one.phase_end, one.num_iterations, one.name)
+            found.setdefault((own[0].gradient_examples, *place), []).append(one.value)
+    return [
+        Phase(
+            **study.columns(),
+            final_iteration=_final_iteration(study),
+            gradient_examples=examples,
+            phase_start=start,
+            phase_end=end,
+            num_iterations=count,
+            statistic=name,
+            num_replicates=len(values),
+            value=statistics.mean(values),
+            value_std=statistics.std(values) if len(values) > 1 else None,
+        )
+        for (examples, start, end, count, name), values in found.items()
+    ]
+
+
+if __name__ == "__main__":
+    entry.run(__spec__.name)
