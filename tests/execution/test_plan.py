@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from tflottery.components.accuracies import Accuracy
 from tflottery.components.runs import State
 from tflottery.execution.jobs import Advance, Make
 from tflottery.execution.plan import plan
@@ -92,6 +93,13 @@ def test_nothing_is_left_once_the_lines_are_there(make_study, store, put):
     assert made.steps == ()
     assert (made.num_iterations, made.num_stored) == (0, 10 + 2 * 100 + 2 * 90)
     assert made.num_bytes == 0
+
+
+def test_measuring_a_run_at_many_iterations_shares_nothing(make_study, store):
+    study = make_study()
+    goals = [Accuracy(State(study.trunk(1), iteration)) for iteration in (2, 5, 9)]
+    made = plan(goals, store, facts={study.facts.network: study.facts})
+    assert (made.num_iterations, made.num_shared) == (9, 0)
 
 
 def test_more_data_orders_train_only_the_new_ones(make_study, store, put):

@@ -1,4 +1,4 @@
-"""Tables as instability analysis writes them, of numbers made up by formula."""
+"""Tables as experiments write them, of numbers made up, and what a figure shows."""
 
 import itertools
 import math
@@ -6,6 +6,8 @@ import math
 import numpy as np
 import pandas
 import pytest
+
+from tflottery.core import tables as csv_tables
 
 ALPHAS = np.linspace(0.0, 1.0, 30)
 _SETTING = {
@@ -81,3 +83,45 @@ def _tables(
 def tables():
     """The function that makes the two tables."""
     return _tables
+
+
+@pytest.fixture
+def table(tmp_path):
+    """The function that writes rows as an experiment does, and reads them back."""
+
+    def written(rows, row_type):
+        csv_tables.write(rows, tmp_path / "table.csv", row_type=row_type)
+        return csv_tables.read(tmp_path / "table.csv")
+
+    return written
+
+
+@pytest.fixture
+def bars():
+    """The function that returns (x, y, deviation) of a panel's bars, by label."""
+
+    def found(axes):
+        by_label = {}
+        for container in axes.containers:
+            line, _, (segments,) = container.lines
+            x, y = line.get_data(orig=False)
+            ends = [segment[:, 1] for segment in segments.get_segments()]
+            ends = np.array(ends).reshape(-1, 2)
+            by_label[container.get_label()] = (x, y, (ends[:, 1] - ends[:, 0]) / 2)
+        return by_label
+
+    return found
+
+
+@pytest.fixture
+def legends():
+    """The function that returns the labels of each legend below a row of panels."""
+
+    def found(figure):
+        return [
+            [text.get_text() for text in legend.get_texts()]
+            for row in figure.subfigs
+            for legend in row.legends
+        ]
+
+    return found

@@ -80,17 +80,6 @@ def labels(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
-def lines(axes):
-    """Returns (x, y, deviation) of every line with bars, by label."""
-    found = {}
-    for container in axes.containers:
-        line, _, (bars,) = container.lines
-        x, y = line.get_data(orig=False)
-        ends = np.array([segment[:, 1] for segment in bars.get_segments()])
-        found[container.get_label()] = (x, y, (ends[:, 1] - ends[:, 0]) / 2)
-    return found
-
-
 def test_every_line_of_the_paper_has_its_name():
     first, second = draw(accuracy_table()).axes
     assert sorted(labels(first)) == [
@@ -122,11 +111,11 @@ def test_every_line_of_the_paper_has_its_name():
         ("random reinitialization, k = 0", "random_reinit", 0),
     ],
 )
-def test_lines_are_means_and_bars_a_standard_deviation(label, kind, k):
+def test_lines_are_means_and_bars_a_standard_deviation(label, kind, k, bars):
     table = accuracy_table()
     own = table[(table["subnetwork"] == kind) & (table["rewind_iteration"] == k)]
     errors = 100 * own.groupby("axis_density")["test_error"].agg(["mean", "std"])
-    x, y, deviation = lines(draw(table).axes[0])[label]
+    x, y, deviation = bars(draw(table).axes[0])[label]
     np.testing.assert_allclose(x, 100 * errors.index)
     np.testing.assert_allclose(y, 100 - errors["mean"])
     np.testing.assert_allclose(deviation, errors["std"])
@@ -142,11 +131,11 @@ def test_the_band_of_the_unpruned_network():
         assert line.get_ydata() == pytest.approx([97.6, 97.6])
 
 
-def test_the_best_and_the_studied_density():
+def test_the_best_and_the_studied_density(bars):
     table = accuracy_table()
     best = best_table(table, studied=2)
     axes = lottery.draw(table, best).axes[1]
-    x, y, deviation = lines(axes)["IMP, best k"]
+    x, y, deviation = bars(axes)["IMP, best k"]
     np.testing.assert_allclose(x, 100 * best["axis_density"])
     np.testing.assert_allclose(y, 100 * (1 - best["test_error_mean"]))
     np.testing.assert_allclose(deviation, 100 * best["test_error_std"])
@@ -197,12 +186,12 @@ def test_each_setting_has_its_row():
     ]
 
 
-def test_networks_that_diverged_are_left_out():
+def test_networks_that_diverged_are_left_out(bars):
     table = accuracy_table()
     lost = table[(table["level"] == 4) & (table["replicate"] == 1)]
     with_lost = pandas.concat([table, lost.assign(replicate=9, test_error=np.nan)])
     for one, other in zip(draw(table).axes, draw(with_lost).axes, strict=True):
-        expected, found = lines(one), lines(other)
+        expected, found = bars(one), bars(other)
         for label in expected:
             np.testing.assert_allclose(found[label], expected[label])
 

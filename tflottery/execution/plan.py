@@ -49,7 +49,8 @@ class Plan:
       num_runs: distinct runs behind the goals, in the store or not.
       num_iterations: updates still to make.
       num_stored: updates that the store saves.
-      num_shared: updates that sharing saves against making each goal alone.
+      num_shared: updates that sharing saves against training the runs of each goal
+        anew.
       num_bytes: about what the missing artifacts take on disk.
       unobtainable: addresses that a diverged run keeps from being made, and at which
         iteration it diverged.
@@ -118,7 +119,7 @@ def plan(
         if isinstance(artifact, Component)
     ]
     distinct = _num_updates(everything)
-    alone = sum(_num_updates(_closure([goal], follow=_always)) for goal in goals)
+    alone = _num_alone(goals)
     num_iterations = sum(step.num_iterations for step in steps)
     return Plan(
         steps=tuple(steps),
@@ -210,6 +211,21 @@ def _make_step(component: Component, facts: Mapping[Network, Facts]) -> Step:
         num_iterations=0,
         flops=float(component.flops(facts)),
     )
+
+
+def _num_alone(goals: Sequence[Artifact]) -> int:
+    """Returns how many updates the goals take if each trains its own runs.
+
+    Of goals that come from the same runs, as measurements of one run at many
+    iterations do, the furthest counts.
+    """
+    furthest: dict[frozenset[str], int] = {}
+    for goal in goals:
+        behind = _closure([goal], follow=_always)
+        runs_behind = frozenset(run.key for run, _ in _by_run(behind))
+        known = furthest.get(runs_behind, 0)
+        furthest[runs_behind] = max(known, _num_updates(behind))
+    return sum(furthest.values())
 
 
 def _num_updates(artifacts: Mapping[str, Artifact]) -> int:

@@ -1,0 +1,124 @@
+"""The figures of perturbed tickets (EP Figures 4 to 7, and A4 to A7).
+
+One row for each setting in the table, and in it a panel for each k at which tickets
+were perturbed: accuracy against density of the ticket of k, of that of iteration 0, and
+of every perturbation, beside the band of the unpruned network. Lines are means and bars
+one standard deviation over replicates.
+"""
+
+from collections.abc import Mapping
+
+import pandas
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tflottery.figures import densities, lines
+from tflottery.figures.densities import SETTING
+
+# Okabe and Ito's, told apart by colour-blind readers.
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9")
+_MAGNITUDES = {"init": "init:0", "k": "init:k", "fresh": "random init"}
+_SIGNS = {"init": "signs:0", "k": "signs:k", "fresh": "random signs"}
+
+
+def draw(accuracy: pandas.DataFrame) -> Figure:
+    """Returns the figure of the table of an experiment on perturbations.
+
+    Args:
+      accuracy: a row a network, as in accuracy.csv.
+
+    Raises:
+      ValueError: the table has no rows.
+    """
+    accuracy = densities.with_accuracy(accuracy, name="accuracy")
+    accuracy = with_conditions(accuracy)
+    settings = [own for _, own in accuracy.groupby(SETTING, sort=False)]
+    shown = [_perturbed_iterations(own) for own in settings]
+    titles = [
+        densities.title(own, num_replicates=own["replicate"].nunique())
+        for own in settings
+    ]
+    figure, rows = densities.panels(titles, [len(ks) for ks in shown])
+    looks = _looks(accuracy)
+    for panels, networks, ks in zip(rows, settings, shown, strict=True):
+        for axes, k in zip(panels, ks, strict=True):
+            _draw_iteration(axes, networks, k=k, looks=looks)
+    densities.draw_legends(figure)
+    return figure
+
+
+def with_conditions(table: pandas.DataFrame) -> pandas.DataFrame:
+    """Returns a table with "" for the empty conditions of unchanged networks."""
+    condition = table["condition"].astype(object).fillna("")
+    return table.assign(condition=condition)
+
+
+def label(perturbation: str, condition: str) -> str:
+    """Returns a perturbation with its options as the paper's legends put it.
+
+    Args:
+      perturbation: as in a row's column; "none" is the ticket as it is.
+      condition: likewise, such as "scope=layers keep_signs=true"; those of a
+        perturbation that the paper does not have stay as they are.
+    """
+    options = dict(part.partition("=")[::2] for part in condition.split())
+    match perturbation:
+        case "none":
+            return "rewind to k"
+        case "sign_magnitude":
+            magnitudes, _, signs = options["mixes"].partition(":")
+            return f"{_MAGNITUDES[magnitudes]}, {_SIGNS[signs]}"
+        case "gaussian_noise":
+            return f"noise {options['noise_scales']} sigma"
+        case "shuffle":
+            kept = options.get("keep_signs") == "true"
+            initial = options.get("initial_signs") == "true"
+            signs = ", signs kept" if kept else ", initial signs" if initial else ""
+            return f"shuffle {options['scope']}{signs}"
+    return condition or perturbation
+
+
+def _perturbed_iterations(networks: pandas.DataFrame) -> list[int]:
+    """Returns the k at which tickets were perturbed, or, if none were, all but 0."""
+    perturbed = networks[networks["perturbation"] != "none"]
+    later = networks[networks["rewind_iteration"] > 0]
+    for found in (perturbed, later, networks):
+        if len(found):
+            break
+    return sorted(set(found["rewind_iteration"].astype(int)))
+
+
+def _looks(networks: pandas.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
+    """Returns how `densities.draw` draws each perturbation, the same in all panels."""
+    perturbed = networks[networks["perturbation"] != "none"]
+    conditions = perturbed[["perturbation", "condition"]].drop_duplicates()
+    looks = {}
+    for index, key in enumerate(conditions.itertuples(index=False, name=None)):
+        turn, place = divmod(index, len(_COLORS))
+        style = densities.style_of(turn - 1) if turn else "-"
+        looks[key] = {"color": _COLORS[place], "label": label(*key), "style": style}
+    return looks
+
+
+def _draw_iteration(
+    axes: Axes,
+    networks: pandas.DataFrame,
+    *,
+    k: int,
+    looks: Mapping[tuple[str, str], Mapping[str, str]],
+) -> None:
+    """Draws what was rewound to one k, and to 0."""
+    densities.draw_unpruned(axes, networks)
+    sparse = networks[networks["subnetwork"] != "dense"]
+    unchanged = sparse[sparse["perturbation"] == "none"]
+    for start, style in {0: "--", k: "-"}.items():
+        own = unchanged[unchanged["rewind_iteration"] == start]
+        if len(own):
+            name = label("none", "") if start else "rewind to 0"
+            densities.draw(axes, own, color="black", label=name, style=style)
+    here = sparse[sparse["rewind_iteration"] == k]
+    for (name, condition), look in looks.items():
+        same = (here["perturbation"] == name) & (here["condition"] == condition)
+        if same.any():
+            densities.draw(axes, here[same], marker="s", **look)
+    densities.finish(axes, networks, title=f"k = {lines.iteration_name(k)}")
