@@ -1,6 +1,7 @@
 """What README.md tells people to type."""
 
 import dataclasses
+import importlib
 import pathlib
 import re
 import shlex
@@ -13,8 +14,7 @@ import pytest
 import tflottery
 from tflottery import layers
 from tflottery.core import tables
-from tflottery.experiments import lottery, table1
-from tflottery.experiments.instability import Config, Row
+from tflottery.experiments.instability import Row
 from tflottery.experiments.session import Machine
 from tflottery.pruning import masks as pruning_masks
 from tflottery.training import tickets
@@ -55,15 +55,23 @@ def test_ci_runs_the_test_command_of_the_readme():
 
 
 def test_every_flag_and_file_in_the_readme_exists():
-    known = {
-        field.name
-        for options in (Config, lottery.Config, table1.Config, Machine)
-        for field in dataclasses.fields(options)
-    }
-    flags = set(re.findall(r"--([a-z_]+)", README.read_text())) - {"flagfile", "help"}
-    assert flags and flags <= known
+    commands = re.findall(r"-m tflottery\.experiments\.(\w+)(.*)", README.read_text())
+    assert len({name for name, _ in commands}) > 5
+    known = {"help"}
+    for name, arguments in commands:
+        module = importlib.import_module(f"tflottery.experiments.{name}")
+        own = _fields(module.Config) | _fields(Machine) | {"flagfile"}
+        given = set(re.findall(r"--([a-z_0-9]+)", arguments.split("`")[0]))
+        assert given <= own, (name, given - own)
+        known |= own
+    flags = set(re.findall(r"--([a-z_]+)", README.read_text()))
+    assert flags <= known
     files = re.findall(r"--flagfile=(\S+)", README.read_text())
     assert files and all((ROOT / file).exists() for file in files)
+
+
+def _fields(options):
+    return {field.name for field in dataclasses.fields(options)}
 
 
 def test_the_lines_of_pandas_read_a_result(tmp_path):

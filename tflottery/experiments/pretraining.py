@@ -173,9 +173,7 @@ def _tickets(study: Study) -> Iterator[trained.Network]:
 
 def _pretrained(study: Study, pretraining: Pretraining) -> Iterator[trained.Network]:
     """Yields the pre-trained dense networks, and the tickets rewound to that state."""
-    beginning = functools.cache(
-        functools.partial(pretrained.trunk, study, pretraining)
-    )
+    beginning = functools.cache(functools.partial(pretrained.trunk, study, pretraining))
     sparse = Subnetworks(study, trunk=beginning)
     columns = {
         "pretext": pretraining.pretext,
