@@ -35,12 +35,8 @@ def test_with_a_full_store_nothing_is_trained(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tflottery.training.workshop.Workshop", lambda **_: workshop)
         patch.delattr(every_experiment, "figure", raising=False)
-        assert (
-            session.execute(
-                every_experiment, every_experiment.Config.tiny(), machine=machine
-            )
-            == 0
-        )
-    assert not trainings
+        config = every_experiment.Config.tiny()
+        code = session.execute(every_experiment, config, machine=machine)
+    assert code == 0 and not trainings
     for path in folder.glob("*.csv"):
         assert (folder.parent / "again" / path.name).read_bytes() == path.read_bytes()

@@ -154,13 +154,6 @@ def test_the_best_of_a_real_table_by_hand(tiny):
         assert row["num_rewind_iterations"] == 2
 
 
-def test_the_same_command_in_a_fresh_store_gives_the_same_bytes(execute, tiny):
-    ended = execute(lottery)
-    assert ended.code == 0
-    assert ended.csvs.keys() == {"accuracy.csv", "best.csv"}
-    assert ended.csvs == tiny(lottery).csvs
-
-
 def test_a_command_makes_a_figure_too(execute):
     ended = execute(lottery, figure=True, levels=1, subnetworks=(IMP,), replicates=1)
     names = {path.name for path in ended.folder.iterdir()}

@@ -65,11 +65,6 @@ def test_the_same_command_gives_the_same_bytes_and_trains_nothing(execute, train
     assert "0 to make, 88 in the store" in again.text
 
 
-def test_a_fresh_store_gives_the_same_bytes(execute, trainings, tiny_csvs):
-    assert execute().csvs == tiny_csvs
-    assert len(trainings) == 5
-
-
 def test_children_of_a_replicate_share_its_trunk(execute, trainings):
     execute(data_orders=3, replicates=2)
     # Stretches: a trunk to 8, three copies from 0 and three from 8, twice.

@@ -131,10 +131,6 @@ def test_one_replicate_has_no_deviation_and_none_no_mean(execute):
     assert (ended.table("accuracy")["diverged_iteration"] > 0).all()
 
 
-def test_the_same_command_in_a_fresh_store_gives_the_same_bytes(execute, tiny):
-    assert execute(table1).csvs == tiny(table1).csvs
-
-
 @pytest.mark.parametrize(
     ("model", "variant", "accuracy", "deviation"),
     [

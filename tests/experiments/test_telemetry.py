@@ -194,12 +194,6 @@ def test_a_replicate_that_lacks_an_iteration_is_in_no_phase(tiny, study, tmp_pat
     assert value == first
 
 
-def test_the_same_command_in_a_fresh_store_gives_the_same_bytes(execute, tiny):
-    ended = execute(telemetry)
-    assert ended.csvs.keys() == {"telemetry.csv", "weights.csv", "phases.csv"}
-    assert ended.csvs == tiny(telemetry).csvs
-
-
 def test_a_command_makes_a_figure_too(execute):
     ended = execute(telemetry, figure=True, replicates=1, iterations=(0, 5))
     assert (ended.folder / "figure.png").read_bytes().startswith(b"\x89PNG")

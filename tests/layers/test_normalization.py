@@ -174,6 +174,7 @@ assert layer.beta.numpy() > 0
 """
 
 
+@pytest.mark.slow
 def test_mirrored_replicas_share_their_statistics(tmp_path: pathlib.Path):
     # Logical devices have to be set before TensorFlow starts: a process of its own.
     # A file, because AutoGraph reads the source.
