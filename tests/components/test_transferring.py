@@ -5,7 +5,7 @@ import pytest
 
 from tflottery.components.inspection import inspect
 from tflottery.components.runs import MASK_FILE
-from tflottery.components.transferring import Transferred, TransferredMask
+from tflottery.components.transferring import BodyMask, Transferred
 from tflottery.models import weights as model_weights
 from tflottery.training import checkpoints
 
@@ -28,7 +28,7 @@ def _weights(workshop, facts, seed):
 def test_the_head_of_another_task_is_the_initial_one(bench, workshop, facts, rotation):
     trained = _weights(workshop, rotation, seed=1)
     transferred = Transferred(
-        bench.state("constant"), facts.network, facts.data, seed=2
+        bench.state("constant"), facts.network, facts.data, seed=2, new_head=True
     )
     bench.execute(transferred, of=trained)
     found = checkpoints.read_weights(bench.output)
@@ -40,42 +40,44 @@ def test_the_head_of_another_task_is_the_initial_one(bench, workshop, facts, rot
     assert found["head/kernel"].shape == (100, 10)
 
 
-def test_a_head_of_the_same_shape_is_kept(bench, workshop, facts):
+def _transferred(bench, facts, *, new_head):
+    state = bench.state("constant")
+    return Transferred(state, facts.network, facts.data, seed=2, new_head=new_head)
+
+
+@pytest.mark.parametrize("new_head", [False, True])
+def test_a_head_of_the_same_shape_is_kept_or_drawn(bench, workshop, facts, new_head):
     trained = _weights(workshop, facts, seed=1)
-    transferred = Transferred(
-        bench.state("constant"), facts.network, facts.data, seed=2
-    )
-    bench.execute(transferred, of=trained)
+    bench.execute(_transferred(bench, facts, new_head=new_head), of=trained)
     found = checkpoints.read_weights(bench.output)
+    initial = _weights(workshop, facts, seed=2)
     for path, value in found.items():
-        np.testing.assert_array_equal(value, trained[path])
+        drawn = new_head and path.startswith("head/")
+        np.testing.assert_array_equal(value, (initial if drawn else trained)[path])
 
 
 def test_weights_of_another_model_are_refused(bench, facts):
-    transferred = Transferred(
-        bench.state("constant"), facts.network, facts.data, seed=2
-    )
     text = "not of model 'lenet': missing .*dense_1/kernel.* too much .*'other'"
     with pytest.raises(ValueError, match=text):
-        bench.execute(transferred, of={"other": np.zeros(2, np.float32)})
+        bench.execute(
+            _transferred(bench, facts, new_head=True),
+            of={"other": np.zeros(2, np.float32)},
+        )
 
 
-def test_masks_of_kernels_that_the_other_network_has(bench, facts, rotation):
+def test_a_head_of_another_shape_has_to_be_drawn(bench, workshop, facts, rotation):
+    trained = _weights(workshop, rotation, seed=1)
+    text = r"'head/.*' has shape .*4.*, but .*10.* for the other task"
+    with pytest.raises(ValueError, match=text):
+        bench.execute(_transferred(bench, facts, new_head=False), of=trained)
+
+
+def test_masks_without_those_of_the_heads(bench):
     masks = {
-        path: np.ones(shape, np.uint8) for path, shape in facts.kernel_shapes.items()
+        path: np.array([1, 0, 1], np.uint8)
+        for path in ("ahead/kernel", "head_1/kernel", "head/kernel", "aux_head/kernel")
     }
-    masks["dense_1/kernel"][0, 0] = 0
-    kernels = tuple(rotation.kernel_shapes.items())
-    bench.execute(
-        TransferredMask(bench.state("constant"), kernels), masks={"of": masks}
-    )
+    bench.execute(BodyMask(bench.state("constant")), masks={"of": masks})
     found = checkpoints.read_arrays(bench.output / MASK_FILE)
-    assert found.keys() == {"dense_1/kernel", "dense_2/kernel"}
-    np.testing.assert_array_equal(found["dense_1/kernel"], masks["dense_1/kernel"])
-
-
-def test_masks_of_which_none_fits_are_refused(bench):
-    component = TransferredMask(bench.state("constant"), (("a/kernel", (2, 3)),))
-    masks = {"a/kernel": np.ones((3, 2), np.uint8)}
-    with pytest.raises(ValueError, match="None of the masks of .*a/kernel"):
-        bench.execute(component, masks={"of": masks})
+    assert found.keys() == {"ahead/kernel", "head_1/kernel"}
+    np.testing.assert_array_equal(found["ahead/kernel"], [1, 0, 1])

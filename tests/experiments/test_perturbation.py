@@ -1,11 +1,14 @@
 """Perturbed tickets: which conditions, which runs, and what their rows say."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 
+from tflottery.components.accuracies import Accuracy
 from tflottery.components.perturbing import Perturbed
+from tflottery.core.fingerprints import fingerprint
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import PERTURBATIONS
 from tflottery.experiments import effective_noise, lottery, perturbation, perturbed
@@ -21,6 +24,11 @@ def study(study_of):
         return study_of(module, **options)
 
     return make
+
+
+def measured(study):
+    """Returns what measures the networks of a study."""
+    return [one for one in perturbation.plan(study) if isinstance(one, Accuracy)]
 
 
 def conditions(**options):
@@ -70,9 +78,46 @@ def test_conditions_are_the_paper_s_but_for_what_is_given(options, texts):
         ({"perturbation": "heat"}, "no perturbation 'heat'. Known: gaussian_noise, "),
         (
             {"perturbation": "shuffle", "noise_scales": (1.0,)},
-            "'shuffle' does not take --noise_scales. It takes --scope, --keep_signs",
+            "'shuffle' does not take noise_scales. Its options: scope, keep_signs",
         ),
         ({"noise_scales": ()}, "--noise_scales is empty: name at least one value"),
+        (
+            {"noise_scales": (1.0, -1.0)},
+            "'gaussian_noise': noise_scales=-1.0, expected",
+        ),
+        ({"noise_scales": (float("nan"),)}, "noise_scales=nan, expected one finite"),
+        (
+            {"perturbation": "shuffle", "noise_scales": None, "scope": ("nowhere",)},
+            "'shuffle': scope='nowhere', expected one of globally, ",
+        ),
+        (
+            {
+                "perturbation": "shuffle",
+                "noise_scales": None,
+                "keep_signs": True,
+                "initial_signs": True,
+            },
+            "keep_signs and initial_signs are both True",
+        ),
+        (
+            {
+                "perturbation": "sign_magnitude",
+                "noise_scales": None,
+                "mixes": ("k", "init"),
+            },
+            "mixes='k', expected one 'MAGNITUDES:SIGNS'",
+        ),
+        ({"options": ("heat=1",)}, "--options='heat=1' has to be NAME=VALUE of an opt"),
+        ({"options": ("noise_scales",)}, "--options='noise_scales' has to be NAME=VAL"),
+        (
+            {"noise_scales": None, "options": ("noise_scales=hot",)},
+            "--options='noise_scales=hot': 'hot' is no float",
+        ),
+        ({"options": ("noise_scales=1",)}, "--noise_scales is also among --options"),
+        (
+            {"optimizer_state": "carried"},
+            "'carried' does not suit changed or pre-train",
+        ),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, text):
@@ -87,13 +132,34 @@ def test_a_new_perturbation_is_one_registration(register):
         "halved",
         lambda kernels, masks, **_: kernels,
         version=1,
-        options={"scope": ("layers",)},
+        options={"scope": ("layers",), "share": (0.5,), "loudly": False},
     )
     config = dataclasses.replace(
         Config.tiny(), perturbation="halved", noise_scales=None
     )
     config.check()
-    assert [one.text for one in config.conditions()] == ["scope=layers"]
+    assert [one.text for one in config.conditions()] == [
+        "scope=layers share=0.5 loudly=false"
+    ]
+    own = ("share=0.1", "share=2", "loudly=true")
+    config = dataclasses.replace(config, options=own)
+    assert [one.text for one in config.conditions()] == [
+        "scope=layers share=0.1 loudly=true",
+        "scope=layers share=2 loudly=true",
+    ]
+    assert config.conditions()[1].options[1:] == (("share", 2.0), ("loudly", True))
+
+
+def test_a_value_is_one_condition_however_it_is_written():
+    assert conditions(noise_scales=(1.0, 1, 2.0, 1.0)) == [
+        "noise_scales=1",
+        "noise_scales=2",
+    ]
+    [whole] = dataclasses.replace(Config.tiny(), noise_scales=(2,)).conditions()
+    [exact] = dataclasses.replace(Config.tiny(), noise_scales=(2.0,)).conditions()
+    assert fingerprint(list(whole.options)) == fingerprint(list(exact.options))
+    close = (1.0, 1.0000001)
+    assert conditions(noise_scales=close)[1] == "noise_scales=1.0000001"
 
 
 def test_the_conditions_of_figure_8_are_fourteen_with_the_ticket_itself():
@@ -124,6 +190,22 @@ def test_the_k_are_those_that_the_paper_perturbs(study):
     assert Config.tiny().paper_iterations(recipe) == (5,)
 
 
+@pytest.mark.parametrize("module", [perturbation, effective_noise])
+def test_a_training_that_ends_before_every_k_is_refused(study, module):
+    options = {"rewind_iterations": None, "training_iterations": 20}
+    text = (
+        r"the paper perturbs \(25, 50, 100, 250, 500, 1000, 2000\) is beyond .* at 20"
+    )
+    with pytest.raises(ValueError, match=text):
+        module.plan(study(module, **options))
+
+
+@pytest.mark.parametrize("module", [perturbation, effective_noise])
+def test_a_study_of_the_dense_network_alone_is_refused(study, module):
+    with pytest.raises(ValueError, match="dense network"):
+        module.plan(study(module, levels=0))
+
+
 # Runs.
 
 
@@ -134,7 +216,8 @@ def test_only_the_weights_at_k_differ_from_those_of_the_ticket(study):
     runs = {
         accuracy.of.run.key: accuracy.of.run
         for accuracy in tried
-        if isinstance(accuracy.of.run.initial, Perturbed)
+        if isinstance(accuracy, Accuracy)
+        and isinstance(accuracy.of.run.initial, Perturbed)
     }
     # Two levels, two replicates, two scales.
     assert len(runs) == 8
@@ -155,7 +238,7 @@ def test_the_tickets_are_those_of_the_lottery(study, study_of):
     known = {one.key for one in lottery.plan(theirs)}
     mine = [
         one
-        for one in perturbation.plan(study(**options))
+        for one in measured(study(**options))
         if not isinstance(one.of.run.initial, Perturbed)
     ]
     # Dense, and two levels at two k, of two replicates.
@@ -168,7 +251,7 @@ def test_effective_noise_reuses_the_runs_of_the_perturbations(study):
     noisy = study(noise_scales=None, **options)
     figure_7 = {
         one.key
-        for one in perturbation.plan(noisy)
+        for one in measured(noisy)
         if one.of.run.mask is not None
         and one.of.run.mask.num_survivors == Subnetworks(noisy).num_survivors(2)
     }
@@ -290,6 +373,13 @@ def test_a_diverged_perturbation_has_a_row(execute, monkeypatch):
     assert row.diverged_iteration == 8
     assert np.isnan(row.test_error) and row.effective_std > 1e20
     assert table[table.perturbation == NONE].test_error.notna().all()
+
+
+def test_what_the_rows_say_of_a_change_is_planned(execute, tmp_path):
+    first = execute(effective_noise)
+    shutil.rmtree(tmp_path / "store" / "perturbed")
+    again = execute(effective_noise, output="again")
+    assert (again.code, again.csvs) == (0, first.csvs)
 
 
 def test_a_condition_without_options_has_no_text():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tflottery.components.runs import Initialization, State
-from tflottery.components.transferring import Transferred, TransferredMask
+from tflottery.components.transferring import BodyMask, Transferred
 from tflottery.core import seeds
 from tflottery.execution.plan import sources
 from tflottery.execution.store import Store
@@ -56,6 +56,10 @@ def test_the_defaults_are_figures_9_and_10():
         ({"pretext": ()}, "have to name at least one each"),
         ({"pretraining_epochs": ()}, "have to name at least one each"),
         ({"pretraining_epochs": (2, 0)}, "--pretraining_epochs=0 has to be at least 1"),
+        (
+            {"optimizer_state": "carried"},
+            "'carried' does not suit changed or pre-train",
+        ),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, text):
@@ -106,7 +110,9 @@ def test_random_labels_are_the_replicate_s_own(study):
         for replicate in (1, 2)
     }
     assert runs["random_labels", 1].data != runs["random_labels", 2].data
-    assert runs["random_labels", 1].data.pretext_seed == seeds.random_labels_seed(1)
+    assert runs["random_labels", 1].data.pretext_seed == seeds.pretext_seed(
+        1, pretext="random_labels"
+    )
     assert runs["rotation", 1].data == runs["rotation", 2].data
 
 
@@ -138,7 +144,7 @@ def test_the_ordinary_tickets_are_those_of_the_lottery(study, study_of):
 
 
 def test_a_sparse_network_is_pre_trained_with_its_mask(study):
-    found = study(sparse=True, rewind_iterations=(0, 8))
+    found = study(sparse=True, rewind_iterations=(0, 8), pretext=("rotation", "blur"))
     sparse = Subnetworks(found)
     which = {"level": 1, "replicate": 1, "k": 8}
     pretraining_ = Pretraining("rotation", 2)
@@ -146,14 +152,19 @@ def test_a_sparse_network_is_pre_trained_with_its_mask(study):
     ticket = sparse.run(IMP, data_order=1, **which)
     assert dataclasses.replace(run, initial=ticket.initial) == ticket
     before = pretraining_run(run)
-    assert before.mask == TransferredMask(ticket.mask, before.mask.kernels)
-    assert dict(before.mask.kernels)["head/kernel"] == (100, 4)
+    assert before.mask == BodyMask(ticket.mask)
     # From the weights of k, with a new head.
     assert isinstance(before.initial, Transferred)
     assert before.initial.of.address == State(found.trunk(1), 8).address
     fresh = sparse_run(found, pretraining_, sparse, RANDOM_REINIT, **which)
     seed = seeds.reinit_seed(1, level=1)
     assert pretraining_run(fresh).initial == Initialization(seed)
+    # A reinitialized network gets none of the ticket's weights back.
+    assert (fresh.initial.seed, run.initial.seed) == (seed, seeds.init_seed(1))
+    # A task of the same classes shares the head, and its mask.
+    blurred = sparse_run(found, Pretraining("blur", 2), sparse, IMP, **which)
+    assert pretraining_run(blurred).mask == ticket.mask
+    assert not blurred.initial.new_head
 
 
 def test_figure_10_has_all_kinds_with_and_without(study):

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tflottery.core import agreement
+
 
 @dataclasses.dataclass(frozen=True)
 class Effective:
@@ -79,12 +81,9 @@ def _refuse_unfit(
     if not masks:
         raise ValueError("masks is empty, expected those of at least one kernel.")
     for name, arrays in (("before", before), ("after", after)):
-        missing = sorted(masks.keys() - arrays.keys())
-        unknown = sorted(arrays.keys() - masks.keys())
-        if missing or unknown:
+        if differing := agreement.differing(arrays, expected=masks):
             raise ValueError(
-                f"{name} is not for the kernels that have masks: missing {missing}, "
-                f"too much {unknown}."
+                f"{name} is not for the kernels that have masks: {differing}."
             )
         for path, mask in masks.items():
             if arrays[path].shape != mask.shape:

@@ -6,7 +6,9 @@ import typing
 from tflottery.core import fingerprints
 from tflottery.core.identities import Data, Network
 from tflottery.core.registry import MODELS, PRETEXTS
+from tflottery.datasets import pipeline
 from tflottery.datasets import source as sources
+from tflottery.datasets.source import Source
 from tflottery.training.workshop import Workshop
 
 if typing.TYPE_CHECKING:
@@ -48,7 +50,7 @@ def inspect(
     """Returns the facts, having made the data ready and the network once.
 
     Raises:
-      ValueError: an unknown name, or a network that does not fit the images.
+      ValueError: an unknown name, or a network or pretext that does not fit the images.
     """
     source = workshop.source(dataset, model=model)
     shape = source.image_shape
@@ -70,8 +72,25 @@ def inspect(
         pretext=pretext,
         pretext_version=PRETEXTS[pretext]["version"] if pretext else None,
     )
+    if pretext:
+        _try(pretext, source)
     num_classes = sources.num_classes(source, pretext=pretext)
     return _measured(model, data, num_classes, workshop)
+
+
+def _try(pretext: str, source: Source) -> None:
+    """Raises ValueError if a pretext refuses the images of a dataset."""
+    import tensorflow as tf
+
+    load = pipeline.loader(
+        source, split="test", augmentation="none", pretext=pretext, pretext_seed=0
+    )
+    try:
+        load(tf.zeros(1, tf.int32), tf.zeros(1, tf.int32))
+    except ValueError as error:
+        raise ValueError(
+            f"Dataset {source.name!r} does not suit the pretext {pretext!r}: {error}"
+        ) from error
 
 
 def _measured(

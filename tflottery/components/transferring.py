@@ -1,8 +1,9 @@
 """Weights carried over from one task to another, as for pre-training (EP, section 6).
 
-The body and its batch norm statistics stay as they are; what has another shape, the
-head where the tasks differ in their classes, is drawn afresh. The paper does not say
-how; a head drawn once per seed is part of the initialization of all that follows.
+The body and its batch norm statistics stay as they are; between tasks of other classes
+the head is drawn afresh. The paper does not say how; a head drawn once per seed is part
+of the initialization of all that follows. Heads are the layers called "head", or with a
+name that ends in "_head".
 """
 
 import dataclasses
@@ -13,8 +14,8 @@ import numpy as np
 from tflottery.components import masking
 from tflottery.components.component import Artifact, Component, Context
 from tflottery.components.inspection import Facts
-from tflottery.components.masking import Kernels
 from tflottery.components.runs import MASK_FILE, WEIGHTS_FILE
+from tflottery.core import agreement
 from tflottery.core.identities import Data, Network
 from tflottery.models import weights as model_weights
 from tflottery.training import checkpoints
@@ -29,6 +30,7 @@ class Transferred(Component):
       network: whose weights they become.
       data: what that network is for.
       seed: decides what is drawn afresh.
+      new_head: whether the heads are; False keeps them.
     """
 
     VERSION = 1
@@ -39,28 +41,33 @@ class Transferred(Component):
     network: Network
     data: Data
     seed: int
+    new_head: bool
 
     def execute(self, context: Context) -> None:
         """Writes the weights.
 
         Raises:
-          ValueError: the networks have other variables, not only other shapes.
+          ValueError: the networks differ in more than their heads.
         """
         evaluator = context.workshop.evaluator(self.network, self.data)
         shapes = model_weights.variable_shapes(evaluator.model)
         known = checkpoints.read_weights(context.inputs["of"])
-        missing = sorted(shapes.keys() - known.keys())
-        unknown = sorted(known.keys() - shapes.keys())
-        if missing or unknown:
+        if differing := agreement.differing(known, expected=shapes):
             raise ValueError(
-                f"These weights are not of model {self.network.model!r}: missing "
-                f"{missing}, too much {unknown}."
+                f"These weights are not of model {self.network.model!r}: {differing}."
             )
-        carried = {
-            path: value for path, value in known.items() if value.shape == shapes[path]
-        }
-        fresh = {path: shape for path, shape in shapes.items() if path not in carried}
-        drawn = model_weights.initial_values(fresh, self.seed)
+        heads = {path for path in shapes if is_head(path)} if self.new_head else set()
+        carried = {path: value for path, value in known.items() if path not in heads}
+        for path, value in carried.items():
+            if value.shape != shapes[path]:
+                raise ValueError(
+                    f"{path!r} has shape {value.shape}, but {shapes[path]} for the "
+                    "other task. Only heads may differ, between tasks that declare "
+                    "classes of their own."
+                )
+        drawn = model_weights.initial_values(
+            {path: shapes[path] for path in shapes if path in heads}, self.seed
+        )
         checkpoints.write(context.output, carried | drawn)
 
     def num_bytes(self, facts: Mapping[Network, Facts]) -> int:
@@ -69,12 +76,11 @@ class Transferred(Component):
 
 
 @dataclasses.dataclass(frozen=True)
-class TransferredMask(Component):
-    """Masks of one network as those of another: of the kernels whose shape it has.
+class BodyMask(Component):
+    """Masks without those of the heads, for a task that has heads of its own.
 
     Attributes:
       of: the masks.
-      kernels: of the network they are to fit.
     """
 
     VERSION = 1
@@ -82,21 +88,15 @@ class TransferredMask(Component):
     FILES = (MASK_FILE,)
 
     of: Artifact
-    kernels: Kernels
 
     def execute(self, context: Context) -> None:
-        """Writes the masks that fit; other kernels are not pruned.
-
-        Raises:
-          ValueError: none fits.
-        """
-        shapes = dict(self.kernels)
+        """Writes the masks; heads are not pruned."""
         masks = masking.read(context, "of")
-        fitting = {
-            path: mask for path, mask in masks.items() if mask.shape == shapes.get(path)
-        }
-        if not fitting:
-            raise ValueError(
-                f"None of the masks of {sorted(masks)} fits a kernel of {shapes}."
-            )
-        checkpoints.write_arrays(context.output / MASK_FILE, fitting)
+        body = {path: mask for path, mask in masks.items() if not is_head(path)}
+        checkpoints.write_arrays(context.output / MASK_FILE, body)
+
+
+def is_head(path: str) -> bool:
+    """Returns whether a variable is of a layer that gives logits, by its path."""
+    layer = path.split("/", 1)[0]
+    return layer == "head" or layer.endswith("_head")

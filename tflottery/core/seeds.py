@@ -61,7 +61,10 @@ def perturbation_seed(replicate: int, *, level: int) -> int:
 
 
 def pretraining_order_seed(replicate: int) -> int:
-    """Returns the seed of the data order of a replicate's pre-training."""
+    """Returns the seed of the data order of a replicate's pre-training.
+
+    Neither level, kind nor pretext enters, so that comparisons are paired.
+    """
     return seed("pretraining_order", replicate=replicate)
 
 
@@ -70,9 +73,9 @@ def pretraining_augmentation_seed(replicate: int) -> int:
     return seed("pretraining_augmentation", replicate=replicate)
 
 
-def random_labels_seed(replicate: int) -> int:
-    """Returns the seed of a replicate's random labels, the same in every epoch."""
-    return seed("random_labels", replicate=replicate)
+def pretext_seed(replicate: int, *, pretext: str) -> int:
+    """Returns the seed of what a pretext draws once, the same in every epoch."""
+    return seed("pretext", replicate=replicate, pretext=pretext)
 
 
 def raw_bits(seed_: int, stream: int | str, count: int) -> np.ndarray:

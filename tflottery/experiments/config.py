@@ -261,6 +261,24 @@ class PerturbedConfig(PruningConfig):
             k for k in recipe.rewind_iterations if k != 0
         )
 
+    def check(self) -> None:
+        """Raises ValueError for what is wrong whatever the data are."""
+        super().check()
+        refuse_carried(self)
+
+
+def refuse_carried(config: Config) -> None:
+    """Raises ValueError if optimizer slots are to go with weights that they do not fit.
+
+    Slots of the trunk say nothing of weights that were changed or trained elsewhere;
+    the tickets these are compared with have to begin as they do.
+    """
+    if config.optimizer_state == "carried":
+        raise ValueError(
+            "--optimizer_state='carried' does not suit changed or pre-trained weights, "
+            "which begin with fresh slots. Leave it out."
+        )
+
 
 def _check_one_of(name: str, value: object, allowed: tuple) -> None:
     """Raises ValueError if an option has a value that it does not take."""

@@ -8,6 +8,7 @@ weights shuffled in three scopes, with and without regard to sign.
 """
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +16,7 @@ from tflottery.analysis import statistics
 from tflottery.components.component import Artifact
 from tflottery.execution.findings import Findings
 from tflottery.experiments import config as shared
-from tflottery.experiments import entry, perturbed
+from tflottery.experiments import entry, keys, perturbed
 from tflottery.experiments.perturbed import Condition, PerturbedNetwork
 from tflottery.experiments.study import Study
 from tflottery.experiments.subnetworks import DENSE, Subnetworks
@@ -56,20 +57,12 @@ class Config(shared.PerturbedConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Point:
+class Point(keys.LevelKeys):
     """A perturbation at a k: means over replicates, a point of Figure 8.
 
     Errors are shares in [0, 1]; standard deviations are over replicates.
     """
 
-    model: str
-    variant: str
-    dataset: str
-    training_iterations: int
-    config: str
-    level: int
-    density: float
-    axis_density: float
     rewind_iteration: int
     perturbation: str
     condition: str
@@ -80,21 +73,13 @@ class Point:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Correlation:
+class Correlation(keys.LevelKeys):
     """Pearson's correlation of accuracy with effective standard deviation at a k.
 
     `r` is None where fewer than three points, or points all alike, leave it undefined;
     `p` is two-sided.
     """
 
-    model: str
-    variant: str
-    dataset: str
-    training_iterations: int
-    config: str
-    level: int
-    density: float
-    axis_density: float
     rewind_iteration: int
     num_points: int
     r: float | None
@@ -111,7 +96,7 @@ def conditions() -> list[Condition]:
 
 def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
-    return [accuracy for _, accuracy, _ in _networks(study)]
+    return perturbed.artifacts(_networks(study))
 
 
 def rows(study: Study, findings: Findings) -> dict[str, list]:
@@ -155,25 +140,23 @@ def _points(table: Sequence[PerturbedNetwork], *, ks: Sequence[int]) -> list[Poi
         if measured and row.rewind_iteration in ks:
             key = (row.rewind_iteration, row.perturbation, row.condition)
             groups.setdefault(key, []).append(row)
-    names = [field.name for field in dataclasses.fields(Point)]
-    points = []
-    for group in groups.values():
-        errors = [row.test_error for row in group]
-        first = dataclasses.asdict(group[0])
-        shared_columns = {name: first[name] for name in names if name in first}
-        shared_columns |= {
-            "num_replicates": len(group),
-            "effective_std": statistics.mean([row.effective_std for row in group]),
-            "test_error_mean": statistics.mean(errors),
-            "test_error_std": statistics.std(errors) if len(errors) > 1 else None,
-        }
-        points.append(Point(**shared_columns))
-    return points
+    return [_point(group) for group in groups.values()]
+
+
+def _point(group: Sequence[PerturbedNetwork]) -> Point:
+    """Returns the point of the replicates of one condition."""
+    errors = [row.test_error for row in group]
+    means = {
+        "num_replicates": len(group),
+        "effective_std": statistics.mean([row.effective_std for row in group]),
+        "test_error_mean": statistics.mean(errors),
+        "test_error_std": statistics.std(errors) if len(errors) > 1 else None,
+    }
+    return Point(**(keys.columns(group[0], Point) | means))
 
 
 def _correlations(points: Sequence[Point]) -> list[Correlation]:
     """Returns the correlation over the points of each k, all of which count once."""
-    names = {field.name for field in dataclasses.fields(Correlation)}
     found = []
     for k in dict.fromkeys(point.rewind_iteration for point in points):
         own = [point for point in points if point.rewind_iteration == k]
@@ -181,15 +164,13 @@ def _correlations(points: Sequence[Point]) -> list[Correlation]:
             [point.effective_std for point in own],
             [1 - point.test_error_mean for point in own],
         )
-        columns = dataclasses.asdict(own[0])
-        columns = {name: value for name, value in columns.items() if name in names}
-        undefined = r != r
         found.append(
             Correlation(
-                **columns,
+                **keys.columns(own[0], keys.LevelKeys),
+                rewind_iteration=k,
                 num_points=len(own),
-                r=None if undefined else r,
-                p=None if undefined else p,
+                r=None if math.isnan(r) else r,
+                p=None if math.isnan(p) else p,
             )
         )
     return found

@@ -4,6 +4,20 @@ import dataclasses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class LevelKeys:
+    """A level of a setting, over its replicates; columns as in `NetworkKeys`."""
+
+    model: str
+    variant: str
+    dataset: str
+    training_iterations: int
+    config: str
+    level: int
+    density: float
+    axis_density: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkKeys:
     """A network of a replicate; dense unless it says otherwise.
 
@@ -31,3 +45,9 @@ class NetworkKeys:
     density: float = 1.0
     axis_density: float = 1.0
     replicate: int
+
+
+def columns(row: object, row_type: type) -> dict[str, object]:
+    """Returns the columns of a row that are also those of another type of row."""
+    names = [field.name for field in dataclasses.fields(row_type)]
+    return {name: getattr(row, name) for name in names if hasattr(row, name)}

@@ -21,9 +21,8 @@ from tflottery.core import durations
 from tflottery.core.durations import Duration
 from tflottery.execution.findings import Findings
 from tflottery.experiments import config as shared
-from tflottery.experiments import entry, trained
+from tflottery.experiments import entry, keys, trained
 from tflottery.experiments.config import option
-from tflottery.experiments.keys import NetworkKeys
 from tflottery.experiments.study import Study
 from tflottery.experiments.subnetworks import DENSE, IMP, KINDS, Subnetworks
 from tflottery.experiments.trained import TrainedNetwork, measured_errors
@@ -83,7 +82,7 @@ class Config(shared.PruningConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Best:
+class Best(keys.LevelKeys):
     """IMP at a level, rewound to the k with the lowest mean test error (Figure 8).
 
     The best of `num_rewind_iterations` k, of which none lacks a network. Standard
@@ -91,14 +90,6 @@ class Best:
     dense network (Appendix A).
     """
 
-    model: str
-    variant: str
-    dataset: str
-    training_iterations: int
-    config: str
-    level: int
-    density: float
-    axis_density: float
     rewind_iteration: int
     num_rewind_iterations: int
     num_networks: int
@@ -199,10 +190,8 @@ def _best_of(
     k = min(sorted(by_k), key=lambda k: statistics.mean(measured_errors(by_k[k])))
     errors, first = measured_errors(by_k[k]), by_k[k][0]
     mean = statistics.mean(errors)
-    names = {field.name for field in dataclasses.fields(NetworkKeys)}
-    names &= {field.name for field in dataclasses.fields(Best)}
     return Best(
-        **{name: getattr(first, name) for name in names},
+        **keys.columns(first, keys.LevelKeys),
         rewind_iteration=k,
         num_rewind_iterations=len(by_k),
         num_networks=len(errors),

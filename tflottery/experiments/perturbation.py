@@ -31,7 +31,10 @@ if typing.TYPE_CHECKING:
 class Config(shared.PerturbedConfig):
     """Options of the experiment; those of a perturbation are None for its own."""
 
-    perturbation: str = option("gaussian_noise", "what is changed")
+    perturbation: str = option(
+        "gaussian_noise",
+        "what is changed: sign_magnitude, shuffle, gaussian_noise or one of your own",
+    )
     mixes: tuple[str, ...] | None = option(
         None,
         "of sign_magnitude: MAGNITUDES:SIGNS, each of init, k, fresh; None: init:init, "
@@ -50,6 +53,12 @@ class Config(shared.PerturbedConfig):
     noise_scales: tuple[float, ...] | None = option(
         None,
         "of gaussian_noise, in standard deviations of the initializer; None: 0.5,1,2,3",
+    )
+
+    options: tuple[str, ...] | None = option(
+        None,
+        "of a perturbation of your own: NAME=VALUE, repeatedly for a line each; None: "
+        "its defaults",
     )
 
     @classmethod
@@ -75,10 +84,15 @@ class Config(shared.PerturbedConfig):
         """Returns the perturbation with each combination of its options.
 
         Raises:
-          ValueError: an unknown perturbation, or an option that it does not take.
+          ValueError: an unknown perturbation, or an option or a value that it does not
+        take.
         """
         names = ("mixes", "scope", "keep_signs", "initial_signs", "noise_scales")
-        return perturbed.conditions(self.perturbation, self._given(names))
+        given = self._given(names)
+        own = perturbed.parsed_options(self.perturbation, self.options or ())
+        if twice := sorted(given.keys() & own.keys()):
+            raise ValueError(f"--{twice[0]} is also among --options. Give one of them.")
+        return perturbed.conditions(self.perturbation, given | own)
 
 
 TABLES = {"accuracy": PerturbedNetwork}
@@ -86,7 +100,7 @@ TABLES = {"accuracy": PerturbedNetwork}
 
 def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
-    return [accuracy for _, accuracy, _ in _networks(study)]
+    return perturbed.artifacts(_networks(study))
 
 
 def rows(study: Study, findings: Findings) -> dict[str, list]:
@@ -114,7 +128,7 @@ def figure(
 
 def _networks(study: Study) -> list[perturbed.Network]:
     """Returns every network at every level."""
-    levels = range(1, Subnetworks(study).last_level + 1)
+    levels = Subnetworks(study).levels
     tried = study.config.conditions()
     return list(perturbed.networks(study, tried, levels=levels))
 

@@ -8,8 +8,11 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import numpy as np
+
 from tflottery.components import perturbing
 from tflottery.components.accuracies import Accuracy
+from tflottery.components.component import Artifact
 from tflottery.components.perturbing import Perturbed
 from tflottery.components.runs import State
 from tflottery.core import seeds
@@ -73,34 +76,79 @@ def conditions(perturbation: str, given: Mapping[str, object]) -> list[Condition
       given: options by name.
 
     Raises:
-      ValueError: an unknown perturbation, or an option that it does not take.
+      ValueError: an unknown perturbation, or an option or a value that it does not
+        take.
     """
     known: Mapping[str, object] = PERTURBATIONS[perturbation]["options"]
     unknown = sorted(given.keys() - known.keys())
     if unknown:
         raise ValueError(
-            f"--perturbation={perturbation!r} does not take --{', --'.join(unknown)}. "
-            f"It takes --{', --'.join(known)}."
+            f"--perturbation={perturbation!r} does not take {', '.join(unknown)}. "
+            f"Its options: {', '.join(known)}."
         )
-    values = [given.get(name, default) for name, default in known.items()]
-    axes = [value if isinstance(value, tuple) else (value,) for value in values]
+    axes = [
+        _values(given.get(name, default), like=default)
+        for name, default in known.items()
+    ]
     empty = [name for name, axis in zip(known, axes, strict=True) if not axis]
     if empty:
         raise ValueError(f"--{empty[0]} is empty: name at least one value.")
-    return [
+    found = [
         Condition(perturbation, tuple(zip(known, chosen, strict=True)))
         for chosen in itertools.product(*axes)
     ]
+    for condition in found:
+        _try(condition)
+    return found
+
+
+def parsed_options(
+    perturbation: str, texts: Sequence[str]
+) -> dict[str, tuple[object, ...]]:
+    """Returns options given as texts NAME=VALUE, by name; a name may come repeatedly.
+
+    Args:
+      perturbation: name in the registry; its defaults say what type the values have.
+      texts: such as "share=0.5" or "bias=true".
+
+    Raises:
+      ValueError: a text of another form, an unknown option, a value of another type.
+    """
+    known: Mapping[str, object] = PERTURBATIONS[perturbation]["options"]
+    found: dict[str, tuple[object, ...]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            raise ValueError(
+                f"--options={text!r} has to be NAME=VALUE of an option of perturbation "
+                f"{perturbation!r}: {', '.join(known)}."
+            )
+        kind = type(_first(known[name]))
+        convert = {"true": True, "false": False}.get if kind is bool else kind
+        try:
+            converted = convert(value)
+        except ValueError:
+            converted = None
+        if converted is None:
+            raise ValueError(f"--options={text!r}: {value!r} is no {kind.__name__}.")
+        found[name] = (*found.get(name, ()), converted)
+    return found
 
 
 def networks(
     study: Study, tried: Sequence[Condition], *, levels: Iterable[int]
 ) -> Iterator[Network]:
     """Yields the dense networks, the tickets of 0 and each k, and those perturbed."""
+    ks = study.rewind_iterations
+    if not ks:
+        raise ValueError(
+            f"Every k that the paper perturbs ({_list(study.paper_iterations)}) is "
+            f"beyond the end of training at {study.last}. Name others with "
+            "--rewind_iterations, or train for longer."
+        )
     for keys, accuracy in trained.dense_networks(study):
         yield keys | _columns(Condition()), accuracy, None
     sparse = Subnetworks(study)
-    ks = study.rewind_iterations
     for level, k, replicate in itertools.product(
         levels, sorted({0, *ks}), range(1, study.config.replicates + 1)
     ):
@@ -113,6 +161,16 @@ def networks(
                 change = _perturbed(study, sparse, condition, **which)
             run = sparse.run(IMP, data_order=1, initial=change, **which)
             yield keys | _columns(condition), trained.accuracy(study, run), change
+
+
+def artifacts(found: Iterable[Network]) -> list[Artifact]:
+    """Returns what the rows of networks are read from."""
+    return [
+        one
+        for _, accuracy, change in found
+        for one in (change, accuracy)
+        if one is not None
+    ]
 
 
 def rows(found: Iterable[Network], findings: Findings) -> list[PerturbedNetwork]:
@@ -162,8 +220,38 @@ def _columns(condition: Condition) -> dict[str, object]:
     return {"perturbation": condition.perturbation, "condition": condition.text}
 
 
+def _values(given: object, *, like: object) -> tuple[object, ...]:
+    """Returns the values of an option, each once; numbers as its default has them."""
+    values = given if isinstance(given, tuple) else (given,)
+    if isinstance(_first(like), float):
+        values = tuple(map(float, values))
+    return tuple(dict.fromkeys(values))
+
+
+def _first(default: object) -> object:
+    """Returns one value of an option that may be varied."""
+    return default[0] if isinstance(default, tuple) else default
+
+
+def _try(condition: Condition) -> None:
+    """Raises ValueError if a perturbation refuses its options, on one small kernel."""
+    kernel = {"probe/kernel": np.ones((3, 3, 1, 1), np.float32)}
+    function = PERTURBATIONS[condition.perturbation].function
+    try:
+        function(kernel, kernel, initial=kernel, seed=0, **dict(condition.options))
+    except ValueError as error:
+        raise ValueError(
+            f"--perturbation={condition.perturbation!r}: {error}"
+        ) from error
+
+
 def _text(value: object) -> str:
     """Returns an option's value as one types it."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def _list(iterations: Sequence[int]) -> str:
+    """Returns iterations with commas between them."""
+    return ", ".join(map(str, iterations))

@@ -11,7 +11,7 @@ import dataclasses
 from tflottery.components.component import Artifact
 from tflottery.components.inspection import Facts
 from tflottery.components.runs import Initialization, Run, State
-from tflottery.components.transferring import Transferred, TransferredMask
+from tflottery.components.transferring import BodyMask, Transferred
 from tflottery.core import durations, seeds
 from tflottery.core.identities import Data
 from tflottery.core.registry import PRETEXTS
@@ -37,7 +37,7 @@ def trunk(study: Study, pretraining: Pretraining, replicate: int) -> Run:
     initial = Initialization(seeds.init_seed(replicate))
     run = _run(study, pretraining, replicate, initial=initial, mask=None)
     return study.branch(
-        _back(study, pretraining, replicate, run),
+        _back(study, pretraining, run, head_seed=initial.seed),
         first_iteration=0,
         replicate=replicate,
         data_order=0,
@@ -69,23 +69,27 @@ def sparse_run(
     """
     which = {"level": level, "replicate": replicate, "k": k}
     facts = study.pretext_facts[pretraining.pretext]
-    mask = sparse.mask(kind, **which)
-    weights = sparse.weights(kind, **which)
-    if isinstance(weights, Artifact):
+    mask, weights = sparse.mask(kind, **which), sparse.weights(kind, **which)
+    head_seed = seeds.init_seed(replicate)
+    if isinstance(weights, Initialization):
+        # Weights that are none of the ticket's: the head is none either.
+        head_seed = weights.seed
+    else:
         weights = Transferred(
             weights,
             facts.network,
             _data(facts, replicate),
-            seeds.init_seed(replicate),
+            head_seed,
+            new_head=_has_own_head(pretraining),
         )
     run = _run(
         study,
         pretraining,
         replicate,
         initial=weights,
-        mask=TransferredMask(mask, tuple(facts.kernel_shapes.items())),
+        mask=BodyMask(mask) if _has_own_head(pretraining) else mask,
     )
-    initial = _back(study, pretraining, replicate, run)
+    initial = _back(study, pretraining, run, head_seed=head_seed)
     return sparse.run(kind, data_order=1, initial=initial, **which)
 
 
@@ -116,7 +120,7 @@ def _run(
 
 
 def _back(
-    study: Study, pretraining: Pretraining, replicate: int, run: Run
+    study: Study, pretraining: Pretraining, run: Run, *, head_seed: int
 ) -> Transferred:
     """Returns the end of the pre-training as weights for the task proper."""
     end = durations.iterations(
@@ -126,13 +130,22 @@ def _back(
     )
     facts = study.facts
     return Transferred(
-        State(run, end), facts.network, facts.data, seeds.init_seed(replicate)
+        State(run, end),
+        facts.network,
+        facts.data,
+        head_seed,
+        new_head=_has_own_head(pretraining),
     )
+
+
+def _has_own_head(pretraining: Pretraining) -> bool:
+    """Returns whether a pretext asks for other classes than the task proper."""
+    return PRETEXTS[pretraining.pretext]["num_classes"] is not None
 
 
 def _data(facts: Facts, replicate: int) -> Data:
     """Returns the data of a pretext; those with a seed are the replicate's own."""
     if not PRETEXTS[facts.data.pretext]["seeded"]:
         return facts.data
-    seed = seeds.random_labels_seed(replicate)
+    seed = seeds.pretext_seed(replicate, pretext=facts.data.pretext)
     return dataclasses.replace(facts.data, pretext_seed=seed)

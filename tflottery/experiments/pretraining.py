@@ -5,6 +5,11 @@ rotation; IMP then finds tickets by rewinding to the pre-trained state. Their ac
 against density beside that of tickets rewound to iterations k of ordinary training
 (Figures 9 and A9 to A12), a panel a pretext. With --sparse, ordinary subnetworks are
 pre-trained after they are pruned (Figure 10).
+
+Readings where the paper is silent: the recipe's optimizer at its constant rate, body
+and batch norm statistics carried over, fresh slots; a head for other classes is the
+replicate's initial one (of a reinitialized network: its own), one for the same classes
+is kept. Pre-training of a replicate goes by one data order, whatever the level.
 """
 
 import dataclasses
@@ -48,7 +53,9 @@ class Config(shared.PruningConfig):
         None, "lengths of pre-training; None: 2, 5, 10 and 40; with --sparse 40"
     )
     sparse: bool = option(
-        False, "pre-train subnetworks after they were pruned, at each k (Figure 10)"
+        False,
+        "pre-train subnetworks after they were pruned (Figure 10): IMP's at each k, "
+        "random ones at the first",
     )
 
     @classmethod
@@ -69,6 +76,7 @@ class Config(shared.PruningConfig):
     def check(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
         super().check()
+        shared.refuse_carried(self)
         for name in self.pretexts():
             # Raises for an unknown name, and lists the known ones.
             PRETEXTS[name]
@@ -163,7 +171,7 @@ def _tickets(study: Study) -> Iterator[trained.Network]:
     """Yields the tickets of ordinary training, of every k."""
     sparse = Subnetworks(study)
     for k, level, replicate in itertools.product(
-        study.rewind_iterations, _levels(sparse), _replicates(study)
+        study.rewind_iterations, sparse.levels, _replicates(study)
     ):
         keys = _keys(study, sparse, IMP, level=level, replicate=replicate, k=k)
         which = {"level": level, "replicate": replicate, "k": k}
@@ -179,9 +187,7 @@ def _pretrained(study: Study, pretraining: Pretraining) -> Iterator[trained.Netw
         "pretext": pretraining.pretext,
         "pretraining_epochs": pretraining.epochs,
     }
-    for level, replicate in itertools.product(
-        (0, *_levels(sparse)), _replicates(study)
-    ):
+    for level, replicate in itertools.product((0, *sparse.levels), _replicates(study)):
         kind = IMP if level else DENSE
         keys = _keys(study, sparse, kind, level=level, replicate=replicate, k=0)
         if level:
@@ -197,7 +203,7 @@ def _pretrained_sparsely(study: Study) -> Iterator[trained.Network]:
     ks = study.rewind_iterations
     for kind in (one for one in KINDS if one != DENSE):
         for k, level, replicate in itertools.product(
-            ks if kind == IMP else ks[:1], _levels(sparse), _replicates(study)
+            ks if kind == IMP else ks[:1], sparse.levels, _replicates(study)
         ):
             keys = _keys(study, sparse, kind, level=level, replicate=replicate, k=k)
             which = {"level": level, "replicate": replicate, "k": k}
@@ -223,11 +229,6 @@ def _keys(
     """Returns the columns that name a network, but for its pre-training."""
     keys = study.columns() | sparse.columns(kind, level) | {"replicate": replicate}
     return keys | {"data_order": 1 if level else 0, "rewind_iteration": k}
-
-
-def _levels(sparse: Subnetworks) -> range:
-    """Returns the levels of subnetworks."""
-    return range(1, sparse.last_level + 1)
 
 
 def _replicates(study: Study) -> range:

@@ -58,6 +58,21 @@ class Subnetworks:
             last -= 1
         return last
 
+    @property
+    def levels(self) -> range:
+        """The levels of a study of subnetworks at all of them, from 1.
+
+        Raises:
+          ValueError: there is none.
+        """
+        if self.last_level < 1:
+            raise ValueError(
+                f"--levels={self._study.config.levels!r}, --density="
+                f"{self._study.config.density!r} leaves nothing but the dense network. "
+                "Name at least one level."
+            )
+        return range(1, self.last_level + 1)
+
     @functools.cached_property
     def studied_level(self) -> int:
         """The level that a study of one level of a subnetwork is about, at least 1.

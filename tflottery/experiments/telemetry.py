@@ -255,7 +255,7 @@ def _measurements(
     study: Study,
 ) -> Iterator[tuple[dict[str, object], Accuracy, Telemetry]]:
     """Yields the columns of every network at every iteration and what measures it."""
-    examples = min(study.config.gradient_examples, study.facts.data.num_train)
+    examples = _whole_batches(study)
     final_iteration = _final_iteration(study)
     for replicate in range(1, study.config.replicates + 1):
         chosen_seed = seeds.seed("chosen_weights", replicate=replicate)
@@ -267,6 +267,14 @@ def _measurements(
             accuracy = Accuracy(state, study.evaluation_examples)
             measure = Telemetry(state, initial, final, examples, chosen_seed)
             yield keys, accuracy, measure
+
+
+def _whole_batches(study: Study) -> int:
+    """Returns how many training images give gradients: those of whole batches."""
+    num_train = study.facts.data.num_train
+    size = min(study.recipe.batch_size, num_train)
+    wanted = min(study.config.gradient_examples, num_train)
+    return max(wanted // size, 1) * size
 
 
 def _state(study: Study, replicate: int, iteration: int) -> State:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tflottery import layers
-from tflottery.core import seeds
+from tflottery.core import agreement, seeds
 
 if TYPE_CHECKING:
     import keras
@@ -47,12 +47,9 @@ def assign(model: "keras.Model", weights: Weights) -> None:
       ValueError: paths or shapes are not the model's. Nothing is changed then.
     """
     variables = _variables(model)
-    missing = sorted(variables.keys() - weights.keys())
-    unknown = sorted(weights.keys() - variables.keys())
-    if missing or unknown:
+    if differing := agreement.differing(weights, expected=variables):
         raise ValueError(
-            f"These weights are not those of model {model.name!r}: missing {missing}, "
-            f"too much {unknown}."
+            f"These weights are not those of model {model.name!r}: {differing}."
         )
     for path, variable in variables.items():
         came, expected = np.shape(weights[path]), tuple(variable.shape)

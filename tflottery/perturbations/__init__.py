@@ -10,11 +10,12 @@ same paths and shapes, of the prunable kernels only:
 - seed: a whole number (`core.seeds.perturbation_seed`), which decides all that is
   drawn, with the path: neither the order of a dictionary nor other layers matter.
 
-It returns new float32 arrays in which pruned weights are exactly +0.0, and changes
-none that came. It declares
+It returns new float32 arrays in which pruned weights are exactly +0.0
+(`pruning.masks.apply` sees to that), changes none that came, and refuses a value of an
+option that it does not take with a ValueError. It declares
 
 - version: a whole number, raised when its results change;
 - options: the default of each option by name. A tuple is what the paper varies, one
   condition each: the function gets a single element of it. Any other default is handed
-  over as it is.
+  over as it is. Options that no flag is named after are given as --options=NAME=VALUE.
 """

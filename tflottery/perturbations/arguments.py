@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tflottery.core import agreement
+
 
 def refuse_unfit(
     kernels: Mapping[str, np.ndarray],
@@ -18,12 +20,9 @@ def refuse_unfit(
     if not kernels:
         raise ValueError("kernels is empty, expected at least one to perturb.")
     for name, arrays in (("masks", masks), ("initial", initial)):
-        missing = sorted(kernels.keys() - arrays.keys())
-        unknown = sorted(arrays.keys() - kernels.keys())
-        if missing or unknown:
+        if differing := agreement.differing(arrays, expected=kernels):
             raise ValueError(
-                f"{name} is not for the kernels that are perturbed: missing {missing}, "
-                f"too much {unknown}."
+                f"{name} is not for the kernels that are perturbed: {differing}."
             )
     for path, kernel in kernels.items():
         for name, arrays in (("masks", masks), ("initial", initial)):

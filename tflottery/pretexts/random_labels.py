@@ -29,6 +29,8 @@ def randomize_labels(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the images as they are, and a label that (seed, example) alone decides.
 
+    Examples of the same index in both splits have the same label.
+
     Args:
       images: [batch, height, width, channels] float32.
       labels: not used.

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tflottery.core import agreement
 from tflottery.models.weights import Weights
 
 Masks = dict[str, np.ndarray]
@@ -192,12 +193,9 @@ def _refuse_other_paths(
     name: str, found: Mapping[str, object], *, expected: Mapping[str, object]
 ) -> None:
     """Raises ValueError unless both have the same paths."""
-    missing = sorted(expected.keys() - found.keys())
-    unknown = sorted(found.keys() - expected.keys())
-    if missing or unknown:
+    if differing := agreement.differing(found, expected=expected):
         raise ValueError(
-            f"{name} is not for the kernels that have scores: missing {missing}, too "
-            f"much {unknown}."
+            f"{name} is not for the kernels that have scores: {differing}."
         )
 
 

@@ -129,6 +129,8 @@ def save(
 
     Changes: writes `output`, and the folder it is in where there is none.
     """
+    if not dataset:
+        raise ValueError("--dataset is empty: name one, such as digits.")
     if not 1 <= num_examples <= MOST_EXAMPLES:
         raise ValueError(
             f"--num_examples={num_examples!r} has to be from 1 to {MOST_EXAMPLES}."

@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from tflottery.core import agreement
 from tflottery.core.recipes import Recipe
 from tflottery.training.schedules import RecipeSchedule
 
@@ -230,12 +231,10 @@ def assign_slots(optimizer: SGD | Adam, values: Mapping[str, np.ndarray]) -> Non
       ValueError: names or shapes differ; says what is missing and what is too much.
     """
     variables = _named_slots(optimizer)
-    missing = sorted(variables.keys() - values.keys())
-    unknown = sorted(values.keys() - variables.keys())
-    if missing or unknown:
+    if differing := agreement.differing(values, expected=variables):
         raise ValueError(
-            f"The slots do not fit this optimizer: missing {missing}, too much "
-            f"{unknown}. They come from another optimizer or another network."
+            f"The slots do not fit this optimizer: {differing}. They come from another "
+            "optimizer or another network."
         )
     for name, variable in variables.items():
         if tuple(variable.shape) != np.shape(values[name]):
