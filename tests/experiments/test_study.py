@@ -6,6 +6,7 @@ import pytest
 
 from tflottery.components.inspection import Facts
 from tflottery.core.identities import Data, Network
+from tflottery.experiments import table1
 from tflottery.experiments.instability import Config
 from tflottery.experiments.study import dataset_of, resolve
 from tflottery.training.distribution import Placement
@@ -175,6 +176,12 @@ def test_folders_of_different_commands_have_different_names(study):
     ]
     assert len(set(names)) == len(names)
     assert all(name.startswith("lenet-digits-standard-") for name in names)
+
+
+def test_where_nothing_is_rewound_k_decides_nothing(study_of):
+    one, other = (study_of(table1, rewind_iterations=(k,)) for k in (0, 8))
+    assert "k = " not in one.title
+    assert (one.name, one.decisions()) == (other.name, other.decisions())
 
 
 def test_decisions_hold_resolved_values(study):

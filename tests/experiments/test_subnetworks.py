@@ -71,6 +71,9 @@ def mask(subnetworks, kind=IMP, *, level=1, replicate=1, k=0):
         ("vgg16", "standard", 19, 212_000),
         ("vgg16", "low", 13, 808_716),
         ("vgg16", "warmup", 19, 212_000),
+        # The Early Phase, Figures 8 and A8.
+        ("resnet20", "early_phase", 8, 45_449),
+        ("vgg13", "early_phase", 22, 69_375),
     ],
 )
 def test_the_studied_levels_of_the_papers(
@@ -79,7 +82,7 @@ def test_the_studied_levels_of_the_papers(
     found = subnetworks(model, variant=variant)
     assert found.studied_level == level
     assert found.num_survivors(level) == num_survivors
-    assert found.last_level == {"lenet": 24, "resnet20": 14, "vgg16": 24}[model]
+    assert found.last_level == (14 if model == "resnet20" else 24)
 
 
 def test_every_model_of_the_papers_has_its_levels():

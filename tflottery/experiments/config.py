@@ -25,9 +25,11 @@ class Config:
     Attributes:
       PREFERRED_VARIANT: of the experiment's paper, where the model has it and the user
         names none; None: the model's first.
+      REWINDS: whether training goes on from iterations k; without, they decide nothing.
     """
 
     PREFERRED_VARIANT: typing.ClassVar[str | None] = None
+    REWINDS: typing.ClassVar[bool] = True
 
     model: str = option("lenet", "network to train")
     stem: str | None = option(

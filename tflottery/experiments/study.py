@@ -80,6 +80,8 @@ class Study:
             "rewind_iterations": self.rewind_iterations,
             "config": self.config_hash,
         }
+        if not self.config.REWINDS:
+            del decided["rewind_iterations"], decided["optimizer_state"]
         return decided | self.config.resolved_values(self.recipe)
 
     @property
@@ -100,9 +102,11 @@ class Study:
         """A line for people."""
         title = (
             f"{self.config.model} on {self.facts.data.name}, {self.variant} recipe, "
-            f"{self.last:,} iterations, k = "
-            f"{', '.join(map(str, self.rewind_iterations))}"
+            f"{self.last:,} iterations"
         )
+        if not self.config.REWINDS:
+            return title
+        title += f", k = {', '.join(map(str, self.rewind_iterations))}"
         beyond = [k for k in self.paper_iterations if k >= self.last]
         if self.config.rewind_iterations is None and beyond:
             title += f" (the paper's {', '.join(map(str, beyond))}: beyond the end)"

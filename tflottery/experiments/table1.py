@@ -8,6 +8,7 @@ ImageNet and have to be named in --model. EP's table is --variant=early_phase wi
 """
 
 import dataclasses
+import typing
 from collections.abc import Sequence
 
 from tflottery.analysis import statistics
@@ -29,6 +30,8 @@ _REPORTED = {"early_phase": ("early_phase", "unpruned")}
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(shared.Config):
     """Options of the experiment."""
+
+    REWINDS: typing.ClassVar[bool] = False
 
     model: str = option("lenet,resnet20,vgg16", "networks to train, a list")
     variant: str | None = option(

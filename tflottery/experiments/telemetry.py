@@ -65,6 +65,7 @@ class Config(shared.Config):
     """Options of the experiment."""
 
     PREFERRED_VARIANT: typing.ClassVar[str | None] = "early_phase"
+    REWINDS: typing.ClassVar[bool] = False
 
     model: str = option("resnet20", "network to train")
     iterations: tuple[Duration, ...] | None = option(
