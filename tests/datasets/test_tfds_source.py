@@ -48,6 +48,7 @@ def data_dir(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_prepared_dataset_is_read_without_network_or_tensorflow(data_dir, tmp_path):
     folders = f"data_dir={str(data_dir)!r}, cache_dir={str(tmp_path)!r}"
     program = (

@@ -171,6 +171,7 @@ def test_pairs_that_part_at_the_end_are_one_network(execute):
     assert row["test_instability"] == 0
 
 
+@pytest.mark.slow
 def test_tables_of_two_commands_go_together(execute):
     one = execute(output="one")
     two = execute(output="two", rewind_iterations=(4,), data_orders=3)

@@ -65,6 +65,7 @@ def test_the_same_command_gives_the_same_bytes_and_trains_nothing(execute, train
     assert "0 to make, 88 in the store" in again.text
 
 
+@pytest.mark.slow
 def test_children_of_a_replicate_share_its_trunk(execute, trainings):
     execute(data_orders=3, replicates=2)
     # Stretches: a trunk to 8, three copies from 0 and three from 8, twice.
@@ -79,6 +80,7 @@ def test_another_grid_trains_only_what_is_new(execute, trainings):
     assert "28 to make, 88 in the store" in ended.text
 
 
+@pytest.mark.slow
 def test_more_data_orders_train_only_the_new(execute, trainings):
     execute()
     trainings.clear()

@@ -177,6 +177,7 @@ def second_model(register):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("second_model")
 def test_several_networks_in_one_command(execute, trainings, tiny):
     ended = execute(table1, model="lenet,second", replicates=2)

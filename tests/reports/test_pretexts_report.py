@@ -148,6 +148,7 @@ def run(*arguments, folder):
     )
 
 
+@pytest.mark.slow
 def test_the_program_saves_and_says_where(tmp_path):
     done = run("--dataset=digits", "--num_examples=1", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
