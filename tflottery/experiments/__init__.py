@@ -16,7 +16,7 @@ Such a module holds, and nothing else decides what the experiment is:
 - last, `if __name__ == "__main__": entry.run(__spec__.name)`.
 
 What they share stands beside them: `config` (options), `study` (a Config resolved, and
-its runs), `subnetworks`, `perturbed`, `pretrained` (which runs those are), `trained` and
-`keys` (rows of accuracy.csv, columns), and what no experiment knows of: `entry`,
+its runs), `subnetworks`, `perturbed`, `pretrained` (which runs those are), `trained`
+and `keys` (rows of accuracy.csv, columns), and what no experiment knows of: `entry`,
 `session`, `output`.
 """
