@@ -22,6 +22,11 @@ def std(values: Sequence[float] | np.ndarray) -> float:
     return float(np.std(values, ddof=1)) if values.size > 1 else math.nan
 
 
+def std_of_several(values: Sequence[float] | np.ndarray) -> float | None:
+    """Returns the sample standard deviation; None of fewer than two values."""
+    return std(values) if len(values) > 1 else None
+
+
 def standard_error(values: Sequence[float] | np.ndarray) -> float:
     """Returns the standard error of the mean, std / sqrt(n); NaN for a single value."""
     return std(values) / math.sqrt(len(values))

@@ -104,7 +104,7 @@ def plan(
       store: what is there already.
       facts: of every network that takes part.
     """
-    everything = _closure(goals, follow=_always)
+    everything = _by_run(_closure(goals, follow=_always))
     shelf = shelves.Shelves(store)
     reached = _closure(goals, follow=lambda artifact: not shelf.has(artifact))
     missing = {name: one for name, one in reached.items() if not shelf.has(one)}
@@ -123,7 +123,7 @@ def plan(
     num_iterations = sum(step.num_iterations for step in steps)
     return Plan(
         steps=tuple(steps),
-        num_runs=sum(1 for _ in _by_run(everything)),
+        num_runs=len(everything),
         num_iterations=num_iterations,
         num_stored=distinct - num_iterations,
         num_shared=alone - distinct,
@@ -221,18 +221,15 @@ def _num_alone(goals: Sequence[Artifact]) -> int:
     """
     furthest: dict[frozenset[str], int] = {}
     for goal in goals:
-        behind = _closure([goal], follow=_always)
-        runs_behind = frozenset(run.key for run, _ in _by_run(behind))
-        known = furthest.get(runs_behind, 0)
-        furthest[runs_behind] = max(known, _num_updates(behind))
+        behind = _by_run(_closure([goal], follow=_always))
+        keys = frozenset(run.key for run, _ in behind)
+        furthest[keys] = max(furthest.get(keys, 0), _num_updates(behind))
     return sum(furthest.values())
 
 
-def _num_updates(artifacts: Mapping[str, Artifact]) -> int:
-    """Returns how many updates all runs among the artifacts take together."""
-    return sum(
-        states[-1].iteration - run.first_iteration for run, states in _by_run(artifacts)
-    )
+def _num_updates(by_run: Sequence[tuple[Run, tuple[State, ...]]]) -> int:
+    """Returns how many updates runs take together, to the last state of each."""
+    return sum(states[-1].iteration - run.first_iteration for run, states in by_run)
 
 
 def _always(artifact: Artifact) -> bool:

@@ -84,11 +84,8 @@ class Config:
         if self.milestones is not None:
             given["milestones"] = self.milestones
         dataclasses.replace(recipe, **given)
-        for name in ("replicates", "data_orders", "batch_size", "evaluation_examples"):
-            # Not every experiment trains on several data orders.
-            value = getattr(self, name, None)
-            if value is not None and value < 1:
-                raise ValueError(f"--{name}={value!r} has to be at least 1.")
+        for name in ("replicates", "batch_size", "evaluation_examples"):
+            check_count(name, getattr(self, name))
         if self.rewind_iterations == ():
             raise ValueError(
                 "--rewind_iterations is empty: name at least one k, such as 0."
@@ -212,11 +209,7 @@ class PruningConfig(Config):
                 f"--density={self.density!r} has to be above 0 and at most 1; 3.5% is "
                 "0.035."
             )
-        if self.first_convolutions is not None and self.first_convolutions < 1:
-            raise ValueError(
-                f"--first_convolutions={self.first_convolutions!r} has to be at least "
-                "1."
-            )
+        check_count("first_convolutions", self.first_convolutions)
         _check_one_of("random_counts", self.random_counts, ("global", "per_layer"))
 
     def row_decisions(self, recipe: Recipe) -> dict[str, object]:
@@ -267,6 +260,12 @@ class PerturbedConfig(PruningConfig):
         """Raises ValueError for what is wrong whatever the data are."""
         super().check()
         refuse_carried(self)
+
+
+def check_count(name: str, value: int | None) -> None:
+    """Raises ValueError if an option that counts something is below 1."""
+    if value is not None and value < 1:
+        raise ValueError(f"--{name}={value!r} has to be at least 1.")
 
 
 def refuse_carried(config: Config) -> None:

@@ -150,7 +150,7 @@ def _point(group: Sequence[PerturbedNetwork]) -> Point:
         "num_replicates": len(group),
         "effective_std": statistics.mean([row.effective_std for row in group]),
         "test_error_mean": statistics.mean(errors),
-        "test_error_std": statistics.std(errors) if len(errors) > 1 else None,
+        "test_error_std": statistics.std_of_several(errors),
     }
     return Point(**(keys.columns(group[0], Point) | means))
 

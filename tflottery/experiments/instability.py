@@ -63,6 +63,7 @@ class Config(shared.PruningConfig):
     def check(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
         super().check()
+        shared.check_count("data_orders", self.data_orders)
         if self.data_orders < 2:
             raise ValueError(
                 f"--data_orders={self.data_orders!r}: instability compares copies on "
@@ -206,7 +207,7 @@ def _pairs(study: Study) -> Iterator[tuple[Pair, Line]]:
     level = 0 if kind == DENSE else sparse.studied_level
     shared_columns = study.columns() | sparse.columns(kind, level)
     for replicate, k in itertools.product(
-        range(1, config.replicates + 1), study.rewind_iterations
+        study.replicates, study.rewind_iterations
     ):
         which = {"level": level, "replicate": replicate, "k": k}
         copies = {

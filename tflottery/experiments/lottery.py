@@ -62,6 +62,7 @@ class Config(shared.PruningConfig):
     def check(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
         super().check()
+        shared.check_count("data_orders", self.data_orders)
         unknown = [kind for kind in self.subnetworks if kind not in _SPARSE]
         if unknown or not self.subnetworks:
             raise ValueError(
@@ -144,13 +145,13 @@ def _networks(study: Study) -> Iterator[trained.Network]:
         for k, level, replicate, data_order in itertools.product(
             study.rewind_iterations if kind == IMP else _random_ks(study),
             range(1, sparse.last_level + 1),
-            range(1, config.replicates + 1),
+            study.replicates,
             range(1, config.data_orders + 1),
         ):
-            which = {"replicate": replicate, "data_order": data_order}
-            run = sparse.run(kind, level=level, k=k, **which)
-            keys = study.columns() | sparse.columns(kind, level) | which
-            yield keys | {"rewind_iteration": k}, trained.accuracy(study, run)
+            which = {"level": level, "replicate": replicate, "k": k}
+            which |= {"data_order": data_order}
+            run = sparse.run(kind, **which)
+            yield sparse.keys(kind, **which), trained.accuracy(study, run)
 
 
 def _random_ks(study: Study) -> Sequence[int]:
@@ -196,17 +197,12 @@ def _best_of(
         num_rewind_iterations=len(by_k),
         num_networks=len(errors),
         test_error_mean=mean,
-        test_error_std=_std(errors),
+        test_error_std=statistics.std_of_several(errors),
         dense_test_error_mean=statistics.mean(dense),
-        dense_test_error_std=_std(dense),
+        dense_test_error_std=statistics.std_of_several(dense),
         matching=is_matching(mean, dense),
         studied=None,
     )
-
-
-def _std(errors: Sequence[float]) -> float | None:
-    """Returns the standard deviation; None of a single one."""
-    return statistics.std(errors) if len(errors) > 1 else None
 
 
 if __name__ == "__main__":

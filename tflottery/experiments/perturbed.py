@@ -26,6 +26,8 @@ from tflottery.experiments.trained import TrainedNetwork
 # The columns that name a network, what measures it, and the change it underwent.
 Network = tuple[dict[str, object], Accuracy, Perturbed | None]
 NONE = "none"
+# What is told of a change, as `perturbing.read` has it.
+_NO_CHANGE = {"std": 0.0, "mean": 0.0, "std_of_all": 0.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,11 +152,10 @@ def networks(
         yield keys | _columns(Condition()), accuracy, None
     sparse = Subnetworks(study)
     for level, k, replicate in itertools.product(
-        levels, sorted({0, *ks}), range(1, study.config.replicates + 1)
+        levels, sorted({0, *ks}), study.replicates
     ):
-        keys = study.columns() | sparse.columns(IMP, level)
-        keys |= {"replicate": replicate, "data_order": 1, "rewind_iteration": k}
         which = {"level": level, "replicate": replicate, "k": k}
+        keys = sparse.keys(IMP, data_order=1, **which)
         for condition in (Condition(), *(tried if k in ks else ())):
             change = None
             if condition.perturbation != NONE:
@@ -177,17 +178,11 @@ def rows(found: Iterable[Network], findings: Findings) -> list[PerturbedNetwork]
     """Returns the rows of the networks that were measured or are known to diverge."""
     table = []
     for keys, accuracy, change in found:
-        folder = findings.folder(change) if change is not None else None
-        if folder is not None:
-            amount = perturbing.read(folder)
-            keys = keys | {
-                "effective_std": amount["std"],
-                "effective_mean": amount["mean"],
-                "effective_std_of_all": amount["std_of_all"],
-            }
-        elif change is None:
-            zero = dict.fromkeys(("effective_std", "effective_std_of_all"), 0.0)
-            keys = keys | zero | {"effective_mean": 0.0}
+        amount: Mapping[str, float] = _NO_CHANGE
+        if change is not None:
+            folder = findings.folder(change)
+            amount = {} if folder is None else perturbing.read(folder)
+        keys = keys | {f"effective_{name}": amount.get(name) for name in _NO_CHANGE}
         table += trained.rows([(keys, accuracy)], findings, row_type=PerturbedNetwork)
     return trained.compared(table, dense=trained.dense_errors(table))
 

@@ -85,10 +85,7 @@ class Config(shared.PruningConfig):
                 "--pretext and --pretraining_epochs have to name at least one each."
             )
         for epochs in self.lengths():
-            if epochs < 1:
-                raise ValueError(
-                    f"--pretraining_epochs={epochs!r} has to be at least 1."
-                )
+            shared.check_count("pretraining_epochs", epochs)
 
     def pretexts(self) -> tuple[str, ...]:
         """Returns the pretext tasks that networks train on, beside the data's own."""
@@ -171,7 +168,7 @@ def _tickets(study: Study) -> Iterator[trained.Network]:
     """Yields the tickets of ordinary training, of every k."""
     sparse = Subnetworks(study)
     for k, level, replicate in itertools.product(
-        study.rewind_iterations, sparse.levels, _replicates(study)
+        study.rewind_iterations, sparse.levels, study.replicates
     ):
         keys = _keys(study, sparse, IMP, level=level, replicate=replicate, k=k)
         which = {"level": level, "replicate": replicate, "k": k}
@@ -187,7 +184,7 @@ def _pretrained(study: Study, pretraining: Pretraining) -> Iterator[trained.Netw
         "pretext": pretraining.pretext,
         "pretraining_epochs": pretraining.epochs,
     }
-    for level, replicate in itertools.product((0, *sparse.levels), _replicates(study)):
+    for level, replicate in itertools.product((0, *sparse.levels), study.replicates):
         kind = IMP if level else DENSE
         keys = _keys(study, sparse, kind, level=level, replicate=replicate, k=0)
         if level:
@@ -203,7 +200,7 @@ def _pretrained_sparsely(study: Study) -> Iterator[trained.Network]:
     ks = study.rewind_iterations
     for kind in (one for one in KINDS if one != DENSE):
         for k, level, replicate in itertools.product(
-            ks if kind == IMP else ks[:1], sparse.levels, _replicates(study)
+            ks if kind == IMP else ks[:1], sparse.levels, study.replicates
         ):
             keys = _keys(study, sparse, kind, level=level, replicate=replicate, k=k)
             which = {"level": level, "replicate": replicate, "k": k}
@@ -221,19 +218,6 @@ def _pretrained_sparsely(study: Study) -> Iterator[trained.Network]:
                     study, Pretraining(pretext, epochs), sparse, kind, **which
                 )
                 yield keys | columns, trained.accuracy(study, run)
-
-
-def _keys(
-    study: Study, sparse: Subnetworks, kind: str, *, level: int, replicate: int, k: int
-) -> dict[str, object]:
-    """Returns the columns that name a network, but for its pre-training."""
-    keys = study.columns() | sparse.columns(kind, level) | {"replicate": replicate}
-    return keys | {"data_order": 1 if level else 0, "rewind_iteration": k}
-
-
-def _replicates(study: Study) -> range:
-    """Returns the replicates."""
-    return range(1, study.config.replicates + 1)
 
 
 if __name__ == "__main__":

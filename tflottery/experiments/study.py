@@ -123,6 +123,11 @@ class Study:
         """The iteration at which training ends."""
         return self.recipe.training_iterations
 
+    @property
+    def replicates(self) -> range:
+        """The numbers of the replicates."""
+        return range(1, self.config.replicates + 1)
+
     def iterations(self, duration: Duration) -> int:
         """Returns a duration in iterations of this study."""
         (iterations,) = _in_iterations((duration,), self.recipe, self.facts)

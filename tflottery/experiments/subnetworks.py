@@ -127,6 +127,14 @@ class Subnetworks:
             ),
         }
 
+    def keys(
+        self, kind: str, *, level: int, replicate: int, k: int, data_order: int
+    ) -> dict[str, object]:
+        """Returns all columns that name a trained network; arguments as of `run`."""
+        names = {"replicate": replicate, "rewind_iteration": k}
+        names |= {"data_order": data_order}
+        return self._study.columns() | self.columns(kind, level) | names
+
     def run(
         self,
         kind: str,

@@ -132,7 +132,7 @@ def _row(study: Study, errors: Sequence[float]) -> Row:
         warmup=recipe.warmup,
         num_replicates=len(errors),
         test_accuracy_mean=1 - statistics.mean(errors) if errors else None,
-        test_accuracy_std=statistics.std(errors) if len(errors) > 1 else None,
+        test_accuracy_std=statistics.std_of_several(errors),
         reported_test_accuracy=printed.value / 100 if printed else None,
         reported_test_accuracy_std=(
             printed.error / 100 if printed and printed.error else None

@@ -106,10 +106,7 @@ class Config(shared.Config):
         for one in (*(self.iterations or ()), self.final_iteration):
             if one is not None:
                 durations.check(one)
-        if self.gradient_examples < 1:
-            raise ValueError(
-                f"--gradient_examples={self.gradient_examples!r} has to be at least 1."
-            )
+        shared.check_count("gradient_examples", self.gradient_examples)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -258,7 +255,7 @@ def _measurements(
     """Yields the columns of every network at every iteration and what measures it."""
     examples = _whole_batches(study)
     final_iteration = _final_iteration(study)
-    for replicate in range(1, study.config.replicates + 1):
+    for replicate in study.replicates:
         chosen_seed = seeds.seed("chosen_weights", replicate=replicate)
         initial = _state(study, replicate, 0)
         final = _state(study, replicate, final_iteration)
@@ -343,7 +340,7 @@ def _phases(study: Study, readings: Sequence[Reading]) -> list[Phase]:
             statistic=name,
             num_replicates=len(values),
             value=statistics.mean(values),
-            value_std=statistics.std(values) if len(values) > 1 else None,
+            value_std=statistics.std_of_several(values),
         )
         for (examples, start, end, count, name), values in found.items()
     ]

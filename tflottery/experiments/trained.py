@@ -49,7 +49,7 @@ def accuracy(study: Study, run: Run) -> Accuracy:
 
 def dense_networks(study: Study) -> Iterator[Network]:
     """Yields every replicate's dense network."""
-    for replicate in range(1, study.config.replicates + 1):
+    for replicate in study.replicates:
         keys = study.columns() | {"replicate": replicate}
         keys |= {"data_order": 0, "rewind_iteration": 0}
         yield keys, accuracy(study, study.trunk(replicate))

@@ -44,7 +44,6 @@ class Gradients:
         bits: random bits of every training image: [examples] int32.
         jit: whether XLA compiles the loop.
         """
-        self._model = model
         self._statistics = [
             variable
             for layer in layers.normalizations(model)
