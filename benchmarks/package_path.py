@@ -20,11 +20,11 @@ from tflottery.execution.jobs import Inspect
 from tflottery.execution.plan import plan
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
-from tflottery.execution.store import Store
 from tflottery.execution.worker import WorkerSettings
 from tflottery.experiments.instability import Config
-from tflottery.experiments.study import Study, dataset_of, resolve
-from tflottery.experiments.subnetworks import RANDOM_PRUNING, Subnetworks
+from tflottery.store.store import Store
+from tflottery.studies.study import Study, dataset_of, resolve
+from tflottery.studies.subnetworks import RANDOM_PRUNING, Subnetworks
 from tflottery.training import distribution, process
 
 # States kept on the way, as an experiment keeps them.
@@ -173,13 +173,13 @@ def _build_line(model: str, per_point: int, data_dir: str | None) -> Advance:
     """Builds the evaluation of points of a line in this process."""
     process.configure()
     from tflottery.analysis import interpolation
-    from tflottery.components.inspection import inspect
+    from tflottery.components.metadata import inspect
     from tflottery.models import weights
-    from tflottery.training.workshop import Workshop
+    from tflottery.training.runtime import Runtime
 
-    workshop = Workshop(data_dir=data_dir, placement=distribution.placement("none"))
-    facts = inspect(model, dataset_of(Config(model=model)), workshop)
-    evaluator = workshop.evaluator(facts.network, facts.data)
+    runtime = Runtime(data_dir=data_dir, placement=distribution.placement("none"))
+    facts = inspect(model, dataset_of(Config(model=model)), runtime)
+    evaluator = runtime.evaluator(facts.network, facts.data)
     a, b = (weights.initial_weights(evaluator.model, seed) for seed in (1, 2))
     blocks = evaluator.blocks("train", per_point)
 

@@ -15,16 +15,16 @@ from collections.abc import Iterator
 from absl import app, flags
 
 from tflottery.components.component import Artifact
-from tflottery.components.inspection import inspect
+from tflottery.components.metadata import inspect
 from tflottery.execution import estimate
 from tflottery.execution.plan import plan
-from tflottery.execution.store import Store
 from tflottery.experiments import instability, lottery
-from tflottery.experiments.study import dataset_of, resolve
-from tflottery.experiments.subnetworks import KINDS
+from tflottery.store.store import Store
+from tflottery.studies.study import dataset_of, resolve
+from tflottery.studies.subnetworks import KINDS
 from tflottery.training import process
 from tflottery.training.distribution import Placement
-from tflottery.training.workshop import Workshop
+from tflottery.training.runtime import Runtime
 
 _MODEL = flags.DEFINE_string("model", "lenet", "network")
 _VARIANT = flags.DEFINE_string("variant", None, "recipe; None: the model's first")
@@ -36,9 +36,9 @@ def main(arguments: list[str]) -> None:
     del arguments
     process.configure()
     placement = Placement()
-    workshop = Workshop(data_dir=_DATA_DIR.value, placement=placement)
+    runtime = Runtime(data_dir=_DATA_DIR.value, placement=placement)
     data = dataset_of(lottery.Config(model=_MODEL.value))
-    facts = inspect(_MODEL.value, data, workshop)
+    facts = inspect(_MODEL.value, data, runtime)
     networks = {facts.network: facts}
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)

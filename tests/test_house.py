@@ -22,9 +22,11 @@ _ORDER = (
     "perturbations",
     "training",
     "analysis",
+    "store",
     "components",
     "execution",
     "figures",
+    "studies",
     "experiments",
     "reports",
     "results",
@@ -76,7 +78,14 @@ def _functions(path):
 def test_every_folder_has_its_place():
     folders = {_folder(_name(path)) for path in _files()} - {None}
     assert folders <= set(_ORDER)
-    assert {"core", "training", "components", "execution", "experiments"} <= folders
+    assert {
+        "core",
+        "training",
+        "components",
+        "store",
+        "execution",
+        "experiments",
+    } <= folders
 
 
 def test_modules_import_only_from_folders_above_their_own():
@@ -120,8 +129,8 @@ def _modules(*packages):
     [
         ["tflottery"],
         _modules("tflottery.core", "tflottery.analysis"),
-        _modules("tflottery.execution", "tflottery.components"),
-        _modules("tflottery.experiments"),
+        _modules("tflottery.store", "tflottery.execution", "tflottery.components"),
+        _modules("tflottery.studies", "tflottery.experiments"),
     ],
     ids=lambda modules: modules[-1],
 )

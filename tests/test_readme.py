@@ -15,8 +15,8 @@ import tflottery
 from tflottery import layers
 from tflottery.core import tables
 from tflottery.experiments.instability import Row
-from tflottery.experiments.session import Machine
 from tflottery.pruning import masks as pruning_masks
+from tflottery.studies.session import Machine
 from tflottery.training import tickets
 
 ROOT = pathlib.Path(tflottery.__file__).parents[1]

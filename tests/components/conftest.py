@@ -9,14 +9,14 @@ from etils import epath
 
 from tflottery import layers
 from tflottery.components.component import Component, Context
-from tflottery.components.inspection import inspect
+from tflottery.components.metadata import inspect
 from tflottery.components.runs import MASK_FILE, Initialization, Run, State
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import DATASETS, MODELS
 from tflottery.datasets.arrays import RawSource
 from tflottery.training import checkpoints, evaluation
 from tflottery.training.distribution import Placement
-from tflottery.training.workshop import Workshop
+from tflottery.training.runtime import Runtime
 
 
 def _constant(*, input_shape, num_classes):
@@ -56,14 +56,14 @@ def _dots(*, data_dir, minimum_image_size):
 class Bench:
     """Executes components on given weights, as an executor would."""
 
-    def __init__(self, folder, workshop):
+    def __init__(self, folder, runtime):
         self.output = epath.Path(folder) / "output"
-        self.workshop = workshop
+        self.runtime = runtime
         self.remembered = []
         self._folder = epath.Path(folder)
 
     def facts(self, model):
-        return inspect(model, "dots", self.workshop)
+        return inspect(model, "dots", self.runtime)
 
     def run(self, model):
         facts = self.facts(model)
@@ -102,22 +102,22 @@ class Bench:
                 raise InterruptedError
 
         component.execute(
-            Context(inputs, self.output, self.workshop, remembered, remember)
+            Context(inputs, self.output, self.runtime, remembered, remember)
         )
 
 
 @pytest.fixture(scope="package")
-def workshop():
-    return Workshop(data_dir=None, placement=Placement())
+def runtime():
+    return Runtime(data_dir=None, placement=Placement())
 
 
 @pytest.fixture
-def bench(tmp_path, register, workshop):
+def bench(tmp_path, register, runtime):
     own = {"recipes": {}, "dataset": "dots", "minimum_image_size": 1}
     register(MODELS, "constant", _constant, **own)
     register(MODELS, "threshold", _threshold, **own)
     register(DATASETS, "dots", _dots, adapt_recipe=lambda recipe: recipe)
-    return Bench(tmp_path, workshop)
+    return Bench(tmp_path, runtime)
 
 
 @pytest.fixture
@@ -125,5 +125,5 @@ def blocks_of_five(bench, monkeypatch):
     """Has five images measured at a time: 5 and 3 of training, 4 of test."""
     for sizes in ("DENSE_SIZES", "CONVOLUTIONAL_SIZES"):
         monkeypatch.setattr(evaluation, sizes, (5, 5))
-    # A workshop keeps its evaluators, and they their sizes.
-    monkeypatch.setattr(bench.workshop, "_evaluators", {})
+    # A runtime keeps its evaluators, and they their sizes.
+    monkeypatch.setattr(bench.runtime, "_evaluators", {})

@@ -60,8 +60,8 @@ def test_batch_norm_goes_by_its_moving_statistics(bench):
 
 def test_fewer_images_are_a_fixed_choice(bench):
     found = _execute(bench, Accuracy(bench.state("constant"), 3), _constant(1, 0))
-    evaluator = bench.workshop.evaluator(*_network_and_data(bench))
-    source = bench.workshop.source("dots", model="constant")
+    evaluator = bench.runtime.evaluator(*_network_and_data(bench))
+    source = bench.runtime.source("dots", model="constant")
     for split in ("train", "test"):
         labels = getattr(source, split).labels[evaluator.examples(split, 3)]
         wrong = np.count_nonzero(labels)

@@ -70,8 +70,8 @@ def test_fewer_images(bench):
     line = _line(bench, "constant", 3)
     found = _execute(bench, line, _CONSTANT_A, _CONSTANT_B)
     facts = bench.facts("constant")
-    evaluator = bench.workshop.evaluator(facts.network, facts.data)
-    labels = bench.workshop.source("dots", model="constant").train.labels
+    evaluator = bench.runtime.evaluator(facts.network, facts.data)
+    labels = bench.runtime.source("dots", model="constant").train.labels
     wrong = int((labels[evaluator.examples("train", 3)] != 1).sum())
     assert found["train_error"][0] == wrong / 3
     assert found["train_error"][-1] == (3 - wrong) / 3

@@ -58,8 +58,8 @@ def test_gradients_by_hand(measure, bench):
     found = measure(weights(0, 0, bias=(1, 0)), weights(1, 1), weights(1, 1))
     assert found["gradient_examples"] == 8
     run = bench.run("constant")
-    evaluator = bench.workshop.evaluator(run.network, run.data)
-    source = bench.workshop.source("dots", model="constant")
+    evaluator = bench.runtime.evaluator(run.network, run.data)
+    source = bench.runtime.source("dots", model="constant")
     p = 1 / (1 + math.exp(-1))
     norms = []
     # The recipe's batches of four; by the kernel bright images alone count.

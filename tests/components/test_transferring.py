@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tflottery.components.inspection import inspect
+from tflottery.components.metadata import inspect
 from tflottery.components.runs import MASK_FILE
 from tflottery.components.transferring import BodyMask, Transferred
 from tflottery.models import weights as model_weights
@@ -11,28 +11,28 @@ from tflottery.training import checkpoints
 
 
 @pytest.fixture
-def facts(workshop):
-    return inspect("lenet", "digits", workshop)
+def facts(runtime):
+    return inspect("lenet", "digits", runtime)
 
 
 @pytest.fixture
-def rotation(workshop):
-    return inspect("lenet", "digits", workshop, pretext="rotation")
+def rotation(runtime):
+    return inspect("lenet", "digits", runtime, pretext="rotation")
 
 
-def _weights(workshop, facts, seed):
-    model = workshop.evaluator(facts.network, facts.data).model
+def _weights(runtime, facts, seed):
+    model = runtime.evaluator(facts.network, facts.data).model
     return model_weights.initial_weights(model, seed)
 
 
-def test_the_head_of_another_task_is_the_initial_one(bench, workshop, facts, rotation):
-    trained = _weights(workshop, rotation, seed=1)
+def test_the_head_of_another_task_is_the_initial_one(bench, runtime, facts, rotation):
+    trained = _weights(runtime, rotation, seed=1)
     transferred = Transferred(
         bench.state("constant"), facts.network, facts.data, seed=2, new_head=True
     )
     bench.execute(transferred, of=trained)
     found = checkpoints.read_weights(bench.output)
-    initial = _weights(workshop, facts, seed=2)
+    initial = _weights(runtime, facts, seed=2)
     assert found.keys() == initial.keys()
     for path, value in found.items():
         expected = initial if path.startswith("head/") else trained
@@ -46,11 +46,11 @@ def _transferred(bench, facts, *, new_head):
 
 
 @pytest.mark.parametrize("new_head", [False, True])
-def test_a_head_of_the_same_shape_is_kept_or_drawn(bench, workshop, facts, new_head):
-    trained = _weights(workshop, facts, seed=1)
+def test_a_head_of_the_same_shape_is_kept_or_drawn(bench, runtime, facts, new_head):
+    trained = _weights(runtime, facts, seed=1)
     bench.execute(_transferred(bench, facts, new_head=new_head), of=trained)
     found = checkpoints.read_weights(bench.output)
-    initial = _weights(workshop, facts, seed=2)
+    initial = _weights(runtime, facts, seed=2)
     for path, value in found.items():
         drawn = new_head and path.startswith("head/")
         np.testing.assert_array_equal(value, (initial if drawn else trained)[path])
@@ -65,8 +65,8 @@ def test_weights_of_another_model_are_refused(bench, facts):
         )
 
 
-def test_a_head_of_another_shape_has_to_be_drawn(bench, workshop, facts, rotation):
-    trained = _weights(workshop, rotation, seed=1)
+def test_a_head_of_another_shape_has_to_be_drawn(bench, runtime, facts, rotation):
+    trained = _weights(runtime, rotation, seed=1)
     text = r"'head/.*' has shape .*4.*, but .*10.* for the other task"
     with pytest.raises(ValueError, match=text):
         bench.execute(_transferred(bench, facts, new_head=False), of=trained)

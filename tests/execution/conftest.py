@@ -9,15 +9,15 @@ import pathlib
 import pytest
 from rich.console import Console
 
-from tflottery.components.inspection import Facts
+from tflottery.components.metadata import Facts
 from tflottery.core.identities import Data, Network
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.plan import plan
 from tflottery.execution.progress import Progress
-from tflottery.execution.store import Store
 from tflottery.execution.worker import WorkerSettings
 from tflottery.experiments.instability import Config
-from tflottery.experiments.study import Study, resolve
+from tflottery.store.store import Store
+from tflottery.studies.study import Study, resolve
 from tflottery.training.distribution import Placement
 
 LENET = Network("lenet", (8, 8, 1), 10)

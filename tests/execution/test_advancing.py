@@ -6,17 +6,17 @@ import math
 import pytest
 
 from tflottery.components import runs
-from tflottery.components.inspection import inspect
+from tflottery.components.metadata import inspect
 from tflottery.components.runs import State
-from tflottery.execution import advancing, shelves
+from tflottery.execution import advancing, run_index
 from tflottery.execution.bench import DIVERGED, FINISHED, STOPPED, Bench
 from tflottery.execution.jobs import Advance
-from tflottery.execution.shelves import Shelves
-from tflottery.execution.store import Store
+from tflottery.execution.run_index import RunIndex
 from tflottery.experiments.instability import Config
-from tflottery.experiments.study import resolve
+from tflottery.store.store import Store
+from tflottery.studies.study import resolve
 from tflottery.training.distribution import Placement
-from tflottery.training.workshop import Workshop
+from tflottery.training.runtime import Runtime
 
 
 class Killed(BaseException):
@@ -24,20 +24,20 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def workshop():
+def runtime():
     """One for all tests: a loop compiles once."""
-    return Workshop(data_dir=None, placement=Placement())
+    return Runtime(data_dir=None, placement=Placement())
 
 
 @pytest.fixture
-def study(workshop):
-    facts = inspect("lenet", "digits", workshop)
+def study(runtime):
+    facts = inspect("lenet", "digits", runtime)
     config = Config(model="lenet", dataset="digits", training_iterations=60)
     return resolve(config, facts, Placement())
 
 
 @pytest.fixture
-def bench_of(workshop):
+def bench_of(runtime):
     """Returns a bench at a store; `until` calls of `progressed` pass before `then`."""
 
     def make(store, *, seconds=math.inf, until=math.inf, then=None):
@@ -50,7 +50,7 @@ def bench_of(workshop):
 
         return Bench(
             store=store,
-            workshop=workshop,
+            runtime=runtime,
             checkpoint_seconds=seconds,
             made=seen.append,
             progressed=progressed,
@@ -83,7 +83,7 @@ def unbroken(tmp_path, study, bench_of):
     return [contents(store, state) for state in work.states]
 
 
-def test_states_are_kept_on_the_way_and_told(store, study, bench_of, workshop):
+def test_states_are_kept_on_the_way_and_told(store, study, bench_of, runtime):
     bench, seen = bench_of(store)
     work = job(study, 0, 20, 60)
     assert advancing.advance(work, bench) == FINISHED
@@ -95,7 +95,7 @@ def test_states_are_kept_on_the_way_and_told(store, study, bench_of, workshop):
     manifest = store.manifest(work.states[1].address)
     assert manifest["iteration"] == 20
     assert manifest["run"] == work.run.key
-    trainer = runs.trainer_of(work.run, workshop)
+    trainer = runs.trainer_of(work.run, runtime)
     assert int(trainer.optimizer.iterations) == 60
 
 
@@ -137,7 +137,7 @@ def test_killed_and_gone_on_with_is_unbroken(store, study, bench_of, unbroken, u
     with pytest.raises(Killed):
         advancing.advance(work, bench)
     reached = max(checkpoints(store), default=0)
-    segments = Shelves(store).segments(work.run, work.states[-1:])
+    segments = RunIndex(store).segments(work.run, work.states[-1:])
     assert segments[-1].first >= reached
     bench, _ = bench_of(store)
     assert advancing.advance(work, bench) == FINISHED
@@ -154,7 +154,7 @@ def test_only_the_last_checkpoint_is_kept(store, study, bench_of):
 def test_a_shorter_job_leaves_the_checkpoint_of_a_longer_one(store, study, bench_of):
     advancing.advance(job(study, 0, 60), bench_of(store, until=3, then="stop")[0])
     # A stop in the call that ends at 60 comes after it: write what it would have.
-    far = shelves.checkpoint_address(study.trunk(1), 50)
+    far = run_index.checkpoint_address(study.trunk(1), 50)
     with store.writing(far, {}) as folder:
         for name in ("weights.safetensors", "slots.safetensors"):
             (folder / name).write_text("x")
@@ -213,7 +213,7 @@ def test_a_divergence_is_recorded_and_what_came_before_is_kept(store, study, ben
     run = dataclasses.replace(study.trunk(1), recipe=recipe)
     work = job(study, 0, 60, run=run)
     assert advancing.advance(work, bench_of(store)[0]) == DIVERGED
-    diverged = Shelves(store).diverged(run)
+    diverged = RunIndex(store).diverged(run)
     assert 0 < diverged < 5
     assert store.has(work.states[0].address)
     assert not store.has(work.states[1].address)
@@ -225,4 +225,4 @@ def test_a_divergence_at_a_checkpoint_is_one_too(store, study, bench_of):
     run = dataclasses.replace(study.trunk(1), recipe=recipe)
     bench, _ = bench_of(store, seconds=0)
     assert advancing.advance(job(study, 60, run=run), bench) == DIVERGED
-    assert 0 < Shelves(store).diverged(run) < 5
+    assert 0 < RunIndex(store).diverged(run) < 5

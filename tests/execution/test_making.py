@@ -25,7 +25,7 @@ def bench_of(store):
 
         return Bench(
             store=store,
-            workshop=None,
+            runtime=None,
             checkpoint_seconds=seconds,
             made=shares.append,
             progressed=progressed,

@@ -6,7 +6,7 @@ from tflottery.components.accuracies import Accuracy
 from tflottery.components.runs import State
 from tflottery.execution.jobs import Advance, Make
 from tflottery.execution.plan import plan
-from tflottery.execution.shelves import divergence_address
+from tflottery.execution.run_index import divergence_address
 from tflottery.experiments import instability
 
 

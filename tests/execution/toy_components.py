@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from tflottery.components.component import Component, Context
-from tflottery.components.inspection import Facts
+from tflottery.components.metadata import Facts
 from tflottery.core.identities import Network
 
 FILE = "number.txt"

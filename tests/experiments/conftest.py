@@ -15,20 +15,21 @@ from rich.console import Console
 import tflottery.experiments
 from tflottery import results
 from tflottery.components.component import Artifact
-from tflottery.components.inspection import Facts, inspect
+from tflottery.components.metadata import Facts, inspect
 from tflottery.execution.executor import Executor
-from tflottery.execution.findings import Findings
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.plan import plan
 from tflottery.execution.progress import Progress
-from tflottery.execution.store import Store
+from tflottery.execution.results_reader import ResultsReader
 from tflottery.execution.worker import WorkerSettings
-from tflottery.experiments import instability, session
-from tflottery.experiments.session import Machine
-from tflottery.experiments.study import Study, resolve
+from tflottery.experiments import instability
+from tflottery.store.store import Store
+from tflottery.studies import session
+from tflottery.studies.session import Machine
+from tflottery.studies.study import Study, resolve
 from tflottery.training import trainer
 from tflottery.training.distribution import Placement
-from tflottery.training.workshop import Workshop
+from tflottery.training.runtime import Runtime
 
 _NAMES = [found.name for found in pkgutil.iter_modules(tflottery.experiments.__path__)]
 _MODULES = [importlib.import_module(f"tflottery.experiments.{name}") for name in _NAMES]
@@ -49,22 +50,22 @@ def experiment_names() -> set[str]:
 
 
 @pytest.fixture(scope="session")
-def workshop() -> Workshop:
-    return Workshop(data_dir=None, placement=Placement())
+def runtime() -> Runtime:
+    return Runtime(data_dir=None, placement=Placement())
 
 
 @pytest.fixture(scope="session")
-def facts(workshop) -> Facts:
-    return inspect("lenet", "digits", workshop)
+def facts(runtime) -> Facts:
+    return inspect("lenet", "digits", runtime)
 
 
 @pytest.fixture(scope="session")
-def study_of(facts, workshop):
+def study_of(facts, runtime):
     """Returns the study of an experiment: tiny, but for the options given."""
 
     @functools.cache
     def facts_on(model: str, dataset: str, pretext: str) -> Facts:
-        return inspect(model, dataset, workshop, pretext=pretext)
+        return inspect(model, dataset, runtime, pretext=pretext)
 
     def make(module: types.ModuleType, *, of: Facts = facts, **options) -> Study:
         config = dataclasses.replace(module.Config.tiny(), **options)
@@ -100,12 +101,12 @@ class Ended:
 
 
 @pytest.fixture
-def execute(workshop, monkeypatch, tmp_path, capsys):
+def execute(runtime, monkeypatch, tmp_path, capsys):
     """Runs a command in this process; options are those of Config and Machine.
 
     The experiment is instability analysis unless another is given.
     """
-    monkeypatch.setattr("tflottery.training.workshop.Workshop", lambda **_: workshop)
+    monkeypatch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
     # Measuring the machine for the plan's estimate takes a quarter of a tiny command.
     rate = "tflottery.execution.estimate._matrix_product_rate"
     monkeypatch.setattr(rate, lambda: 1e11)
@@ -142,7 +143,7 @@ def execute(workshop, monkeypatch, tmp_path, capsys):
 
 
 @pytest.fixture(scope="session")
-def tiny(workshop, tmp_path_factory):
+def tiny(runtime, tmp_path_factory):
     """Returns how `Config.tiny()` of an experiment ended, made without a break once.
 
     Each has a store of its own, the folder "store" beside that of the tables.
@@ -155,7 +156,7 @@ def tiny(workshop, tmp_path_factory):
             executor="inline", store=f"{folder}/store", output_dir=f"{folder}/output"
         )
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tflottery.training.workshop.Workshop", lambda **_: workshop)
+            patch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
             patch.delattr(module, "figure", raising=False)
             code = session.execute(module, module.Config.tiny(), machine=machine)
         return Ended(code, "", folder / "output")
@@ -171,7 +172,7 @@ def tiny_csvs(tiny) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="session")
-def make(workshop):
+def make(runtime):
     """Puts artifacts and all they come from into a store; returns the store."""
 
     def run(goals: list[Artifact], store: Store, *of: Facts) -> Store:
@@ -185,7 +186,7 @@ def make(workshop):
         )
         console = Console(file=io.StringIO())
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tflottery.training.workshop.Workshop", lambda **_: workshop)
+            patch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
             with Progress(plan(goals, store, facts=facts), console=console) as progress:
                 executor = Executor(
                     InlinePool(settings), store, facts=facts, progress=progress
@@ -198,9 +199,9 @@ def make(workshop):
 
 
 @pytest.fixture
-def nothing_found(tmp_path) -> Findings:
-    """The findings of an empty store."""
-    return Findings(Store(tmp_path / "empty"), unobtainable={})
+def nothing_found(tmp_path) -> ResultsReader:
+    """What is found in an empty store."""
+    return ResultsReader(Store(tmp_path / "empty"), unobtainable={})
 
 
 @pytest.fixture

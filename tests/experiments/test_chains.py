@@ -7,21 +7,21 @@ import numpy as np
 import pytest
 
 from tflottery import layers
-from tflottery.components.inspection import inspect
+from tflottery.components.metadata import inspect
 from tflottery.components.runs import State
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
 from tflottery.datasets.stream import Stream
 from tflottery.execution.plan import plan
-from tflottery.execution.store import Store
 from tflottery.experiments import lottery
-from tflottery.experiments.subnetworks import (
+from tflottery.pruning import masks as pruning_masks
+from tflottery.store.store import Store
+from tflottery.studies.subnetworks import (
     IMP,
     RANDOM_PRUNING,
     RANDOM_REINIT,
     Subnetworks,
 )
-from tflottery.pruning import masks as pruning_masks
 from tflottery.training import checkpoints
 
 _KINDS = (IMP, RANDOM_PRUNING, RANDOM_REINIT)
@@ -174,10 +174,10 @@ def test_fresh_weights_are_the_same_for_every_k_and_unlike_the_dense_ones(chains
 
 
 @pytest.mark.parametrize("kind", _KINDS)
-def test_training_goes_on_at_k(chains, workshop, kind):
+def test_training_goes_on_at_k(chains, runtime, kind):
     """The same by hand: slots fresh at 8, then batches 8 to 24 of the run's order."""
     run = chains.run(kind, level=2, k=8)
-    trainer = workshop.trainer(run.network, run.data, recipe=run.recipe, sparse=True)
+    trainer = runtime.trainer(run.network, run.data, recipe=run.recipe, sparse=True)
     trainer.place(
         chains.first(kind, level=2, k=8),
         masks=chains.masks(kind, level=2, k=8),
@@ -241,7 +241,7 @@ def test_one_shot_needs_no_more_than_the_dense_network(chains, make, facts, stud
 
 @pytest.mark.parametrize("first_convolutions", [None, 1])
 def test_a_chain_of_convolutions_with_carried_momentum(
-    study_of, workshop, make, register, tmp_path, first_convolutions
+    study_of, runtime, make, register, tmp_path, first_convolutions
 ):
     recipe = Recipe(
         optimizer="sgd",
@@ -255,7 +255,7 @@ def test_a_chain_of_convolutions_with_carried_momentum(
     recipes = {"standard": recipe}
     own = {"recipes": recipes, "dataset": "digits", "minimum_image_size": 1}
     register(MODELS, "convolved", convolved, **own)
-    facts = inspect("convolved", "digits", workshop)
+    facts = inspect("convolved", "digits", runtime)
     options = {"optimizer_state": "carried", "rewind_iterations": (8,), "levels": 2}
     options |= {"first_convolutions": first_convolutions, "model": "convolved"}
     found = Chains(study_of(lottery, of=facts, **options), Store(tmp_path))

@@ -15,7 +15,7 @@ import time
 import pytest
 
 import tflottery
-from tflottery.execution.store import Store
+from tflottery.store.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -55,18 +55,18 @@ def note(**what):
     with open(os.environ["TRAININGS"], "a") as log:
         log.write(json.dumps({"pid": os.getpid(), "time": time.time()} | what) + "\\n")
 
-def recorded(run, last, workshop, *, callbacks):
+def recorded(run, last, runtime, *, callbacks):
     import keras
     from tflottery.training import optimizers
 
-    optimizer = runs.trainer_of(run, workshop).optimizer
+    optimizer = runs.trainer_of(run, runtime).optimizer
 
     class Notes(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             note(kind="at", run=run.key, iteration=optimizers.iteration(optimizer))
 
     note(kind="begin", run=run.key, iteration=optimizers.iteration(optimizer))
-    reached = train(run, last, workshop, callbacks=[*callbacks, Notes()])
+    reached = train(run, last, runtime, callbacks=[*callbacks, Notes()])
     note(kind="end", run=run.key, iteration=reached)
     return reached
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from tflottery.experiments.config import Config
+from tflottery.studies.config import Config
 
 
 def test_the_defaults_are_sound(every_experiment):

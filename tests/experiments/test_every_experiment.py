@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from tflottery.experiments import session
-from tflottery.experiments.session import Machine
+from tflottery.studies import session
+from tflottery.studies.session import Machine
 
 
 def test_the_tables_are_those_promised(tiny, every_experiment):
@@ -24,7 +24,7 @@ def test_from_an_empty_store_the_same_bytes_come_again(tiny, execute, every_expe
 
 
 def test_with_a_full_store_nothing_is_trained(
-    tiny, every_experiment, workshop, trainings
+    tiny, every_experiment, runtime, trainings
 ):
     folder = tiny(every_experiment).folder
     machine = Machine(
@@ -33,7 +33,7 @@ def test_with_a_full_store_nothing_is_trained(
         output_dir=str(folder.parent / "again"),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tflottery.training.workshop.Workshop", lambda **_: workshop)
+        patch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
         patch.delattr(every_experiment, "figure", raising=False)
         config = every_experiment.Config.tiny()
         code = session.execute(every_experiment, config, machine=machine)

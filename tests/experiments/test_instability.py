@@ -13,12 +13,13 @@ from tflottery.components.accuracies import Accuracy
 from tflottery.components.lines import Line
 from tflottery.components.runs import State
 from tflottery.core.registry import MODELS
-from tflottery.execution.findings import Findings
-from tflottery.execution.store import Store
-from tflottery.experiments import instability, lottery, session
+from tflottery.execution.results_reader import ResultsReader
+from tflottery.experiments import instability, lottery
 from tflottery.experiments.instability import Config, Point, Row
-from tflottery.experiments.study import resolve
-from tflottery.experiments.subnetworks import DENSE, IMP, RANDOM_PRUNING, RANDOM_REINIT
+from tflottery.store.store import Store
+from tflottery.studies import session
+from tflottery.studies.study import resolve
+from tflottery.studies.subnetworks import DENSE, IMP, RANDOM_PRUNING, RANDOM_REINIT
 from tflottery.training import checkpoints
 from tflottery.training.distribution import Placement
 
@@ -95,7 +96,7 @@ def test_rows_are_worked_out_from_what_was_measured(study, tmp_path, monkeypatch
         "test_error": [2 * one for one in errors],
     }
     monkeypatch.setattr(lines, "read", lambda folder: measured)
-    tables = instability.rows(found, Findings(store, unobtainable={}))
+    tables = instability.rows(found, ResultsReader(store, unobtainable={}))
     [row] = tables["instability"]
     # Alpha is the share of network a: b stands at the beginning, a at the end.
     assert (row.train_error_b, row.train_error_a) == (0.1, 0.3)
@@ -110,7 +111,7 @@ def test_rows_are_worked_out_from_what_was_measured(study, tmp_path, monkeypatch
 
 
 def test_what_is_neither_made_nor_diverged_has_no_row(study, tmp_path):
-    tables = instability.rows(study(), Findings(Store(tmp_path), unobtainable={}))
+    tables = instability.rows(study(), ResultsReader(Store(tmp_path), unobtainable={}))
     assert tables == {"instability": [], "interpolation": []}
 
 
@@ -144,7 +145,7 @@ def test_a_real_table(execute):
 
 
 def test_distances_and_errors_are_those_of_the_states(
-    execute, tmp_path, workshop, facts
+    execute, tmp_path, runtime, facts
 ):
     row = execute(rewind_iterations=(8,)).table().iloc[0]
     config = dataclasses.replace(Config.tiny(), rewind_iterations=(8,))
@@ -158,7 +159,7 @@ def test_distances_and_errors_are_those_of_the_states(
         float(np.sum((a[path].astype(np.float64) - b[path]) ** 2)) for path in a
     )
     assert row["l2_distance"] == pytest.approx(np.sqrt(squares))
-    evaluator = workshop.evaluator(facts.network, facts.data)
+    evaluator = runtime.evaluator(facts.network, facts.data)
     evaluator.assign(a)
     images = evaluator.examples("test", 100)
     assert evaluator.measure("test", images).num_wrong == 100 * row["test_error_a"]
@@ -295,8 +296,8 @@ def rows_of(study, tmp_path):
         for goal, text in zip((*accuracies, *lines), texts, strict=True):
             with store.writing(goal.address, {}) as folder:
                 (folder / goal.files[0]).write_text(text)
-        findings = Findings(store, unobtainable={})
-        return instability.rows(found, findings)["instability"]
+        results = ResultsReader(store, unobtainable={})
+        return instability.rows(found, results)["instability"]
 
     return make
 

@@ -11,19 +11,20 @@ import pytest
 from tflottery import results
 from tflottery.components.accuracies import ACCURACY_FILE, Accuracy
 from tflottery.components.runs import State
-from tflottery.execution.findings import Findings
-from tflottery.execution.shelves import divergence_address
-from tflottery.execution.store import Store
-from tflottery.experiments import lottery, session
+from tflottery.execution.results_reader import ResultsReader
+from tflottery.execution.run_index import divergence_address
+from tflottery.experiments import lottery
 from tflottery.experiments.lottery import Best
-from tflottery.experiments.subnetworks import (
+from tflottery.store.store import Store
+from tflottery.studies import session
+from tflottery.studies.accuracy_table import TrainedNetwork
+from tflottery.studies.subnetworks import (
     DENSE,
     IMP,
     RANDOM_PRUNING,
     RANDOM_REINIT,
     Subnetworks,
 )
-from tflottery.experiments.trained import TrainedNetwork
 from tflottery.training import checkpoints
 
 SETTING = ["model", "variant", "dataset", "training_iterations", "config"]
@@ -104,13 +105,13 @@ def test_errors_and_densities_of_a_real_table(tiny):
     assert (table["axis_density"] == table["density"]).all()
 
 
-def test_the_error_is_that_of_the_stored_weights(tiny, study, workshop, facts):
+def test_the_error_is_that_of_the_stored_weights(tiny, study, runtime, facts):
     """Worked out by a forward pass of LeNet in numpy, in float64."""
     ended = tiny(lottery)
     accuracies = lottery.plan(study())
     table = ended.table("accuracy")
-    source = workshop.source("digits", model="lenet")
-    evaluator = workshop.evaluator(facts.network, facts.data)
+    source = runtime.source("digits", model="lenet")
+    evaluator = runtime.evaluator(facts.network, facts.data)
     chosen = {split: evaluator.examples(split, 100) for split in ("train", "test")}
     assert len(accuracies) == len(table)
     store = Store(ended.folder.parent / "store")
@@ -280,7 +281,7 @@ def tables_of(study, tmp_path):
             values = {name: 0.5 for name in MEASURED} | {"test_error": error}
             with store.writing(accuracy.address, {}) as folder:
                 (folder / ACCURACY_FILE).write_text(json.dumps(values))
-        tables = lottery.rows(found, Findings(store, unobtainable={}))
+        tables = lottery.rows(found, ResultsReader(store, unobtainable={}))
         return {name: pandas.DataFrame(rows) for name, rows in tables.items()}
 
     return make

@@ -10,8 +10,8 @@ import pytest
 
 from tflottery.experiments import instability
 from tflottery.experiments.instability import Config, Point, Row
-from tflottery.experiments.output import Output
-from tflottery.experiments.study import resolve
+from tflottery.studies.output import Output
+from tflottery.studies.study import resolve
 from tflottery.training.distribution import Placement
 
 

@@ -11,11 +11,12 @@ from tflottery.components.perturbing import Perturbed
 from tflottery.core.fingerprints import fingerprint
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import PERTURBATIONS
-from tflottery.experiments import effective_noise, lottery, perturbation, perturbed
+from tflottery.experiments import effective_noise, lottery, perturbation
 from tflottery.experiments.effective_noise import Correlation, Point
 from tflottery.experiments.perturbation import Config
-from tflottery.experiments.perturbed import NONE, Condition
-from tflottery.experiments.subnetworks import IMP, Subnetworks
+from tflottery.studies import perturbed_runs
+from tflottery.studies.perturbed_runs import NONE, Condition
+from tflottery.studies.subnetworks import IMP, Subnetworks
 
 
 @pytest.fixture
@@ -319,7 +320,7 @@ def test_means_are_over_replicates_and_diverged_ones_do_not_count():
     }
 
     def row(perturbation, replicate, std, error):
-        return perturbed.PerturbedNetwork(
+        return perturbed_runs.PerturbedNetwork(
             **keys,
             perturbation=perturbation,
             condition="",

@@ -9,11 +9,11 @@ from tflottery.components.runs import Initialization, State
 from tflottery.components.transferring import BodyMask, Transferred
 from tflottery.core import seeds
 from tflottery.execution.plan import sources
-from tflottery.execution.store import Store
 from tflottery.experiments import lottery, pretraining
-from tflottery.experiments.pretrained import Pretraining, sparse_run, trunk
 from tflottery.experiments.pretraining import Config
-from tflottery.experiments.subnetworks import IMP, RANDOM_REINIT, Subnetworks
+from tflottery.store.store import Store
+from tflottery.studies.pretraining_runs import Pretraining, sparse_run, trunk
+from tflottery.studies.subnetworks import IMP, RANDOM_REINIT, Subnetworks
 from tflottery.training import checkpoints
 
 # Of the digits, in batches of 60.

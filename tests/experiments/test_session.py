@@ -12,14 +12,15 @@ import pytest
 from tflottery.components.lines import Line
 from tflottery.components.runs import State
 from tflottery.core.registry import MODELS
-from tflottery.execution.errors import StoreError
-from tflottery.execution.shelves import divergence_address
-from tflottery.execution.store import Store
-from tflottery.experiments import instability, session
+from tflottery.execution.run_index import divergence_address
+from tflottery.experiments import instability
 from tflottery.experiments.instability import Config
-from tflottery.experiments.output import Output
-from tflottery.experiments.study import resolve
 from tflottery.models.lenet import lenet
+from tflottery.store.errors import StoreError
+from tflottery.store.store import Store
+from tflottery.studies import session
+from tflottery.studies.output import Output
+from tflottery.studies.study import resolve
 from tflottery.training.distribution import Placement
 from tflottery.training.trainer import Trainer
 

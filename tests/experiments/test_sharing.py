@@ -3,9 +3,9 @@
 import pytest
 
 from tflottery.execution.plan import plan
-from tflottery.execution.store import Store
 from tflottery.experiments import instability, lottery
-from tflottery.experiments.subnetworks import DENSE, IMP, RANDOM_PRUNING, RANDOM_REINIT
+from tflottery.store.store import Store
+from tflottery.studies.subnetworks import DENSE, IMP, RANDOM_PRUNING, RANDOM_REINIT
 
 # Updates of one replicate: a run takes 24 from k = 0 and 16 from k = 8.
 #   lottery: the trunk, two levels of IMP at both k and of two controls at 0

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from tflottery.components.inspection import Facts
+from tflottery.components.metadata import Facts
 from tflottery.core.identities import Data, Network
 from tflottery.experiments import table1
 from tflottery.experiments.instability import Config
-from tflottery.experiments.study import dataset_of, resolve
+from tflottery.studies.study import dataset_of, resolve
 from tflottery.training.distribution import Placement
 
 CIFAR10 = Data(

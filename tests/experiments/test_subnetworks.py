@@ -5,13 +5,13 @@ import pickle
 
 import pytest
 
-from tflottery.components.inspection import inspect
+from tflottery.components.metadata import inspect
 from tflottery.components.runs import Initialization, State
 from tflottery.core.registry import MODELS
 from tflottery.execution.plan import plan
-from tflottery.execution.store import Store
 from tflottery.experiments import instability, lottery
-from tflottery.experiments.subnetworks import (
+from tflottery.store.store import Store
+from tflottery.studies.subnetworks import (
     DENSE,
     IMP,
     KINDS,
@@ -26,13 +26,13 @@ _SURVIVORS = [50_200, 40_160, 32_128, 25_702]
 
 
 @pytest.fixture(scope="module")
-def facts_of(workshop, facts):
+def facts_of(runtime, facts):
     """Returns the facts of a network on the digits."""
     known = {"lenet": facts}
 
     def find(model):
         if model not in known:
-            known[model] = inspect(model, "digits", workshop)
+            known[model] = inspect(model, "digits", runtime)
         return known[model]
 
     return find

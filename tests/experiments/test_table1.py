@@ -6,11 +6,12 @@ import json
 import pytest
 
 from tflottery.core.registry import MODELS
-from tflottery.experiments import instability, session, table1
-from tflottery.experiments.output import Output
-from tflottery.experiments.study import dataset_of
+from tflottery.experiments import instability, table1
 from tflottery.experiments.table1 import Config, Row
-from tflottery.experiments.trained import TrainedNetwork
+from tflottery.studies import session
+from tflottery.studies.accuracy_table import TrainedNetwork
+from tflottery.studies.output import Output
+from tflottery.studies.study import dataset_of
 
 COLUMNS = (
     "model variant dataset training_iterations config num_parameters batch_size "

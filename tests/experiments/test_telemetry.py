@@ -11,12 +11,13 @@ import pytest
 from tflottery import results
 from tflottery.components.runs import State
 from tflottery.core.registry import MODELS
-from tflottery.execution.findings import Findings
 from tflottery.execution.plan import plan
-from tflottery.execution.store import Store
-from tflottery.experiments import lottery, session, telemetry
-from tflottery.experiments.keys import NetworkKeys
+from tflottery.execution.results_reader import ResultsReader
+from tflottery.experiments import lottery, telemetry
 from tflottery.experiments.telemetry import Config, Phase, Reading, Weight
+from tflottery.store.store import Store
+from tflottery.studies import session
+from tflottery.studies.columns import NetworkKeys
 from tflottery.training import checkpoints
 
 KEYS = [field.name for field in dataclasses.fields(NetworkKeys)]
@@ -123,9 +124,9 @@ def test_motion_is_that_of_the_stored_weights(tiny, stored):
     assert 0 < changed.max() < 0.2
 
 
-def test_gradients_are_those_of_the_stored_weights(tiny, stored, workshop, facts):
-    source = workshop.source("digits", model="lenet").train
-    evaluator = workshop.evaluator(facts.network, facts.data)
+def test_gradients_are_those_of_the_stored_weights(tiny, stored, runtime, facts):
+    source = runtime.source("digits", model="lenet").train
+    evaluator = runtime.evaluator(facts.network, facts.data)
     batches = evaluator._random_order("train")[:120].reshape(2, 60)
     for _, row in tiny(telemetry).table("telemetry").iterrows():
         weights = stored(row["replicate"], row["iteration"])
@@ -178,7 +179,7 @@ def test_a_replicate_that_lacks_an_iteration_is_in_no_phase(tiny, study, tmp_pat
     shutil.copytree(tiny(telemetry).folder.parent / "store", tmp_path / "store")
     lost = telemetry.plan(study())[2 * len(ITERATIONS) + 3]
     shutil.rmtree(tmp_path / "store" / lost.address)
-    found = Findings(Store(tmp_path / "store"), unobtainable={})
+    found = ResultsReader(Store(tmp_path / "store"), unobtainable={})
     tables = telemetry.rows(study(), found)
     table, whole = pandas.DataFrame(tables["telemetry"]), tiny(telemetry)
     # Error and loss of that iteration are there.

@@ -5,8 +5,8 @@ import pandas
 import pytest
 
 from tflottery.experiments.effective_noise import Correlation, Point
-from tflottery.experiments.perturbed import Condition, conditions
 from tflottery.figures import effective_noise
+from tflottery.studies.perturbed_runs import Condition, conditions
 
 _SETTING = {
     "model": "resnet20",

@@ -6,8 +6,8 @@ import numpy as np
 import pandas
 import pytest
 
-from tflottery.experiments.perturbed import PerturbedNetwork
 from tflottery.figures import perturbation
+from tflottery.studies.perturbed_runs import PerturbedNetwork
 
 _SETTING = {
     "model": "resnet20",

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from tflottery import layers
-from tflottery.components import inspection
+from tflottery.components import metadata
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import DATASETS, MODELS
 from tflottery.datasets.arrays import RawSource, Source, Split
 from tflottery.datasets.stream import Stream
 from tflottery.training.distribution import Placement
+from tflottery.training.runtime import Runtime
 from tflottery.training.trainer import Trainer
-from tflottery.training.workshop import Workshop
 
 pytestmark = pytest.mark.slow
 
@@ -132,8 +132,8 @@ def test_facts_at_the_published_size(
         )
 
     register(DATASETS, "noise", noise, adapt_recipe=lambda recipe: recipe)
-    workshop = Workshop(data_dir=None, placement=Placement())
-    facts = inspection.inspect(name, "noise", workshop)
+    runtime = Runtime(data_dir=None, placement=Placement())
+    facts = metadata.inspect(name, "noise", runtime)
     assert facts.flops_per_example / 2 == pytest.approx(num_multiplications, rel=0.01)
     assert facts.num_trainable == num_trainable
 

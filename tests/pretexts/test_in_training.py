@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tflottery.components.inspection import inspect
+from tflottery.components.metadata import inspect
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import PRETEXTS
 from tflottery.datasets.stream import Stream
 from tflottery.models.weights import weights
 from tflottery.training.distribution import Placement
+from tflottery.training.runtime import Runtime
 from tflottery.training.trainer import Trainer
-from tflottery.training.workshop import Workshop
 
 RECIPE = Recipe(
     optimizer="sgd", learning_rate=1.0, batch_size=60, training_iterations=9
@@ -22,13 +22,13 @@ SEEDS = (0, 5)
 
 
 @pytest.fixture(scope="module")
-def workshop():
-    return Workshop(data_dir=None, placement=Placement())
+def runtime():
+    return Runtime(data_dir=None, placement=Placement())
 
 
 @pytest.fixture(scope="module")
-def facts(workshop):
-    return inspect("lenet", "digits", workshop, pretext="random_labels")
+def facts(runtime):
+    return inspect("lenet", "digits", runtime, pretext="random_labels")
 
 
 def class_counts(indices, seed):
@@ -61,17 +61,17 @@ def check_first_update(trainer, *, num_examples, seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_training(seed, facts, workshop):
+def test_training(seed, facts, runtime):
     data = dataclasses.replace(facts.data, pretext_seed=seed)
-    trainer = workshop.trainer(facts.network, data, recipe=RECIPE, sparse=False)
+    trainer = runtime.trainer(facts.network, data, recipe=RECIPE, sparse=False)
     check_first_update(trainer, num_examples=data.num_train, seed=seed)
 
 
-def test_distributed_training(facts, workshop, mirrored):
+def test_distributed_training(facts, runtime, mirrored):
     trainer = Trainer(
         "lenet",
         RECIPE,
-        workshop.source("digits", model="lenet"),
+        runtime.source("digits", model="lenet"),
         num_classes=10,
         pretext="random_labels",
         pretext_seed=5,
@@ -82,9 +82,9 @@ def test_distributed_training(facts, workshop, mirrored):
 
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_measuring(seed, split, facts, workshop):
+def test_measuring(seed, split, facts, runtime):
     data = dataclasses.replace(facts.data, pretext_seed=seed)
-    evaluator = workshop.evaluator(facts.network, data)
+    evaluator = runtime.evaluator(facts.network, data)
     # All logits are equal: the answer is class 0.
     evaluator.assign(nothing(evaluator.model))
     indices = evaluator.examples(split, 200)

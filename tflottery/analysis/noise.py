@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tflottery.core import agreement
+from tflottery.core import key_mismatch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _refuse_unfit(
     if not masks:
         raise ValueError("masks is empty, expected those of at least one kernel.")
     for name, arrays in (("before", before), ("after", after)):
-        if differing := agreement.differing(arrays, expected=masks):
+        if differing := key_mismatch.differing(arrays, expected=masks):
             raise ValueError(
                 f"{name} is not for the kernels that have masks: {differing}."
             )

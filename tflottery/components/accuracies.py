@@ -9,7 +9,7 @@ from etils import epath
 
 from tflottery.components import measuring
 from tflottery.components.component import Component, Context
-from tflottery.components.inspection import Facts
+from tflottery.components.metadata import Facts
 from tflottery.components.runs import State
 from tflottery.core.identities import Network
 from tflottery.training import checkpoints
@@ -36,7 +36,7 @@ class Accuracy(Component):
 
     def execute(self, context: Context) -> None:
         """Writes accuracy.json: error and loss of each split."""
-        evaluator = context.workshop.evaluator(self.of.run.network, self.of.run.data)
+        evaluator = context.runtime.evaluator(self.of.run.network, self.of.run.data)
         weights = checkpoints.read_weights(context.inputs["of"])
         (measured,) = measuring.measure(
             [functools.partial(evaluator.assign, weights)],

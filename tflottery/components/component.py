@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 
 from etils import epath
 
-from tflottery.components.inspection import Facts
+from tflottery.components.metadata import Facts
 from tflottery.core import fingerprints
 from tflottery.core.identities import Network
-from tflottery.training.workshop import Workshop
+from tflottery.training.runtime import Runtime
 
 
 class Artifact:
@@ -40,7 +40,7 @@ class Context:
     Attributes:
       inputs: the folder of each input, by field name.
       output: the folder for the promised files.
-      workshop: the process's networks and data.
+      runtime: the process's networks and data.
       remembered: what an interrupted execution of the same component last remembered;
         None at the first.
       remember: takes partial results (plain lists and numbers, that save a later
@@ -50,7 +50,7 @@ class Context:
 
     inputs: Mapping[str, epath.Path]
     output: epath.Path
-    workshop: Workshop
+    runtime: Runtime
     remembered: object | None
     remember: Callable[[object, float], None]
 

@@ -15,7 +15,7 @@ from etils import epath
 from tflottery.analysis import interpolation
 from tflottery.components import measuring
 from tflottery.components.component import Component, Context
-from tflottery.components.inspection import Facts
+from tflottery.components.metadata import Facts
 from tflottery.components.runs import State
 from tflottery.core.identities import Network
 from tflottery.models import weights
@@ -47,7 +47,7 @@ class Line(Component):
         """Writes line.json: alpha, l2_distance, and lists of errors along the line."""
         a = checkpoints.read_weights(context.inputs["a"])
         b = checkpoints.read_weights(context.inputs["b"])
-        evaluator = context.workshop.evaluator(self.a.run.network, self.a.run.data)
+        evaluator = context.runtime.evaluator(self.a.run.network, self.a.run.data)
 
         def place(alpha: float, reestimated: bool) -> None:
             evaluator.assign(interpolation.between(a, b, alpha))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tflottery.components.component import Artifact, Component, Context
-from tflottery.components.inspection import Facts
+from tflottery.components.metadata import Facts
 from tflottery.components.runs import MASK_FILE, State
 from tflottery.core.identities import Network
 from tflottery.pruning import masks, scores

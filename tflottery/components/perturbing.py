@@ -14,8 +14,8 @@ from etils import epath
 from tflottery.analysis import noise
 from tflottery.components import masking
 from tflottery.components.component import Artifact, Component, Context
-from tflottery.components.inspection import Facts
 from tflottery.components.masking import Kernels
+from tflottery.components.metadata import Facts
 from tflottery.components.runs import WEIGHTS_FILE, State
 from tflottery.core.identities import Network
 from tflottery.core.registry import PERTURBATIONS

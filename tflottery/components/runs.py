@@ -18,7 +18,7 @@ from tflottery.core import fingerprints, recipes
 from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import Recipe
 from tflottery.training import checkpoints
-from tflottery.training.workshop import Workshop
+from tflottery.training.runtime import Runtime
 
 if typing.TYPE_CHECKING:
     from tflottery.training import trainer
@@ -118,9 +118,9 @@ class State(Artifact):
         return (WEIGHTS_FILE, SLOTS_FILE) if self.with_slots else (WEIGHTS_FILE,)
 
 
-def trainer_of(run: Run, workshop: Workshop) -> "trainer.Trainer":
-    """Returns the workshop's trainer for a run."""
-    return workshop.trainer(
+def trainer_of(run: Run, runtime: Runtime) -> "trainer.Trainer":
+    """Returns the runtime's trainer for a run."""
+    return runtime.trainer(
         run.network, run.data, recipe=run.recipe, sparse=run.mask is not None
     )
 
@@ -128,18 +128,18 @@ def trainer_of(run: Run, workshop: Workshop) -> "trainer.Trainer":
 def begin(
     run: Run,
     start: int,
-    workshop: Workshop,
+    runtime: Runtime,
     *,
     state: epath.Path | None,
     initial: epath.Path | None,
     mask: epath.Path | None,
 ) -> None:
-    """Puts the workshop's trainer at a state of a run.
+    """Puts the runtime's trainer at a state of a run.
 
     Args:
       run: the trajectory.
       start: the iteration to go on from.
-      workshop: the process's networks and data.
+      runtime: the process's networks and data.
       state: folder of the run's own state (with slots) at `start`; None is the
         beginning of the run.
       initial: folder of the run's initial weights, where it begins from an artifact.
@@ -148,7 +148,7 @@ def begin(
     Changes:
       The trainer's variables.
     """
-    trainer = trainer_of(run, workshop)
+    trainer = trainer_of(run, runtime)
     slots = None
     if state is not None:
         weights = checkpoints.read_weights(state)
@@ -169,7 +169,7 @@ def begin(
 
 
 def advance(
-    run: Run, last: int, workshop: Workshop, *, callbacks: Sequence[Callable]
+    run: Run, last: int, runtime: Runtime, *, callbacks: Sequence[Callable]
 ) -> int:
     """Trains a run, from where `begin` put it, to iteration `last`.
 
@@ -178,7 +178,7 @@ def advance(
     """
     from tflottery.datasets.stream import Stream
 
-    trainer = trainer_of(run, workshop)
+    trainer = trainer_of(run, runtime)
     stream = Stream(
         num_examples=run.data.num_train,
         batch_size=run.recipe.batch_size,

@@ -13,7 +13,7 @@ from etils import epath
 from tflottery import layers
 from tflottery.analysis import telemetry
 from tflottery.components.component import Component, Context
-from tflottery.components.inspection import Facts
+from tflottery.components.metadata import Facts
 from tflottery.components.runs import State
 from tflottery.core.identities import Network
 from tflottery.training import checkpoints
@@ -48,7 +48,7 @@ class Telemetry(Component):
 
     def execute(self, context: Context) -> None:
         """Writes telemetry.json: a number each, and a list of chosen weights."""
-        evaluator = context.workshop.evaluator(self.of.run.network, self.of.run.data)
+        evaluator = context.runtime.evaluator(self.of.run.network, self.of.run.data)
         paths = [layer.kernel.path for layer in layers.masked_layers(evaluator.model)]
         weights = {
             name: checkpoints.read_weights(folder)

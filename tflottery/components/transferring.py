@@ -13,9 +13,9 @@ import numpy as np
 
 from tflottery.components import masking
 from tflottery.components.component import Artifact, Component, Context
-from tflottery.components.inspection import Facts
+from tflottery.components.metadata import Facts
 from tflottery.components.runs import MASK_FILE, WEIGHTS_FILE
-from tflottery.core import agreement
+from tflottery.core import key_mismatch
 from tflottery.core.identities import Data, Network
 from tflottery.models import weights as model_weights
 from tflottery.training import checkpoints
@@ -49,10 +49,10 @@ class Transferred(Component):
         Raises:
           ValueError: the networks differ in more than their heads.
         """
-        evaluator = context.workshop.evaluator(self.network, self.data)
+        evaluator = context.runtime.evaluator(self.network, self.data)
         shapes = model_weights.variable_shapes(evaluator.model)
         known = checkpoints.read_weights(context.inputs["of"])
-        if differing := agreement.differing(known, expected=shapes):
+        if differing := key_mismatch.differing(known, expected=shapes):
             raise ValueError(
                 f"These weights are not of model {self.network.model!r}: {differing}."
             )

@@ -6,24 +6,24 @@ moment it is reached.
 
 from tflottery.components import runs
 from tflottery.components.runs import SLOTS_FILE
-from tflottery.execution import shelves
+from tflottery.execution import run_index
 from tflottery.execution.bench import DIVERGED, FINISHED, STOPPED, Bench
 from tflottery.execution.jobs import Advance
-from tflottery.execution.shelves import Segment, Shelves
-from tflottery.execution.store import Store
+from tflottery.execution.run_index import RunIndex, Segment
+from tflottery.store.store import Store
 from tflottery.training import checkpoints
 
 
 def advance(job: Advance, bench: Bench) -> str:
     """Trains a run through its missing states. Returns how that ended."""
-    shelf = Shelves(bench.store)
+    index = RunIndex(bench.store)
     states = []
     for state in job.states:
-        if shelf.has(state):
+        if index.has(state):
             bench.made(state.address)
         else:
             states.append(state)
-    segments = shelf.segments(job.run, states)
+    segments = index.segments(job.run, states)
     total = sum(segment.num_iterations for segment in segments)
     before = 0
     ending = FINISHED
@@ -63,10 +63,10 @@ def _train(segment: Segment, bench: Bench, *, before: int, total: int) -> str:
     ]
     last = segment.states[-1].iteration
     try:
-        reached = runs.advance(run, last, bench.workshop, callbacks=callbacks)
+        reached = runs.advance(run, last, bench.runtime, callbacks=callbacks)
     except Diverged as divergence:
         manifest = _manifest(run, divergence.iteration)
-        with bench.store.writing(shelves.divergence_address(run), manifest):
+        with bench.store.writing(run_index.divergence_address(run), manifest):
             pass
         return DIVERGED
     return FINISHED if reached == last else STOPPED
@@ -83,7 +83,7 @@ def _begin(segment: Segment, bench: Bench) -> None:
     runs.begin(
         run,
         segment.first,
-        bench.workshop,
+        bench.runtime,
         state=state,
         initial=initial,
         mask=store.open(run.mask.address) if run.mask is not None else None,
@@ -97,7 +97,7 @@ class _Keeper:
         self.wanted = {state.iteration: state for state in segment.states}
         self._run = segment.run
         self._bench = bench
-        self._trainer = runs.trainer_of(segment.run, bench.workshop)
+        self._trainer = runs.trainer_of(segment.run, bench.runtime)
 
     def keep(self, iteration: int, model: object) -> None:
         """Keeps a wanted state, with slots if it is wanted with them."""
@@ -115,7 +115,7 @@ class _Keeper:
         """Keeps a state to go on from, in place of the checkpoints before it."""
         weights, slots = self._trainer.state()
         store = self._bench.store
-        address = shelves.checkpoint_address(self._run, iteration)
+        address = run_index.checkpoint_address(self._run, iteration)
         with store.writing(address, _manifest(self._run, iteration)) as folder:
             checkpoints.write(folder, weights, slots=slots)
         _remove_checkpoints(self._run, store, last=iteration - 1)
@@ -126,7 +126,7 @@ def _remove_checkpoints(run: runs.Run, store: Store, *, last: int) -> None:
 
     Later ones are of a job that trains the run further and was interrupted.
     """
-    for iteration, address in shelves.checkpoints(run, store).items():
+    for iteration, address in run_index.checkpoints(run, store).items():
         if iteration <= last:
             store.remove(address)
 

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Callable
 
-from tflottery.execution.store import Store
-from tflottery.training.workshop import Workshop
+from tflottery.store.store import Store
+from tflottery.training.runtime import Runtime
 
 # How a job can end: done; another process is at it; stopped on demand; not finite.
 FINISHED, BUSY, STOPPED, DIVERGED = "finished", "busy", "stopped", "diverged"
@@ -16,7 +16,7 @@ class Bench:
 
     Attributes:
       store: where artifacts are read and put.
-      workshop: the process's networks and data.
+      runtime: the process's networks and data.
       checkpoint_seconds: how much work of a job may be lost to a kill.
       made: called with the address of each artifact put into the store.
       progressed: called with the share of the job done.
@@ -24,7 +24,7 @@ class Bench:
     """
 
     store: Store
-    workshop: Workshop
+    runtime: Runtime
     checkpoint_seconds: float
     made: Callable[[str], None]
     progressed: Callable[[float], None]

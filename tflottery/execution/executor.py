@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from tflottery.components.component import Artifact
-from tflottery.components.inspection import Facts
+from tflottery.components.metadata import Facts
 from tflottery.core.identities import Network
 from tflottery.execution import bench
 from tflottery.execution.inline import InlinePool
@@ -17,8 +17,8 @@ from tflottery.execution.jobs import Inspect
 from tflottery.execution.plan import Plan, Step, plan
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
-from tflottery.execution.store import Store
 from tflottery.execution.worker import ENDINGS, Message
+from tflottery.store.store import Store
 
 _POLL_SECONDS = 0.25
 # How often a job may be begun again after a death or a lost input.

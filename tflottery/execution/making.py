@@ -28,9 +28,7 @@ def make(job: Make, bench: Bench) -> str:
     try:
         with store.writing(component.address, _description(component)) as output:
             component.execute(
-                Context(
-                    inputs, output, bench.workshop, partial.read(), partial.remember
-                )
+                Context(inputs, output, bench.runtime, partial.read(), partial.remember)
             )
             _check_promises(component, output)
     except _Stop:

@@ -1,6 +1,6 @@
 """Doing a job, whole or up to a stop, under a lock of its own."""
 
-from tflottery.components.inspection import Facts, inspect
+from tflottery.components.metadata import Facts, inspect
 from tflottery.execution import advancing, making
 from tflottery.execution.bench import BUSY, Bench
 from tflottery.execution.jobs import Advance, Inspect, Job
@@ -16,7 +16,7 @@ def perform(job: Job | Inspect, bench: Bench) -> str | Facts:
       DamagedArtifact: an input is damaged; it has been set aside.
     """
     if isinstance(job, Inspect):
-        return inspect(job.model, job.dataset, bench.workshop, pretext=job.pretext)
+        return inspect(job.model, job.dataset, bench.runtime, pretext=job.pretext)
     lock = bench.store.lock(job.name)
     if lock is None:
         return BUSY

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tflottery.components import runs
 from tflottery.components.component import Artifact, Component
-from tflottery.components.inspection import Facts
+from tflottery.components.metadata import Facts
 from tflottery.components.runs import Run, State
 from tflottery.core.identities import Network
-from tflottery.execution import shelves
+from tflottery.execution import run_index
 from tflottery.execution.jobs import Advance, Job, Make
-from tflottery.execution.store import Store
+from tflottery.store.store import Store
 
 # A training step costs about three forward passes.
 _PASSES_PER_UPDATE = 3
@@ -105,13 +105,13 @@ def plan(
       facts: of every network that takes part.
     """
     everything = _by_run(_closure(goals, follow=_always))
-    shelf = shelves.Shelves(store)
-    reached = _closure(goals, follow=lambda artifact: not shelf.has(artifact))
-    missing = {name: one for name, one in reached.items() if not shelf.has(one)}
-    unobtainable = _unobtainable(missing, shelf)
+    index = run_index.RunIndex(store)
+    reached = _closure(goals, follow=lambda artifact: not index.has(artifact))
+    missing = {name: one for name, one in reached.items() if not index.has(one)}
+    unobtainable = _unobtainable(missing, index)
     feasible = {name: one for name, one in missing.items() if name not in unobtainable}
     steps = [
-        _advance_step(run, states, shelf, facts) for run, states in _by_run(feasible)
+        _advance_step(run, states, index, facts) for run, states in _by_run(feasible)
     ]
     steps += [
         _make_step(artifact, facts)
@@ -182,11 +182,11 @@ def _by_run(artifacts: Mapping[str, Artifact]) -> list[tuple[Run, tuple[State, .
 def _advance_step(
     run: Run,
     states: tuple[State, ...],
-    shelf: shelves.Shelves,
+    index: run_index.RunIndex,
     facts: Mapping[Network, Facts],
 ) -> Step:
     """Returns the step that trains a run through its missing states."""
-    segments = shelf.segments(run, states)
+    segments = index.segments(run, states)
     num_iterations = sum(segment.num_iterations for segment in segments)
     flops = facts[run.network].flops_per_example * _PASSES_PER_UPDATE
     from_scratch = any(segment.start is None for segment in segments)
@@ -251,13 +251,13 @@ def _num_bytes(artifact: Artifact, facts: Mapping[Network, Facts]) -> int:
 
 
 def _unobtainable(
-    missing: Mapping[str, Artifact], shelf: shelves.Shelves
+    missing: Mapping[str, Artifact], index: run_index.RunIndex
 ) -> dict[str, int]:
     """Returns what diverged runs keep from being made, in order of making."""
     lost: dict[str, int] = {}
     for address, artifact in missing.items():
         if isinstance(artifact, State):
-            diverged = shelf.diverged(artifact.run)
+            diverged = index.diverged(artifact.run)
             if diverged is not None and artifact.iteration >= diverged:
                 lost[address] = diverged
                 continue

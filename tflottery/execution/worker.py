@@ -10,7 +10,7 @@ import threading
 import traceback
 from multiprocessing import connection
 
-from tflottery.execution.store import Store
+from tflottery.store.store import Store
 from tflottery.training.distribution import NUM_LOGICAL_CPUS, Placement
 
 # Kinds of messages after which a worker waits for its next job.
@@ -92,7 +92,7 @@ def make_bench(settings: WorkerSettings, *, send: object, stopping: object) -> o
     """
     from tflottery.execution.bench import Bench
     from tflottery.training import process
-    from tflottery.training.workshop import Workshop
+    from tflottery.training.runtime import Runtime
 
     mirrored_cpus = (
         settings.placement.distribute == "mirrored"
@@ -103,7 +103,7 @@ def make_bench(settings: WorkerSettings, *, send: object, stopping: object) -> o
     )
     return Bench(
         store=Store(settings.store),
-        workshop=Workshop(data_dir=settings.data_dir, placement=settings.placement),
+        runtime=Runtime(data_dir=settings.data_dir, placement=settings.placement),
         checkpoint_seconds=settings.checkpoint_seconds,
         made=lambda address: send(Message("made", address)),
         progressed=lambda share: send(Message("progress", share)),
@@ -113,9 +113,9 @@ def make_bench(settings: WorkerSettings, *, send: object, stopping: object) -> o
 
 def respond(job: object, bench: object) -> Message:
     """Does a job and returns the message that says how it ended."""
-    from tflottery.execution.errors import DamagedArtifact, MissingArtifact
     from tflottery.execution.jobs import Inspect
     from tflottery.execution.perform import perform
+    from tflottery.store.errors import DamagedArtifact, MissingArtifact
 
     try:
         return Message("ended", perform(job, bench))

@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 
 from tflottery.analysis import statistics
 from tflottery.components.component import Artifact
-from tflottery.execution.findings import Findings
-from tflottery.experiments import config as shared
-from tflottery.experiments import entry, keys, perturbed
-from tflottery.experiments.perturbed import Condition, PerturbedNetwork
-from tflottery.experiments.study import Study
-from tflottery.experiments.subnetworks import DENSE, Subnetworks
+from tflottery.execution.results_reader import ResultsReader
+from tflottery.studies import columns, perturbed_runs, program
+from tflottery.studies import config as shared
+from tflottery.studies.perturbed_runs import Condition, PerturbedNetwork
+from tflottery.studies.study import Study
+from tflottery.studies.subnetworks import DENSE, Subnetworks
 
 if typing.TYPE_CHECKING:
     import matplotlib.figure
@@ -57,7 +57,7 @@ class Config(shared.PerturbedConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Point(keys.LevelKeys):
+class Point(columns.LevelKeys):
     """A perturbation at a k: means over replicates, a point of Figure 8.
 
     Errors are shares in [0, 1]; standard deviations are over replicates.
@@ -73,7 +73,7 @@ class Point(keys.LevelKeys):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Correlation(keys.LevelKeys):
+class Correlation(columns.LevelKeys):
     """Pearson's correlation of accuracy with effective standard deviation at a k.
 
     `r` is None where fewer than three points, or points all alike, leave it undefined;
@@ -91,17 +91,17 @@ TABLES = {"points": Point, "correlation": Correlation, "accuracy": PerturbedNetw
 
 def conditions() -> list[Condition]:
     """Returns the perturbations of the paper's figure."""
-    return [one for which in _OPTIONS for one in perturbed.conditions(*which)]
+    return [one for which in _OPTIONS for one in perturbed_runs.conditions(*which)]
 
 
 def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
-    return perturbed.artifacts(_networks(study))
+    return perturbed_runs.artifacts(_networks(study))
 
 
-def rows(study: Study, findings: Findings) -> dict[str, list]:
+def rows(study: Study, results: ResultsReader) -> dict[str, list]:
     """Returns the tables: points, correlation (a row a k), accuracy (a network)."""
-    table = perturbed.rows(_networks(study), findings)
+    table = perturbed_runs.rows(_networks(study), results)
     points = _points(table, ks=study.rewind_iterations)
     return {
         "points": points,
@@ -126,10 +126,10 @@ def figure(
     return drawing.draw(tables["points"], tables["correlation"])
 
 
-def _networks(study: Study) -> list[perturbed.Network]:
+def _networks(study: Study) -> list[perturbed_runs.Network]:
     """Returns every network at the level studied."""
     levels = [Subnetworks(study).studied_level]
-    return list(perturbed.networks(study, conditions(), levels=levels))
+    return list(perturbed_runs.networks(study, conditions(), levels=levels))
 
 
 def _points(table: Sequence[PerturbedNetwork], *, ks: Sequence[int]) -> list[Point]:
@@ -152,7 +152,7 @@ def _point(group: Sequence[PerturbedNetwork]) -> Point:
         "test_error_mean": statistics.mean(errors),
         "test_error_std": statistics.std_of_several(errors),
     }
-    return Point(**(keys.columns(group[0], Point) | means))
+    return Point(**(columns.columns(group[0], Point) | means))
 
 
 def _correlations(points: Sequence[Point]) -> list[Correlation]:
@@ -166,7 +166,7 @@ def _correlations(points: Sequence[Point]) -> list[Correlation]:
         )
         found.append(
             Correlation(
-                **keys.columns(own[0], keys.LevelKeys),
+                **columns.columns(own[0], columns.LevelKeys),
                 rewind_iteration=k,
                 num_points=len(own),
                 r=None if math.isnan(r) else r,
@@ -177,4 +177,4 @@ def _correlations(points: Sequence[Point]) -> list[Correlation]:
 
 
 if __name__ == "__main__":
-    entry.run(__spec__.name)
+    program.run(__spec__.name)

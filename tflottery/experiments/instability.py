@@ -24,13 +24,13 @@ from tflottery.components.accuracies import Accuracy
 from tflottery.components.component import Artifact
 from tflottery.components.lines import Line
 from tflottery.components.runs import State
-from tflottery.execution.findings import Findings
-from tflottery.experiments import config as shared
-from tflottery.experiments import entry, trained
-from tflottery.experiments.config import option
-from tflottery.experiments.keys import NetworkKeys
-from tflottery.experiments.study import Study
-from tflottery.experiments.subnetworks import DENSE, KINDS, Subnetworks
+from tflottery.execution.results_reader import ResultsReader
+from tflottery.studies import accuracy_table, program
+from tflottery.studies import config as shared
+from tflottery.studies.columns import NetworkKeys
+from tflottery.studies.config import option
+from tflottery.studies.study import Study
+from tflottery.studies.subnetworks import DENSE, KINDS, Subnetworks
 
 if typing.TYPE_CHECKING:
     import matplotlib.figure
@@ -138,24 +138,24 @@ def plan(study: Study) -> list[Artifact]:
     return [*_dense(study).values(), *(line for _, line in _pairs(study))]
 
 
-def rows(study: Study, findings: Findings) -> dict[str, list[Pair]]:
+def rows(study: Study, results: ResultsReader) -> dict[str, list[Pair]]:
     """Returns the tables: instability (a row a pair) and interpolation (a point)."""
     dense = {
         replicate: accuracies.read(folder)["test_error"]
         for replicate, accuracy in _dense(study).items()
-        if (folder := findings.folder(accuracy)) is not None
+        if (folder := results.folder(accuracy)) is not None
     }
     tables: dict[str, list[Pair]] = {name: [] for name in TABLES}
     for pair, line in _pairs(study):
         keys = dataclasses.asdict(pair)
-        folder = findings.folder(line)
+        folder = results.folder(line)
         if folder is not None:
             measured = lines.read(folder)
             row = Row(**keys, **_summary(measured))
             ended = row.iteration == study.last
             tables["instability"].append(_compared(row, dense) if ended else row)
             tables["interpolation"] += _points(keys, measured)
-        elif (diverged := findings.diverged_iteration(line)) is not None:
+        elif (diverged := results.diverged_iteration(line)) is not None:
             tables["instability"].append(Row(**keys, diverged_iteration=diverged))
     return tables
 
@@ -183,7 +183,8 @@ def _dense(study: Study) -> dict[int, Accuracy]:
     if study.config.subnetwork == DENSE:
         return {}
     return {
-        keys["replicate"]: accuracy for keys, accuracy in trained.dense_networks(study)
+        keys["replicate"]: accuracy
+        for keys, accuracy in accuracy_table.dense_networks(study)
     }
 
 
@@ -206,9 +207,7 @@ def _pairs(study: Study) -> Iterator[tuple[Pair, Line]]:
     kind = config.subnetwork
     level = 0 if kind == DENSE else sparse.studied_level
     shared_columns = study.columns() | sparse.columns(kind, level)
-    for replicate, k in itertools.product(
-        study.replicates, study.rewind_iterations
-    ):
+    for replicate, k in itertools.product(study.replicates, study.rewind_iterations):
         which = {"level": level, "replicate": replicate, "k": k}
         copies = {
             data_order: sparse.run(kind, data_order=data_order, **which)
@@ -270,4 +269,4 @@ def _points(keys: dict[str, object], measured: Mapping[str, object]) -> list[Poi
 
 
 if __name__ == "__main__":
-    entry.run(__spec__.name)
+    program.run(__spec__.name)

@@ -19,13 +19,13 @@ from tflottery.analysis.matching import is_matching
 from tflottery.components.component import Artifact
 from tflottery.core import durations
 from tflottery.core.durations import Duration
-from tflottery.execution.findings import Findings
-from tflottery.experiments import config as shared
-from tflottery.experiments import entry, keys, trained
-from tflottery.experiments.config import option
-from tflottery.experiments.study import Study
-from tflottery.experiments.subnetworks import DENSE, IMP, KINDS, Subnetworks
-from tflottery.experiments.trained import TrainedNetwork, measured_errors
+from tflottery.execution.results_reader import ResultsReader
+from tflottery.studies import accuracy_table, columns, program
+from tflottery.studies import config as shared
+from tflottery.studies.accuracy_table import TrainedNetwork, measured_errors
+from tflottery.studies.config import option
+from tflottery.studies.study import Study
+from tflottery.studies.subnetworks import DENSE, IMP, KINDS, Subnetworks
 
 if typing.TYPE_CHECKING:
     import matplotlib.figure
@@ -83,7 +83,7 @@ class Config(shared.PruningConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Best(keys.LevelKeys):
+class Best(columns.LevelKeys):
     """IMP at a level, rewound to the k with the lowest mean test error (Figure 8).
 
     The best of `num_rewind_iterations` k, of which none lacks a network. Standard
@@ -110,11 +110,11 @@ def plan(study: Study) -> list[Artifact]:
     return [accuracy for _, accuracy in _networks(study)]
 
 
-def rows(study: Study, findings: Findings) -> dict[str, list]:
+def rows(study: Study, results: ResultsReader) -> dict[str, list]:
     """Returns the tables: accuracy (a row a network) and best (a row a level)."""
-    table = trained.rows(_networks(study), findings)
-    dense = trained.dense_errors(table)
-    table = trained.compared(table, dense=dense)
+    table = accuracy_table.rows(_networks(study), results)
+    dense = accuracy_table.dense_errors(table)
+    table = accuracy_table.compared(table, dense=dense)
     num_networks = study.config.replicates * study.config.data_orders
     return {"accuracy": table, "best": _best(table, dense, num_networks=num_networks)}
 
@@ -136,9 +136,9 @@ def figure(
     return drawing.draw(tables["accuracy"], tables["best"])
 
 
-def _networks(study: Study) -> Iterator[trained.Network]:
+def _networks(study: Study) -> Iterator[accuracy_table.Network]:
     """Yields the columns of every network and what measures it."""
-    yield from trained.dense_networks(study)
+    yield from accuracy_table.dense_networks(study)
     sparse = Subnetworks(study)
     config = study.config
     for kind in config.subnetworks:
@@ -151,7 +151,7 @@ def _networks(study: Study) -> Iterator[trained.Network]:
             which = {"level": level, "replicate": replicate, "k": k}
             which |= {"data_order": data_order}
             run = sparse.run(kind, **which)
-            yield sparse.keys(kind, **which), trained.accuracy(study, run)
+            yield sparse.keys(kind, **which), accuracy_table.accuracy(study, run)
 
 
 def _random_ks(study: Study) -> Sequence[int]:
@@ -192,7 +192,7 @@ def _best_of(
     errors, first = measured_errors(by_k[k]), by_k[k][0]
     mean = statistics.mean(errors)
     return Best(
-        **keys.columns(first, keys.LevelKeys),
+        **columns.columns(first, columns.LevelKeys),
         rewind_iteration=k,
         num_rewind_iterations=len(by_k),
         num_networks=len(errors),
@@ -206,4 +206,4 @@ def _best_of(
 
 
 if __name__ == "__main__":
-    entry.run(__spec__.name)
+    program.run(__spec__.name)

@@ -14,13 +14,13 @@ import typing
 from collections.abc import Mapping
 
 from tflottery.components.component import Artifact
-from tflottery.execution.findings import Findings
-from tflottery.experiments import config as shared
-from tflottery.experiments import entry, perturbed
-from tflottery.experiments.config import option
-from tflottery.experiments.perturbed import Condition, PerturbedNetwork
-from tflottery.experiments.study import Study
-from tflottery.experiments.subnetworks import Subnetworks
+from tflottery.execution.results_reader import ResultsReader
+from tflottery.studies import config as shared
+from tflottery.studies import perturbed_runs, program
+from tflottery.studies.config import option
+from tflottery.studies.perturbed_runs import Condition, PerturbedNetwork
+from tflottery.studies.study import Study
+from tflottery.studies.subnetworks import Subnetworks
 
 if typing.TYPE_CHECKING:
     import matplotlib.figure
@@ -89,10 +89,10 @@ class Config(shared.PerturbedConfig):
         """
         names = ("mixes", "scope", "keep_signs", "initial_signs", "noise_scales")
         given = self._given(names)
-        own = perturbed.parsed_options(self.perturbation, self.options or ())
+        own = perturbed_runs.parsed_options(self.perturbation, self.options or ())
         if twice := sorted(given.keys() & own.keys()):
             raise ValueError(f"--{twice[0]} is also among --options. Give one of them.")
-        return perturbed.conditions(self.perturbation, given | own)
+        return perturbed_runs.conditions(self.perturbation, given | own)
 
 
 TABLES = {"accuracy": PerturbedNetwork}
@@ -100,12 +100,12 @@ TABLES = {"accuracy": PerturbedNetwork}
 
 def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
-    return perturbed.artifacts(_networks(study))
+    return perturbed_runs.artifacts(_networks(study))
 
 
-def rows(study: Study, findings: Findings) -> dict[str, list]:
+def rows(study: Study, results: ResultsReader) -> dict[str, list]:
     """Returns the table: accuracy (a row a network)."""
-    return {"accuracy": perturbed.rows(_networks(study), findings)}
+    return {"accuracy": perturbed_runs.rows(_networks(study), results)}
 
 
 def subject(study: Study) -> str:
@@ -126,12 +126,12 @@ def figure(
     return drawing.draw(tables["accuracy"])
 
 
-def _networks(study: Study) -> list[perturbed.Network]:
+def _networks(study: Study) -> list[perturbed_runs.Network]:
     """Returns every network at every level."""
     levels = Subnetworks(study).levels
     tried = study.config.conditions()
-    return list(perturbed.networks(study, tried, levels=levels))
+    return list(perturbed_runs.networks(study, tried, levels=levels))
 
 
 if __name__ == "__main__":
-    entry.run(__spec__.name)
+    program.run(__spec__.name)

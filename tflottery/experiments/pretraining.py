@@ -20,14 +20,14 @@ from collections.abc import Iterator, Mapping
 
 from tflottery.components.component import Artifact
 from tflottery.core.registry import PRETEXTS
-from tflottery.execution.findings import Findings
-from tflottery.experiments import config as shared
-from tflottery.experiments import entry, pretrained, trained
-from tflottery.experiments.config import option
-from tflottery.experiments.pretrained import Pretraining
-from tflottery.experiments.study import Study
-from tflottery.experiments.subnetworks import DENSE, IMP, KINDS, Subnetworks
-from tflottery.experiments.trained import TrainedNetwork
+from tflottery.execution.results_reader import ResultsReader
+from tflottery.studies import accuracy_table, pretraining_runs, program
+from tflottery.studies import config as shared
+from tflottery.studies.accuracy_table import TrainedNetwork
+from tflottery.studies.config import option
+from tflottery.studies.pretraining_runs import Pretraining
+from tflottery.studies.study import Study
+from tflottery.studies.subnetworks import DENSE, IMP, KINDS, Subnetworks
 
 if typing.TYPE_CHECKING:
     import matplotlib.figure
@@ -122,12 +122,16 @@ def plan(study: Study) -> list[Artifact]:
     return [accuracy for _, accuracy in _networks(study)]
 
 
-def rows(study: Study, findings: Findings) -> dict[str, list]:
+def rows(study: Study, results: ResultsReader) -> dict[str, list]:
     """Returns the table: accuracy (a row a network)."""
-    table = trained.rows(_networks(study), findings, row_type=PretrainedNetwork)
+    table = accuracy_table.rows(_networks(study), results, row_type=PretrainedNetwork)
     # A pre-trained dense network is no replicate of the ordinary one.
     ordinary = [row for row in table if not row.pretraining_epochs]
-    return {"accuracy": trained.compared(table, dense=trained.dense_errors(ordinary))}
+    return {
+        "accuracy": accuracy_table.compared(
+            table, dense=accuracy_table.dense_errors(ordinary)
+        )
+    }
 
 
 def subject(study: Study) -> str:
@@ -151,9 +155,9 @@ def figure(
     return drawing.draw(tables["accuracy"])
 
 
-def _networks(study: Study) -> Iterator[trained.Network]:
+def _networks(study: Study) -> Iterator[accuracy_table.Network]:
     """Yields the columns of every network and what measures it."""
-    yield from trained.dense_networks(study)
+    yield from accuracy_table.dense_networks(study)
     if study.config.sparse:
         yield from _pretrained_sparsely(study)
         return
@@ -164,21 +168,24 @@ def _networks(study: Study) -> Iterator[trained.Network]:
         yield from _pretrained(study, Pretraining(pretext, epochs))
 
 
-def _tickets(study: Study) -> Iterator[trained.Network]:
+def _tickets(study: Study) -> Iterator[accuracy_table.Network]:
     """Yields the tickets of ordinary training, of every k."""
     sparse = Subnetworks(study)
     for k, level, replicate in itertools.product(
         study.rewind_iterations, sparse.levels, study.replicates
     ):
-        keys = _keys(study, sparse, IMP, level=level, replicate=replicate, k=k)
-        which = {"level": level, "replicate": replicate, "k": k}
-        run = sparse.run(IMP, data_order=1, **which)
-        yield keys, trained.accuracy(study, run)
+        which = {"level": level, "replicate": replicate, "k": k, "data_order": 1}
+        keys, run = sparse.keys(IMP, **which), sparse.run(IMP, **which)
+        yield keys, accuracy_table.accuracy(study, run)
 
 
-def _pretrained(study: Study, pretraining: Pretraining) -> Iterator[trained.Network]:
+def _pretrained(
+    study: Study, pretraining: Pretraining
+) -> Iterator[accuracy_table.Network]:
     """Yields the pre-trained dense networks, and the tickets rewound to that state."""
-    beginning = functools.cache(functools.partial(pretrained.trunk, study, pretraining))
+    beginning = functools.cache(
+        functools.partial(pretraining_runs.trunk, study, pretraining)
+    )
     sparse = Subnetworks(study, trunk=beginning)
     columns = {
         "pretext": pretraining.pretext,
@@ -186,15 +193,14 @@ def _pretrained(study: Study, pretraining: Pretraining) -> Iterator[trained.Netw
     }
     for level, replicate in itertools.product((0, *sparse.levels), study.replicates):
         kind = IMP if level else DENSE
-        keys = _keys(study, sparse, kind, level=level, replicate=replicate, k=0)
-        if level:
-            run = sparse.run(kind, level=level, replicate=replicate, k=0, data_order=1)
-        else:
-            run = beginning(replicate)
-        yield keys | columns, trained.accuracy(study, run)
+        which = {"level": level, "replicate": replicate, "k": 0}
+        which |= {"data_order": 1 if level else 0}
+        keys = sparse.keys(kind, **which)
+        run = sparse.run(kind, **which) if level else beginning(replicate)
+        yield keys | columns, accuracy_table.accuracy(study, run)
 
 
-def _pretrained_sparsely(study: Study) -> Iterator[trained.Network]:
+def _pretrained_sparsely(study: Study) -> Iterator[accuracy_table.Network]:
     """Yields subnetworks of each kind as they are, and pre-trained."""
     sparse = Subnetworks(study)
     ks = study.rewind_iterations
@@ -202,10 +208,10 @@ def _pretrained_sparsely(study: Study) -> Iterator[trained.Network]:
         for k, level, replicate in itertools.product(
             ks if kind == IMP else ks[:1], sparse.levels, study.replicates
         ):
-            keys = _keys(study, sparse, kind, level=level, replicate=replicate, k=k)
             which = {"level": level, "replicate": replicate, "k": k}
+            keys = sparse.keys(kind, data_order=1, **which)
             run = sparse.run(kind, data_order=1, **which)
-            yield keys, trained.accuracy(study, run)
+            yield keys, accuracy_table.accuracy(study, run)
             for pretext, epochs in itertools.product(
                 study.config.pretexts(), study.config.lengths()
             ):
@@ -214,11 +220,11 @@ def _pretrained_sparsely(study: Study) -> Iterator[trained.Network]:
                     "pretraining_epochs": epochs,
                     "sparse_pretraining": True,
                 }
-                run = pretrained.sparse_run(
+                run = pretraining_runs.sparse_run(
                     study, Pretraining(pretext, epochs), sparse, kind, **which
                 )
-                yield keys | columns, trained.accuracy(study, run)
+                yield keys | columns, accuracy_table.accuracy(study, run)
 
 
 if __name__ == "__main__":
-    entry.run(__spec__.name)
+    program.run(__spec__.name)

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from tflottery.analysis import statistics
 from tflottery.components.component import Artifact
 from tflottery.core.registry import MODELS
-from tflottery.execution.findings import Findings
-from tflottery.experiments import config as shared
-from tflottery.experiments import entry, trained
-from tflottery.experiments.config import option
-from tflottery.experiments.study import Study
-from tflottery.experiments.trained import TrainedNetwork, measured_errors
+from tflottery.execution.results_reader import ResultsReader
 from tflottery.figures import reported
+from tflottery.studies import accuracy_table, program
+from tflottery.studies import config as shared
+from tflottery.studies.accuracy_table import TrainedNetwork, measured_errors
+from tflottery.studies.config import option
+from tflottery.studies.study import Study
 
 _VARIANTS = ("standard", "low", "warmup")
 # The paper and method of what is reported, where the variant's name does not say it.
@@ -95,12 +95,12 @@ def members(config: Config) -> list[Config]:
 
 def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
-    return [accuracy for _, accuracy in trained.dense_networks(study)]
+    return [accuracy for _, accuracy in accuracy_table.dense_networks(study)]
 
 
-def rows(study: Study, findings: Findings) -> dict[str, list]:
+def rows(study: Study, results: ResultsReader) -> dict[str, list]:
     """Returns the tables: table1 (a row a variant) and accuracy (a row a network)."""
-    table = trained.rows(trained.dense_networks(study), findings)
+    table = accuracy_table.rows(accuracy_table.dense_networks(study), results)
     return {"table1": [_row(study, measured_errors(table))], "accuracy": table}
 
 
@@ -141,4 +141,4 @@ def _row(study: Study, errors: Sequence[float]) -> Row:
 
 
 if __name__ == "__main__":
-    entry.run(__spec__.name)
+    program.run(__spec__.name)

@@ -25,12 +25,12 @@ from tflottery.components.runs import State
 from tflottery.components.telemetry import Telemetry
 from tflottery.core import durations, seeds
 from tflottery.core.durations import Duration
-from tflottery.execution.findings import Findings
-from tflottery.experiments import config as shared
-from tflottery.experiments import entry
-from tflottery.experiments.config import option
-from tflottery.experiments.keys import NetworkKeys
-from tflottery.experiments.study import Study
+from tflottery.execution.results_reader import ResultsReader
+from tflottery.studies import config as shared
+from tflottery.studies import program
+from tflottery.studies.columns import NetworkKeys
+from tflottery.studies.config import option
+from tflottery.studies.study import Study
 
 if typing.TYPE_CHECKING:
     import matplotlib.figure
@@ -205,19 +205,19 @@ def plan(study: Study) -> list[Artifact]:
     return [one for _, *both in _measurements(study) for one in both]
 
 
-def rows(study: Study, findings: Findings) -> dict[str, list]:
+def rows(study: Study, results: ResultsReader) -> dict[str, list]:
     """Returns the tables: telemetry, weights and phases."""
     readings, weights = [], []
     for keys, accuracy, measure in _measurements(study):
         found: dict[str, object] = {}
         for artifact, read in ((accuracy, accuracies.read), (measure, components.read)):
-            folder = findings.folder(artifact)
+            folder = results.folder(artifact)
             found |= {} if folder is None else read(folder)
         weights += [
             Weight(**keys, weight=number, **weight)
             for number, weight in enumerate(found.pop("weights", ()), start=1)
         ]
-        diverged = findings.diverged_iteration(measure)
+        diverged = results.diverged_iteration(measure)
         if found or diverged is not None:
             final = {"final_iteration": measure.final.iteration}
             reading = keys | final | found | {"diverged_iteration": diverged}
@@ -347,4 +347,4 @@ def _phases(study: Study, readings: Sequence[Reading]) -> list[Phase]:
 
 
 if __name__ == "__main__":
-    entry.run(__spec__.name)
+    program.run(__spec__.name)

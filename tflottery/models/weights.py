@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tflottery import layers
-from tflottery.core import agreement, seeds
+from tflottery.core import key_mismatch, seeds
 
 if TYPE_CHECKING:
     import keras
@@ -47,7 +47,7 @@ def assign(model: "keras.Model", weights: Weights) -> None:
       ValueError: paths or shapes are not the model's. Nothing is changed then.
     """
     variables = _variables(model)
-    if differing := agreement.differing(weights, expected=variables):
+    if differing := key_mismatch.differing(weights, expected=variables):
         raise ValueError(
             f"These weights are not those of model {model.name!r}: {differing}."
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tflottery.core import agreement
+from tflottery.core import key_mismatch
 
 
 def refuse_unfit(
@@ -20,7 +20,7 @@ def refuse_unfit(
     if not kernels:
         raise ValueError("kernels is empty, expected at least one to perturb.")
     for name, arrays in (("masks", masks), ("initial", initial)):
-        if differing := agreement.differing(arrays, expected=kernels):
+        if differing := key_mismatch.differing(arrays, expected=kernels):
             raise ValueError(
                 f"{name} is not for the kernels that are perturbed: {differing}."
             )

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tflottery.core import agreement
+from tflottery.core import key_mismatch
 from tflottery.models.weights import Weights
 
 Masks = dict[str, np.ndarray]
@@ -193,7 +193,7 @@ def _refuse_other_paths(
     name: str, found: Mapping[str, object], *, expected: Mapping[str, object]
 ) -> None:
     """Raises ValueError unless both have the same paths."""
-    if differing := agreement.differing(found, expected=expected):
+    if differing := key_mismatch.differing(found, expected=expected):
         raise ValueError(
             f"{name} is not for the kernels that have scores: {differing}."
         )

@@ -22,7 +22,7 @@ from tflottery.datasets import pipeline
 from tflottery.datasets import source as sources
 from tflottery.datasets.source import Source
 from tflottery.datasets.stream import Stream
-from tflottery.experiments import entry
+from tflottery.studies import program
 from tflottery.training import process
 
 MOST_EXAMPLES = 64
@@ -165,7 +165,7 @@ def main() -> None:
     flags.DEFINE_string("output", "pretexts.png", "file to save to, a PNG")
     flags.DEFINE_integer("num_examples", 8, f"images in a row, up to {MOST_EXAMPLES}")
     flags.DEFINE_integer("seed", 0, "decides images, turns and random labels")
-    app.run(_saved, flags_parser=entry.parsed)
+    app.run(_saved, flags_parser=program.parsed)
 
 
 def _saved(arguments: Sequence[str]) -> int:
@@ -173,14 +173,14 @@ def _saved(arguments: Sequence[str]) -> int:
     names = ("data_dir", "output", "num_examples", "seed")
     options = {name: flags.FLAGS[name].value for name in names}
     try:
-        entry.refuse_arguments(arguments)
+        program.refuse_arguments(arguments)
         process.configure()
         # As a program, absl shows what tensorflow-datasets says to itself.
         logging.set_verbosity(logging.ERROR)
         save(flags.FLAGS["dataset"].value, **options)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return entry.WRONG_INPUT
+        return program.WRONG_INPUT
     print(f"The contact sheet is in {options['output']}")
     return 0
 

@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tflottery.core import agreement
+from tflottery.core import key_mismatch
 from tflottery.core.recipes import Recipe
 from tflottery.training.schedules import RecipeSchedule
 
@@ -231,7 +231,7 @@ def assign_slots(optimizer: SGD | Adam, values: Mapping[str, np.ndarray]) -> Non
       ValueError: names or shapes differ; says what is missing and what is too much.
     """
     variables = _named_slots(optimizer)
-    if differing := agreement.differing(values, expected=variables):
+    if differing := key_mismatch.differing(values, expected=variables):
         raise ValueError(
             f"The slots do not fit this optimizer: {differing}. They come from another "
             "optimizer or another network."

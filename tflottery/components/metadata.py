@@ -9,7 +9,7 @@ from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.datasets import pipeline
 from tflottery.datasets import source as sources
 from tflottery.datasets.source import Source
-from tflottery.training.workshop import Workshop
+from tflottery.training.runtime import Runtime
 
 if typing.TYPE_CHECKING:
     import keras
@@ -45,14 +45,14 @@ class Facts:
 
 
 def inspect(
-    model: str, dataset: str, workshop: Workshop, *, pretext: str | None = None
+    model: str, dataset: str, runtime: Runtime, *, pretext: str | None = None
 ) -> Facts:
     """Returns the facts, having made the data ready and the network once.
 
     Raises:
       ValueError: an unknown name, or a network or pretext that does not fit the images.
     """
-    source = workshop.source(dataset, model=model)
+    source = runtime.source(dataset, model=model)
     shape = source.image_shape
     needed = MODELS[model]["minimum_image_size"]
     if min(shape[:2]) < needed:
@@ -75,7 +75,7 @@ def inspect(
     if pretext:
         _try(pretext, source)
     num_classes = sources.num_classes(source, pretext=pretext)
-    return _measured(model, data, num_classes, workshop)
+    return _measured(model, data, num_classes, runtime)
 
 
 def _try(pretext: str, source: Source) -> None:
@@ -93,9 +93,7 @@ def _try(pretext: str, source: Source) -> None:
         ) from error
 
 
-def _measured(
-    model_name: str, data: Data, num_classes: int, workshop: Workshop
-) -> Facts:
+def _measured(model_name: str, data: Data, num_classes: int, runtime: Runtime) -> Facts:
     """Returns the facts of a network, which is built for that and thrown away."""
     from tflottery import layers
     from tflottery.models import weights
@@ -115,7 +113,7 @@ def _measured(
             positions = layer.output.shape[1] * layer.output.shape[2]
         flops += 2 * sizes[layer.kernel.path] * positions
     norms = layers.normalizations(model)
-    strategy = workshop.strategy
+    strategy = runtime.strategy
     return Facts(
         network=network,
         data=data,

@@ -18,7 +18,7 @@ if typing.TYPE_CHECKING:
 _MOST_TRAINERS = 4
 
 
-class Workshop:
+class Runtime:
     """Builds each thing once per process; TensorFlow starts when the first is asked."""
 
     def __init__(self, *, data_dir: str | None, placement: Placement):
@@ -36,7 +36,7 @@ class Workshop:
         """The tf.distribute strategy; None is one device."""
         return distribution.strategy(self._placement)
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019 - a workshop lives with its process
+    @functools.lru_cache(maxsize=4)  # noqa: B019 - a runtime lives with its process
     def source(self, dataset: str, *, model: str) -> Source:
         """Returns a dataset in the form that a model takes."""
         size = MODELS[model]["minimum_image_size"]

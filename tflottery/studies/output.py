@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from etils import epath
 
 from tflottery.core import fingerprints, tables
-from tflottery.execution import manifests
-from tflottery.experiments.study import Study
+from tflottery.store import manifests
+from tflottery.studies.study import Study
 
 CONFIG_FILE, FIGURE_FILE = "config.json", "figure.png"
 

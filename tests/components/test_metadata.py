@@ -4,13 +4,13 @@ import math
 
 import pytest
 
-from tflottery.components.inspection import inspect
+from tflottery.components.metadata import inspect
 from tflottery.training.distribution import Placement
-from tflottery.training.workshop import Workshop
+from tflottery.training.runtime import Runtime
 
 
-def test_lenet_on_digits(workshop):
-    facts = inspect("lenet", "digits", workshop)
+def test_lenet_on_digits(runtime):
+    facts = inspect("lenet", "digits", runtime)
     assert facts.network.input_shape == facts.data.image_shape == (8, 8, 1)
     assert (facts.data.num_train, facts.data.num_test) == (1437, 360)
     assert list(facts.kernel_shapes.items()) == [
@@ -23,8 +23,8 @@ def test_lenet_on_digits(workshop):
     assert (facts.num_reestimation_examples, facts.num_replicas) == (0, 1)
 
 
-def test_resnet20_on_digits(workshop):
-    facts = inspect("resnet20", "digits", workshop)
+def test_resnet20_on_digits(runtime):
+    facts = inspect("resnet20", "digits", runtime)
     assert facts.data.image_shape == (32, 32, 3)
     # Trainable, and with the statistics; 41 million multiplications an image.
     assert (facts.num_trainable, facts.num_weights) == (272_474, 274_042)
@@ -33,8 +33,8 @@ def test_resnet20_on_digits(workshop):
     assert facts.num_reestimation_examples > 0
 
 
-def test_pretext_decides_the_classes(workshop):
-    facts = inspect("lenet", "digits", workshop, pretext="rotation")
+def test_pretext_decides_the_classes(runtime):
+    facts = inspect("lenet", "digits", runtime, pretext="rotation")
     assert (facts.network.num_classes, facts.data.num_classes) == (4, 10)
     assert facts.data.pretext == "rotation"
     assert facts.kernel_shapes["head/kernel"] == (100, 4)
@@ -42,7 +42,7 @@ def test_pretext_decides_the_classes(workshop):
 
 def test_replicas_are_the_strategys(mirrored):
     placement = Placement(distribute="mirrored", num_replicas=2)
-    shared = Workshop(data_dir=None, placement=placement)
+    shared = Runtime(data_dir=None, placement=placement)
     assert inspect("lenet", "digits", shared).num_replicas == 2
     assert shared.strategy is mirrored
 
@@ -51,6 +51,6 @@ def test_replicas_are_the_strategys(mirrored):
     ("model", "dataset", "message"),
     [("lenett", "digits", "no model 'lenett'"), ("lenet", "digitz", "'digitz'")],
 )
-def test_unknown_names_are_refused(model, dataset, message, workshop):
+def test_unknown_names_are_refused(model, dataset, message, runtime):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        inspect(model, dataset, workshop)
+        inspect(model, dataset, runtime)

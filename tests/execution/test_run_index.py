@@ -3,8 +3,8 @@
 import pytest
 
 from tflottery.components.runs import State
-from tflottery.execution import shelves
-from tflottery.execution.shelves import Shelves
+from tflottery.execution import run_index
+from tflottery.execution.run_index import RunIndex
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def run(make_study):
 @pytest.fixture
 def checkpoint(store):
     def write(run, iteration, *, files=("weights.safetensors", "slots.safetensors")):
-        address = shelves.checkpoint_address(run, iteration)
+        address = run_index.checkpoint_address(run, iteration)
         with store.writing(address, {}) as folder:
             for name in files:
                 (folder / name).write_text("x")
@@ -28,7 +28,7 @@ def segments(store, run, *iterations):
     states = [State(run, iteration) for iteration in iterations]
     return [
         (found.first, found.start, [state.iteration for state in found.states])
-        for found in Shelves(store).segments(run, states)
+        for found in RunIndex(store).segments(run, states)
     ]
 
 
@@ -91,9 +91,9 @@ def test_states_on_both_sides_of_a_start_are_two_stretches(store, run, put):
 
 
 def test_a_divergence_is_found_and_is_no_start(store, run):
-    assert Shelves(store).diverged(run) is None
-    address = shelves.divergence_address(run)
+    assert RunIndex(store).diverged(run) is None
+    address = run_index.divergence_address(run)
     with store.writing(address, {"iteration": 7}) as folder:
         (folder / "slots.safetensors").write_text("x")
-    assert Shelves(store).diverged(run) == 7
+    assert RunIndex(store).diverged(run) == 7
     assert segments(store, run, 50) == [(0, None, [50])]

@@ -9,14 +9,14 @@ import functools
 from collections.abc import Mapping, Sequence
 
 from tflottery.components.component import Artifact
-from tflottery.components.inspection import Facts
+from tflottery.components.metadata import Facts
 from tflottery.components.runs import Initialization, Run, State
 from tflottery.core import durations, fingerprints, recipes, seeds
 from tflottery.core.durations import Duration
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
 from tflottery.datasets import source as sources
-from tflottery.experiments.config import Config
+from tflottery.studies.config import Config
 from tflottery.training.distribution import Placement
 
 

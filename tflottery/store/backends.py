@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from etils import epath
 
-from tflottery.execution import manifests
+from tflottery.store import manifests
 
 # Folders of the store's own; no address starts with them.
 DRAFTS, LOCKS, DAMAGED = ".drafts", ".locks", "damaged"

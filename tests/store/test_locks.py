@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from tflottery.execution import locks
+from tflottery.store import locks
 
 HOLD = """
 import sys, time
-from tflottery.execution import locks
+from tflottery.store import locks
 lock = locks.acquire(sys.argv[1])
 print("held" if lock else "refused", flush=True)
 time.sleep(60)
@@ -106,7 +106,7 @@ def test_holder_of_a_free_lock_is_unknown(path):
 
 COUNT = """
 import sys
-from tflottery.execution import locks
+from tflottery.store import locks
 done = 0
 while done < 100:
     lock = locks.acquire(sys.argv[1])

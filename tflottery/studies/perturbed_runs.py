@@ -17,11 +17,11 @@ from tflottery.components.perturbing import Perturbed
 from tflottery.components.runs import State
 from tflottery.core import seeds
 from tflottery.core.registry import PERTURBATIONS
-from tflottery.execution.findings import Findings
-from tflottery.experiments import trained
-from tflottery.experiments.study import Study
-from tflottery.experiments.subnetworks import IMP, Subnetworks
-from tflottery.experiments.trained import TrainedNetwork
+from tflottery.execution.results_reader import ResultsReader
+from tflottery.studies import accuracy_table
+from tflottery.studies.accuracy_table import TrainedNetwork
+from tflottery.studies.study import Study
+from tflottery.studies.subnetworks import IMP, Subnetworks
 
 # The columns that name a network, what measures it, and the change it underwent.
 Network = tuple[dict[str, object], Accuracy, Perturbed | None]
@@ -148,7 +148,7 @@ def networks(
             f"beyond the end of training at {study.last}. Name others with "
             "--rewind_iterations, or train for longer."
         )
-    for keys, accuracy in trained.dense_networks(study):
+    for keys, accuracy in accuracy_table.dense_networks(study):
         yield keys | _columns(Condition()), accuracy, None
     sparse = Subnetworks(study)
     for level, k, replicate in itertools.product(
@@ -161,7 +161,11 @@ def networks(
             if condition.perturbation != NONE:
                 change = _perturbed(study, sparse, condition, **which)
             run = sparse.run(IMP, data_order=1, initial=change, **which)
-            yield keys | _columns(condition), trained.accuracy(study, run), change
+            yield (
+                keys | _columns(condition),
+                accuracy_table.accuracy(study, run),
+                change,
+            )
 
 
 def artifacts(found: Iterable[Network]) -> list[Artifact]:
@@ -174,17 +178,19 @@ def artifacts(found: Iterable[Network]) -> list[Artifact]:
     ]
 
 
-def rows(found: Iterable[Network], findings: Findings) -> list[PerturbedNetwork]:
+def rows(found: Iterable[Network], results: ResultsReader) -> list[PerturbedNetwork]:
     """Returns the rows of the networks that were measured or are known to diverge."""
     table = []
     for keys, accuracy, change in found:
         amount: Mapping[str, float] = _NO_CHANGE
         if change is not None:
-            folder = findings.folder(change)
+            folder = results.folder(change)
             amount = {} if folder is None else perturbing.read(folder)
         keys = keys | {f"effective_{name}": amount.get(name) for name in _NO_CHANGE}
-        table += trained.rows([(keys, accuracy)], findings, row_type=PerturbedNetwork)
-    return trained.compared(table, dense=trained.dense_errors(table))
+        table += accuracy_table.rows(
+            [(keys, accuracy)], results, row_type=PerturbedNetwork
+        )
+    return accuracy_table.compared(table, dense=accuracy_table.dense_errors(table))
 
 
 def _perturbed(

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from etils import epath
 
-from tflottery.execution import drafts, errors, locks, manifests, places
-from tflottery.execution.errors import DamagedArtifact, MissingArtifact, StoreError
+from tflottery.store import backends, errors, locks, manifests, staging
+from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
 
 _NAME = r"[A-Za-z0-9_=+,@-][A-Za-z0-9._=+,@-]*"
-_ADDRESS = re.compile(rf"(?!{places.DAMAGED}(?:/|$)){_NAME}(?:/{_NAME})*")
+_ADDRESS = re.compile(rf"(?!{backends.DAMAGED}(?:/|$)){_NAME}(?:/{_NAME})*")
 
 
 def default_root() -> str:
@@ -43,10 +43,10 @@ class Store:
         root = os.fspath(root or default_root())
         if "://" in root:
             name = urllib.parse.quote(root, safe="")
-            self._place = places.Remote(root, _cache(f"remote/{name}"))
+            self._place = backends.Remote(root, _cache(f"remote/{name}"))
         else:
-            self._place = places.Local(root)
-        self._drafts = drafts.Drafts(f"{self._place.scratch}/{places.DRAFTS}")
+            self._place = backends.Local(root)
+        self._drafts = staging.Drafts(f"{self._place.scratch}/{backends.DRAFTS}")
         self._verified: dict[str, tuple] = {}
 
     def __reduce__(self) -> tuple:
@@ -174,7 +174,7 @@ class Store:
         with self.writing(probe, {}) as folder:
             (folder / "probe").write_text("probe")
         self.remove(probe)
-        if isinstance(self._place, places.Remote):
+        if isinstance(self._place, backends.Remote):
             return
         free = shutil.disk_usage(self.root).free
         if free < bytes_needed:
@@ -297,7 +297,7 @@ class Store:
         self._verified.pop(address, None)
         if self._place.manifest(address) != data:
             return ""
-        target = f"{places.DAMAGED}/{address}-{uuid.uuid4().hex[:8]}"
+        target = f"{backends.DAMAGED}/{address}-{uuid.uuid4().hex[:8]}"
         with self._explained(f"set the damaged artifact {address!r} aside"):
             self._place.move(address, target)
         return f"{self.root}/{target}"
@@ -317,7 +317,7 @@ class Store:
 
     def _lock_path(self, name: str) -> str:
         file_name = urllib.parse.quote(name, safe="") + ".lock"
-        return f"{self._place.scratch}/{places.LOCKS}/{file_name}"
+        return f"{self._place.scratch}/{backends.LOCKS}/{file_name}"
 
     def _explained(
         self, task: str, folder: str = ""
@@ -345,7 +345,7 @@ def _checked(address: str) -> str:
         raise ValueError(
             f"{address!r} is no address in a store. Write names of letters, digits "
             f"and ._=+,@- joined by '/', none starting with '.', the first not "
-            f"{places.DAMAGED!r}."
+            f"{backends.DAMAGED!r}."
         )
     return address
 

@@ -7,10 +7,10 @@ from tflottery.analysis.matching import is_matching
 from tflottery.components import accuracies
 from tflottery.components.accuracies import Accuracy
 from tflottery.components.runs import Run, State
-from tflottery.execution.findings import Findings
-from tflottery.experiments.keys import NetworkKeys
-from tflottery.experiments.study import Study
-from tflottery.experiments.subnetworks import DENSE
+from tflottery.execution.results_reader import ResultsReader
+from tflottery.studies.columns import NetworkKeys
+from tflottery.studies.study import Study
+from tflottery.studies.subnetworks import DENSE
 
 # The columns that name a network, and what measures it.
 Network = tuple[dict[str, object], Accuracy]
@@ -57,7 +57,7 @@ def dense_networks(study: Study) -> Iterator[Network]:
 
 def rows(
     networks: Iterable[Network],
-    findings: Findings,
+    results: ResultsReader,
     *,
     row_type: type[TrainedNetwork] = TrainedNetwork,
 ) -> list[TrainedNetwork]:
@@ -65,15 +65,15 @@ def rows(
 
     Args:
       networks: which.
-      findings: what was found.
+      results: what was found.
       row_type: of the rows; the networks' columns are among its own.
     """
     table = []
     for keys, measure in networks:
-        folder = findings.folder(measure)
+        folder = results.folder(measure)
         if folder is not None:
             table.append(row_type(**keys, **accuracies.read(folder)))
-        elif (diverged := findings.diverged_iteration(measure)) is not None:
+        elif (diverged := results.diverged_iteration(measure)) is not None:
             table.append(row_type(**keys, diverged_iteration=diverged))
     return table
 

@@ -9,14 +9,14 @@ import time
 
 import pytest
 
-from tflottery.execution.errors import MissingArtifact
-from tflottery.execution.store import Store
+from tflottery.store.errors import MissingArtifact
+from tflottery.store.store import Store
 
 FILES = ("weights.safetensors", "slots.safetensors")
 
 WRITE = """
 import os, sys
-from tflottery.execution.store import Store
+from tflottery.store.store import Store
 store, first = Store(sys.argv[1]), int(sys.argv[2])
 for number in range(first, first + 1000):
     # Every third address is written again and again, with other contents.
@@ -31,7 +31,7 @@ for number in range(first, first + 1000):
 # Stops at a chosen call of a chosen function, so that the kill comes right there.
 STOP = """
 import os, sys, time
-from tflottery.execution.store import Store
+from tflottery.store.store import Store
 function, calls = sys.argv[2], int(sys.argv[3])
 original = getattr(os, function)
 def stopping(*arguments, **named):
@@ -153,7 +153,7 @@ def check_can_be_written(store):
 
 RACE = """
 import sys, time
-from tflottery.execution.store import Store
+from tflottery.store.store import Store
 store, number = Store(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()

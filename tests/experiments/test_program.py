@@ -11,7 +11,7 @@ import pytest
 
 import tflottery
 from tflottery.experiments.instability import Config
-from tflottery.experiments.session import Machine
+from tflottery.studies.session import Machine
 
 ROOT = pathlib.Path(tflottery.__file__).parents[1]
 FLAGFILES = sorted(ROOT.glob("configs/*/*.flags"))
@@ -21,7 +21,7 @@ FIELDS = [*dataclasses.fields(Config), *dataclasses.fields(Machine)]
 # where an experiment begins.
 PROGRAM = """
 import dataclasses, json, os, sys, tempfile
-from tflottery.experiments import entry, session
+from tflottery.studies import program, session
 
 def begin(module, config, *, machine):
     for one in getattr(module, "members", lambda config: [config])(config):
@@ -38,9 +38,9 @@ for arguments in json.load(sys.stdin):
         if not pid:
             os.dup2(output.fileno(), 1)
             os.dup2(errors.fileno(), 2)
-            program = os.environ["PROGRAM"]
-            sys.argv = [program, *arguments]
-            entry.run("tflottery.experiments." + program)
+            name = os.environ["PROGRAM"]
+            sys.argv = [name, *arguments]
+            program.run("tflottery.experiments." + name)
         _, status = os.waitpid(pid, 0)
         texts = []
         for file in (output, errors):

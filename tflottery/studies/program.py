@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from absl import app, flags
 
 from tflottery.core.durations import Duration
-from tflottery.execution.errors import StoreError
-from tflottery.experiments import session
-from tflottery.experiments.session import Machine
+from tflottery.store.errors import StoreError
+from tflottery.studies import session
+from tflottery.studies.session import Machine
 
 # Exit code for input that is refused before anything is trained.
 WRONG_INPUT = 2

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tflottery.core import agreement
+from tflottery.core import key_mismatch
 
 
 @pytest.mark.parametrize(
@@ -15,4 +15,4 @@ from tflottery.core import agreement
     ],
 )
 def test_what_is_missing_and_what_is_too_much(found, expected, text):
-    assert agreement.differing(found, expected=expected) == text
+    assert key_mismatch.differing(found, expected=expected) == text

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from tflottery.execution import errors, manifests
-from tflottery.execution.errors import DamagedArtifact, MissingArtifact, StoreError
-from tflottery.execution.store import Store, default_root
+from tflottery.store import errors, manifests
+from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
+from tflottery.store.store import Store, default_root
 
 ADDRESS = "runs/abc/00002000"
 
@@ -286,7 +286,7 @@ def test_check_compares_what_is_needed_with_what_is_free(store):
 
 FILL = """
 import resource, sys
-from tflottery.execution.store import Store
+from tflottery.store.store import Store
 store = Store(sys.argv[1])
 if sys.argv[2] != "0":
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from etils import epath
 
 from tflottery.components.component import Artifact
-from tflottery.execution.store import Store
+from tflottery.store.store import Store
 
 
-class Findings:
+class ResultsReader:
     """What rows are made from."""
 
     def __init__(self, store: Store, *, unobtainable: Mapping[str, int]):

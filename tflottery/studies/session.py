@@ -17,21 +17,21 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.console import Console
 
 from tflottery.components.component import Artifact
-from tflottery.components.inspection import Facts
+from tflottery.components.metadata import Facts
 from tflottery.execution import estimate
-from tflottery.execution.errors import DamagedArtifact
 from tflottery.execution.executor import Executor, Outcome, ask
-from tflottery.execution.findings import Findings
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.plan import plan
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
-from tflottery.execution.store import Store
+from tflottery.execution.results_reader import ResultsReader
 from tflottery.execution.worker import WorkerSettings
-from tflottery.experiments.config import Config, option
-from tflottery.experiments.output import Output
-from tflottery.experiments.study import Study, dataset_of, resolve
+from tflottery.store.errors import DamagedArtifact
+from tflottery.store.store import Store
+from tflottery.studies.config import Config, option
+from tflottery.studies.output import Output
+from tflottery.studies.study import Study, dataset_of, resolve
 from tflottery.training import distribution, process
 from tflottery.training.distribution import Placement
 
@@ -187,13 +187,13 @@ def _results(
     """Returns how the work ended and the tables; what is damaged is made again."""
     while True:
         outcome = executor.execute(goals)
-        findings = Findings(store, unobtainable=outcome.unobtainable)
+        results = ResultsReader(store, unobtainable=outcome.unobtainable)
         try:
             if outcome.stopped:
                 return outcome, {}
             tables: dict[str, list] = {name: [] for name in module.TABLES}
             for study in studies:
-                for name, rows in module.rows(study, findings).items():
+                for name, rows in module.rows(study, results).items():
                     tables[name] += rows
             return outcome, tables
         except DamagedArtifact as damage:

@@ -15,9 +15,9 @@ from tflottery.components.component import Artifact
 from tflottery.components.masking import Kernels, MagnitudeMask, RandomMask
 from tflottery.components.runs import Initialization, Run, State
 from tflottery.core import seeds
-from tflottery.experiments.study import Study
 from tflottery.pruning import counts
 from tflottery.pruning.prunable import prunable
+from tflottery.studies.study import Study
 
 DENSE, IMP = "dense", "imp"
 RANDOM_PRUNING, RANDOM_REINIT = "random_pruning", "random_reinit"

@@ -9,14 +9,14 @@ fresh optimizer slots (the paper is silent on all of this).
 import dataclasses
 
 from tflottery.components.component import Artifact
-from tflottery.components.inspection import Facts
+from tflottery.components.metadata import Facts
 from tflottery.components.runs import Initialization, Run, State
 from tflottery.components.transferring import BodyMask, Transferred
 from tflottery.core import durations, seeds
 from tflottery.core.identities import Data
 from tflottery.core.registry import PRETEXTS
-from tflottery.experiments.study import Study
-from tflottery.experiments.subnetworks import Subnetworks
+from tflottery.studies.study import Study
+from tflottery.studies.subnetworks import Subnetworks
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.components.runs import SLOTS_FILE, Run, State
-from tflottery.execution.store import Store
+from tflottery.store.store import Store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Segment:
         return self.states[-1].iteration - self.first
 
 
-class Shelves:
+class RunIndex:
     """A view of a store, read once per run: for a plan or a job, not for longer."""
 
     def __init__(self, store: Store):

@@ -9,7 +9,7 @@ import shutil
 import uuid
 import weakref
 
-from tflottery.execution import locks
+from tflottery.store import locks
 
 
 class Drafts:

@@ -11,8 +11,8 @@ import pytest
 from etils.epath import backend, gpath
 from fsspec.implementations import memory
 
-from tflottery.execution.errors import DamagedArtifact, MissingArtifact, StoreError
-from tflottery.execution.store import Store
+from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
+from tflottery.store.store import Store
 
 ADDRESS = "runs/abc/00002000"
 

@@ -1,0 +1,1 @@
+"""The store: artifacts by address, their manifests, locks and damage. No TensorFlow."""
