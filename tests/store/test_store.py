@@ -67,6 +67,9 @@ def test_manifest_says_how_the_artifact_came_about(store):
     assert manifest["files"]["weights.safetensors"]["bytes"] == 7
     assert len(manifest["files"]["more/slots.safetensors"]["sha256"]) == 64
     assert manifest["environment"]["packages"]["numpy"]
+    # Bits are promised per kind of processor, with oneDNN's kernels.
+    assert manifest["environment"]["instruction_set"]
+    assert manifest["environment"]["onednn"] is True
     assert store.manifest(ADDRESS) == manifest
 
 

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import connection, resource_tracker
 
+from tflottery.core import environment
 from tflottery.execution import worker
 from tflottery.execution.worker import Message, WorkerSettings
 
@@ -132,7 +133,7 @@ class Pool:
         resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with _environment(_ALLOCATOR):
+            with environment.fixed(), _environment(_ALLOCATOR):
                 process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)

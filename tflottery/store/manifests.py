@@ -17,6 +17,8 @@ import subprocess
 from collections.abc import Mapping
 
 import tflottery
+from tflottery.core import hardware
+from tflottery.training import process
 
 FILE_NAME = "manifest.json"
 
@@ -114,9 +116,22 @@ def synced_files(folder: str) -> dict[str, dict[str, object]]:
         }
 
 
-@functools.cache
 def environment() -> dict[str, object]:
-    """Returns what ran: versions of the packages and the commit, None if unknown."""
+    """Returns what ran, and on what; what is not known is None.
+
+    "onednn" is known to the processes that have started TensorFlow.
+    """
+    return {
+        **_versions(),
+        "processor": hardware.processor(),
+        "instruction_set": hardware.instruction_set(),
+        "onednn": process.uses_onednn(),
+    }
+
+
+@functools.cache
+def _versions() -> dict[str, object]:
+    """Returns the versions of the packages and the commit, None if unknown."""
     versions = {}
     for package in _PACKAGES:
         try:

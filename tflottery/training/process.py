@@ -10,6 +10,8 @@ import os
 import sys
 from collections.abc import Iterator
 
+from tflottery.core import environment
+
 
 def visible_gpus() -> list[str]:
     """Returns the ids of the NVIDIA GPUs this process may use, without TensorFlow."""
@@ -38,6 +40,8 @@ def configure(*, gpu: str | None = None, logical_cpus: int = 1) -> None:
     Raises:
       RuntimeError: TensorFlow is running already, so it is too late.
     """
+    late = "tensorflow" in sys.modules
+    environment.fix()
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -47,6 +51,14 @@ def configure(*, gpu: str | None = None, logical_cpus: int = 1) -> None:
         raise RuntimeError("Keras was imported with another backend than TensorFlow.")
     with _silence():
         import tensorflow as tf
+    if late and not uses_onednn():
+        # Decided while TensorFlow was imported; a build without oneDNN cannot be told
+        # apart here.
+        raise RuntimeError(
+            "TensorFlow was imported in this process without oneDNN's kernels, which "
+            "decide bits and most of the speed. Set the environment variable "
+            "TF_ENABLE_ONEDNN_OPTS=1 before it is imported, or import it later."
+        )
     tf.get_logger().setLevel("ERROR")
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -57,6 +69,16 @@ def configure(*, gpu: str | None = None, logical_cpus: int = 1) -> None:
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(logical_cpus)]
         )
+
+
+def uses_onednn() -> bool | None:
+    """Returns whether TensorFlow runs oneDNN's kernels here; None before its import."""
+    if "tensorflow" not in sys.modules:
+        return None
+    # What TensorFlow's graph rewriter itself asks. There is no public name for it.
+    from tensorflow.python.util import _pywrap_util_port
+
+    return _pywrap_util_port.IsMklEnabled()
 
 
 @contextlib.contextmanager
