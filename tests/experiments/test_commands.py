@@ -73,9 +73,9 @@ def recorded(run, last, runtime, *, callbacks):
 runs.advance = recorded
 
 if __name__ == "__main__":
-    from tflottery.experiments import entry
+    from tflottery.studies import program
 
-    entry.run("tflottery.experiments." + os.environ["EXPERIMENT"])
+    program.run("tflottery.experiments." + os.environ["EXPERIMENT"])
 """
 
 
