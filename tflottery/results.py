@@ -1,20 +1,30 @@
 """Results of commands, read back into pandas.
 
 from tflottery import results
-frame = results.load("results/instability/*/instability.csv")
+table = results.load("results/instability", table="instability")
+print(results.summary(table, of=["test_instability"]))
 """
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from etils import epath
 
-from tflottery.core import tables
+from tflottery.core import paths, tables
 
 if TYPE_CHECKING:
     import pandas
+
+# What tells a repetition of a setting from another.
+_REPEATS = ("replicate", "data_order", "data_order_a", "data_order_b")
+# Of columns that are not numbers with a fraction, those that are no options: where a
+# network lies, and what was found of it.
+_NO_SETTINGS = ("network", "network_a", "network_b", "mask")
+_NO_SETTINGS += ("matching", "studied", "diverged_iteration")
+# Numbers with a fraction that are options, and not measured.
+_FRACTIONS = ("density", "axis_density", "alpha", "learning_rate")
 
 
 def load(
@@ -24,23 +34,25 @@ def load(
     """Returns the rows of one table from one or more places, one after the other.
 
     Args:
-      *sources: CSV files, globs of files or folders ("**" crosses folders), output
-        folders, or lists of these. A file named twice is read once.
-      table: which table, such as "instability", where a folder holds several.
+      *sources: CSV files, folders (every table in them and below), patterns of either
+        such as "results/*/lenet*", or lists of these. What exists under the very name
+        is no pattern, so brackets are fine in a name. A file named twice is read once.
+      table: which table, such as "instability", where there are several.
 
     Raises:
       FileNotFoundError: a source holds no CSV file (of that table).
-      ValueError: the files are of different tables, or their columns differ.
+      ValueError: the files are of different tables, their columns differ, or one is
+        not a table.
     """
     import pandas
 
-    paths: dict[str, None] = {}
+    files: dict[str, None] = {}
     for source in _flat(sources):
-        paths.update(dict.fromkeys(_files(source, table)))
-    if not paths:
-        raise ValueError("No source was given: name CSV files, globs or folders.")
-    _check_one_table(list(paths))
-    frames = {path: tables.read(path) for path in paths}
+        files.update(dict.fromkeys(_files(source, table)))
+    if not files:
+        raise ValueError("No source was given: name CSV files, folders or patterns.")
+    _check_one_table(list(files))
+    frames = {path: tables.read(path) for path in files}
     # A table without rows has no columns to compare, and adds nothing.
     filled = {path: frame for path, frame in frames.items() if len(frame.columns)}
     if not filled:
@@ -49,12 +61,90 @@ def load(
     return pandas.concat(filled.values(), ignore_index=True)
 
 
+def summary(
+    table: "pandas.DataFrame", *, of: str | Sequence[str]
+) -> "pandas.DataFrame":
+    """Returns mean, standard deviation and count over the repetitions of each setting.
+
+    A setting is whatever tells rows apart but replicate and data orders: model, config,
+    subnetwork, level, rewind iteration and so on. Rows that several commands share
+    count once.
+
+    Args:
+      table: rows as `load` returns them, or some of them.
+      of: names of columns of numbers.
+
+    Returns:
+      A row a setting, in the table's order, with the columns in which settings differ
+      (all of them where there is one setting only) and, of each name, NAME_mean,
+      NAME_std (of the sample; NaN for one value) and NAME_count: values that are there,
+      without those of trainings that diverged.
+
+    Raises:
+      ValueError: a name is no column of numbers, or one repetition of a setting has
+        several values.
+    """
+    names = [of] if isinstance(of, str) else list(of)
+    values = table.assign(**{name: _numbers(table, name) for name in names})
+    settings = [name for name in table if name not in names and _sets(table[name])]
+    repeats = [name for name in _REPEATS if name in table]
+    rows = values[[*settings, *repeats, *names]].drop_duplicates()
+    _check_repeats(rows, [*settings, *repeats], names)
+    telling = [name for name in settings if rows[name].nunique(dropna=False) > 1]
+    # Without any column of settings all rows are one.
+    by = telling or settings or (lambda row: 0)
+    groups = rows.groupby(by, sort=False, dropna=False)
+    found = groups.agg(
+        **{
+            f"{name}_{statistic}": (name, statistic)
+            for name in names
+            for statistic in ("mean", "std", "count")
+        }
+    )
+    return found.reset_index(drop=not settings)
+
+
+def _numbers(table: "pandas.DataFrame", name: str) -> "pandas.Series":
+    """Returns a column as float64; true and false are 1 and 0."""
+    if name not in table:
+        raise ValueError(
+            f"The table has no column {name!r}, only {', '.join(map(str, table))}."
+        )
+    try:
+        return table[name].astype("float64")
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"Column {name!r} is not one of numbers: {error}.") from error
+
+
+def _sets(column: "pandas.Series") -> bool:
+    """Returns whether a column says what was asked for: no repetition, no finding."""
+    if column.name in (*_REPEATS, *_NO_SETTINGS):
+        return False
+    return column.name in _FRACTIONS or column.dtype.kind != "f"
+
+
+def _check_repeats(
+    rows: "pandas.DataFrame", keys: Sequence[str], names: Sequence[str]
+) -> None:
+    """Raises ValueError if rows that the keys do not tell apart have several values."""
+    twice = rows.duplicated(list(keys), keep=False)
+    if twice.any():
+        several = rows[twice]
+        first = several.iloc[0]
+        told = ", ".join(f"{key}={first[key]}" for key in keys)
+        raise ValueError(
+            f"There are several rows of {told} and they differ in {', '.join(names)}: "
+            f"{several[list(names)].head(2).to_dict('records')}. A column that tells "
+            "them apart is missing, or has fractions; summarize its values one by one."
+        )
+
+
 def _flat(sources: Sequence[object]) -> list[str]:
     """Returns sources, and those in lists, as text."""
     flat = []
     for source in sources:
         if isinstance(source, str | os.PathLike):
-            flat.append(os.path.expanduser(os.fspath(source)))
+            flat.append(paths.expanded(source))
         else:
             flat += _flat(source)
     return flat
@@ -63,11 +153,7 @@ def _flat(sources: Sequence[object]) -> list[str]:
 def _files(source: str, table: str | None) -> list[str]:
     """Returns the CSV files that a source stands for, sorted."""
     matches = _matches(source)
-    files = []
-    for match in matches:
-        folder = epath.Path(match)
-        found = sorted(folder.glob("*.csv")) if folder.is_dir() else [folder]
-        files += [str(path) for path in found]
+    files = [str(path) for match in matches for path in _below(epath.Path(match))]
     wanted = [path for path in files if table is None or _table(path) == table]
     if wanted:
         return wanted
@@ -80,26 +166,51 @@ def _files(source: str, table: str | None) -> list[str]:
         reason = f"it has no table {table!r}, only {', '.join(known)}"
     raise FileNotFoundError(
         f"No results in {source!r}: {reason}. Looked from {os.getcwd()!r}; expected a "
-        "CSV file, a glob such as 'results/*/*/instability.csv', or an --output_dir."
+        "CSV file, a folder, or a pattern such as 'results/*/*/instability.csv'."
     )
 
 
+def _below(path: epath.Path) -> Iterator[epath.Path]:
+    """Yields a file itself, or every CSV file in a folder and below, sorted."""
+    if not path.is_dir():
+        yield path
+        return
+    for one in sorted(path.iterdir()):
+        # Hidden ones are drafts, or the system's.
+        if one.name.startswith("."):
+            continue
+        if one.is_dir():
+            yield from _below(one)
+        elif one.suffix == ".csv":
+            yield one
+
+
 def _matches(source: str) -> list[str]:
-    """Returns the files and folders of that name or glob, sorted."""
-    path = epath.Path(source)
-    if path.exists():
+    """Returns the files and folders of that name or pattern, sorted."""
+    if epath.Path(source).exists():
         return [source]
+    if not glob.has_magic(source):
+        return []
+    root, pattern = _literal_start(source)
     if "://" in source:
-        root, pattern = source.split("*", 1)[0].rpartition("/")[0], source
-        return sorted(
-            str(found) for found in epath.Path(root).glob(pattern[len(root) + 1 :])
-        )
-    return sorted(glob.glob(source, recursive=True))
+        return sorted(map(str, epath.Path(glob.escape(root)).glob(pattern)))
+    return sorted(glob.glob(os.path.join(glob.escape(root), pattern), recursive=True))
 
 
-def _check_one_table(paths: Sequence[str]) -> None:
+def _literal_start(source: str) -> tuple[str, str]:
+    """Returns the longest start of a pattern that exists as it is, and the rest."""
+    parts = source.split("/")
+    shortest = 3 if "://" in source else 1
+    for length in range(len(parts) - 1, shortest - 1, -1):
+        start = "/".join(parts[:length]) or "/"
+        if epath.Path(start).exists():
+            return start, "/".join(parts[length:])
+    return "", source
+
+
+def _check_one_table(files: Sequence[str]) -> None:
     names: dict[str, str] = {}
-    for path in paths:
+    for path in files:
         names.setdefault(_table(path), path)
     if len(names) > 1:
         examples = "; ".join(f"{name}: {path}" for name, path in sorted(names.items()))

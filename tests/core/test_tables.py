@@ -38,6 +38,13 @@ def test_reads_back(tmp_path):
     assert frame["count"].dtype == np.int64
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tables.write([Row("a", 1)], "~/t.csv")
+    assert (tmp_path / "t.csv").exists()
+    assert list(tables.read("~/t.csv")["name"]) == ["a"]
+
+
 def test_numpys_numbers_are_written_as_pythons(tmp_path):
     rows = [Row("a", np.int32(7), np.float32(0.5), np.bool_(True))]
     tables.write(rows, tmp_path / "t.csv")
@@ -82,7 +89,46 @@ def test_rows_of_two_types_are_refused(tmp_path):
         tables.write([Row("a", 1), other("b")], tmp_path / "t.csv")
 
 
-def test_ragged_file_is_refused(tmp_path):
-    (tmp_path / "t.csv").write_text("a,b\n1,2\n1,2,3\n")
-    with pytest.raises(ValueError, match="t.csv' is not a table"):
+MERGED = """model,share
+<<<<<<< HEAD
+lenet,0.1
+=======
+lenet,0.2
+>>>>>>> other
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "fact"),
+    [
+        ("a,b\n1,2\n1,2,3\n", r"line 3 has 3 values, not 2: '1,2,3'"),
+        ("a,b\n1\n", "line 2 has 1 value, not 2: '1'"),
+        ("a;b\n1;2\n", "line 1 names a column 'a;b'"),
+        ("a\tb\n1\t2\n", r"line 1 names a column 'a\\tb'"),
+        (MERGED, "line 2 has 1 value, not 2: '<<<<<<< HEAD'"),
+        ("<<<<<<< HEAD\nmodel\n", "line 1 names a column '<<<<<<< HEAD'"),
+        (",a\n0,1\n", "line 1 names a column ''"),
+        ("1,2\n3,4\n", "line 1 names a column '1'"),
+        ("a,b,a\n1,2,3\n", "line 1 names 'a' twice"),
+        ("a,b\n1,0.25", "its last line has no end"),
+        ('a,b\n1,"2\n', "its last line has no end"),
+        ("\n", "line 1 names no columns"),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path, text, fact):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(ValueError, match=f"t.csv' is not a table: {fact}"):
         tables.read(tmp_path / "t.csv")
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(ValueError, match="t.csv' is not a table: .*utf-8"):
+        tables.read(tmp_path / "t.csv")
+
+
+def test_text_of_several_lines_and_lines_of_windows_are_read(tmp_path):
+    tables.write([Row("one\ntwo", 1)], tmp_path / "t.csv")
+    assert tables.read(tmp_path / "t.csv")["name"][0] == "one\ntwo"
+    (tmp_path / "t.csv").write_bytes(b"a,b\r\n1,2\r\n\r\n")
+    assert tables.read(tmp_path / "t.csv").to_dict("list") == {"a": [1], "b": [2]}

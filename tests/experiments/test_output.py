@@ -54,6 +54,13 @@ def rows(study):
     return {"instability": [pair], "interpolation": points}
 
 
+def test_a_tilde_is_the_home_folder(study, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = Output(instability, study(), folder="~/out")
+    made.claim()
+    assert (tmp_path / "out" / "config.json").exists()
+
+
 def test_the_tables_the_config_and_the_figure(output, study, tmp_path):
     made = output()
     made.claim()

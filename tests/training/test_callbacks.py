@@ -81,6 +81,12 @@ def test_snapshots_of_fit_are_the_states_of_a_loop_by_hand(tmp_path):
     assert not np.allclose(states[4]["head/kernel"], states[5]["head/kernel"], 1e-3)
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _fit(_model(), WeightSnapshot([0], "~/snapshots"))
+    assert _names(tmp_path / "snapshots") == ["00000000.safetensors"]
+
+
 def test_snapshots_of_a_mirrored_fit_equal_those_of_one_device(tmp_path, mirrored):
     x = np.concatenate([X, X])
     y = np.concatenate([Y, Y])

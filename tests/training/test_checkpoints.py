@@ -34,6 +34,20 @@ def test_weights_and_slots_round_trip(tmp_path):
     ]
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    arrays = {"w": np.arange(3.0)}
+    checkpoints.write("~/state", arrays, slots=arrays)
+    checkpoints.write_arrays("~/ticket", arrays)
+    assert {one.name for one in tmp_path.iterdir()} == {"state", "ticket"}
+    for read, name in (
+        (checkpoints.read_weights, "~/state"),
+        (checkpoints.read_slots, "~/state"),
+        (checkpoints.read_arrays, "~/ticket"),
+    ):
+        np.testing.assert_array_equal(read(name)["w"], arrays["w"])
+
+
 def test_same_arrays_in_another_order_give_the_same_bytes(tmp_path):
     arrays = _arrays()
     checkpoints.write_arrays(tmp_path / "a", arrays)

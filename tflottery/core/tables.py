@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from etils import epath
 
+from tflottery.core import paths
+
 if TYPE_CHECKING:
     import pandas
 
@@ -35,7 +37,7 @@ def write(
       TypeError: rows of several types, or a value that is no number, text or None.
     """
     text = _text(rows, row_type)
-    path = epath.Path(path)
+    path = epath.Path(paths.expanded(path))
     draft = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}"
     try:
         draft.write_bytes(text.encode())
@@ -53,10 +55,11 @@ def read(path: str | os.PathLike) -> "pandas.DataFrame":
     """
     import pandas
 
-    text = epath.Path(path).read_text()
-    if not text:
-        return pandas.DataFrame()
     try:
+        text = epath.Path(paths.expanded(path)).read_bytes().decode()
+        if not text:
+            return pandas.DataFrame()
+        _check_text(text)
         # Only nothing and NaN are missing values: a dataset may well be called "NA".
         return pandas.read_csv(
             io.StringIO(text),
@@ -64,11 +67,47 @@ def read(path: str | os.PathLike) -> "pandas.DataFrame":
             na_values=["", "nan"],
             **_exact_floats(pandas.__version__),
         )
-    except (pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
+    except ValueError as error:
         raise ValueError(
             f"{os.fspath(path)!r} is not a table: {error}. Expected a CSV file with a "
-            "line of column names and lines of as many values."
+            "line of column names and lines of as many values, with commas between "
+            "them."
         ) from error
+
+
+def _check_text(text: str) -> None:
+    """Raises ValueError unless every line has as many values as there are columns.
+
+    pandas would fill short lines with nothing, and take a line without commas, such as
+    one of a conflict that git left behind, for a single value.
+    """
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = next(lines)
+        _check_header(header)
+        for values in lines:
+            if values and len(values) != len(header):
+                count = f"{len(values)} value{'s' if len(values) > 1 else ''}"
+                raise ValueError(
+                    f"line {lines.line_num} has {count}, not {len(header)}: "
+                    f"{','.join(values)[:80]!r}"
+                )
+    except csv.Error as error:
+        # Quotes that are opened and not closed, most of all.
+        raise ValueError(f"its last line has no end ({error})") from error
+    if not text.endswith("\n"):
+        raise ValueError("its last line has no end, so that some of it may be lost")
+
+
+def _check_header(names: Sequence[str]) -> None:
+    """Raises ValueError unless these can be the names of columns."""
+    if not names:
+        raise ValueError("line 1 names no columns")
+    for name in names:
+        if not name.isidentifier():
+            raise ValueError(f"line 1 names a column {name[:80]!r}")
+        if names.count(name) > 1:
+            raise ValueError(f"line 1 names {name!r} twice")
 
 
 def _exact_floats(version: str) -> dict[str, str]:

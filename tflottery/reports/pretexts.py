@@ -16,7 +16,7 @@ from absl import app, flags, logging
 from etils import epath
 from matplotlib.figure import Figure
 
-from tflottery.core import seeds
+from tflottery.core import paths, seeds
 from tflottery.core.registry import PRETEXTS
 from tflottery.datasets import pipeline
 from tflottery.datasets import source as sources
@@ -135,7 +135,7 @@ def save(
         raise ValueError(
             f"--num_examples={num_examples!r} has to be from 1 to {MOST_EXAMPLES}."
         )
-    path = epath.Path(output)
+    path = epath.Path(paths.expanded(output))
     if path.suffix != ".png":
         raise ValueError(f"--output={output!r} has to end in .png.")
     source = sources.load(dataset, data_dir=data_dir)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from etils import epath
 
-from tflottery.core import fingerprints, tables
+from tflottery.core import fingerprints, paths, tables
 from tflottery.store import manifests
 from tflottery.studies.study import Study
 
@@ -31,7 +31,7 @@ class Output:
         self._studies = studies
         self._experiment = module.__name__.rsplit(".", 1)[-1]
         default = epath.Path("results", self._experiment, _name(studies))
-        self.folder = epath.Path(folder) if folder else default
+        self.folder = epath.Path(paths.expanded(folder)) if folder else default
         self._check()
 
     def claim(self) -> None:

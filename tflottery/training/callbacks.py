@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import keras
 from etils import epath
 
+from tflottery.core import paths
 from tflottery.models import weights as model_weights
 from tflottery.training import checkpoints, optimizers
 
@@ -107,7 +108,7 @@ def _iteration(model: keras.Model) -> int:
 
 def _into_folder(folder: str | os.PathLike[str]) -> Save:
     """Returns a function that writes each snapshot into a file of the folder."""
-    folder = epath.Path(folder)
+    folder = epath.Path(paths.expanded(folder))
 
     def save(iteration: int, model: keras.Model) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Arrays on disk: weights and optimizer slots as safetensors, never a pickle.
 
-Everything goes through epath, so a folder may be local or an address such as gs://.
+Everything goes through epath, so a folder may be local (`~` is the home folder) or an
+address such as gs://.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from etils import epath
+
+from tflottery.core import paths
 
 WEIGHTS_FILE = "weights.safetensors"
 SLOTS_FILE = "slots.safetensors"
@@ -30,7 +33,7 @@ def write(
     Changes: `weights.safetensors` and, with slots, `slots.safetensors` in the folder.
     The same arrays give the same bytes.
     """
-    folder = epath.Path(folder)
+    folder = epath.Path(paths.expanded(folder))
     folder.mkdir(parents=True, exist_ok=True)
     write_arrays(folder / WEIGHTS_FILE, weights)
     if slots is not None:
@@ -44,7 +47,7 @@ def read_weights(folder: epath.PathLike) -> dict[str, np.ndarray]:
       FileNotFoundError: the folder has no weights.
       ValueError: the file is damaged.
     """
-    return read_arrays(epath.Path(folder) / WEIGHTS_FILE)
+    return read_arrays(epath.Path(paths.expanded(folder)) / WEIGHTS_FILE)
 
 
 def read_slots(folder: epath.PathLike) -> dict[str, np.ndarray]:
@@ -54,7 +57,7 @@ def read_slots(folder: epath.PathLike) -> dict[str, np.ndarray]:
       FileNotFoundError: the state was kept without slots.
       ValueError: the file is damaged.
     """
-    return read_arrays(epath.Path(folder) / SLOTS_FILE)
+    return read_arrays(epath.Path(paths.expanded(folder)) / SLOTS_FILE)
 
 
 def write_arrays(path: epath.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
@@ -62,7 +65,7 @@ def write_arrays(path: epath.PathLike, arrays: Mapping[str, np.ndarray]) -> None
 
     Changes: the file at `path`; its folder has to exist.
     """
-    path = epath.Path(path)
+    path = epath.Path(paths.expanded(path))
     # safetensors writes memory as it lies: transposed arrays would come back wrong.
     data = safetensors.numpy.save(
         {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
@@ -80,7 +83,7 @@ def read_arrays(path: epath.PathLike) -> dict[str, np.ndarray]:
       FileNotFoundError: there is no such file; lists the folder's files.
       ValueError: the bytes are not whole safetensors.
     """
-    path = epath.Path(path)
+    path = epath.Path(paths.expanded(path))
     if not path.exists():
         folder = path.parent
         there = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
