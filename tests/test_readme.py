@@ -76,23 +76,26 @@ def _fields(options):
 
 def test_the_lines_of_pandas_read_a_result(tmp_path):
     keys = {"model": "lenet", "variant": "standard", "dataset": "digits"}
-    row = Row(
-        **keys,
-        training_iterations=10,
-        config="0",
-        replicate=1,
-        data_order_a=1,
-        data_order_b=2,
-        rewind_iteration=0,
-        iteration=10,
-        test_instability=0.25,
-    )
+    rows = [
+        Row(
+            **keys,
+            training_iterations=10,
+            config="0",
+            replicate=replicate,
+            data_order_a=1,
+            data_order_b=2,
+            rewind_iteration=k,
+            iteration=10,
+            test_instability=(0.5 if k else 0.25) * replicate,
+            train_instability=0.0,
+        )
+        for replicate in (1, 2)
+        for k in (0, 5)
+    ]
     folder = tmp_path / "results/instability/lenet"
     folder.mkdir(parents=True)
-    tables.write([row], folder / "instability.csv")
-    [code] = [
-        block for block in blocks("python") if "pandas" in block or "load" in block
-    ]
+    tables.write(rows, folder / "instability.csv")
+    [code] = [block for block in blocks("python") if "results.load" in block]
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -101,7 +104,9 @@ def test_the_lines_of_pandas_read_a_result(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "0.25" in done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[:2] == ["rewind_iteration", "test_instability_mean"]
+    assert [line.split()[1:3] for line in lines[1:]] == [["0", "0.375"], ["5", "0.750"]]
 
 
 def test_the_lines_that_prune_a_model_of_ones_own(tmp_path):
