@@ -41,6 +41,7 @@ class Telemetry(Component):
       chosen_seed: decides which weights are noted one by one.
     """
 
+    KIND = "telemetry"
     VERSION = 2
     FOLDER = "telemetry"
     FILES = (TELEMETRY_FILE,)
