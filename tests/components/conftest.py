@@ -34,7 +34,7 @@ def _threshold(*, input_shape, num_classes):
     return keras.Model(images, layers.MaskedDense(num_classes, name="head")(x))
 
 
-def _dots(*, data_dir, minimum_image_size):
+def _dots(*, data_dir, minimum_image_size, working_dir):
     """Five bright training images and three dark ones; bright is class 0.
 
     One bright training image of eight has the wrong label; of four test images, two
@@ -116,7 +116,7 @@ def bench(tmp_path, register, runtime):
     own = {"recipes": {}, "dataset": "dots", "minimum_image_size": 1}
     register(MODELS, "constant", _constant, **own)
     register(MODELS, "threshold", _threshold, **own)
-    register(DATASETS, "dots", _dots, adapt_recipe=lambda recipe: recipe)
+    register(DATASETS, "dots", _dots, adapt_recipe=lambda recipe: recipe, version=1)
     return Bench(tmp_path, runtime)
 
 

@@ -13,6 +13,8 @@ import pytest
 from tflottery.datasets import cache
 from tflottery.datasets.arrays import RawSource
 
+ARRAYS = ("train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy")
+
 
 def raw_source(**changes):
     images = np.arange(6 * 2 * 2 * 2, dtype=np.uint8).reshape(6, 2, 2, 2)
@@ -34,24 +36,37 @@ class Maker:
         self.calls = 0
         self.changes = changes
 
-    def __call__(self):
+    def __call__(self, working):
+        assert not list(working.iterdir())
+        (working / "half").write_text("")
         self.calls += 1
         return raw_source(**self.changes)
 
 
-def load(folder, make, *, name="tiny", request=None):
-    return cache.load(name, request or {}, make=make, cache_dir=str(folder))
+def load(folder, make, *, name="tiny", request=None, edition="1"):
+    return cache.load(
+        name,
+        request or {},
+        edition=lambda: edition,
+        make=make,
+        cache_dir=str(folder),
+    )
+
+
+def assert_is_tiny(source):
+    raw = raw_source()
+    np.testing.assert_array_equal(source.train.images, raw.train_images)
+    np.testing.assert_array_equal(source.test.images, raw.test_images)
+    np.testing.assert_array_equal(source.train.labels, raw.train_labels)
+    np.testing.assert_array_equal(source.test.labels, raw.test_labels)
+    np.testing.assert_allclose(source.mean, [15 / 255, 16 / 255], rtol=1e-12)
 
 
 def test_made_once_and_read_alike(tmp_path):
     make = Maker()
     for _ in range(2):
         source = load(tmp_path, make)
-        raw = raw_source()
-        np.testing.assert_array_equal(source.train.images, raw.train_images)
-        np.testing.assert_array_equal(source.test.images, raw.test_images)
-        np.testing.assert_array_equal(source.train.labels, raw.train_labels)
-        np.testing.assert_array_equal(source.test.labels, raw.test_labels)
+        assert_is_tiny(source)
         assert source.train.labels.dtype == np.int32
         assert (source.name, source.version, source.num_classes) == ("tiny", "1", 3)
         assert source.image_shape == (2, 2, 2)
@@ -91,37 +106,116 @@ def test_requests_of_the_same_arrays_share_one_folder(tmp_path):
     assert other.train.images.filename != first.train.images.filename
 
 
-@pytest.mark.parametrize("file", ["train_images.npy", "test_labels.npy", "info.json"])
-@pytest.mark.parametrize("damage", ["truncated", "removed", "garbled"])
-def test_a_damaged_cache_is_made_again(tmp_path, file, damage):
+def flip(path, position):
+    """Changes one bit of a file and no size."""
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("file", [*ARRAYS, "info.json"])
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "removed", "garbled"])
+def test_a_damaged_copy_is_named_and_made_again(tmp_path, caplog, file, damage):
     make = Maker()
     source = load(tmp_path, make)
     path = tmp_path / f"tiny-{source.digest}" / file
     if damage == "removed":
         path.unlink()
     elif damage == "truncated":
-        os.truncate(path, path.stat().st_size - 1 if "npy" in file else 20)
-    else:
+        os.truncate(path, path.stat().st_size - 20)
+    elif damage == "garbled":
         path.write_bytes(b"\0" * path.stat().st_size)
+    else:
+        flip(path, -8)
     again = load(tmp_path, make)
     assert make.calls == 2
-    np.testing.assert_array_equal(again.train.images, raw_source().train_images)
+    assert_is_tiny(again)
+    assert again.digest == source.digest
+    assert f"'tiny' in {path.parent} is damaged: {file}" in caplog.text
+    assert "made again" in caplog.text
+    caplog.clear()
     load(tmp_path, make)
-    assert make.calls == 2
+    assert make.calls == 2 and not caplog.text
 
 
-def test_a_damaged_pointer_is_made_again(tmp_path):
+@pytest.mark.parametrize("damage", ["cut", "of another request", "names no copy"])
+def test_a_damaged_pointer_is_named_and_made_again(tmp_path, caplog, damage):
     make = Maker()
     load(tmp_path, make)
     (pointer,) = (tmp_path / "requests").glob("*.json")
-    pointer.write_text("{")
-    load(tmp_path, make)
+    known = json.loads(pointer.read_text())
+    if damage == "of another request":
+        known["request"]["name"] = "other"
+    elif damage == "names no copy":
+        del known["folder"]
+    pointer.write_text("{" if damage == "cut" else json.dumps(known))
+    assert_is_tiny(load(tmp_path, make))
     assert make.calls == 2
+    assert f"{pointer}" in caplog.text and "'tiny'" in caplog.text
     assert json.loads(pointer.read_text())["request"]["name"] == "tiny"
 
 
+def test_copies_that_lie_in_each_others_place_are_made_again(tmp_path, caplog):
+    first, other = Maker(), Maker(train_labels=np.array([2, 1, 0, 0]))
+    folders = [
+        tmp_path / f"tiny-{load(tmp_path, make, request=request).digest}"
+        for make, request in ((first, {"size": 1}), (other, {"size": 2}))
+    ]
+    folders[0].rename(tmp_path / "aside")
+    folders[1].rename(folders[0])
+    (tmp_path / "aside").rename(folders[1])
+    assert_is_tiny(load(tmp_path, first, request={"size": 1}))
+    assert first.calls == 2
+    assert "info.json belongs to another copy" in caplog.text
+
+
+def test_damage_without_a_source_ends_in_the_sources_error(tmp_path, caplog):
+    def gone(working):
+        raise FileNotFoundError("the source is gone")
+
+    source = load(tmp_path, Maker())
+    flip(tmp_path / f"tiny-{source.digest}" / "test_labels.npy", -8)
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError, match="the source is gone"):
+            load(tmp_path, gone, edition=None)
+    assert "damaged: test_labels.npy" in caplog.text
+
+
+def test_another_edition_is_read_and_a_gone_one_is_kept(tmp_path, caplog):
+    """Data prepared anew are not the old ones; data that are gone are in the copy."""
+    first, second = Maker(), Maker(train_labels=np.array([2, 1, 0, 0]))
+    old = load(tmp_path, first, edition="1")
+    new = load(tmp_path, second, edition="2")
+    np.testing.assert_array_equal(new.train.labels, [2, 1, 0, 0])
+    assert new.digest != old.digest
+    assert "'tiny' was prepared anew" in caplog.text
+    caplog.clear()
+    for _ in range(2):
+        gone = load(tmp_path, first, edition=None)
+        assert gone.digest == new.digest
+    assert "no longer where it was read from" in caplog.text
+    assert (first.calls, second.calls) == (1, 1)
+
+
+def test_the_edition_that_a_source_read_counts(tmp_path):
+    """A source that is downloaded is nowhere before, and has an edition afterwards."""
+    make = Maker(edition="downloaded")
+    load(tmp_path, make, edition=None)
+    load(tmp_path, make, edition="downloaded")
+    assert make.calls == 1
+    load(tmp_path, make, edition="prepared anew")
+    assert make.calls == 2
+
+
+def test_a_sound_copy_stays_where_it_is(tmp_path):
+    """What others have mapped and checked is not replaced by the same again."""
+    first = load(tmp_path, Maker(), request={"size": 1})
+    load(tmp_path, Maker(), request={"size": 2})
+    first.check_unchanged()
+
+
 def test_an_error_while_making_leaves_nothing_behind(tmp_path):
-    def broken():
+    def broken(working):
         raise RuntimeError("the source failed")
 
     with pytest.raises(RuntimeError, match="the source failed"):
@@ -158,7 +252,7 @@ from tflottery.datasets.arrays import RawSource
 
 folder, seconds = sys.argv[1], float(sys.argv[2])
 
-def make():
+def make(working):
     with open(folder + "/made", "a") as file:
         file.write("x")
     time.sleep(seconds)
@@ -167,7 +261,7 @@ def make():
     return RawSource(version="1", train_images=images, train_labels=labels,
                      test_images=images, test_labels=labels, num_classes=2)
 
-source = cache.load("slow", {}, make=make, cache_dir=folder)
+source = cache.load("slow", {}, edition=lambda: "1", make=make, cache_dir=folder)
 print(int(source.train.images.sum()))
 """
 
@@ -196,8 +290,8 @@ def test_a_killed_maker_blocks_nobody(tmp_path):
     wait_until_making(tmp_path)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    (tmp_path / "making-slow").mkdir()
-    (tmp_path / "making-slow" / "train_images.npy").write_bytes(b"half")
+    half = tmp_path / "making-slow" / "source" / "train_images.npy"
+    half.write_bytes(b"half")
     output = start(tmp_path, 0).communicate(timeout=60)[0]
     assert output == f"{9 * 6400}\n"
     assert (tmp_path / "made").read_text() == "xx"

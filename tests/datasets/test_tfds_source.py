@@ -1,7 +1,11 @@
-"""tensorflow-datasets by name: small prepared folders, and what is refused."""
+"""tensorflow-datasets by name: which edition is there, and reading it."""
 
+import json
+import os
+import pathlib
+import re
 import shutil
-import socket
+import signal
 import subprocess
 import sys
 import time
@@ -11,58 +15,211 @@ import pytest
 
 from tflottery.datasets import source, tfds_source
 
-# Writes prepared folders of made-up datasets; in a process of its own, as it starts
-# TensorFlow.
-_PROGRAM = """
-import sys
-import numpy as np
-import tensorflow as tf
-import tensorflow_datasets as tfds
 
-def store(name, shape, *, splits=("train", "test"), label=None, dtype=np.uint8):
-    def examples(split):
-        for index in range(7 if split == "train" else 3):
-            image = np.full([size or 4 for size in shape], index + 10, dtype)
-            yield index, {"image": image, "label": index % 5}
-    label = label or tfds.features.ClassLabel(num_classes=5)
-    image = (tfds.features.Image(shape=shape) if dtype == np.uint8
-             else tfds.features.Tensor(shape=shape, dtype=dtype))
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name=name, version="1.2.3", data_dir=sys.argv[1],
-        features=tfds.features.FeaturesDict({"image": image, "label": label}),
-        split_datasets={split: examples(split) for split in splits})
-
-store("little", (4, 4, 3))
-store("little_any_shape", (None, None, 3))
-store("little_train_only", (4, 4, 3), splits=("train",))
-store("little_number", (4, 4, 3), label=tfds.features.Scalar(np.int64))
-store("little_float", (4, 4, 3), dtype=np.float32)
-"""
+@pytest.fixture
+def prepared(tmp_path):
+    """A folder that looks like prepared datasets."""
+    for path in (
+        "mnist/3.0.1/dataset_info.json",
+        "mnist/3.0.1/mnist-train.tfrecord-00000-of-00001",
+        "emnist/.config/metadata.json",
+        "emnist/letters/3.1.0/dataset_info.json",
+        "emnist/letters/3.1.0/emnist-train.tfrecord-00000-of-00001",
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(path)
+    return tmp_path
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tfds")
-    command = [sys.executable, "-c", _PROGRAM, str(folder)]
-    subprocess.run(command, check=True, capture_output=True)
-    return folder
+def edition(name, folder):
+    return tfds_source.edition(name, data_dir=str(folder))
+
+
+def rewrite(path, text):
+    """Writes to a file and puts its time back: its system time still tells."""
+    before = path.stat()
+    path.write_text(text)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+CHANGES = {
+    "a shard, of the same size, with its time put back": lambda mnist: rewrite(
+        mnist / "3.0.1" / "mnist-train.tfrecord-00000-of-00001", "x" * 47
+    ),
+    "the description": lambda mnist: rewrite(
+        mnist / "3.0.1" / "dataset_info.json", "{}"
+    ),
+    "another version": lambda mnist: shutil.copytree(mnist / "3.0.1", mnist / "4.0.0"),
+    "another configuration": lambda mnist: shutil.copytree(
+        mnist / "3.0.1", mnist / "small" / "3.0.1"
+    ),
+    "the default configuration": lambda mnist: (
+        (mnist / ".config").mkdir(),
+        (mnist / ".config" / "metadata.json").write_text("{}"),
+    ),
+    "one shard fewer": lambda mnist: (
+        mnist / "3.0.1" / "mnist-train.tfrecord-00000-of-00001"
+    ).unlink(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", ["mnist", "mnist:3.0.1", "MNIST", "Mnist"])
+def test_data_prepared_anew_are_another_edition(prepared, name, change):
+    first, other = edition(name, prepared), edition("emnist", prepared)
+    assert first and first == edition(name, prepared)
+    time.sleep(0.01)
+    CHANGES[change](prepared / "mnist")
+    assert edition(name, prepared) not in (first, None)
+    assert edition("emnist", prepared) == other
+
+
+def test_what_is_being_prepared_is_no_edition_yet(prepared):
+    first = edition("mnist", prepared)
+    unfinished = prepared / "mnist" / "incomplete.ABC123_3.0.2"
+    unfinished.mkdir()
+    (unfinished / "dataset_info.json").write_text("{}")
+    assert edition("mnist", prepared) == first
+    (prepared / "mnist" / "3.0.1" / "dataset_info.json").unlink()
+    assert edition("mnist", prepared) is None
+
+
+def test_what_is_not_there_has_no_edition(prepared, monkeypatch):
+    assert edition("fashion_mnist", prepared) is None
+    assert edition("mnist", prepared / "none") is None
+    assert edition("emnist/letters", prepared)
+    # Where the data of others lie is theirs to know: all counts.
+    assert edition("owner:mnist", prepared)
+    monkeypatch.setattr(tfds_source.network, "connected", lambda address: False)
+    assert edition("mnist", "gs://no-such-bucket/data") is None
+
+
+def test_folder_of_prepared_datasets(monkeypatch, tmp_path):
+    monkeypatch.setenv("TFDS_DATA_DIR", "/from/environment")
+    assert tfds_source.folder(None) == "/from/environment"
+    assert tfds_source.folder("/given/") == "/given"
+    assert tfds_source.folder("gs://bucket/data") == "gs://bucket/data"
+    monkeypatch.delenv("TFDS_DATA_DIR")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert tfds_source.folder(None) == f"{tmp_path}/tensorflow_datasets"
+    assert tfds_source.folder("~/br[1]*") == f"{tmp_path}/br[1]*"
+    monkeypatch.setenv("HOME", "")
+    with pytest.raises(ValueError, match="set HOME, or give --data_dir"):
+        tfds_source.folder(None)
+
+
+def test_a_file_is_no_folder_of_datasets(tmp_path):
+    (tmp_path / "file").write_text("")
+    for name in ("mnist", "digits", "fashion_mnist"):
+        with pytest.raises(ValueError, match=f"--data_dir='{tmp_path}/file' is a file"):
+            source.load(
+                name, data_dir=f"{tmp_path}/file", cache_dir=str(tmp_path / "cache")
+            )
+
+
+def reader(monkeypatch, code, *, popen=subprocess.Popen):
+    """Has other code run in place of the program that reads; it sees its arguments."""
+
+    def start(command, **options):
+        return popen([sys.executable, "-c", code, *command[3:]], **options)
+
+    monkeypatch.setattr(tfds_source.subprocess, "Popen", start)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import os; os.kill(os.getpid(), 7)", r"was killed by SIGBUS\. Short of"),
+        ("import os; os.kill(os.getpid(), 9)", r"was killed by SIGKILL\. Short of"),
+        ("import sys; sys.exit('last words')", "exit code 1 last words"),
+        (
+            "import pathlib, sys, os; "
+            "pathlib.Path(sys.argv[3], 'error.json').write_text(''); os.abort()",
+            "was killed by SIGABRT",
+        ),
+    ],
+)
+def test_the_death_of_a_reader_has_a_reason(tmp_path, monkeypatch, code, reason):
+    reader(monkeypatch, code)
+    expected = f"'mnist' could not be read from '/data': .*{reason}"
+    with pytest.raises(RuntimeError, match=expected):
+        tfds_source.read("mnist", data_dir="/data", working_dir=tmp_path)
+
+
+def test_a_reader_is_ended_with_what_interrupts_the_wait_for_it(tmp_path, monkeypatch):
+    waits = []
+
+    class Interrupted(subprocess.Popen):
+        def wait(self, timeout=None):
+            waits.append(self)
+            if len(waits) == 1:
+                raise KeyboardInterrupt
+            return super().wait(timeout)
+
+    reader(monkeypatch, "import time; time.sleep(600)", popen=Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tfds_source.read("mnist", data_dir="/data", working_dir=tmp_path)
+    assert waits[0].returncode == -signal.SIGKILL
+
+
+def test_data_prepared_anew_in_the_same_folder_are_read_anew(
+    data_dir, tmp_path, monkeypatch
+):
+    """Version 2 beside version 1, then other images in version 2's place."""
+    read = []
+
+    def run_reader(name, folder, working_dir):
+        """Takes the newest version's description for its images."""
+        version = sorted(os.listdir(f"{folder}/{name}"))[-1]
+        told = pathlib.Path(folder, name, version, "dataset_info.json").read_bytes()
+        images = np.frombuffer(told[:100], np.uint8).reshape(25, 2, 2, 1)
+        for split in ("train", "test"):
+            np.save(working_dir / f"{split}_images.npy", images)
+            np.save(working_dir / f"{split}_labels.npy", np.zeros(25, np.int32))
+        info = {"version": version, "num_classes": 1}
+        info["edition"] = edition(name, folder)
+        (working_dir / "info.json").write_text(json.dumps(info))
+        read.append(version)
+
+    monkeypatch.setattr(tfds_source, "_run_reader", run_reader)
+    folder = tmp_path / "mnist"
+    shutil.copytree(data_dir / "little", folder)
+    folders = {"data_dir": str(tmp_path), "cache_dir": str(tmp_path / "cache")}
+
+    def loaded():
+        return [source.load("mnist", **folders) for _ in range(2)][-1]
+
+    first = loaded()
+    shutil.copytree(folder / "1.2.3", folder / "2.0.0")
+    second = loaded()
+    rewrite(folder / "2.0.0" / "dataset_info.json", "x" * 500)
+    third = loaded()
+    assert read == ["1.2.3", "2.0.0", "2.0.0"]
+    assert (first.version, second.version) == ("1.2.3", "2.0.0")
+    assert len({first.digest, second.digest, third.digest}) == 3
+    assert (third.test.images == ord("x")).all()
+    shutil.rmtree(folder)
+    assert loaded().digest == third.digest
 
 
 @pytest.mark.slow
 def test_a_prepared_dataset_is_read_without_network_or_tensorflow(data_dir, tmp_path):
-    folders = f"data_dir={str(data_dir)!r}, cache_dir={str(tmp_path)!r}"
+    """From a folder, to a cache, whose names tensorflow-datasets would misread."""
+    shutil.copytree(data_dir, tmp_path / "br[1]*")
+    folders = {"data_dir": str(tmp_path / "br[1]*"), "cache_dir": str(tmp_path / "[c]")}
     program = (
         "import sys\n"
         "from tflottery.datasets import source\n"
-        f"source.load('little', {folders})\n"
+        f"source.load('little', **{folders!r})\n"
         "print('tensorflow' in sys.modules)\n"
     )
     output = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert output.stdout == "False\n"
+    assert not list((tmp_path / "[c]").glob("making-*"))
 
-    little = source.load("little", data_dir=str(data_dir), cache_dir=str(tmp_path))
+    little = source.load("little", **folders)
     assert little.version == "1.2.3"
     assert little.num_classes == 5
     assert little.train.images.shape == (7, 4, 4, 3)
@@ -73,100 +230,65 @@ def test_a_prepared_dataset_is_read_without_network_or_tensorflow(data_dir, tmp_
     np.testing.assert_allclose(little.std, [2 / 255] * 3, rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("little_any_shape", r"shape \(None, None, 3\), not a fixed one"),
-        ("little_train_only", r"splits are \['train'\], not train and test"),
-        ("little_number", "not one of so many classes"),
-        ("little_float", "float32, not uint8"),
-    ],
-)
-def test_what_cannot_be_used_is_refused(data_dir, name, reason):
-    with pytest.raises(ValueError, match=f"'{name}' cannot be used.*{reason}"):
-        tfds_source.read(name, data_dir=str(data_dir))
-
-
-def test_what_does_not_fit_in_memory_is_refused(data_dir, monkeypatch):
-    monkeypatch.setattr(tfds_source, "MAXIMUM_BYTES", 479)
-    with pytest.raises(ValueError, match="10 images take.*more than"):
-        tfds_source.read("little", data_dir=str(data_dir))
-
-
-def test_an_unknown_name_lists_the_known_ones(tmp_path):
-    with pytest.raises(ValueError, match="'no_such_set'.*cifar10, digits, mnist"):
-        source.load(
-            "no_such_set", data_dir=str(tmp_path), cache_dir=str(tmp_path / "cache")
+@pytest.mark.slow
+def test_damaged_images_are_named(data_dir, tmp_path):
+    shutil.copytree(data_dir / "little", tmp_path / "little")
+    (path,) = tmp_path.glob("little/*/little-train*")
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+    (tmp_path / "working").mkdir()
+    with pytest.raises(RuntimeError) as error:
+        tfds_source.read(
+            "little", data_dir=str(tmp_path), working_dir=tmp_path / "working"
         )
+    assert re.match(
+        f"Dataset 'little' could not be read from '{tmp_path}': DataLossError: "
+        "corrupted record",
+        str(error.value),
+    )
+    assert "\n" not in str(error.value)
 
 
-def test_an_unknown_version_is_named(tmp_path):
-    with pytest.raises(ValueError, match="'mnist:0.0.1' cannot be opened.*0.0.1"):
-        tfds_source.read("mnist:0.0.1", data_dir=str(tmp_path))
+def children(pid):
+    """Returns the processes that a process started."""
+    return [
+        int(one)
+        for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+        for one in (task / "children").read_text().split()
+    ]
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.slow
-def test_damaged_files_are_named(data_dir, tmp_path):
-    shutil.copytree(data_dir / "little", tmp_path / "little")
-    for record in (tmp_path / "little").rglob("*tfrecord*"):
-        record.write_bytes(b"garbage" * 10)
-    with pytest.raises(RuntimeError, match=f"'little' could not be read.*{tmp_path}"):
-        tfds_source.read("little", data_dir=str(tmp_path))
-
-
-def closed_port():
-    """Returns an address where nothing listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()
-
-
-def test_not_prepared_and_no_network_says_what_to_do(tmp_path, monkeypatch):
-    host, port = closed_port()
-    monkeypatch.setenv("https_proxy", f"http://{host}:{port}")
-    monkeypatch.setenv("no_proxy", "")
+@pytest.mark.parametrize("seconds", [0.0, 1.5, 3.0])
+def test_a_kill_while_data_are_read_leaves_nothing(data_dir, tmp_path, seconds):
+    cache, temporary = tmp_path / "cache", tmp_path / "temporary"
+    temporary.mkdir()
+    folders = {"data_dir": str(data_dir), "cache_dir": str(cache)}
+    program = (
+        f"from tflottery.datasets import source; source.load('little', **{folders!r})"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program], env=os.environ | {"TMPDIR": str(temporary)}
+    )
+    wait_until(lambda: (cache / "making-little" / "source" / "log.txt").exists())
+    wait_until(lambda: children(parent.pid))
+    (reading,) = children(parent.pid)
+    time.sleep(seconds)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
     started = time.monotonic()
-    with pytest.raises(FileNotFoundError) as error:
-        source.load(
-            "mnist", data_dir=str(tmp_path / "none"), cache_dir=str(tmp_path / "cache")
-        )
-    assert time.monotonic() - started < 15
-    for fact in ("'mnist'", str(tmp_path / "none"), "--data_dir", f"{host}:{port}"):
-        assert fact in str(error.value)
-
-
-def test_a_network_that_never_answers_is_given_up_soon(tmp_path):
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        # One connection fills the queue; the next ones wait for an answer in vain.
-        waiting = [socket.socket() for _ in range(3)]
-        for one in waiting:
-            one.setblocking(False)
-            one.connect_ex(full.getsockname())
-        started = time.monotonic()
-        with pytest.raises(FileNotFoundError, match="did not answer"):
-            tfds_source.read(
-                "mnist",
-                data_dir=str(tmp_path),
-                probe_address=full.getsockname(),
-                probe_timeout_seconds=0.3,
-            )
-        assert time.monotonic() - started < 10
-        for one in waiting:
-            one.close()
-
-
-def test_connected_to_a_host_that_answers():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        assert tfds_source.connected(server.getsockname(), timeout_seconds=5)
-    assert not tfds_source.connected(closed_port(), timeout_seconds=5)
-
-
-def test_folder_of_prepared_datasets(monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", "/from/environment")
-    assert tfds_source.folder(None) == "/from/environment"
-    assert tfds_source.folder("/given/") == "/given"
-    assert tfds_source.folder("gs://bucket/data") == "gs://bucket/data"
-    monkeypatch.delenv("TFDS_DATA_DIR")
-    assert tfds_source.folder(None).endswith("/tensorflow_datasets")
+    wait_until(lambda: not pathlib.Path(f"/proc/{reading}").exists())
+    assert time.monotonic() - started < 10
+    assert not list(temporary.iterdir())
+    # Whoever uses the cache next clears up, whatever it looks for there.
+    source.load("digits", cache_dir=str(cache))
+    source.load("digits", cache_dir=str(cache))
+    assert not list(cache.glob("making-*"))

@@ -120,7 +120,7 @@ def test_a_pruned_network_is_rewound_and_stays_pruned():
 def test_facts_at_the_published_size(
     name, size, num_multiplications, num_trainable, register
 ):
-    def noise(*, data_dir, minimum_image_size):
+    def noise(*, data_dir, minimum_image_size, working_dir):
         images, labels = _images(size), np.arange(_NUM_EXAMPLES, dtype=np.int32)
         return RawSource(
             version="1",
@@ -131,7 +131,8 @@ def test_facts_at_the_published_size(
             num_classes=1000,
         )
 
-    register(DATASETS, "noise", noise, adapt_recipe=lambda recipe: recipe)
+    own = {"adapt_recipe": lambda recipe: recipe, "version": size}
+    register(DATASETS, "noise", noise, **own)
     runtime = Runtime(data_dir=None, placement=Placement())
     facts = metadata.inspect(name, "noise", runtime)
     assert facts.flops_per_example / 2 == pytest.approx(num_multiplications, rel=0.01)

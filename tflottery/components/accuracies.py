@@ -27,7 +27,6 @@ class Accuracy(Component):
         is all of them.
     """
 
-    KIND = "accuracy"
     VERSION = 1
     FOLDER = "accuracies"
     FILES = (ACCURACY_FILE,)

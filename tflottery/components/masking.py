@@ -44,7 +44,6 @@ class MagnitudeMask(_Masks):
       num_survivors: how many of their weights are kept.
     """
 
-    KIND = "magnitude_mask"
     VERSION = 1
 
     trained: State
@@ -78,7 +77,6 @@ class RandomMask(_Masks):
         kernels' shares are left to chance.
     """
 
-    KIND = "random_mask"
     VERSION = 1
 
     seed: int

@@ -42,7 +42,6 @@ class Perturbed(Component):
       seed: decides what is random.
     """
 
-    KIND = "perturbed"
     VERSION = 1
     FOLDER = "perturbed"
     FILES = (WEIGHTS_FILE, NOISE_FILE)

@@ -33,7 +33,6 @@ class Transferred(Component):
       new_head: whether the heads are; False keeps them.
     """
 
-    KIND = "transferred"
     VERSION = 1
     FOLDER = "transferred"
     FILES = (WEIGHTS_FILE,)
@@ -84,7 +83,6 @@ class BodyMask(Component):
       of: the masks.
     """
 
-    KIND = "body_mask"
     VERSION = 1
     FOLDER = "masks"
     FILES = (MASK_FILE,)

@@ -107,7 +107,11 @@ MODELS = Registry(
     "tflottery.models",
     attributes=("recipes", "dataset", "minimum_image_size"),
 )
-DATASETS = Registry("dataset", "tflottery.datasets", attributes=("adapt_recipe",))
+# A data set's version changes whenever its images or labels do: a constant, or a
+# function of `data_dir` that returns what it holds now, None where that is not known.
+DATASETS = Registry(
+    "dataset", "tflottery.datasets", attributes=("adapt_recipe", "version")
+)
 PRETEXTS = Registry(
     "pretext", "tflottery.pretexts", attributes=("num_classes", "version", "seeded")
 )

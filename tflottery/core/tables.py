@@ -8,12 +8,13 @@ import dataclasses
 import io
 import numbers
 import os
+import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from etils import epath
 
-from tflottery.core import files, paths
+from tflottery.core import paths
 
 if TYPE_CHECKING:
     import pandas
@@ -35,7 +36,15 @@ def write(
     Raises:
       TypeError: rows of several types, or a value that is no number, text or None.
     """
-    files.write(path, _text(rows, row_type).encode())
+    text = _text(rows, row_type)
+    path = epath.Path(paths.expanded(path))
+    draft = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}"
+    try:
+        draft.write_bytes(text.encode())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def read(path: str | os.PathLike) -> "pandas.DataFrame":

@@ -1,8 +1,18 @@
 """The arrays of a dataset: as its source gives them, and as a loop reads them."""
 
 import dataclasses
+import os
+from collections.abc import Mapping
 
 import numpy as np
+
+# What tells that a file was written to or replaced: bytes, when it was last changed as
+# its owner and as the system have it (nobody can set the latter), and its inode.
+Stamp = tuple[int, int, int, int]
+
+
+class ChangedData(RuntimeError):
+    """The files behind the arrays of a dataset are not those that were checked."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,6 +43,8 @@ class Source:
       num_classes: how many labels there are.
       mean: per channel, subtracted from images in [0, 1].
       std: per channel, positive, what images less their mean are divided by.
+      stamps: of the files behind the arrays when their content was checked, by path; {}
+        for arrays that no file is behind.
     """
 
     name: str
@@ -43,11 +55,36 @@ class Source:
     num_classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    stamps: Mapping[str, Stamp] = dataclasses.field(default_factory=dict)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Returns (height, width, channels)."""
         return self.train.images.shape[1:]
+
+    def check_unchanged(self) -> None:
+        """Raises ChangedData if a file was written to since its content was checked.
+
+        A memory map shows what is written to its file. Whoever computed from the arrays
+        calls this before the result is kept, so that the digest stands for the bytes
+        that were used.
+        """
+        for path, stamp in self.stamps.items():
+            try:
+                found = stamp_of(path)
+            except OSError as error:
+                found = error.strerror
+            if found != stamp:
+                raise ChangedData(
+                    f"{path}, which holds part of dataset {self.name!r}, was changed "
+                    "while it was read: what was computed from it does not count."
+                )
+
+
+def stamp_of(path: str | os.PathLike[str]) -> Stamp:
+    """Returns what tells of a file whether it was written to or replaced."""
+    found = os.stat(path)
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,6 +100,8 @@ class RawSource:
       num_classes: how many labels there are.
       normalized: whether each channel is brought to mean 0 and standard deviation 1
         over the training images; False leaves images in [0, 1].
+      edition: what the place they were read from held at that time, where the source
+        can tell (`tfds_source.edition`); None where its declared version says it.
     """
 
     version: str
@@ -72,6 +111,7 @@ class RawSource:
     test_labels: np.ndarray
     num_classes: int
     normalized: bool = True
+    edition: str | None = None
 
     def __post_init__(self):
         """Raises ValueError if the arrays are not those of one dataset."""

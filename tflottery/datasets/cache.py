@@ -1,189 +1,221 @@
 """One copy of each dataset per machine, memory-mapped by all processes.
 
-    <cache>/requests/<fingerprint>.json   which arrays a request ended in
-    <cache>/<name>-<digest>/              arrays as .npy, and info.json
+    <cache>/requests/<fingerprint>.json   the copy a request ended in, and the edition
+                                          of the data that it was made from
+    <cache>/<name>-<digest>/              the copy (`copies`)
+    <cache>/making-<name>/                a copy that is being made
 
-A folder is written under another name and renamed whole; one whose files are not as
-info.json says counts as absent and is made again. One process at a time makes a
-dataset; the lock dies with its process.
+A copy counts while its source holds the edition that it was made from, and its content
+is what was written; otherwise it is made again, and why is logged. One process at a
+time makes a dataset; the lock dies with its process, and what a killed one left goes
+with the next that finds it.
 """
 
 import contextlib
 import fcntl
-import hashlib
 import json
+import logging
 import os
 import pathlib
 import re
 import shutil
 from collections.abc import Callable, Iterator
 
-import numpy as np
-
+from tflottery.core import paths
 from tflottery.core.fingerprints import fingerprint
-from tflottery.datasets.arrays import RawSource, Source, Split
+from tflottery.datasets import copies
+from tflottery.datasets.arrays import RawSource, Source
+from tflottery.datasets.copies import DamagedCopy
 
-_FORMAT = 1
-_ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
-_IMAGES_PER_READ = 4096
-# What a folder that is missing or damaged raises while it is read.
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError)
+_FORMAT = 2
+_LOG = logging.getLogger(__name__)
+
+
+class _Unusable(Exception):
+    """What a request ended in before does not count any more; says why."""
 
 
 def load(
     name: str,
     request: dict[str, object],
     *,
-    make: Callable[[], RawSource],
+    edition: Callable[[], str | None],
+    make: Callable[[pathlib.Path], RawSource],
     cache_dir: str | None = None,
 ) -> Source:
     """Returns the arrays a request stands for, making them if the cache lacks them.
 
     Args:
       name: the dataset's name.
-      request: what else decides the arrays; enters the fingerprint.
-      make: called once, under a lock, if no process made the arrays before.
+      request: what else was asked for; enters the fingerprint.
+      edition: returns a text that changes whenever the source's data do, None where the
+        source is not to be found: a copy made before counts then.
+      make: called under a lock if there is no copy that counts, with an empty folder
+        for files on the way, removed in the end.
       cache_dir: folder of the cache, or None for `default_folder()`.
 
     Raises:
-      OSError: the folder cannot be written; whatever `make` raises.
+      ValueError: no home folder is known, so there is no `default_folder()`.
+      OSError: the folder cannot be written; whatever `make` or `edition` raises.
 
     Changes: writes to the cache folder.
     """
-    root = pathlib.Path(cache_dir).expanduser() if cache_dir else default_folder()
+    root = default_folder() if cache_dir is None else _folder(cache_dir)
     request = {"format": _FORMAT, "name": name, **request}
-    pointer = root / "requests" / f"{fingerprint(request)}.json"
-    source = _cached(root, pointer)
-    if source is not None:
-        return source
+    with contextlib.suppress(_Unusable):
+        source = _found(root, request, edition=edition())
+        if source is not None:
+            _sweep(root)
+            return source
     with _lock(root, name):
+        _sweep(root)
         # Another process may have made it while this one waited for the lock.
-        source = _cached(root, pointer)
-        if source is None:
-            folder = _written(root, name, make())
-            _write_json(pointer, {"folder": folder.name, "request": request})
-            source = _read(folder)
-    return source
+        now = edition()
+        try:
+            source = _found(root, request, edition=now)
+        except _Unusable as reason:
+            _LOG.warning("%s", reason)
+            source = None
+        return source or _made(root, request, make, edition=now)
 
 
 def default_folder() -> pathlib.Path:
     """Returns TFLOTTERY_CACHE, or a folder in the user's cache if that is not set."""
-    chosen = os.environ.get("TFLOTTERY_CACHE") or "~/.cache/tflottery/datasets"
-    return pathlib.Path(chosen).expanduser()
+    chosen = os.environ.get("TFLOTTERY_CACHE")
+    return _folder(chosen or "~/.cache/tflottery/datasets")
 
 
-def _cached(root: pathlib.Path, pointer: pathlib.Path) -> Source | None:
-    """Returns the arrays a pointer leads to, None if any of it is not whole."""
+def _folder(path: str) -> pathlib.Path:
+    # Absolute: a program may move to another folder while it runs.
+    return pathlib.Path(
+        paths.expanded(path, otherwise="set TFLOTTERY_CACHE")
+    ).absolute()
+
+
+def _found(
+    root: pathlib.Path, request: dict[str, object], *, edition: str | None
+) -> Source | None:
+    """Returns the copy a request ended in; None if it is asked for the first time.
+
+    Raises:
+      _Unusable: the copy is damaged, or made from another edition.
+    """
+    pointer = _pointer(root, request)
+    name = request["name"]
     try:
-        return _read(root / json.loads(pointer.read_text())["folder"])
-    except _UNREADABLE:
+        known = json.loads(pointer.read_bytes())
+        folder = root / known["folder"]
+        edition_then = known["edition"]
+        if known["request"] != request:
+            raise ValueError("it is that of another request")
+    except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _read(folder: pathlib.Path) -> Source:
-    """Returns the arrays of a folder, memory-mapped; raises if it is not whole."""
-    info = json.loads((folder / "info.json").read_text())
-    for name, size in info["sizes"].items():
-        found = (folder / f"{name}.npy").stat().st_size
-        if found != size:
-            raise ValueError(f"{folder / name}.npy has {found} bytes, not {size}.")
-    # Mode 'c' because TensorFlow takes over writeable memory only; nothing writes.
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in _ARRAYS}
-    return Source(
-        name=info["name"],
-        version=info["version"],
-        digest=info["digest"],
-        train=Split(arrays["train_images"], arrays["train_labels"]),
-        test=Split(arrays["test_images"], arrays["test_labels"]),
-        num_classes=info["num_classes"],
-        mean=tuple(info["mean"]),
-        std=tuple(info["std"]),
-    )
-
-
-def _written(root: pathlib.Path, name: str, raw: RawSource) -> pathlib.Path:
-    """Returns the folder that now holds the arrays; the caller holds the lock."""
-    making = root / f"making-{_safe(name)}"
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _Unusable(
+            f"{pointer}, which says where the copy of dataset {name!r} is, cannot be "
+            f"read ({error}). The copy is made again."
+        ) from error
+    if edition not in (None, edition_then):
+        raise _Unusable(
+            f"Dataset {name!r} was prepared anew, or changed, since its copy in "
+            f"{folder} was made. It is read again."
+        )
     try:
-        info = _write_arrays(making, raw)
-        info |= {"name": name, "version": raw.version, "num_classes": raw.num_classes}
-        mean, std = _moments(raw.train_images)
-        if not raw.normalized:
-            mean, std = np.zeros_like(mean), np.ones_like(std)
-        info |= {"mean": mean.tolist(), "std": std.tolist()}
-        _write_json(making / "info.json", info)
-        folder = root / f"{_safe(name)}-{info['digest']}"
-        # Processes that have the old files mapped keep them until they end.
-        shutil.rmtree(folder, ignore_errors=True)
-        making.rename(folder)
+        source = copies.read(folder)
+    except DamagedCopy as damage:
+        raise _Unusable(
+            f"The copy of dataset {name!r} in {folder} is damaged: {damage}. It is "
+            "made again."
+        ) from damage
+    if edition is None:
+        _LOG.warning(
+            "Dataset %r is no longer where it was read from. Its copy in %s is used.",
+            name,
+            folder,
+        )
+    return source
+
+
+def _made(
+    root: pathlib.Path,
+    request: dict[str, object],
+    make: Callable[[pathlib.Path], RawSource],
+    *,
+    edition: str | None,
+) -> Source:
+    """Returns the arrays of a request, made now; the caller holds the lock.
+
+    Args:
+      root: folder of the cache.
+      request: what was asked for.
+      make: gives the arrays.
+      edition: of the source before they were made, which stands where `make` does not
+        say which one it read.
+    """
+    making = root / f"making-{_safe(request['name'])}"
+    try:
+        with _writable(root):
+            shutil.rmtree(making, ignore_errors=True)
+            (making / "source").mkdir(parents=True)
+            (making / "copy").mkdir()
+        raw = make(making / "source")
+        with _writable(root):
+            digest = copies.write(making / "copy", request["name"], raw)
+            folder = root / f"{_safe(request['name'])}-{digest}"
+            _put(making / "copy", folder)
+            known = {"folder": folder.name, "request": request}
+            known["edition"] = edition if raw.edition is None else raw.edition
+            copies.write_json(_pointer(root, request), known)
     finally:
         shutil.rmtree(making, ignore_errors=True)
-    return folder
+    return copies.read(folder)
 
 
-def _write_arrays(folder: pathlib.Path, raw: RawSource) -> dict[str, object]:
-    """Writes the arrays; returns their sizes in bytes and their digest."""
-    description = [raw.version, raw.num_classes, raw.normalized]
-    digest = hashlib.sha256(json.dumps(description).encode())
-    sizes = {}
-    for name in _ARRAYS:
-        array = getattr(raw, name)
-        array = array.astype(np.int32) if name.endswith("labels") else array
-        array = np.ascontiguousarray(array)
-        digest.update(json.dumps(array.shape).encode())
-        digest.update(array)
-        with open(folder / f"{name}.npy", "wb") as file:
-            np.save(file, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        sizes[name] = (folder / f"{name}.npy").stat().st_size
-    return {"sizes": sizes, "digest": digest.hexdigest()[:16]}
+def _put(copy: pathlib.Path, folder: pathlib.Path) -> None:
+    """Moves a finished copy to its place, unless the same is there and sound."""
+    try:
+        copies.read(folder)
+    except DamagedCopy:
+        # Processes that have the old files mapped keep them until they end.
+        shutil.rmtree(folder, ignore_errors=True)
+        copy.rename(folder)
 
 
-def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean and standard deviation per channel of images in [0, 1], float64.
+def _pointer(root: pathlib.Path, request: dict[str, object]) -> pathlib.Path:
+    return root / "requests" / f"{fingerprint(request)}.json"
 
-    From counts of the 256 values, so that no sum is rounded. A channel of one value has
-    standard deviation 1: nothing is to be scaled.
-    """
-    channels = images.shape[-1]
-    counts = np.zeros((channels, 256), np.int64)
-    for start in range(0, len(images), _IMAGES_PER_READ):
-        some = images[start : start + _IMAGES_PER_READ]
-        for channel in range(channels):
-            values = some[..., channel].reshape(-1)
-            counts[channel] += np.bincount(values, minlength=256)
-    values = np.arange(256) / 255
-    total = counts.sum(axis=1)
-    mean = counts @ values / total
-    deviations = (values - mean[:, None]) ** 2
-    std = np.sqrt((counts * deviations).sum(axis=1) / total)
-    constant = (counts > 0).sum(axis=1) == 1
-    return mean, np.where(constant, 1.0, std)
+
+def _sweep(root: pathlib.Path) -> None:
+    """Removes what killed processes left that were making a copy."""
+    for making in root.glob("making-*"):
+        lock = root / f"{making.name.removeprefix('making-')}.lock"
+        with contextlib.suppress(OSError), open(lock, "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(making, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def _lock(root: pathlib.Path, name: str) -> Iterator[None]:
     """Holds the lock of a dataset; waits while another process has it."""
-    try:
+    with _writable(root):
         (root / "requests").mkdir(parents=True, exist_ok=True)
         file = open(root / f"{_safe(name)}.lock", "w")
-    except OSError as error:
-        raise OSError(
-            f"The dataset cache {str(root)!r} cannot be written ({error}). Set the "
-            "environment variable TFLOTTERY_CACHE to a folder that can."
-        ) from error
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _write_json(path: pathlib.Path, value: dict[str, object]) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
-    temporary.replace(path)
+@contextlib.contextmanager
+def _writable(root: pathlib.Path) -> Iterator[None]:
+    """Says of what cannot be written inside which folder it is, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"The dataset cache {str(root)!r} cannot be written ({error}). Set the "
+            "environment variable TFLOTTERY_CACHE to a folder that can, with room for "
+            "the data."
+        ) from error
 
 
 def _safe(name: str) -> str:

@@ -4,11 +4,15 @@ The papers name normalization, random flips and random crops by up to four pixel
 """
 
 import dataclasses
+import functools
+import pathlib
 
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import DATASETS
 from tflottery.datasets import tfds_source
 from tflottery.datasets.arrays import RawSource
+
+_EDITION = functools.partial(tfds_source.edition, "cifar10")
 
 
 def adapted(recipe: Recipe) -> Recipe:
@@ -16,12 +20,15 @@ def adapted(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, augmentation="flip_crop")
 
 
-@DATASETS.register("cifar10", adapt_recipe=adapted)
-def cifar10(*, data_dir: str | None, minimum_image_size: int) -> RawSource:
+@DATASETS.register("cifar10", adapt_recipe=adapted, version=_EDITION)
+def cifar10(
+    *, data_dir: str | None, minimum_image_size: int, working_dir: pathlib.Path
+) -> RawSource:
     """Returns CIFAR-10 from tensorflow-datasets.
 
     Args:
       data_dir: folder of prepared tensorflow-datasets; None is their default.
       minimum_image_size: not used; images keep their size.
+      working_dir: where they are read to.
     """
-    return tfds_source.read("cifar10", data_dir=data_dir)
+    return tfds_source.read("cifar10", data_dir=data_dir, working_dir=working_dir)

@@ -4,6 +4,8 @@ Every fifth example is a test example. A model that needs larger images gets 32 
 ones: each pixel four times in both directions, the same in all three channels.
 """
 
+import pathlib
+
 import numpy as np
 
 from tflottery.core import recipes
@@ -11,6 +13,7 @@ from tflottery.core.recipes import Recipe
 from tflottery.core.registry import DATASETS
 from tflottery.datasets.arrays import RawSource
 
+VERSION = 1
 TEST_EVERY = 5
 TRAINING_ITERATIONS = 600
 _UPSCALING = 4
@@ -26,24 +29,27 @@ def adapted(recipe: Recipe) -> Recipe:
     return recipes.with_length(recipe, TRAINING_ITERATIONS)
 
 
-@DATASETS.register("digits", adapt_recipe=adapted)
-def digits(*, data_dir: str | None, minimum_image_size: int) -> RawSource:
+@DATASETS.register("digits", adapt_recipe=adapted, version=VERSION)
+def digits(
+    *, data_dir: str | None, minimum_image_size: int, working_dir: pathlib.Path
+) -> RawSource:
     """Returns the digits, in the form that suits the smallest image allowed.
 
     Args:
       data_dir: not used; the images come with scikit-learn.
       minimum_image_size: up to 8, images are [8, 8, 1]; above, [32, 32, 3].
+      working_dir: not used; nothing is written on the way.
     """
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     # Brightness is a whole number in [0, 16]; 255 // 16 would leave white at 240.
     images = np.rint(bunch.images * (255 / _BRIGHTEST)).astype(np.uint8)[..., None]
-    version = "1-8x8x1"
+    version = f"{VERSION}-8x8x1"
     if minimum_image_size > images.shape[1]:
         images = images.repeat(_UPSCALING, axis=1).repeat(_UPSCALING, axis=2)
         images = images.repeat(3, axis=3)
-        version = "1-32x32x3"
+        version = f"{VERSION}-32x32x3"
     labels = bunch.target.astype(np.int32)
     is_test = np.arange(len(labels)) % TEST_EVERY == 0
     return RawSource(

@@ -2,8 +2,11 @@
 
 Registered names (`core.registry.DATASETS`) come first; any other name is taken for one
 of tensorflow-datasets. Once cached, a dataset is there in milliseconds and nothing but
-numpy is imported.
+numpy is imported (where `data_dir` is an address such as gs://bucket, TensorFlow is).
 """
+
+import dataclasses
+import pathlib
 
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import DATASETS, PRETEXTS
@@ -32,24 +35,38 @@ def load(
 
     Raises:
       ValueError: the name is unknown, the dataset is no image classification of one
-        shape that fits in memory, or its images are too small for the model.
+        shape that fits in memory, it is prepared in part, or its images are too small
+        for the model; `data_dir` is a file.
       FileNotFoundError: the dataset is not prepared and cannot be downloaded.
       RuntimeError: tensorflow-datasets failed to read or download it.
       OSError: the cache folder cannot be written.
 
     Changes: the first time, writes the arrays to the cache folder.
     """
-    folder = tfds_source.folder(data_dir)
+    registered = DATASETS[name] if name in DATASETS else None
+    version = registered["version"] if registered else None
+    declared = None if version is None or callable(version) else str(version)
+    if data_dir or declared is None:
+        # Data that have nothing to do with that folder need no home folder either.
+        data_dir = tfds_source.folder(data_dir)
 
-    def make() -> RawSource:
-        if name not in DATASETS:
-            return tfds_source.read(name, data_dir=folder)
-        return DATASETS[name].function(
-            data_dir=folder, minimum_image_size=minimum_image_size
+    def edition() -> str | None:
+        if registered is None:
+            return tfds_source.edition(name, data_dir=data_dir)
+        return declared or version(data_dir=data_dir)
+
+    def make(working_dir: pathlib.Path) -> RawSource:
+        if registered is None:
+            return tfds_source.read(name, data_dir=data_dir, working_dir=working_dir)
+        raw = registered.function(
+            data_dir=data_dir,
+            minimum_image_size=minimum_image_size,
+            working_dir=working_dir,
         )
+        return dataclasses.replace(raw, edition=declared) if declared else raw
 
-    request = {"data_dir": folder, "minimum_image_size": minimum_image_size}
-    source = cache.load(name, request, make=make, cache_dir=cache_dir)
+    request = {"data_dir": data_dir, "minimum_image_size": minimum_image_size}
+    source = cache.load(name, request, edition=edition, make=make, cache_dir=cache_dir)
     height, width, _ = source.image_shape
     if min(height, width) < minimum_image_size:
         raise ValueError(

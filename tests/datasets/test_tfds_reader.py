@@ -1,0 +1,170 @@
+"""What can be told of a dataset before TensorFlow starts is refused in a sentence."""
+
+import json
+import os
+import pathlib
+import shutil
+import socket
+import struct
+import time
+
+import pytest
+
+from tflottery.datasets import tfds_reader
+from tflottery.datasets.tfds_reader import NotPrepared, Refusal
+
+
+@pytest.fixture
+def little(data_dir, tmp_path):
+    """A copy of a prepared dataset to damage: the folder of its only version."""
+    shutil.copytree(data_dir / "little", tmp_path / "little")
+    return tmp_path / "little" / "1.2.3"
+
+
+def shard(folder, split="train"):
+    (path,) = folder.glob(f"little-{split}.tfrecord*")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("little_any_shape", r"shape \(None, None, 3\), not a fixed one"),
+        ("little_train_only", r"splits are \['train'\], not train and test"),
+        ("little_number", "not one of so many classes"),
+        ("little_float", "float32, not uint8"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(data_dir, name, reason):
+    with pytest.raises(Refusal, match=f"'{name}' cannot be used.*{reason}"):
+        tfds_reader.checked_builder(name, str(data_dir))
+
+
+def test_what_does_not_fit_in_memory_is_refused(data_dir, monkeypatch):
+    monkeypatch.setattr(tfds_reader, "MAXIMUM_BYTES", 479)
+    with pytest.raises(Refusal, match="10 images take.*more than"):
+        tfds_reader.checked_builder("little", str(data_dir))
+    monkeypatch.setattr(tfds_reader, "MAXIMUM_BYTES", 480)
+    tfds_reader.checked_builder("little", str(data_dir))
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path):
+    with pytest.raises(Refusal, match="'no_such_set'.*cifar10, digits, mnist"):
+        tfds_reader.checked_builder("no_such_set", str(tmp_path))
+
+
+def test_an_unknown_version_is_named(tmp_path):
+    with pytest.raises(Refusal, match="'mnist:0.0.1' cannot be opened.*0.0.1"):
+        tfds_reader.checked_builder("mnist:0.0.1", str(tmp_path))
+
+
+@pytest.mark.parametrize("content", ["", '{"name": "li', "\0\0"])
+@pytest.mark.parametrize("file", ["dataset_info.json", "features.json"])
+def test_a_description_that_is_cut_is_named(little, tmp_path, file, content):
+    (little / file).write_text(content)
+    with pytest.raises(Refusal, match=f"'little' .*in part: .*{file}' is no JSON"):
+        tfds_reader.checked_builder("little", str(tmp_path))
+
+
+def test_data_without_their_description_are_prepared_in_part(tmp_path):
+    folder = tmp_path / "mnist" / "3.0.1"
+    folder.mkdir(parents=True)
+    (folder / "mnist-train.tfrecord-00000-of-00001").write_bytes(b"")
+    with pytest.raises(Refusal, match=f"'mnist' .*in part: '{folder}' holds no data"):
+        tfds_reader.checked_builder("mnist", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        ("cut", "it ends in the middle of an example"),
+        ("emptied", "it holds 0 examples"),
+        ("longer", "it ends in the middle of an example"),
+        ("twice", "it holds 14 examples"),
+        ("removed", "it is not there"),
+        ("another length", "it ends in the middle of an example"),
+    ],
+)
+def test_damaged_records_are_named(little, tmp_path, damage, fault):
+    path = shard(little)
+    content = path.read_bytes()
+    changed = {
+        "cut": content[:-1],
+        "emptied": b"",
+        "longer": content + b"\0",
+        "twice": content * 2,
+        "another length": struct.pack("<Q", 2**63) + content[8:],
+    }
+    path.unlink() if damage == "removed" else path.write_bytes(changed[damage])
+    expected = f"'little'.*'{path}' should hold 7 examples, but {fault}.*delete"
+    with pytest.raises(Refusal, match=expected):
+        tfds_reader.checked_builder("little", str(tmp_path))
+
+
+def test_records_are_counted(data_dir):
+    for split, expected in (("train", 7), ("test", 3)):
+        path = shard(data_dir / "little" / "1.2.3", split)
+        assert tfds_reader.num_records(path) == expected
+
+
+def test_a_network_that_never_answers_is_given_up_soon():
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        # One connection fills the queue; the next ones wait for an answer in vain.
+        waiting = [socket.socket() for _ in range(3)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        started = time.monotonic()
+        with pytest.raises(NotPrepared, match="'mnist'.*did not answer"):
+            tfds_reader.require_network(
+                "mnist", "/data", address=full.getsockname(), timeout_seconds=0.3
+            )
+        assert time.monotonic() - started < 5
+        for one in waiting:
+            one.close()
+
+
+@pytest.fixture
+def closed_proxy(monkeypatch):
+    """Has a proxy named where nothing listens; returns its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        host, port = free.getsockname()
+    monkeypatch.setenv("https_proxy", f"http://{host}:{port}")
+    monkeypatch.setenv("no_proxy", "")
+    return f"{host}:{port}"
+
+
+@pytest.mark.parametrize("name", ["data", "br[1]*"])
+def test_not_prepared_and_no_network_says_what_to_do(
+    tmp_path, monkeypatch, closed_proxy, name
+):
+    (tmp_path / "working").mkdir()
+    monkeypatch.chdir(tmp_path)
+    data_dir = str(tmp_path / name)
+    assert tfds_reader.main("mnist", data_dir, str(tmp_path / "working")) == 1
+    told = json.loads((tmp_path / "working" / "error.json").read_text())
+    assert told["kind"] == "FileNotFoundError"
+    for fact in ("'mnist'", f"'{data_dir}'", "--data_dir", closed_proxy):
+        assert fact in told["text"]
+    assert not os.path.exists(data_dir)
+
+
+def test_whatever_goes_wrong_is_said_in_a_sentence(tmp_path, monkeypatch):
+    def fail(name, data_dir, link):
+        raise RuntimeError(
+            "{{function_node __wrapped__Next_device_/job:localhost/replica:0}} "
+            "corrupted record at 0\n  failed [Op:IteratorGetNext] name: " + "x" * 5000
+        )
+
+    monkeypatch.setattr(tfds_reader, "_write", fail)
+    monkeypatch.chdir(tmp_path)
+    assert tfds_reader.main("little", "/data", str(tmp_path)) == 1
+    told = json.loads(pathlib.Path("error.json").read_text())
+    assert told == {
+        "kind": "RuntimeError",
+        "text": "Dataset 'little' could not be read from '/data': RuntimeError: "
+        "corrupted record at 0 failed",
+    }
