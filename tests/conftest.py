@@ -38,3 +38,26 @@ def register(monkeypatch):
         monkeypatch.setitem(registry._entries, name, Entry(name, function, attributes))
 
     return add
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """The (first, last) iterations of every training, in order; grows as they come."""
+    from tflottery.training import optimizers, trainer
+
+    found = []
+    train = trainer.Trainer.train
+
+    def recorded(self, stream, last, **options):
+        first = reached = optimizers.iteration(self.optimizer)
+        try:
+            reached = train(self, stream, last, **options)
+        finally:
+            # Also of a training that a divergence or a stop ends.
+            reached = max(reached, optimizers.iteration(self.optimizer))
+            if reached > first:
+                found.append((first, reached))
+        return reached
+
+    monkeypatch.setattr(trainer.Trainer, "train", recorded)
+    return found

@@ -40,7 +40,7 @@ class _Newer(Component):
 _Newer.__name__ = "_Sum"
 
 
-def _state(iteration=5, *, with_slots=False, length=40):
+def _state(iteration=5, *, keeps_slots=False, length=40):
     recipe = Recipe(
         optimizer="sgd", learning_rate=0.1, batch_size=4, training_iterations=length
     )
@@ -53,7 +53,7 @@ def _state(iteration=5, *, with_slots=False, length=40):
         data_order_seed=2,
         augmentation_seed=3,
     )
-    return State(run, iteration, with_slots=with_slots)
+    return State(run, iteration, keeps_slots=keeps_slots)
 
 
 def test_key_is_name_version_parameters_and_inputs():
@@ -71,7 +71,7 @@ def test_key_is_name_version_parameters_and_inputs():
 
 def test_key_leaves_out_lengths_and_slots_of_what_it_comes_from():
     one = _Sum(_state())
-    assert one.key == _Sum(_state(with_slots=True)).key
+    assert one.key == _Sum(_state(keeps_slots=True)).key
     assert one.key == _Sum(_state(length=9999)).key
 
 

@@ -140,15 +140,31 @@ def test_the_version_of_the_component_enters_the_key(monkeypatch):
 
 
 def test_slots_do_not_enter_a_states_key():
-    plain, whole = State(_RUN, 7), State(_RUN, 7, with_slots=True)
-    assert plain.key == whole.key and plain.address == whole.address
-    assert plain.address == f"runs/{_RUN.key}/00000007"
-    assert plain.files == ("weights.safetensors",)
+    plain, kept = State(_RUN, 7), State(_RUN, 7, keeps_slots=True)
+    whole = State(_RUN, 7, needs_slots=True)
+    assert plain.key == kept.key == whole.key
+    assert plain.address == whole.address == f"runs/{_RUN.key}/00000007"
+    assert plain.files == kept.files == ("weights.safetensors",)
     assert whole.files == ("weights.safetensors", "slots.safetensors")
     branches = [_with(_BRANCH, initial=state) for state in (plain, whole)]
     assert branches[0].key == branches[1].key
     assert State(_RUN, 8).key != plain.key
     assert isinstance(plain, Artifact) and not isinstance(Initialization(1), Artifact)
+
+
+def test_a_state_that_two_want_has_the_slots_of_either():
+    plain, kept = State(_RUN, 7), State(_RUN, 7, keeps_slots=True)
+    whole = State(_RUN, 7, needs_slots=True)
+    assert not plain.has_slots and kept.has_slots and whole.has_slots
+    assert plain.together(kept) == kept.together(plain) == kept
+    assert plain.together(whole) == whole.together(plain) == whole
+    assert kept.together(whole).files == whole.files
+
+
+def test_slots_are_needed_of_a_state_only_where_they_are_carried():
+    [fresh] = _BRANCH.sources
+    [carried] = _with(_BRANCH, optimizer_state="carried").sources
+    assert not fresh.needs_slots and carried.needs_slots
 
 
 def test_sources_are_the_artifacts_a_run_begins_from():
@@ -159,11 +175,12 @@ def test_sources_are_the_artifacts_a_run_begins_from():
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "with_slots", "expected"),
-    [("adam", False, 40), ("sgd", True, 72), ("adam", True, 104)],
+    ("optimizer", "slots", "expected"),
+    [("adam", {}, 40), ("sgd", {"needs_slots": True}, 72)]
+    + [("adam", {"keeps_slots": True}, 104)],
 )
-def test_bytes_of_a_state(optimizer, with_slots, expected):
-    state = State(_with_recipe(_RUN, optimizer=optimizer), 5, with_slots=with_slots)
+def test_bytes_of_a_state(optimizer, slots, expected):
+    state = State(_with_recipe(_RUN, optimizer=optimizer), 5, **slots)
     assert runs.num_bytes(state, num_weights=10, num_trainable=8) == expected
 
 

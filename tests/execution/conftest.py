@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from tflottery.components.metadata import Facts
+from tflottery.components.runs import SLOTS_FILE, State
 from tflottery.core.identities import Data, Network
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.plan import plan
@@ -82,8 +83,11 @@ def put(store):
 
     def put_all(*artifacts: object) -> None:
         for artifact in artifacts:
+            files = {*artifact.files}
+            if isinstance(artifact, State) and artifact.has_slots:
+                files.add(SLOTS_FILE)
             with store.writing(artifact.address, {}) as folder:
-                for name in artifact.files:
+                for name in sorted(files):
                     (folder / name).write_text(artifact.address)
 
     return put_all

@@ -8,7 +8,7 @@ import pytest
 from tflottery.components import runs
 from tflottery.components.metadata import inspect
 from tflottery.components.runs import State
-from tflottery.execution import advancing, run_index
+from tflottery.execution import advancing
 from tflottery.execution.bench import DIVERGED, FINISHED, STOPPED, Bench
 from tflottery.execution.jobs import Advance
 from tflottery.execution.run_index import RunIndex
@@ -17,6 +17,7 @@ from tflottery.store.store import Store
 from tflottery.studies.study import resolve
 from tflottery.training.distribution import Placement
 from tflottery.training.runtime import Runtime
+from tflottery.training.trainer import Trainer
 
 
 class Killed(BaseException):
@@ -62,7 +63,7 @@ def bench_of(runtime):
 
 def job(study, *iterations, run=None):
     run = run or study.trunk(1)
-    return Advance(run, tuple(State(run, one, with_slots=True) for one in iterations))
+    return Advance(run, tuple(State(run, one, needs_slots=True) for one in iterations))
 
 
 def contents(store, artifact):
@@ -151,18 +152,98 @@ def test_only_the_last_checkpoint_is_kept(store, study, bench_of):
     assert len(checkpoints(store)) == 1
 
 
-def test_a_shorter_job_leaves_the_checkpoint_of_a_longer_one(store, study, bench_of):
-    advancing.advance(job(study, 0, 60), bench_of(store, until=3, then="stop")[0])
-    # A stop in the call that ends at 60 comes after it: write what it would have.
-    far = run_index.checkpoint_address(study.trunk(1), 50)
-    with store.writing(far, {}) as folder:
-        for name in ("weights.safetensors", "slots.safetensors"):
-            (folder / name).write_text("x")
+def bare_job(study, *iterations, run=None):
+    """Returns a job that wants nothing but weights."""
+    run = run or study.trunk(1)
+    return Advance(run, tuple(State(run, one) for one in iterations))
+
+
+@pytest.fixture
+def checkpoint_at(store, study, bench_of):
+    """Leaves a checkpoint, as a job does that was interrupted there."""
+
+    def leave(iteration):
+        # A stop is obeyed at the end of a call, so in the first call after it begins.
+        bench, _ = bench_of(store, until=1, then="stop")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Trainer, "_affordable", lambda self: iteration)
+            assert advancing.advance(bare_job(study, 60), bench) == STOPPED
+        assert checkpoints(store) == [iteration]
+
+    return leave
+
+
+def test_a_shorter_job_leaves_the_checkpoint_of_a_longer_one(
+    store, study, bench_of, checkpoint_at, trainings
+):
+    checkpoint_at(50)
+    trainings.clear()
     bench, _ = bench_of(store, seconds=0)
-    run = study.trunk(1)
-    bare = Advance(run, (State(run, 20),))
-    assert advancing.advance(bare, bench) == FINISHED
+    assert advancing.advance(bare_job(study, 20), bench) == FINISHED
     assert checkpoints(store) == [50]
+    assert advancing.advance(bare_job(study, 60), bench_of(store)[0]) == FINISHED
+    assert checkpoints(store) == []
+    assert trainings == [(0, 20), (50, 60)]
+
+
+def test_a_job_that_goes_on_from_a_checkpoint_leaves_what_replaces_it(
+    store, study, bench_of, checkpoint_at, trainings, unbroken
+):
+    checkpoint_at(20)
+    trainings.clear()
+    for iteration in (30, 60):
+        work = bare_job(study, iteration)
+        assert advancing.advance(work, bench_of(store)[0]) == FINISHED
+        assert checkpoints(store) == []
+    assert trainings == [(20, 30), (30, 60)]
+    assert contents(store, job(study, 60).states[0]) == unbroken[-1]
+
+
+def test_a_job_that_finds_all_made_leaves_the_checkpoint(
+    store, study, bench_of, checkpoint_at, trainings
+):
+    # A state that was only measured, and a longer job interrupted at its iteration.
+    checkpoint_at(20)
+    trainings.clear()
+    [work] = [bare_job(study, 20)]
+    with store.writing(work.states[0].address, {}) as folder:
+        (folder / "weights.safetensors").write_text("x")
+    assert advancing.advance(work, bench_of(store)[0]) == FINISHED
+    assert checkpoints(store) == [20]
+    assert advancing.advance(bare_job(study, 60), bench_of(store)[0]) == FINISHED
+    assert checkpoints(store) == []
+    assert trainings == [(20, 60)]
+
+
+def test_whoever_trains_for_longer_trains_only_what_is_new(
+    store, study, bench_of, trainings, unbroken
+):
+    trainings.clear()
+    for iteration in (20, 60, 20):
+        work = bare_job(study, iteration)
+        assert advancing.advance(work, bench_of(store)[0]) == FINISHED
+    assert trainings == [(0, 20), (20, 60)]
+    states = job(study, 20, 60).states
+    assert [contents(store, state) for state in states] == unbroken[1:]
+
+
+def test_states_between_keep_no_slots(store, study, bench_of):
+    work = bare_job(study, 10, 20, 60)
+    assert advancing.advance(work, bench_of(store)[0]) == FINISHED
+    slots = [store.has(one.address, ("slots.safetensors",)) for one in work.states]
+    assert slots == [False, False, True]
+
+
+def test_slots_that_are_carried_are_made_where_they_lack(
+    store, study, bench_of, trainings, unbroken
+):
+    advancing.advance(bare_job(study, 20, 30), bench_of(store)[0])
+    trainings.clear()
+    needed = State(study.trunk(1), 20, needs_slots=True)
+    work = Advance(needed.run, (needed,))
+    assert advancing.advance(work, bench_of(store)[0]) == FINISHED
+    assert trainings == [(0, 20)]
+    assert contents(store, needed) == unbroken[1]
 
 
 def test_a_damaged_checkpoint_costs_only_its_work(store, study, bench_of, unbroken):
@@ -218,6 +299,24 @@ def test_a_divergence_is_recorded_and_what_came_before_is_kept(store, study, ben
     assert store.has(work.states[0].address)
     assert not store.has(work.states[1].address)
     assert checkpoints(store) == []
+
+
+def test_what_diverged_meanwhile_is_not_trained_again(
+    store, study, bench_of, trainings
+):
+    recipe = dataclasses.replace(study.recipe, optimizer="sgd", learning_rate=1e30)
+    run = dataclasses.replace(study.trunk(1), recipe=recipe)
+    # Another command waits for the run while the first one trains it.
+    for _ in range(2):
+        work = bare_job(study, 0, 60, run=run)
+        assert advancing.advance(work, bench_of(store)[0]) == DIVERGED
+    assert len(trainings) == 1
+    # What comes before is made all the same.
+    store.remove(State(run, 0).address)
+    bench, seen = bench_of(store)
+    assert advancing.advance(bare_job(study, 0, 60, run=run), bench) == DIVERGED
+    assert seen == [State(run, 0).address]
+    assert len(trainings) == 1
 
 
 def test_a_divergence_at_a_checkpoint_is_one_too(store, study, bench_of):

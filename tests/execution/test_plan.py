@@ -48,9 +48,10 @@ def test_numbers_of_a_small_case(make_study, store):
     assert sum(isinstance(job, Advance) for job in jobs) == 14
     assert sum(isinstance(job, Make) for job in jobs) == 2 * 6
     weights = 4 * 50_610
-    # Trunks keep Adam's two slots a weight at both k, copies only their ends.
-    states = 2 * 2 * 3 * weights + 2 * 6 * weights
+    # Adam's two slots a weight, which trunks keep at both k and copies at their ends.
+    states = 2 * 2 * 3 * weights + 2 * 6 * 3 * weights
     assert made.num_bytes == states + 12 * 4096
+    assert made.num_slots_bytes == 2 * 6 * 2 * weights
     update = 3 * 60 * 100_000
     line = 30 * (1437 + 360) * 100_000
     assert made.flops == made.num_iterations * update + 12 * line
@@ -162,20 +163,47 @@ def test_a_state_wanted_with_and_without_slots_is_made_once_with_them(
     make_study, store
 ):
     study = make_study()
-    bare = dataclasses.replace(trunk(study, 10), with_slots=False)
+    bare = dataclasses.replace(trunk(study, 10), keeps_slots=False)
     for goals in ([bare, trunk(study, 10)], [trunk(study, 10), bare]):
         made = plan(goals, store, facts={study.facts.network: study.facts})
         [step] = made.steps
         assert step.job.states == (trunk(study, 10),)
-        assert step.job.states[0].with_slots
+        assert step.job.states[0].keeps_slots
 
 
-def test_a_state_without_the_slots_wanted_is_made_again(make_study, store, put):
+def test_a_state_without_slots_is_made_again_only_where_they_are_carried(
+    make_study, store, put
+):
+    bare = dataclasses.replace(trunk(make_study(), 10), keeps_slots=False)
+    put(bare, trunk(make_study(), 0))
+    copies = 2 * (100 + 90)
+    assert plan_of(make_study(), store).num_iterations == copies
+    carried = make_study(optimizer_state="carried")
+    made = plan_of(carried, store)
+    assert made.num_iterations == copies + 10
+    # Whoever wants it as well, it is made once.
+    goals = [bare, *instability.plan(carried), bare]
+    again = plan(goals, store, facts={carried.facts.network: carried.facts})
+    assert again.num_iterations == made.num_iterations
+    [step] = [one for one in again.steps if bare.address in one.makes]
+    assert step.job.states[-1].needs_slots
+
+
+def test_the_newest_state_of_a_run_keeps_slots_and_the_plan_says_what_that_costs(
+    make_study, store, put
+):
     study = make_study()
-    put(dataclasses.replace(trunk(study, 10), with_slots=False))
-    goals = [trunk(study, 10)]
-    made = plan(goals, store, facts={study.facts.network: study.facts})
-    assert made.num_iterations == 10
+    run = study.trunk(1)
+    states = [State(run, iteration) for iteration in (5, 20, 30)]
+    facts = {study.facts.network: study.facts}
+    made = plan(states, store, facts=facts)
+    weights = 4 * 50_610
+    assert [state.has_slots for state in made.steps[0].job.states] == [0, 0, 1]
+    assert (made.num_bytes, made.num_slots_bytes) == (5 * weights, 2 * weights)
+    # Once a later state has them, an earlier one needs none.
+    put(State(run, 40, keeps_slots=True))
+    made = plan(states, store, facts=facts)
+    assert (made.num_bytes, made.num_slots_bytes) == (3 * weights, 0)
 
 
 def test_a_truncated_artifact_does_not_count(make_study, store, put):
@@ -226,6 +254,34 @@ def test_iterations_before_a_divergence_are_still_made(make_study, store):
     # Epochs of 1,437 images in batches of 50 end at 29 and 58.
     assert State(run, 29).address in makes
     assert State(run, 58).address in made.unobtainable
+
+
+def test_a_state_exactly_at_the_divergence_cannot_be_made(make_study, store):
+    study = make_study()
+    run = study.trunk(1)
+    diverge(store, run, 40)
+    goals = [State(run, iteration) for iteration in (39, 40, 41)]
+    made = plan(goals, store, facts={study.facts.network: study.facts})
+    assert dict(made.unobtainable) == {goals[1].address: 40, goals[2].address: 40}
+    assert [step.makes for step in made.steps] == [(goals[0].address,)]
+
+
+def test_a_sparse_run_needs_its_masks_when_it_goes_on(make_study, store, put, toys):
+    study = make_study()
+    mask, initial = toys.Number(1), trunk(study, 10)
+    run = study.branch(
+        initial, first_iteration=10, replicate=1, data_order=1, mask=mask
+    )
+    facts = {study.facts.network: study.facts}
+
+    def needs():
+        steps = plan([State(run, 50)], store, facts=facts).steps
+        [step] = [one for one in steps if State(run, 50).address in one.makes]
+        return step.needs
+
+    assert needs() == {initial.address, mask.address}
+    put(State(run, 20, keeps_slots=True))
+    assert needs() == {mask.address}
 
 
 def test_pairs_throughout_training_cost_no_more_training(make_study, store):

@@ -44,20 +44,20 @@ def test_a_branch_begins_at_its_k(store, make_study):
     assert segments(store, run, 50) == [(10, None, [50])]
 
 
-def test_the_nearest_state_with_slots_is_gone_on_from(store, run, put):
-    put(State(run, 10, with_slots=True), State(run, 20, with_slots=True))
+def test_the_nearest_state_keeps_slots_is_gone_on_from(store, run, put):
+    put(State(run, 10, keeps_slots=True), State(run, 20, keeps_slots=True))
     near = State(run, 20).address
     assert segments(store, run, 30, 50) == [(20, near, [30, 50])]
 
 
 def test_states_without_slots_are_no_start(store, run, put):
-    put(State(run, 10, with_slots=True), State(run, 20))
+    put(State(run, 10, keeps_slots=True), State(run, 20))
     start = State(run, 10).address
     assert segments(store, run, 50) == [(10, start, [50])]
 
 
 def test_a_checkpoint_is_a_start(store, run, put, checkpoint):
-    put(State(run, 10, with_slots=True))
+    put(State(run, 10, keeps_slots=True))
     address = checkpoint(run, 35)
     assert segments(store, run, 20, 50) == [
         (10, State(run, 10).address, [20]),
@@ -76,18 +76,57 @@ def test_a_state_is_made_from_a_checkpoint_at_its_own_iteration(store, run, chec
 
 
 def test_damaged_starts_are_passed_over(store, run, put, checkpoint):
-    put(State(run, 10, with_slots=True))
+    put(State(run, 10, keeps_slots=True))
     address = checkpoint(run, 35)
     (store.open(address) / "slots.safetensors").write_text("longer than it was")
     assert segments(store, run, 50) == [(10, State(run, 10).address, [50])]
 
 
 def test_states_on_both_sides_of_a_start_are_two_stretches(store, run, put):
-    put(State(run, 20, with_slots=True))
+    put(State(run, 20, keeps_slots=True))
     assert segments(store, run, 5, 10, 30, 40) == [
         (0, None, [5, 10]),
         (20, State(run, 20).address, [30, 40]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "kept"),
+    [
+        ([], [0, 20, 50], [50]),
+        ([20], [10, 30, 50], [50]),
+        # Whoever trains for longer goes on from 60, which is there.
+        ([60], [10, 30, 50], []),
+        ([20, 60], [30, 70], [70]),
+    ],
+)
+def test_the_newest_state_keeps_its_slots(store, run, put, there, wanted, kept):
+    put(*(State(run, iteration, keeps_slots=True) for iteration in there))
+    states = [State(run, iteration) for iteration in wanted]
+    found = RunIndex(store).segments(run, states)
+    made = [state for segment in found for state in segment.states]
+    assert [state.iteration for state in made] == wanted
+    assert [state.iteration for state in made if state.has_slots] == kept
+
+
+def test_the_state_of_a_checkpoint_keeps_its_slots(store, run, checkpoint):
+    checkpoint(run, 50)
+    [segment] = RunIndex(store).segments(run, [State(run, 50)])
+    assert segment.states[0].has_slots
+
+
+@pytest.mark.parametrize(
+    ("with_slots", "left"),
+    [([], [40]), ([10], [40]), ([30], [40]), ([40], []), ([50], [])],
+)
+def test_the_newest_checkpoint_stays_until_a_state_has_slots(
+    store, run, put, checkpoint, with_slots, left
+):
+    put(*(State(run, iteration, keeps_slots=True) for iteration in with_slots))
+    put(State(run, 60))
+    addresses = {iteration: checkpoint(run, iteration) for iteration in (20, 40)}
+    gone = run_index.superseded(run, store)
+    assert [one for one in addresses if addresses[one] not in gone] == left
 
 
 def test_a_divergence_is_found_and_is_no_start(store, run):

@@ -27,7 +27,6 @@ from tflottery.store.store import Store
 from tflottery.studies import session
 from tflottery.studies.session import Machine
 from tflottery.studies.study import Study, resolve
-from tflottery.training import trainer
 from tflottery.training.distribution import Placement
 from tflottery.training.runtime import Runtime
 
@@ -202,20 +201,3 @@ def make(runtime):
 def nothing_found(tmp_path) -> ResultsReader:
     """What is found in an empty store."""
     return ResultsReader(Store(tmp_path / "empty"), unobtainable={})
-
-
-@pytest.fixture
-def trainings(monkeypatch):
-    """The (first, last) iterations of every training, in order; grows as they come."""
-    found = []
-    train = trainer.Trainer.train
-
-    def recorded(self, stream, last, **options):
-        first = int(self.optimizer.iterations)
-        reached = train(self, stream, last, **options)
-        if reached > first:
-            found.append((first, reached))
-        return reached
-
-    monkeypatch.setattr(trainer.Trainer, "train", recorded)
-    return found

@@ -89,12 +89,14 @@ def test_more_data_orders_train_only_the_new(execute, trainings):
     assert sorted(trainings) == [(0, 24), (8, 24)]
 
 
-def test_another_length_shares_the_trunk(execute, trainings):
+def test_a_longer_training_makes_only_the_new_iterations(execute, trainings):
     execute()
     trainings.clear()
-    execute(training_iterations=30, output="longer")
-    # The ends of copies keep no slots, so copies begin at their k.
-    assert sorted(trainings) == [(0, 30), (0, 30), (8, 30), (8, 30)]
+    ended = execute(training_iterations=30, output="longer")
+    assert trainings == 4 * [(24, 30)]
+    assert "24 to make, 88 in the store" in ended.text
+    anew = execute(training_iterations=30, output="anew", store="anew")
+    assert ended.csvs == anew.csvs
 
 
 def test_measured_throughout_trains_no_more(execute, trainings):

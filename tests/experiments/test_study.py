@@ -199,7 +199,7 @@ def test_decisions_hold_resolved_values(study):
 def test_runs_of_a_replicate_differ_in_order_and_share_their_start(study):
     found = study()
     parting = found.trunk_state(1, 50)
-    assert parting.with_slots
+    assert parting.keeps_slots
     one, two = (
         found.branch(parting, first_iteration=50, replicate=1, data_order=order)
         for order in (1, 2)

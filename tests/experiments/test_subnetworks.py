@@ -262,7 +262,7 @@ def test_random_pruning_starts_from_the_dense_weights_of_k(subnetworks):
     found = subnetworks()
     for k in (0, 8):
         begun = run(found, RANDOM_PRUNING, level=3, k=k)
-        assert begun.initial == State(found._study.trunk(1), k, with_slots=True)
+        assert begun.initial == State(found._study.trunk(1), k, keeps_slots=True)
         assert begun.initial == run(found, IMP, level=3, k=k).initial
         assert begun.first_iteration == k
 

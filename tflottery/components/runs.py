@@ -82,8 +82,14 @@ class Run:
 
     @property
     def sources(self) -> tuple[Artifact, ...]:
-        """The artifacts that training needs to begin at `first_iteration`."""
-        candidates = (self.initial, self.mask)
+        """The artifacts that training needs to begin at `first_iteration`.
+
+        A state is needed with slots only where they are carried over.
+        """
+        initial = self.initial
+        if isinstance(initial, State) and self.optimizer_state == "carried":
+            initial = dataclasses.replace(initial, needs_slots=True)
+        candidates = (initial, self.mask)
         return tuple(one for one in candidates if isinstance(one, Artifact))
 
 
@@ -94,13 +100,17 @@ class State(Artifact):
     Attributes:
       run: the trajectory.
       iteration: updates done.
-      with_slots: whether optimizer slots are kept, so that training may go on from
-        here; does not enter the key.
+      keeps_slots: whether optimizer slots are kept when it is made, so that other
+        trainings of the run may go on from here; one that is there without them will
+        do. Does not enter the key.
+      needs_slots: whether one that is there without slots will not do. Does not enter
+        the key.
     """
 
     run: Run
     iteration: int
-    with_slots: bool = False
+    keeps_slots: bool = False
+    needs_slots: bool = False
 
     @functools.cached_property
     def key(self) -> str:
@@ -114,8 +124,21 @@ class State(Artifact):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files this promises."""
-        return (WEIGHTS_FILE, SLOTS_FILE) if self.with_slots else (WEIGHTS_FILE,)
+        """The files this promises; where slots are kept there is one more."""
+        return (WEIGHTS_FILE, SLOTS_FILE) if self.needs_slots else (WEIGHTS_FILE,)
+
+    @property
+    def has_slots(self) -> bool:
+        """Whether it is made with slots."""
+        return self.keeps_slots or self.needs_slots
+
+    def together(self, other: "State") -> "State":
+        """Returns the same state with what either of two wants of its slots."""
+        keeps = self.keeps_slots or other.keeps_slots
+        needs = self.needs_slots or other.needs_slots
+        if (keeps, needs) == (self.keeps_slots, self.needs_slots):
+            return self
+        return dataclasses.replace(self, keeps_slots=keeps, needs_slots=needs)
 
 
 def trainer_of(run: Run, runtime: Runtime) -> "trainer.Trainer":
@@ -204,5 +227,5 @@ def num_bytes(state: State, *, num_weights: int, num_trainable: int) -> int:
       num_trainable: those with optimizer slots.
     """
     slots_per_weight = 2 if state.run.recipe.optimizer == "adam" else 1
-    slots = slots_per_weight * num_trainable if state.with_slots else 0
+    slots = slots_per_weight * num_trainable if state.has_slots else 0
     return np.dtype(np.float32).itemsize * (num_weights + slots)

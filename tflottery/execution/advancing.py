@@ -5,7 +5,6 @@ moment it is reached.
 """
 
 from tflottery.components import runs
-from tflottery.components.runs import SLOTS_FILE
 from tflottery.execution import run_index
 from tflottery.execution.bench import DIVERGED, FINISHED, STOPPED, Bench
 from tflottery.execution.jobs import Advance
@@ -17,10 +16,13 @@ from tflottery.training import checkpoints
 def advance(job: Advance, bench: Bench) -> str:
     """Trains a run through its missing states. Returns how that ended."""
     index = RunIndex(bench.store)
-    states = []
+    diverged = index.diverged(job.run)
+    states, lost = [], False
     for state in job.states:
         if index.has(state):
             bench.made(state.address)
+        elif diverged is not None and state.iteration >= diverged:
+            lost = True
         else:
             states.append(state)
     segments = index.segments(job.run, states)
@@ -32,9 +34,12 @@ def advance(job: Advance, bench: Bench) -> str:
         if ending != FINISHED:
             break
         before += segment.num_iterations
-    if ending != STOPPED:
+    if ending == DIVERGED:
         _remove_checkpoints(job.run, bench.store, last=job.states[-1].iteration)
-    return ending
+    elif ending == FINISHED:
+        for address in run_index.superseded(job.run, bench.store):
+            bench.store.remove(address)
+    return DIVERGED if lost and ending == FINISHED else ending
 
 
 def _train(segment: Segment, bench: Bench, *, before: int, total: int) -> str:
@@ -100,15 +105,13 @@ class _Keeper:
         self._trainer = runs.trainer_of(segment.run, bench.runtime)
 
     def keep(self, iteration: int, model: object) -> None:
-        """Keeps a wanted state, with slots if it is wanted with them."""
+        """Keeps a wanted state, with slots if it has any to keep."""
         del model
         state = self.wanted[iteration]
         weights, slots = self._trainer.state()
         manifest = _manifest(self._run, iteration)
         with self._bench.store.writing(state.address, manifest) as folder:
-            checkpoints.write(
-                folder, weights, slots=slots if SLOTS_FILE in state.files else None
-            )
+            checkpoints.write(folder, weights, slots=slots if state.has_slots else None)
         self._bench.made(state.address)
 
     def checkpoint(self, iteration: int) -> None:

@@ -24,12 +24,16 @@ def summary(plan: Plan, *, title: str, store: str, num_workers: int) -> str:
     """
     duration = readable(seconds(plan, num_workers=num_workers))
     plural = "s" * (num_workers != 1)
+    longer = ""
+    if plan.num_slots_bytes:
+        size = f"{plan.num_slots_bytes / 1e6:,.1f} MB"
+        longer = f", {size} of it to train for longer from the ends"
     lines = [
         title,
         f"  runs        {plan.num_runs:,}",
         f"  iterations  {plan.num_iterations:,} to make, {plan.num_stored:,} in the "
         f"store, {plan.num_shared:,} saved by sharing",
-        f"  disk        {plan.num_bytes / 1e6:,.1f} MB in {store}",
+        f"  disk        {plan.num_bytes / 1e6:,.1f} MB in {store}{longer}",
         f"  time        about {duration} with {num_workers} worker{plural}",
     ]
     if plan.unobtainable:

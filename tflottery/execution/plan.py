@@ -52,6 +52,8 @@ class Plan:
       num_shared: updates that sharing saves against training the runs of each goal
         anew.
       num_bytes: about what the missing artifacts take on disk.
+      num_slots_bytes: of these, what only the optimizer slots of the newest states
+        take, from which whoever trains for longer goes on.
       unobtainable: addresses that a diverged run keeps from being made, and at which
         iteration it diverged.
     """
@@ -62,6 +64,7 @@ class Plan:
     num_stored: int
     num_shared: int
     num_bytes: int
+    num_slots_bytes: int
     unobtainable: Mapping[str, int]
 
     @property
@@ -118,6 +121,7 @@ def plan(
         for artifact in feasible.values()
         if isinstance(artifact, Component)
     ]
+    made = [one for step in steps for one in _made(step.job)]
     distinct = _num_updates(everything)
     alone = _num_alone(goals)
     num_iterations = sum(step.num_iterations for step in steps)
@@ -127,7 +131,11 @@ def plan(
         num_iterations=num_iterations,
         num_stored=distinct - num_iterations,
         num_shared=alone - distinct,
-        num_bytes=sum(_num_bytes(one, facts) for one in feasible.values()),
+        num_bytes=sum(_num_bytes(one, facts) for one in made),
+        num_slots_bytes=sum(
+            _num_bytes(one, facts) - _num_bytes(feasible[one.address], facts)
+            for one in made
+        ),
         unobtainable=unobtainable,
     )
 
@@ -137,8 +145,8 @@ def _closure(
 ) -> dict[str, Artifact]:
     """Returns the goals and, through those to be followed, all they come from.
 
-    Of a state wanted with and without slots, the one with slots stays. The order is
-    that of making: inputs before what is made from them.
+    A state wanted with and without slots has them. The order is that of making: inputs
+    before what is made from them.
     """
     found: dict[str, Artifact] = {}
     stack = [(goal, False) for goal in reversed(goals)]
@@ -149,9 +157,11 @@ def _closure(
             order.append(artifact.address)
             continue
         known = found.get(artifact.address)
-        if known is not None and len(known.files) >= len(artifact.files):
-            continue
+        if isinstance(known, State):
+            artifact = known.together(artifact)
         found[artifact.address] = artifact
+        if known is not None and known.files == artifact.files:
+            continue
         if follow(artifact):
             stack.append((artifact, True))
             stack += [(one, False) for one in reversed(sources(artifact))]
@@ -187,6 +197,7 @@ def _advance_step(
 ) -> Step:
     """Returns the step that trains a run through its missing states."""
     segments = index.segments(run, states)
+    kept = tuple(state for segment in segments for state in segment.states)
     num_iterations = sum(segment.num_iterations for segment in segments)
     flops = facts[run.network].flops_per_example * _PASSES_PER_UPDATE
     from_scratch = any(segment.start is None for segment in segments)
@@ -194,12 +205,17 @@ def _advance_step(
     if run.mask is not None:
         needs.add(run.mask.address)
     return Step(
-        job=Advance(run, states),
+        job=Advance(run, kept),
         needs=frozenset(needs),
-        makes=tuple(state.address for state in states),
+        makes=tuple(state.address for state in kept),
         num_iterations=num_iterations,
         flops=float(flops * run.recipe.batch_size * num_iterations),
     )
+
+
+def _made(job: Job) -> tuple[Artifact, ...]:
+    """Returns the artifacts that a job makes."""
+    return job.states if isinstance(job, Advance) else (job.component,)
 
 
 def _make_step(component: Component, facts: Mapping[Network, Facts]) -> Step:

@@ -17,6 +17,8 @@ class Segment:
       start: address of the run's own state to go on from; None is its beginning.
       first: the iteration of that state.
       states: the states to keep on the way, ascending; the last one ends the stretch.
+        The newest state of a run keeps its slots, whatever was asked for: whoever
+        trains the run for longer goes on from there.
     """
 
     run: Run
@@ -61,6 +63,9 @@ class RunIndex:
         """
         segments: list[Segment] = []
         current = -1
+        if states and max(self._slots_at(run), default=-1) <= states[-1].iteration:
+            newest = dataclasses.replace(states[-1], keeps_slots=True)
+            states = (*states[:-1], newest)
         for state in states:
             first, start = self._nearest(run, state.iteration)
             if first > current:
@@ -74,24 +79,23 @@ class RunIndex:
 
     def _nearest(self, run: Run, iteration: int) -> tuple[int, str | None]:
         """Returns the iteration and address of the best state to go on from."""
-        if run.key not in self._starts:
-            self._starts[run.key] = self._states_with_slots(run)
-        starts = self._starts[run.key]
+        starts = self._slots_at(run)
         # A state at the iteration itself lacks what is wanted there, or is not whole.
         usable = [first for first in starts if first <= iteration]
         if not usable:
             return run.first_iteration, None
         return max(usable), starts[max(usable)]
 
-    def _states_with_slots(self, run: Run) -> dict[int, str]:
+    def _slots_at(self, run: Run) -> dict[int, str]:
         """Returns the addresses of a run's states with slots, by iteration."""
-        return {
-            int(address.rsplit("/", 1)[-1]): address
-            for folder in (f"checkpoints/{run.key}", f"runs/{run.key}")
-            for address in self._store.addresses(folder)
-            if address.rsplit("/", 1)[-1].isdigit()
-            and self._store.has(address, (SLOTS_FILE,))
-        }
+        if run.key not in self._starts:
+            self._starts[run.key] = {
+                iteration: address
+                for folder in (f"checkpoints/{run.key}", f"runs/{run.key}")
+                for iteration, address in _by_iteration(folder, self._store).items()
+                if self._store.has(address, (SLOTS_FILE,))
+            }
+        return self._starts[run.key]
 
 
 def divergence_address(run: Run) -> str:
@@ -101,10 +105,33 @@ def divergence_address(run: Run) -> str:
 
 def checkpoints(run: Run, store: Store) -> dict[int, str]:
     """Returns the addresses of a run's checkpoints, by iteration."""
-    addresses = store.addresses(f"checkpoints/{run.key}")
-    return {int(address.rsplit("/", 1)[-1]): address for address in addresses}
+    return _by_iteration(f"checkpoints/{run.key}", store)
+
+
+def superseded(run: Run, store: Store) -> list[str]:
+    """Returns the addresses of a run's checkpoints that nothing goes on from any more.
+
+    The newest state with slots is what a longer training goes on from; a checkpoint
+    only where it is newer, as that of a longer job which was interrupted.
+    """
+    states = _by_iteration(f"runs/{run.key}", store)
+    with_slots = (
+        iteration
+        for iteration in sorted(states, reverse=True)
+        if store.has(states[iteration], (SLOTS_FILE,))
+    )
+    kept = checkpoints(run, store)
+    if kept and max(kept) > next(with_slots, -1):
+        del kept[max(kept)]
+    return list(kept.values())
 
 
 def checkpoint_address(run: Run, iteration: int) -> str:
     """Returns where a run's checkpoint at an iteration is kept."""
     return f"checkpoints/{run.key}/{iteration:08d}"
+
+
+def _by_iteration(folder: str, store: Store) -> dict[int, str]:
+    """Returns the addresses in a folder that are named after an iteration."""
+    named = {address.rsplit("/", 1)[-1]: address for address in store.addresses(folder)}
+    return {int(name): address for name, address in named.items() if name.isdigit()}

@@ -172,8 +172,8 @@ class Study:
         )
 
     def trunk_state(self, replicate: int, iteration: int) -> State:
-        """Returns the trunk at an iteration, with slots: training may go on from it."""
-        return State(self.trunk(replicate), iteration, with_slots=True)
+        """Returns the trunk at an iteration; it is kept so that others start there."""
+        return State(self.trunk(replicate), iteration, keeps_slots=True)
 
     def branch(
         self,

@@ -175,7 +175,7 @@ class Subnetworks:
         """Returns the weights, before any mask, that a subnetwork trains from at k."""
         if kind == RANDOM_REINIT:
             return Initialization(seeds.reinit_seed(replicate, level=level))
-        return State(self._trunk(replicate), k, with_slots=True)
+        return State(self._trunk(replicate), k, keeps_slots=True)
 
     def mask(
         self, kind: str, *, level: int, replicate: int, k: int
