@@ -19,14 +19,16 @@ import os
 import sys
 from collections.abc import Iterator
 
+from benchmarks import conditions, tasks
 from benchmarks import processes as processes_lib
-from benchmarks import tasks
+from tflottery.core import environment
 
 FORWARD_BATCH_SIZE = 500
 FORWARD_WARMUP_BATCHES = 2
 
-# Read by TensorFlow when it is imported: warnings and notes are not shown.
-ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+# Read by TensorFlow when it is imported: warnings and notes are not shown, and its
+# kernels are those that the package uses.
+ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", **environment.FIXED}
 
 # Of the command line, about ten seconds or more each: timed and warm-up iterations of
 # training, and images of the forward pass.
@@ -105,6 +107,7 @@ def main() -> None:
     forward = measure_forward(
         flags.model, processes=flags.processes, images=COMMAND_IMAGES[flags.model]
     )
+    print(conditions.line())
     print(f"{flags.model}, {flags.processes} processes of one thread, bare TensorFlow:")
     print(f"  {rate:.2f} iterations/s, {images:.0f} images/s in total: training")
     print(f"  {forward:.0f} images/s in total: forward passes")

@@ -14,7 +14,7 @@ import time
 
 from absl import app, flags
 
-from benchmarks import package_path
+from benchmarks import conditions, package_path
 from benchmarks.lengths import LENGTHS
 from tflottery.training import process
 
@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> None:
     """Prints the command's time, the sum, and their ratio."""
     del arguments
     cores = process.visible_cores()
+    print(conditions.line())
     iterations, warmup = LENGTHS["lenet"]
     training = package_path.measure(
         "lenet",

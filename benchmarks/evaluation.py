@@ -7,7 +7,7 @@ import statistics
 
 from absl import app, flags
 
-from benchmarks import bare_loops, package_path
+from benchmarks import bare_loops, conditions, package_path
 from tflottery.training import process
 
 # Images that each process evaluates: some ten seconds.
@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> None:
     """Prints a line per network."""
     del arguments
     cores = process.visible_cores()
+    print(conditions.line())
     print(f"{cores} processes of one thread each, medians of {_TRIALS.value}")
     print("model      line images/s   bare forward images/s   ratio")
     for model in _MODELS.value:

@@ -9,7 +9,7 @@ import statistics
 
 from absl import app, flags
 
-from benchmarks import bare_loops, package_path
+from benchmarks import bare_loops, conditions, package_path
 from benchmarks.lengths import LENGTHS, PEER_LENGTHS
 from tflottery.training import process
 
@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> None:
     """Prints a line per network."""
     del arguments
     cores = process.visible_cores()
+    print(conditions.line())
     print(f"from 1 to {cores} processes, medians of {_TRIALS.value}")
     print("model      package scales by   bare loops scale by   share")
     for model in _MODELS.value:

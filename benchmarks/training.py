@@ -12,7 +12,7 @@ import statistics
 
 from absl import app, flags
 
-from benchmarks import package_path, tasks, torch_peer
+from benchmarks import conditions, package_path, tasks, torch_peer
 from benchmarks.lengths import LENGTHS, PEER_LENGTHS
 from tflottery.training import process
 
@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> None:
     """Prints a line per network."""
     del arguments
     cores = process.visible_cores()
+    print(conditions.line())
     print(f"{cores} processes of one thread each, medians of {_TRIALS.value}")
     print("model      package it/s   PyTorch it/s   ratio   ratios          of ceiling")
     for model in _MODELS.value:

@@ -1,6 +1,8 @@
 """One process for all tests: one thread, two CPU devices, and folders of its own."""
 
+import contextlib
 import os
+import resource
 
 import pytest
 
@@ -27,6 +29,22 @@ def mirrored():
     return distribution.strategy(
         distribution.Placement(distribute="mirrored", num_replicas=2)
     )
+
+
+@pytest.fixture
+def small_disk():
+    """Returns a context in which no file can grow above 64 KiB: writes end midway."""
+
+    @contextlib.contextmanager
+    def limited():
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Points of the line between two networks, and its length, by hand."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -68,11 +70,13 @@ def test_distance_counts_the_named_paths_only():
 
 
 def test_distance_is_computed_in_float64():
-    size = 100_000
-    a = {"w": np.full(size, 1.0 + 2.0**-20, np.float32)}
-    b = {"w": np.ones(size, np.float32)}
+    """Of float32 weights whose differences, squares and sum float32 cannot hold."""
+    random = np.random.default_rng(0)
+    a, b = ({"w": random.normal(size=999).astype(np.float32)} for _ in range(2))
+    pairs = zip(a["w"].tolist(), b["w"].tolist(), strict=True)
+    exact = math.sqrt(math.fsum((x - y) ** 2 for x, y in pairs))
     distance = interpolation.l2_distance(a, b, paths=["w"])
-    assert distance == pytest.approx(2.0**-20 * np.sqrt(size), rel=1e-12)
+    assert distance == pytest.approx(exact, rel=1e-14)
 
 
 def test_networks_that_differ_in_kind_are_refused():

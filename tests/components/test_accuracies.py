@@ -87,9 +87,9 @@ def test_interrupted_anywhere_goes_on_to_the_same_result(bench):
         with pytest.raises(InterruptedError):
             _execute(bench, accuracy, weights, stop_after=stop_after)
         assert not path.exists()
-        counts = bench.remembered[-1][0]
-        assert len(counts) == stop_after
-        assert _execute(bench, accuracy, weights, remembered=counts) == expected
+        remembered = bench.remembered[-1][0]
+        assert len(remembered["values"]) == stop_after
+        assert _execute(bench, accuracy, weights, remembered=remembered) == expected
         assert len(bench.remembered) == 3 - stop_after
         assert path.read_bytes() == text
 

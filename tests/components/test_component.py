@@ -14,6 +14,7 @@ from tflottery.core.recipes import Recipe
 
 @dataclasses.dataclass(frozen=True)
 class _Sum(Component):
+    KIND = "sum"
     VERSION = 1
     FOLDER = "sums"
     FILES = ("sum.json",)
@@ -26,9 +27,12 @@ class _Sum(Component):
 class _Product(_Sum):
     """Another component of the same fields."""
 
+    KIND = "product"
+
 
 @dataclasses.dataclass(frozen=True)
 class _Newer(Component):
+    KIND = "sum"
     VERSION: typing.ClassVar[int] = 2
     FOLDER = "sums"
     FILES = ("sum.json",)
@@ -37,7 +41,16 @@ class _Newer(Component):
     factor: float = 1.0
 
 
-_Newer.__name__ = "_Sum"
+@dataclasses.dataclass(frozen=True)
+class _Renamed(_Sum):
+    """What a component is after its class was given another name."""
+
+    KIND = "sum"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kindless(_Sum):
+    pass
 
 
 def _state(iteration=5, *, keeps_slots=False, length=40):
@@ -56,7 +69,13 @@ def _state(iteration=5, *, keeps_slots=False, length=40):
     return State(run, iteration, keeps_slots=keeps_slots)
 
 
-def test_key_is_name_version_parameters_and_inputs():
+def test_a_renamed_component_keeps_its_key_and_one_without_a_kind_has_none():
+    assert _Renamed(_state(), 2.0).key == _Sum(_state(), 2.0).key
+    with pytest.raises(TypeError, match="Class _Kindless has KIND=None of its own"):
+        _ = _Kindless(_state(), 2.0).key
+
+
+def test_key_is_kind_version_parameters_and_inputs():
     one = _Sum(_state(), 2.0)
     assert one.key == _Sum(_state(), 2.0).key
     others = [

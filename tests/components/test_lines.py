@@ -5,6 +5,7 @@ import pytest
 
 from tflottery.components import lines
 from tflottery.components.lines import Line
+from tflottery.training import evaluation
 
 
 def _arrays(**values):
@@ -99,12 +100,35 @@ def test_interrupted_anywhere_goes_on_to_the_same_result(model, bench):
     for stop_after in (1, 4, total):
         with pytest.raises(InterruptedError):
             _execute(bench, line, a, b, stop_after=stop_after)
-        counts = bench.remembered[-1][0]
-        assert len(counts) == stop_after
-        again = _execute(bench, line, a, b, remembered=counts)
+        remembered = bench.remembered[-1][0]
+        assert len(remembered["values"]) == stop_after
+        again = _execute(bench, line, a, b, remembered=remembered)
         assert len(bench.remembered) == total - stop_after
         assert again == expected
         assert (bench.output / lines.LINE_FILE).read_bytes() == text
+
+
+@pytest.mark.usefixtures("blocks_of_five")
+def test_what_was_remembered_of_other_blocks_is_left(bench, monkeypatch):
+    line = _line(bench, "constant")
+    expected = _execute(bench, line, _CONSTANT_A, _CONSTANT_B)
+    with pytest.raises(InterruptedError):
+        _execute(bench, line, _CONSTANT_A, _CONSTANT_B, stop_after=4)
+    remembered = bench.remembered[-1][0]
+    # Another version, or another kind of machine, measures two images at a time.
+    monkeypatch.setattr(evaluation, "DENSE_SIZES", (2, 2))
+    monkeypatch.setattr(bench.runtime, "_evaluators", {})
+    again = _execute(bench, line, _CONSTANT_A, _CONSTANT_B, remembered=remembered)
+    assert again == expected
+    assert len(bench.remembered) == 30 * (4 + 2)
+
+
+@pytest.mark.parametrize("remembered", [23, [[1, 2.0]], {"values": [[1, 2.0]]}])
+def test_what_no_measurement_remembered_is_left(bench, remembered):
+    line = _line(bench, "constant")
+    expected = _execute(bench, line, _CONSTANT_A, _CONSTANT_B)
+    found = _execute(bench, line, _CONSTANT_A, _CONSTANT_B, remembered=remembered)
+    assert found == expected
 
 
 def test_cost_grows_with_the_images_measured(bench):

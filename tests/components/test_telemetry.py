@@ -80,6 +80,29 @@ def test_fewer_images_are_the_first_of_the_same_order(measure, bench):
     assert found["gradient_norm"] != measure(*networks)["gradient_norm"]
 
 
+def test_interrupted_anywhere_goes_on_to_the_same_result(bench):
+    of = weights(0, 1, bias=(1, 0))
+    states = [bench.state("constant", iteration) for iteration in (5, 0, 9)]
+    component = Telemetry(*states, 8, 1)
+    networks = {"of": of, "initial": weights(1, 1), "final": weights(1, 2)}
+    bench.execute(component, **networks)
+    # Two batches of four.
+    assert [share for _, share in bench.remembered] == [0.5, 1.0]
+    path = bench.output / telemetry.TELEMETRY_FILE
+    text = path.read_bytes()
+    for stop_after in (1, 2):
+        path.unlink()
+        with pytest.raises(InterruptedError):
+            bench.execute(component, **networks, stop_after=stop_after)
+        remembered = bench.remembered[-1][0]
+        bench.execute(component, **networks, remembered=remembered)
+        assert len(bench.remembered) == 2 - stop_after
+        assert path.read_bytes() == text
+    # What was remembered of batches of another size is left.
+    bench.execute(component, **networks, remembered={"of": [4, 2], "values": [[9, 9]]})
+    assert path.read_bytes() == text
+
+
 def test_the_order_of_weights_is_that_of_the_seed(measure):
     orders = set()
     for seed in range(8):

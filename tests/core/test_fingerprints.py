@@ -13,18 +13,39 @@ from tflottery.core import fingerprints
 
 @dataclasses.dataclass(frozen=True)
 class Point:
+    KIND = "Point"
+
     x: object
     y: object = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Other:
+    KIND = "other"
+
     x: object
     y: object = 0
 
 
 @dataclasses.dataclass(frozen=True)
+class Renamed:
+    """As a class is after its name was changed."""
+
+    KIND = "Point"
+
+    x: object
+    y: object = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Nameless(Point):
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
 class Keyed:
+    KIND = "keyed"
+
     x: object
 
     @property
@@ -58,6 +79,7 @@ def test_same_in_every_process():
         (Point(1, (2, 3)), Point(1, [2, 3])),
         (Keyed(1), Keyed(2)),
         (0.1, np.float64(0.1)),
+        (Point(1), Renamed(1)),
     ],
 )
 def test_equal(one, two):
@@ -106,13 +128,25 @@ def test_what_has_no_stable_text_is_refused(value):
 def test_fields_are_canonical_by_name():
     assert fingerprints.fields(Point((1, 2.5), Keyed(3))) == {
         "x": [1, {"float": "2.5"}],
-        "y": {"Keyed": "k"},
+        "y": {"keyed": "k"},
     }
+
+
+def test_a_class_without_a_kind_of_its_own_is_refused():
+    """Its parent's would give both classes the same fingerprints."""
+    with pytest.raises(TypeError, match="Class Nameless has KIND=None of its own"):
+        fingerprints.fingerprint(["fine", {"inside": Nameless(1)}])
+
+
+def test_what_stands_for_a_field_enters_in_its_place():
+    assert fingerprints.fields(Point(object(), 2), x=3) == {"x": 3, "y": 2}
 
 
 def test_a_field_added_later_counts_only_where_it_says_something():
     @dataclasses.dataclass(frozen=True)
     class Grown:
+        KIND = "grown"
+
         x: int
         y: int = dataclasses.field(default=0, metadata=fingerprints.LATER)
 

@@ -121,6 +121,45 @@ def test_the_length_of_a_linear_fall_decides_the_trajectory():
     assert recipes.trajectory(zero)["final_learning_rate"] == 0.0
 
 
+def test_whole_numbers_become_floats():
+    found = dataclasses.replace(
+        _RECIPE,
+        milestones=(),
+        learning_rate=1,
+        momentum=0,
+        weight_decay=-0.0,
+        decay_factor=1,
+        final_learning_rate=0,
+        studied_density=1,
+    )
+    names = ("learning_rate", "momentum", "weight_decay", "decay_factor")
+    names += ("final_learning_rate", "studied_density")
+    values = [repr(getattr(found, name)) for name in names]
+    assert values == ["1.0", "0.0", "0.0", "1.0", "0.0", "1.0"]
+
+
+def test_simplified_leaves_out_what_changes_nothing():
+    constant = dataclasses.replace(_RECIPE, milestones=())
+    same = [
+        dataclasses.replace(_RECIPE, decay_factor=1),
+        dataclasses.replace(constant, decay_factor=1, final_learning_rate=0.1),
+    ]
+    for recipe in same:
+        found = recipes.simplified(recipe)
+        assert dataclasses.replace(found, decay_factor=0.1) == constant
+    for recipe in (_RECIPE, dataclasses.replace(constant, final_learning_rate=0.01)):
+        assert recipes.simplified(recipe) == recipe
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "momentum", "expected"),
+    [("sgd", 0.0, False), ("sgd", 0.1, True), ("adam", 0.0, True)],
+)
+def test_memory_of_an_optimizer(optimizer, momentum, expected):
+    recipe = dataclasses.replace(_RECIPE, optimizer=optimizer, momentum=momentum)
+    assert recipes.has_memory(recipe) == expected
+
+
 @pytest.mark.parametrize(
     "field",
     # What a final rate decides is tested above: it goes with no milestones.

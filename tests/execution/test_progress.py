@@ -1,12 +1,13 @@
 """Progress: quiet without a terminal, a bar and a line a job on one."""
 
+import dataclasses
 import io
 
 import pytest
 from rich.console import Console
 
 from tflottery.execution.plan import plan
-from tflottery.execution.progress import Progress, describe
+from tflottery.execution.progress import Progress, describe, tell
 from tflottery.experiments import instability
 
 
@@ -77,3 +78,26 @@ def test_a_plan_of_nothing_can_be_shown(store):
 def test_a_measurement_is_described_by_its_key(todo):
     step = todo.steps[-1]
     assert describe(step) == f"line {step.job.component.key[:8]}"
+
+
+_PATH = "/data/[a]/[/b] c/:smile:/[red]x"
+
+
+def test_paths_are_printed_letter_by_letter():
+    screen = io.StringIO()
+    tell(Console(file=screen, width=20), f"Results are in {_PATH}")
+    assert screen.getvalue() == f"Results are in {_PATH}\n"
+
+
+def test_names_with_brackets_are_shown_as_they_are(todo):
+    step = next(one for one in todo.steps if one.num_iterations == 90)
+    run = step.job.run
+    named = dataclasses.replace(
+        run, network=dataclasses.replace(run.network, model="[/b]")
+    )
+    states = tuple(dataclasses.replace(one, run=named) for one in step.job.states)
+    step = dataclasses.replace(
+        step, job=dataclasses.replace(step.job, run=named, states=states)
+    )
+    text = shown(todo, terminal=True, act=lambda one: work(one, step))
+    assert "train [/b] " in text

@@ -16,6 +16,7 @@ FILE = "number.txt"
 class Number(Component):
     """A number."""
 
+    KIND = "number"
     VERSION = 1
     FOLDER = "numbers"
     FILES = (FILE,)
@@ -30,6 +31,7 @@ class Number(Component):
 class Sum(Component):
     """The sum of two numbers."""
 
+    KIND = "sum"
     VERSION = 1
     FOLDER = "sums"
     FILES = (FILE,)
@@ -48,6 +50,7 @@ class Sum(Component):
 class Costly(Component):
     """A name that is said to cost something, after others."""
 
+    KIND = "costly"
     VERSION = 1
     FOLDER = "costly"
     FILES = (FILE,)
@@ -68,6 +71,7 @@ class Costly(Component):
 class Broken(Component):
     """Raises."""
 
+    KIND = "broken"
     VERSION = 1
     FOLDER = "broken"
     FILES = (FILE,)
@@ -82,6 +86,7 @@ class Broken(Component):
 class Forgetful(Component):
     """Does not write what it promises."""
 
+    KIND = "forgetful"
     VERSION = 1
     FOLDER = "forgetful"
     FILES = (FILE,)
@@ -96,6 +101,7 @@ class Forgetful(Component):
 class Count(Component):
     """Counts to a number, remembering how far it is; notes each step in a file."""
 
+    KIND = "count"
     VERSION = 1
     FOLDER = "counts"
     FILES = (FILE,)
@@ -117,6 +123,7 @@ class Count(Component):
 class Deadly(Component):
     """Kills the process that executes it, so many times; then it is a number."""
 
+    KIND = "deadly"
     VERSION = 1
     FOLDER = "deadly"
     FILES = (FILE,)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import types
 
 import matplotlib.image
@@ -157,3 +158,27 @@ def test_config_json_is_there_whole_or_not(output, tmp_path, monkeypatch):
         made.claim()
     assert not (tmp_path / "out" / "config.json").exists()
     output()
+
+
+def test_a_figure_cut_short_leaves_the_one_before(output, study, tmp_path, monkeypatch):
+    class Drawing:
+        def savefig(self, file, **options):
+            file.write(b"half a figure")
+            raise OSError("No space left on device")
+
+    made = output()
+    made.claim()
+    (tmp_path / "out" / "figure.png").write_bytes(b"the figure before")
+    monkeypatch.setattr(instability, "figure", lambda *_: Drawing())
+    with pytest.raises(OSError):
+        made.write(rows(study()))
+    assert (tmp_path / "out" / "figure.png").read_bytes() == b"the figure before"
+
+
+def test_a_folder_removed_meanwhile_is_made_again(output, study, tmp_path):
+    made = output()
+    made.claim()
+    shutil.rmtree(tmp_path / "out")
+    made.write(rows(study()))
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"config.json", "instability.csv", "interpolation.csv"} <= names

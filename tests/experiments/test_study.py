@@ -162,6 +162,15 @@ def test_the_hash_is_of_what_a_row_cannot_tell_by_its_own_columns(study):
         assert study(**other).config_hash != plain.config_hash, other
 
 
+def test_slots_that_cannot_be_carried_do_not_tell_rows_apart(study):
+    plain = {"optimizer": "sgd", "momentum": 0.0}
+    fresh, carried = (
+        study(**plain, optimizer_state=state) for state in ("fresh", "carried")
+    )
+    assert fresh.config_hash == carried.config_hash
+    assert fresh.config_hash != study(optimizer="sgd", momentum=0.9).config_hash
+
+
 def test_folders_of_different_commands_have_different_names(study):
     names = [
         study(**options).name

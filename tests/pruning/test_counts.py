@@ -133,10 +133,14 @@ def test_nearest_level_is_nearest_in_ratio():
     assert counts.level_of(0.31, pruning_fraction=0.9) == 1
 
 
-@pytest.mark.parametrize(("density", "level"), [(0.8, 0), (0.512, 1), (0.32768, 2)])
-def test_halfway_between_levels_is_the_denser_one(density, level):
-    """Levels of 1, 0.64, 0.4096, ...: the square of 0.8 is 0.64."""
-    assert counts.level_of(density, pruning_fraction=0.36) == level
+@pytest.mark.parametrize(
+    ("pruning_fraction", "density", "level"),
+    # Levels of 1, 0.64, 0.4096, ...: the square of 0.8 is 0.64. Of 0.7 the logarithms
+    # say 0.5000000000000001.
+    [(0.36, 0.8, 0), (0.36, 0.512, 1), (0.36, 0.32768, 2), (0.51, 0.7, 0)],
+)
+def test_halfway_between_levels_is_the_denser_one(pruning_fraction, density, level):
+    assert counts.level_of(density, pruning_fraction=pruning_fraction) == level
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Arrays written are the arrays read, and damage is told from absence."""
 
+import ml_dtypes
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from tflottery.training import checkpoints
 
@@ -80,8 +82,40 @@ def test_truncated_file_is_damaged(tmp_path, damage):
         checkpoints.read_weights(tmp_path)
 
 
-def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+def test_write_that_fails_midway_leaves_the_old_file(tmp_path, small_disk):
     checkpoints.write(tmp_path, {"w": np.zeros(3, np.float32)})
-    with pytest.raises(Exception):  # noqa: B017 - whatever the serializer raises
-        checkpoints.write(tmp_path, {"w": np.array(["text"])})
+    with small_disk(), pytest.raises(OSError, match="too large"):
+        checkpoints.write(tmp_path, {"w": np.ones(100_000, np.float32)})
     np.testing.assert_array_equal(checkpoints.read_weights(tmp_path)["w"], np.zeros(3))
+    assert [one.name for one in tmp_path.iterdir()] == ["weights.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "name", ["bfloat16", "float8_e4m3fn", "float8_e5m2", "float16", "bool", "complex64"]
+)
+def test_narrow_arrays_round_trip(tmp_path, name):
+    values = np.array([[0, 1.5, -2]]).astype(getattr(ml_dtypes, name, name))
+    checkpoints.write_arrays(tmp_path / "a", {"w": values, "f": np.float32([0.1])})
+    found = checkpoints.read_arrays(tmp_path / "a")["w"]
+    assert found.dtype == values.dtype and found.tobytes() == values.tobytes()
+    assert found.shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    "values", [np.array(["text"]), np.array([None]), np.zeros(2, np.complex128)]
+)
+def test_what_could_not_be_read_back_is_not_written(tmp_path, values):
+    with pytest.raises(ValueError, match=rf"'w' is of dtype {values.dtype}.*float32"):
+        checkpoints.write_arrays(tmp_path / "a", {"v": np.zeros(1), "w": values})
+    assert not list(tmp_path.iterdir())
+
+
+def test_dtype_of_another_writer_is_named(tmp_path):
+    safetensors.numpy.save_file({"w": np.zeros(2, np.uint8)}, tmp_path / "a")
+    data = (tmp_path / "a").read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = data[8 : 8 + size].rstrip().replace(b'"U8"', b'"F8_E8M0"')
+    whole = len(header).to_bytes(8, "little") + header + data[8 + size :]
+    (tmp_path / "a").write_bytes(whole)
+    with pytest.raises(ValueError, match="'w'.* of dtype F8_E8M0.* read: .*bfloat16"):
+        checkpoints.read_arrays(tmp_path / "a")

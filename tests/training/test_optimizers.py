@@ -276,6 +276,53 @@ def test_bad_values_are_refused(make, message):
         make()
 
 
+def _made(**changes):
+    plain = {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 1}
+    return optimizers.make(Recipe(**plain | {"training_iterations": 9} | changes))
+
+
+def _schedule(optimizer):
+    return optimizer.get_config()["learning_rate"]["config"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", 0.2),
+        ("milestones", (3, 5)),
+        ("decay_factor", 0.5),
+        ("warmup", 4),
+        ("final_learning_rate", 0.01),
+    ],
+)
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_every_value_of_the_schedule_is_passed_on(optimizer, name, value):
+    milestones = () if name == "final_learning_rate" else (3,)
+    changed = {"optimizer": optimizer, "milestones": milestones} | {name: value}
+    found = _schedule(_made(**changed))[name]
+    assert found == (list(value) if isinstance(value, tuple) else value)
+
+
+def test_every_value_of_the_update_is_passed_on():
+    sgd, adam = (
+        _made(momentum=0.5, weight_decay=0.25),
+        _made(optimizer="adam", weight_decay=0.125),
+    )
+    assert isinstance(sgd, SGD) and isinstance(adam, Adam)
+    assert (sgd.momentum, sgd.l2_factor, adam.l2_factor) == (0.5, 0.25, 0.125)
+    falling = _made(final_learning_rate=0.05, training_iterations=7)
+    assert _schedule(falling)["training_iterations"] == 7
+
+
+@pytest.mark.parametrize(
+    "changes", [{"final_learning_rate": 0.1}, {"milestones": (3,), "decay_factor": 1}]
+)
+def test_recipes_of_one_key_have_one_schedule(changes):
+    """A line from a rate to itself would round it."""
+    plain = _made(decay_factor=changes.get("decay_factor", 0.1))
+    assert _schedule(_made(**changes)) == _schedule(plain)
+
+
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_saved_keras_model_keeps_optimizer_and_slots(name, tmp_path):
     inputs = keras.Input((3,), name="inputs")

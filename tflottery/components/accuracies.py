@@ -27,6 +27,7 @@ class Accuracy(Component):
         is all of them.
     """
 
+    KIND = "accuracy"
     VERSION = 1
     FOLDER = "accuracies"
     FILES = (ACCURACY_FILE,)

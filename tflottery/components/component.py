@@ -2,7 +2,7 @@
 
 After TFX's components: a component declares inputs, parameters and outputs, holds no
 work of its own but `execute`, and knows nothing of caches, stores or processes. Its key
-is a hash of its derivation (name, version, parameters and the keys of its inputs),
+is a hash of its derivation (kind, version, parameters and the keys of its inputs),
 known before anything runs. Names of experiments, paths and workers never enter.
 """
 
@@ -60,9 +60,11 @@ class Component(Artifact):
     """A step that makes one artifact out of others.
 
     A subclass is a frozen dataclass. Fields that are artifacts are its inputs, all
-    others its parameters. `VERSION` is raised by hand when results change.
+    others its parameters. `KIND` names it in keys, so that the class may be renamed;
+    `VERSION` is raised by hand when results change.
     """
 
+    KIND: typing.ClassVar[str]
     VERSION: typing.ClassVar[int]
     FOLDER: typing.ClassVar[str]
     FILES: typing.ClassVar[tuple[str, ...]]
@@ -71,7 +73,7 @@ class Component(Artifact):
     def key(self) -> str:
         """Hash of the derivation."""
         return fingerprints.fingerprint(
-            [type(self).__name__, self.VERSION, fingerprints.fields(self)]
+            [fingerprints.kind(self), self.VERSION, fingerprints.fields(self)]
         )
 
     @property

@@ -35,6 +35,7 @@ class Line(Component):
         is all of them.
     """
 
+    KIND = "line"
     VERSION = 2
     FOLDER = "lines"
     FILES = (LINE_FILE,)

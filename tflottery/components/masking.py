@@ -44,6 +44,7 @@ class MagnitudeMask(_Masks):
       num_survivors: how many of their weights are kept.
     """
 
+    KIND = "magnitude_mask"
     VERSION = 1
 
     trained: State
@@ -77,6 +78,7 @@ class RandomMask(_Masks):
         kernels' shares are left to chance.
     """
 
+    KIND = "random_mask"
     VERSION = 1
 
     seed: int

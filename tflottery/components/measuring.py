@@ -5,6 +5,7 @@ measurement goes on where it was.
 """
 
 import dataclasses
+import json
 import typing
 from collections.abc import Callable, Sequence
 
@@ -30,6 +31,32 @@ class Result:
     loss: float
 
 
+class Counts:
+    """What was measured so far, one plain value a block, in the order of the blocks."""
+
+    def __init__(self, context: Context, *, of: object, total: int):
+        """Args:
+        context: of the component that executes; remembers the values.
+        of: what decides where one value ends and the next begins, such as the sizes
+          of the blocks, in plain values. What was remembered of anything else is
+          left: values of other blocks do not add up to the same measurement.
+        total: how many values there will be.
+        """
+        self._context = context
+        self._of = json.loads(json.dumps(of))
+        self._total = total
+        self.values: list = []
+        found = context.remembered
+        if isinstance(found, dict) and found.get("of") == self._of:
+            self.values = list(found["values"])
+
+    def add(self, value: object) -> None:
+        """Takes the next value and remembers all; raises where the work has to stop."""
+        self.values.append(value)
+        remembered = {"of": self._of, "values": self.values}
+        self._context.remember(remembered, len(self.values) / self._total)
+
+
 def measure(
     settings: Sequence[Callable[[], None]],
     evaluator: "Evaluator",
@@ -50,19 +77,19 @@ def measure(
         for split in SPLITS
         for block in evaluator.blocks(split, examples)
     ]
-    counts = list(context.remembered or [])
     total = len(settings) * len(blocks)
-    done = len(counts)
+    sizes = [[split, len(block)] for split, block in blocks]
+    counts = Counts(context, of=[len(settings), sizes], total=total)
+    done = len(counts.values)
     for index, place in enumerate(settings):
         if done >= (index + 1) * len(blocks):
             continue
         place()
         for split, block in blocks[max(done - index * len(blocks), 0) :]:
             measured = evaluator.measure(split, block)
-            counts.append([measured.num_wrong, measured.loss])
-            context.remember(counts, len(counts) / total)
+            counts.add([measured.num_wrong, measured.loss])
     starts = range(0, total, len(blocks))
-    return [_by_split(counts[at : at + len(blocks)], blocks) for at in starts]
+    return [_by_split(counts.values[at : at + len(blocks)], blocks) for at in starts]
 
 
 def num_images(data: Data, examples: int | None) -> int:

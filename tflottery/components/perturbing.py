@@ -42,6 +42,7 @@ class Perturbed(Component):
       seed: decides what is random.
     """
 
+    KIND = "perturbed"
     VERSION = 1
     FOLDER = "perturbed"
     FILES = (WEIGHTS_FILE, NOISE_FILE)

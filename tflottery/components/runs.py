@@ -32,6 +32,8 @@ MASK_FILE = "mask.safetensors"
 class Initialization:
     """Weights drawn afresh: Kaiming normal, biases 0, batch norm's scale 1."""
 
+    KIND = "initialization"
+
     seed: int
 
 
@@ -48,7 +50,8 @@ class Run:
       data_order_seed: decides the order of the training examples.
       augmentation_seed: decides their augmentation.
       first_iteration: where on schedule and data stream the run begins.
-      optimizer_state: "fresh", or "carried" over from the initial state.
+      optimizer_state: "fresh", or "carried" over from the initial state; always "fresh"
+        where the two would be the same.
       device: kind of device.
       num_replicas: devices that share each batch.
       precision: of weights and arithmetic.
@@ -67,18 +70,31 @@ class Run:
     num_replicas: int = 1
     precision: str = "float32"
 
+    KIND = "run"
     VERSION = 1
+
+    def __post_init__(self) -> None:
+        """Calls an optimizer state "fresh" where there is none to carry."""
+        if not self._can_carry():
+            object.__setattr__(self, "optimizer_state", "fresh")
 
     @functools.cached_property
     def key(self) -> str:
         """Hash of the derivation."""
-        return fingerprints.fingerprint(["Run", self.VERSION, self.derivation()])
+        return fingerprints.fingerprint([self.KIND, self.VERSION, self.derivation()])
 
     def derivation(self) -> dict[str, object]:
         """Returns what decides the trajectory, in plain values."""
-        fields = fingerprints.fields(self)
-        fields["recipe"] = fingerprints.canonical(recipes.trajectory(self.recipe))
-        return fields
+        return fingerprints.fields(self, recipe=recipes.trajectory(self.recipe))
+
+    def _can_carry(self) -> bool:
+        """Returns whether slots of the initial state would make a difference."""
+        initial = self.initial
+        if not isinstance(initial, State) or not recipes.has_memory(self.recipe):
+            return False
+        # At the very start of another run its slots are as fresh as those of this one.
+        starts = {self.first_iteration, initial.iteration, initial.run.first_iteration}
+        return len(starts) > 1 or initial.run.optimizer_state == "carried"
 
     @property
     def sources(self) -> tuple[Artifact, ...]:
@@ -107,6 +123,8 @@ class State(Artifact):
         the key.
     """
 
+    KIND = "state"
+
     run: Run
     iteration: int
     keeps_slots: bool = False
@@ -115,7 +133,7 @@ class State(Artifact):
     @functools.cached_property
     def key(self) -> str:
         """Hash of the derivation."""
-        return fingerprints.fingerprint(["State", self.run.key, self.iteration])
+        return fingerprints.fingerprint([self.KIND, self.run.key, self.iteration])
 
     @property
     def address(self) -> str:

@@ -6,17 +6,22 @@ iteration are an `Accuracy`.
 
 import dataclasses
 import json
+import typing
 from collections.abc import Mapping
 
 from etils import epath
 
 from tflottery import layers
-from tflottery.analysis import telemetry
+from tflottery.analysis import statistics, telemetry
+from tflottery.components import measuring
 from tflottery.components.component import Component, Context
 from tflottery.components.metadata import Facts
 from tflottery.components.runs import State
 from tflottery.core.identities import Network
 from tflottery.training import checkpoints
+
+if typing.TYPE_CHECKING:
+    from tflottery.training.evaluation import Evaluator
 
 TELEMETRY_FILE = "telemetry.json"
 # A gradient costs about three forward passes.
@@ -36,7 +41,8 @@ class Telemetry(Component):
       chosen_seed: decides which weights are noted one by one.
     """
 
-    VERSION = 1
+    KIND = "telemetry"
+    VERSION = 2
     FOLDER = "telemetry"
     FILES = (TELEMETRY_FILE,)
 
@@ -59,19 +65,14 @@ class Telemetry(Component):
             for name in ("of", "initial", "final")
         )
         evaluator.assign(weights["of"])
-        gradients = evaluator.gradient_magnitudes(
-            num_examples=self.gradient_examples,
-            batch_size=self.of.run.recipe.batch_size,
-        )
+        gradients = self._gradients(evaluator, context)
         chosen = telemetry.chosen_weights(
             {path: kernel.shape for path, kernel in own.items()}, seed=self.chosen_seed
         )
         result = {
-            "gradient_examples": gradients.num_examples,
+            **gradients,
             "mean_weight_magnitude": telemetry.mean_magnitude(own),
             "share_of_signs_changed": telemetry.share_of_signs_changed(own, initial),
-            "gradient_norm": gradients.norm,
-            "mean_gradient_magnitude": gradients.mean,
             "l2_from_initial": telemetry.l2_distance(own, initial),
             "l2_from_final": telemetry.l2_distance(own, final),
             "cosine_to_initial": telemetry.cosine(own, initial),
@@ -82,6 +83,22 @@ class Telemetry(Component):
             ],
         }
         (context.output / TELEMETRY_FILE).write_text(json.dumps(result))
+
+    def _gradients(self, evaluator: "Evaluator", context: Context) -> dict[str, float]:
+        """Returns the columns on gradients, means over batches; remembers each."""
+        batches = evaluator.gradient_batches(
+            num_examples=self.gradient_examples,
+            batch_size=self.of.run.recipe.batch_size,
+        )
+        counts = measuring.Counts(context, of=batches.shape, total=len(batches))
+        for batch in batches[len(counts.values) :]:
+            counts.add(dataclasses.astuple(evaluator.gradient_magnitudes(batch)))
+        norms, means = zip(*counts.values, strict=True)
+        return {
+            "gradient_examples": batches.size,
+            "gradient_norm": statistics.mean(norms),
+            "mean_gradient_magnitude": statistics.mean(means),
+        }
 
     def flops(self, facts: Mapping[Network, Facts]) -> float:
         """Returns about what executing this costs."""

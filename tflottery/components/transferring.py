@@ -33,6 +33,7 @@ class Transferred(Component):
       new_head: whether the heads are; False keeps them.
     """
 
+    KIND = "transferred"
     VERSION = 1
     FOLDER = "transferred"
     FILES = (WEIGHTS_FILE,)
@@ -83,6 +84,7 @@ class BodyMask(Component):
       of: the masks.
     """
 
+    KIND = "body_mask"
     VERSION = 1
     FOLDER = "masks"
     FILES = (MASK_FILE,)

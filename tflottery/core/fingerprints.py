@@ -11,8 +11,8 @@ LATER = {"later": True}
 def canonical(value: object) -> object:
     """Returns plain lists, dicts, numbers and text that stand for `value`.
 
-    A dataclass becomes its fields and its type's name; a value with an attribute `key`
-    stands as that key, so that derivations nest without growing.
+    A dataclass becomes its fields and its class's `KIND`; a value with an attribute
+    `key` stands as that key, so that derivations nest without growing.
 
     Raises:
       TypeError: the value is none of these; its `repr` might change between runs.
@@ -28,23 +28,45 @@ def canonical(value: object) -> object:
     if isinstance(value, dict):
         return {str(name): canonical(item) for name, item in sorted(value.items())}
     if hasattr(value, "key"):
-        return {type(value).__name__: value.key}
+        return {kind(value): value.key}
     if dataclasses.is_dataclass(value):
-        return {type(value).__name__: fields(value)}
+        return {kind(value): fields(value)}
     raise TypeError(
         f"{value!r} of type {type(value).__name__} cannot enter a fingerprint: use "
         "numbers, text, lists, dicts and dataclasses."
     )
 
 
-def fields(value: object) -> dict[str, object]:
+def kind(value: object) -> str:
+    """Returns what the value's class is called in fingerprints: its `KIND`.
+
+    Not the class's name, so that a class can be renamed and everything that was made
+    under its keys is still found.
+
+    Raises:
+      TypeError: the class has no `KIND` of its own; an inherited one would give two
+        classes the same fingerprints.
+    """
+    name = type(value).__name__
+    found = vars(type(value)).get("KIND")
+    if not isinstance(found, str):
+        raise TypeError(
+            f"Class {name} has KIND={found!r} of its own, expected text, by which the "
+            "class is called in fingerprints. Give it one that is never changed, such "
+            f"as KIND = {name.lower()!r}."
+        )
+    return found
+
+
+def fields(value: object, **instead: object) -> dict[str, object]:
     """Returns the fields of a dataclass, canonical, by name.
 
-    A field added later, with `metadata=LATER`, is left out at its default, so that what
-    was made before keeps its key.
+    What is given by keyword stands for the field of that name. A field added later,
+    with `metadata=LATER`, is left out at its default, so that what was made before
+    keeps its key.
     """
     return {
-        field.name: canonical(getattr(value, field.name))
+        field.name: canonical(instead.get(field.name, getattr(value, field.name)))
         for field in dataclasses.fields(value)
         if not (field.metadata == LATER and getattr(value, field.name) == field.default)
     }

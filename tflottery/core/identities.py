@@ -2,8 +2,6 @@
 
 import dataclasses
 
-from tflottery.core import fingerprints
-
 
 @dataclasses.dataclass(frozen=True)
 class Network:
@@ -16,6 +14,8 @@ class Network:
       architecture: fingerprint of its layers and how they are connected, so that a
         changed model is another one.
     """
+
+    KIND = "network"
 
     model: str
     input_shape: tuple[int, int, int]
@@ -40,6 +40,8 @@ class Data:
       pretext_seed: of what is random in the pretext task but the same in all epochs.
     """
 
+    KIND = "data"
+
     name: str
     version: str
     digest: str
@@ -49,4 +51,4 @@ class Data:
     num_classes: int
     pretext: str | None = None
     pretext_version: int | None = None
-    pretext_seed: int = dataclasses.field(default=0, metadata=fingerprints.LATER)
+    pretext_seed: int = 0

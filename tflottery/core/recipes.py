@@ -64,7 +64,14 @@ class Recipe:
     studied_density: float = 0.168
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a value out of bounds."""
+        """Makes floats of whole numbers; raises ValueError for a value out of bounds.
+
+        So that 0, 0.0 and -0.0 are one value, as they are to the training.
+        """
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type in (float, float | None) and value is not None:
+                object.__setattr__(self, field.name, float(value) + 0.0)
         final = self.final_learning_rate
         allowed = {
             "optimizer": (self.optimizer in OPTIMIZERS, f"one of {OPTIMIZERS}"),
@@ -145,17 +152,37 @@ def with_length(recipe: Recipe, training_iterations: int) -> Recipe:
     )
 
 
+def simplified(recipe: Recipe) -> Recipe:
+    """Returns a recipe of the same training without what changes nothing in it.
+
+    Milestones at which the rate is multiplied by 1 are none, and a linear fall to the
+    rate itself is no fall.
+    """
+    if recipe.decay_factor == 1:
+        recipe = dataclasses.replace(recipe, milestones=())
+    if recipe.final_learning_rate == recipe.learning_rate:
+        recipe = dataclasses.replace(recipe, final_learning_rate=None)
+    return recipe
+
+
+def has_memory(recipe: Recipe) -> bool:
+    """Returns whether an update depends on earlier gradients, through slots."""
+    return recipe.optimizer != "sgd" or recipe.momentum > 0
+
+
 def trajectory(recipe: Recipe) -> dict[str, object]:
     """Returns what of a resolved recipe decides a trajectory: not its length.
 
-    Where the rate falls linearly to the end of training, the length decides too. Values
-    that nothing reads (momentum under adam, the factor of no decay) are left out, so
-    that they make no other run of the same one.
+    Where the rate falls linearly to the end of training, the length decides too. What
+    changes nothing (momentum under adam, the factor of no decay, the order of
+    milestones, all that `simplified` leaves out) makes no other run of the same one.
     """
+    recipe = simplified(recipe)
     names = ["optimizer", "learning_rate", "batch_size", "weight_decay"]
     names += ["milestones", "warmup", "augmentation"]
     names += ["momentum"] if recipe.optimizer == "sgd" else []
     names += ["decay_factor"] if recipe.milestones else []
     if recipe.final_learning_rate is not None:
         names += ["final_learning_rate", "training_iterations"]
-    return {name: getattr(recipe, name) for name in names}
+    decided = {name: getattr(recipe, name) for name in names}
+    return decided | {"milestones": tuple(sorted(recipe.milestones))}

@@ -8,13 +8,12 @@ import dataclasses
 import io
 import numbers
 import os
-import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from etils import epath
 
-from tflottery.core import paths
+from tflottery.core import files, paths
 
 if TYPE_CHECKING:
     import pandas
@@ -36,15 +35,7 @@ def write(
     Raises:
       TypeError: rows of several types, or a value that is no number, text or None.
     """
-    text = _text(rows, row_type)
-    path = epath.Path(paths.expanded(path))
-    draft = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}"
-    try:
-        draft.write_bytes(text.encode())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    files.write(path, _text(rows, row_type).encode())
 
 
 def read(path: str | os.PathLike) -> "pandas.DataFrame":

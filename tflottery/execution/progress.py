@@ -13,6 +13,11 @@ from tflottery.execution.jobs import Advance
 from tflottery.execution.plan import Plan, Step
 
 
+def tell(console: rich_console.Console, text: str) -> None:
+    """Prints text as it is: brackets, colons and long lines of paths mean nothing."""
+    console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
 class Progress:
     """Shows how far a plan is carried out."""
 
@@ -25,10 +30,10 @@ class Progress:
         self._shown = self._console.is_terminal
         self._num_iterations = plan.num_iterations
         self._bar = rich_progress.Progress(
-            rich_progress.TextColumn("{task.description}"),
+            rich_progress.TextColumn("{task.description}", markup=False),
             rich_progress.BarColumn(bar_width=30),
             rich_progress.TextColumn("{task.percentage:>3.0f}%"),
-            rich_progress.TextColumn("{task.fields[detail]}"),
+            rich_progress.TextColumn("{task.fields[detail]}", markup=False),
             rich_progress.TimeRemainingColumn(elapsed_when_finished=True),
             console=self._console,
             transient=True,
@@ -82,7 +87,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Prints a line that stays."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        tell(self._console, text)
 
     def waiting(self, name: str) -> None:
         """Says once that another process is at a job."""

@@ -1,6 +1,7 @@
 """The output folder: a CSV per table, config.json and figure.png."""
 
 import dataclasses
+import io
 import json
 import types
 import uuid
@@ -37,11 +38,9 @@ class Output:
     def claim(self) -> None:
         """Writes config.json, so that the folder is this study's from now on."""
         text = json.dumps(self._description(), indent=2) + "\n"
-        draft = self.folder / f".{CONFIG_FILE}.{uuid.uuid4().hex[:8]}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            draft.write_text(text)
-            draft.replace(self.folder / CONFIG_FILE)
+            self._replace(CONFIG_FILE, text.encode())
         except OSError as error:
             raise ValueError(
                 f"--output_dir={str(self.folder)!r} cannot be written: "
@@ -49,7 +48,12 @@ class Output:
             ) from error
 
     def write(self, rows: Mapping[str, Sequence[object]]) -> None:
-        """Writes the tables and draws the figure from them."""
+        """Writes the tables and draws the figure from them.
+
+        A folder that was removed meanwhile is made again.
+        """
+        if not (self.folder / CONFIG_FILE).exists():
+            self.claim()
         frames = {}
         for name, table in rows.items():
             path = self.folder / f"{name}.csv"
@@ -61,8 +65,19 @@ class Output:
         if draw is not None and len(frames[first]):
             drawn = draw(frames, self._studies[0])
         if drawn is not None:
-            with (self.folder / FIGURE_FILE).open("wb") as file:
-                drawn.savefig(file, format="png", dpi=150)
+            image = io.BytesIO()
+            drawn.savefig(image, format="png", dpi=150)
+            self._replace(FIGURE_FILE, image.getvalue())
+
+    def _replace(self, name: str, data: bytes) -> None:
+        """Writes a file of the folder, whole or not at all."""
+        draft = self.folder / f".{name}.{uuid.uuid4().hex[:8]}"
+        try:
+            draft.write_bytes(data)
+            draft.replace(self.folder / name)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
 
     def _check(self) -> None:
         """Raises ValueError if the folder is not free for this study."""

@@ -24,7 +24,7 @@ from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.plan import plan
 from tflottery.execution.pool import Pool
-from tflottery.execution.progress import Progress
+from tflottery.execution.progress import Progress, tell
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.execution.worker import WorkerSettings
 from tflottery.store.errors import DamagedArtifact
@@ -123,7 +123,7 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
         told = estimate.summary(
             todo, title=title, store=store.root, num_workers=pool.size
         )
-        console.print(told, highlight=False, soft_wrap=True)
+        tell(console, told)
         if machine.dry_run:
             return 0
         store.check(todo.num_bytes)
@@ -134,12 +134,10 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
             )
             outcome, tables = _results(module, studies, executor, goals, store)
     if outcome.stopped:
-        console.print(
-            f"Stopped. To go on:\n  {command()}", highlight=False, soft_wrap=True
-        )
+        tell(console, f"Stopped. To go on:\n  {command()}")
         return INTERRUPTED
     output.write(tables)
-    console.print(f"Results are in {output.folder}", highlight=False, soft_wrap=True)
+    tell(console, f"Results are in {output.folder}")
     return _told_what_is_missing(outcome, console)
 
 
@@ -263,21 +261,19 @@ def command() -> str:
 def _told_what_is_missing(outcome: Outcome, console: Console) -> int:
     """Prints what could not be made; returns the exit code."""
     if outcome.unobtainable:
-        console.print(
+        tell(
+            console,
             f"{len(outcome.unobtainable)} artifacts were not made, because a training "
             "diverged: see the column diverged_iteration.",
-            highlight=False,
-            soft_wrap=True,
         )
     causes = collections.Counter(outcome.failures.values())
     for text, count in causes.items():
-        console.print(f"{count} jobs failed:\n{text}", highlight=False, markup=False)
+        tell(console, f"{count} jobs failed:\n{text}")
     if outcome.skipped:
-        console.print(
+        tell(
+            console,
             f"{len(outcome.skipped)} artifacts were not made because of that. The same "
             "command makes what is missing.",
-            highlight=False,
-            soft_wrap=True,
         )
     missing = outcome.unobtainable or outcome.failures or outcome.skipped
     return INCOMPLETE if missing else 0

@@ -55,7 +55,7 @@ class Study:
             "length": self.last,
             "network": facts.network,
             "data": facts.data,
-            "optimizer_state": self.config.optimizer_state,
+            "optimizer_state": self._optimizer_state,
             "evaluation_examples": self.evaluation_examples,
             "device": self.placement.device,
             "num_replicas": facts.num_replicas,
@@ -196,8 +196,6 @@ class Study:
           mask: holds the masks; None is dense.
         """
         order = {"level": level, "data_order": data_order}
-        # Only states have slots, and those of iteration 0 are fresh ones.
-        carries = isinstance(initial, State) and first_iteration > 0
         return Run(
             network=self.facts.network,
             data=self.facts.data,
@@ -207,10 +205,16 @@ class Study:
             data_order_seed=seeds.data_order_seed(replicate, **order),
             augmentation_seed=seeds.augmentation_seed(replicate, **order),
             first_iteration=first_iteration,
-            optimizer_state=self.config.optimizer_state if carries else "fresh",
+            optimizer_state=self._optimizer_state,
             device=self.placement.device,
             num_replicas=self.facts.num_replicas,
         )
+
+    @property
+    def _optimizer_state(self) -> str:
+        """What copies begin with: nothing is carried where updates remember nothing."""
+        carries = recipes.has_memory(self.recipe)
+        return self.config.optimizer_state if carries else "fresh"
 
 
 def dataset_of(config: Config) -> str:

@@ -6,15 +6,29 @@ address such as gs://.
 
 from collections.abc import Mapping
 
+import ml_dtypes
 import numpy as np
 import safetensors
 import safetensors.numpy
 from etils import epath
 
-from tflottery.core import paths
+from tflottery.core import files, paths
 
 WEIGHTS_FILE = "weights.safetensors"
 SLOTS_FILE = "slots.safetensors"
+
+# What safetensors calls the dtypes of numpy and of ml_dtypes. Its own reader for numpy
+# knows none of the latter, though its writer does.
+_DTYPES = {
+    "BOOL": "bool",
+    **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "C64": "complex64",
+}
 
 
 def write(
@@ -63,17 +77,25 @@ def read_slots(folder: epath.PathLike) -> dict[str, np.ndarray]:
 def write_arrays(path: epath.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays into one file that is whole whenever its name is there.
 
-    Changes: the file at `path`; its folder has to exist.
+    Args:
+      path: of a file in a folder that exists; replaced if it is there.
+      arrays: by name, of any of the dtypes that can be read back.
+
+    Raises:
+      ValueError: an array is of another dtype. Nothing is written then.
+      OSError: the file cannot be written. What was there stays.
+
+    Changes: the file at `path`.
     """
-    path = epath.Path(paths.expanded(path))
     # safetensors writes memory as it lies: transposed arrays would come back wrong.
-    data = safetensors.numpy.save(
-        {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
-    )
-    # A reader, or a kill, between open and close must not meet half a file.
-    partial = path.parent / f"{path.name}.partial"
-    partial.write_bytes(data)
-    partial.replace(path)
+    arrays = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
+    for name, value in arrays.items():
+        if value.dtype.name not in _DTYPES.values():
+            raise ValueError(
+                f"Array {name!r} is of dtype {value.dtype}, which cannot be read back. "
+                f"Expected one of {', '.join(_DTYPES.values())}."
+            )
+    files.write(path, safetensors.numpy.save(arrays))
 
 
 def read_arrays(path: epath.PathLike) -> dict[str, np.ndarray]:
@@ -81,7 +103,8 @@ def read_arrays(path: epath.PathLike) -> dict[str, np.ndarray]:
 
     Raises:
       FileNotFoundError: there is no such file; lists the folder's files.
-      ValueError: the bytes are not whole safetensors.
+      ValueError: the bytes are not whole safetensors, or an array is of a dtype that
+        `write_arrays` does not write.
     """
     path = epath.Path(paths.expanded(path))
     if not path.exists():
@@ -92,9 +115,23 @@ def read_arrays(path: epath.PathLike) -> dict[str, np.ndarray]:
         )
     data = path.read_bytes()
     try:
-        return safetensors.numpy.load(data)
+        found = safetensors.deserialize(data)
     except safetensors.SafetensorError as error:
         raise ValueError(
             f"{path} is damaged: {len(data)} bytes that are no whole safetensors file "
             f"({error}). Remove it; it is made again where it came from."
         ) from error
+    for name, part in found:
+        if part["dtype"] not in _DTYPES:
+            raise ValueError(
+                f"Array {name!r} of {path} is of dtype {part['dtype']}, which is not "
+                f"read: expected one of {', '.join(_DTYPES.values())}."
+            )
+    return {name: _array(part) for name, part in found}
+
+
+def _array(part: dict[str, object]) -> np.ndarray:
+    """Returns an array from what safetensors says of it."""
+    name = _DTYPES[part["dtype"]]
+    dtype = np.dtype(getattr(ml_dtypes, name, name))
+    return np.frombuffer(part["data"], dtype).reshape(part["shape"])

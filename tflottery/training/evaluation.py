@@ -146,16 +146,25 @@ class Evaluator:
             layer.moving_mean.assign(mean)
             layer.moving_variance.assign(np.maximum(square - np.square(mean), 0.0))
 
-    def gradient_magnitudes(
-        self, *, num_examples: int, batch_size: int
-    ) -> gradients.Magnitudes:
-        """Returns how large the gradients of fixed training images are.
+    def gradient_batches(self, *, num_examples: int, batch_size: int) -> np.ndarray:
+        """Returns the training images whose gradients are measured, in whole batches.
 
         Args:
           num_examples: images, or as many as there are; the same in every run.
           batch_size: images of a batch; what is left of the last one does not count.
+
+        Returns:
+          [batches, batch size] int32.
         """
-        return self._gradients.magnitudes(self._whole_batches(num_examples, batch_size))
+        return self._whole_batches(num_examples, batch_size)
+
+    def gradient_magnitudes(self, batch: np.ndarray) -> gradients.Magnitudes:
+        """Returns how large the gradient of a batch of training images is.
+
+        Args:
+          batch: [batch size] int32, one of `gradient_batches`.
+        """
+        return self._gradients.magnitudes(batch)
 
     def _whole_batches(self, num_examples: int, batch_size: int) -> np.ndarray:
         """Returns fixed training images in random order: [batches, size] int32."""
@@ -196,7 +205,7 @@ class Evaluator:
 
     @functools.cached_property
     def _gradients(self) -> gradients.Gradients:
-        """The compiled loop over batches of gradients."""
+        """The compiled gradient of a batch."""
         load, bits = self._loaders["train"], self._bits("train")
         return gradients.Gradients(self.model, load, bits=bits, jit=self._jit)
 

@@ -21,17 +21,15 @@ from tflottery.training import losses
 
 @dataclasses.dataclass(frozen=True)
 class Magnitudes:
-    """Gradients by the kernels, as means over batches.
+    """The gradient of a batch with respect to the kernels.
 
     Attributes:
       norm: Euclidean norm.
       mean: mean absolute value.
-      num_examples: images measured, in whole batches.
     """
 
     norm: float
     mean: float
-    num_examples: int
 
 
 class Gradients:
@@ -49,46 +47,38 @@ class Gradients:
             for layer in layers.normalizations(model)
             for variable in (layer.moving_mean, layer.moving_variance)
         ]
-        self._measure = _loop(model, load, bits=bits, jit=jit)
+        self._measure = _compiled(model, load, bits=bits, jit=jit)
 
-    def magnitudes(self, batches: np.ndarray) -> Magnitudes:
+    def magnitudes(self, batch: np.ndarray) -> Magnitudes:
         """Returns the magnitudes at the model's weights, which stay as they are.
 
         Args:
-          batches: [batches, batch size] int32, which training images.
+          batch: [batch size] int32, which training images.
         """
         # Training mode moves them.
         before = [variable.numpy() for variable in self._statistics]
-        norm, mean = self._measure(tf.constant(batches), tf.constant(len(batches)))
+        norm, mean = self._measure(tf.constant(batch))
         for variable, value in zip(self._statistics, before, strict=True):
             variable.assign(value)
-        return Magnitudes(float(norm), float(mean), num_examples=batches.size)
+        return Magnitudes(float(norm), float(mean))
 
 
-def _loop(
+def _compiled(
     model: keras.Model, load: Loader, *, bits: tf.Tensor, jit: bool
 ) -> tf.types.experimental.PolymorphicFunction:
-    """Returns the compiled loop over batches, which sums in float64."""
+    """Returns the compiled gradient of a batch, of which it sums in float64."""
     kernels = [layer.kernel for layer in layers.masked_layers(model)]
     num_weights = sum(int(np.prod(kernel.shape)) for kernel in kernels)
 
     @tf.function(jit_compile=jit, autograph=False)
-    def measure(indices, num_batches):
-        def step(batch, norms, means):
-            images, labels = load(indices[batch], tf.gather(bits, indices[batch]))
-            with tf.GradientTape() as tape:
-                outputs = model(images, training=True)
-                loss = tf.reduce_mean(losses.cross_entropies(labels, outputs))
-            found = [tf.cast(one, tf.float64) for one in tape.gradient(loss, kernels)]
-            square = tf.add_n([tf.reduce_sum(tf.square(one)) for one in found])
-            total = tf.add_n([tf.reduce_sum(tf.abs(one)) for one in found])
-            return batch + 1, norms + tf.sqrt(square), means + total / num_weights
-
-        zero = tf.constant(0.0, tf.float64)
-        _, norms, means = tf.while_loop(
-            lambda batch, *_: batch < num_batches, step, [tf.constant(0), zero, zero]
-        )
-        count = tf.cast(num_batches, tf.float64)
-        return norms / count, means / count
+    def measure(indices):
+        images, labels = load(indices, tf.gather(bits, indices))
+        with tf.GradientTape() as tape:
+            outputs = model(images, training=True)
+            loss = tf.reduce_mean(losses.cross_entropies(labels, outputs))
+        found = [tf.cast(one, tf.float64) for one in tape.gradient(loss, kernels)]
+        square = tf.add_n([tf.reduce_sum(tf.square(one)) for one in found])
+        total = tf.add_n([tf.reduce_sum(tf.abs(one)) for one in found])
+        return tf.sqrt(square), total / num_weights
 
     return measure

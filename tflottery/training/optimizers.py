@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tflottery.core import key_mismatch
+from tflottery.core import key_mismatch, recipes
 from tflottery.core.recipes import Recipe
 from tflottery.training.schedules import RecipeSchedule
 
@@ -184,6 +184,8 @@ def make(recipe: Recipe) -> SGD | Adam:
     Raises:
       ValueError: the recipe has durations as text.
     """
+    # Runs of one key follow one schedule, rounded alike.
+    recipe = recipes.simplified(recipe)
     falls = recipe.final_learning_rate is not None
     schedule = RecipeSchedule(
         recipe.learning_rate,

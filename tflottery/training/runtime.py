@@ -14,8 +14,8 @@ from tflottery.training.distribution import Placement
 
 if typing.TYPE_CHECKING:
     from tflottery.training import evaluation, trainer
-# Of a command over many networks, as many stay built; tracing one takes seconds.
-_MOST_TRAINERS = 4
+# Of a command over many networks, as many of each stay built; tracing takes seconds.
+_MOST_TRAINERS = _MOST_EVALUATORS = 4
 
 
 class Runtime:
@@ -51,8 +51,7 @@ class Runtime:
         parts = [network, data, recipes.trajectory(recipe), sparse]
         key = fingerprints.fingerprint(parts)
         if key not in self._trainers:
-            while len(self._trainers) >= _MOST_TRAINERS:
-                del self._trainers[next(iter(self._trainers))]
+            _make_room(self._trainers, most=_MOST_TRAINERS)
             self._trainers[key] = trainer.Trainer(
                 network.model,
                 recipe,
@@ -71,6 +70,7 @@ class Runtime:
 
         key = fingerprints.fingerprint([network, data])
         if key not in self._evaluators:
+            _make_room(self._evaluators, most=_MOST_EVALUATORS)
             self._evaluators[key] = evaluation.Evaluator(
                 network.model,
                 self.source(data.name, model=network.model),
@@ -79,3 +79,9 @@ class Runtime:
                 pretext_seed=data.pretext_seed,
             )
         return self._evaluators[key]
+
+
+def _make_room(built: dict[str, object], *, most: int) -> None:
+    """Removes the oldest of what was built, so that one more is at most so many."""
+    while len(built) >= most:
+        del built[next(iter(built))]

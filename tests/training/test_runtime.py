@@ -1,0 +1,44 @@
+"""What a process keeps between jobs: bounded, and built once as long as it is kept."""
+
+import pytest
+
+from tflottery.core.identities import Data, Network
+from tflottery.training import evaluation
+from tflottery.training.distribution import Placement
+from tflottery.training.runtime import Runtime
+
+
+@pytest.fixture
+def evaluators(monkeypatch):
+    """A runtime whose evaluators are numbered, not built."""
+    built = []
+
+    def build(*_, pretext_seed, **__):
+        built.append(pretext_seed)
+        return len(built)
+
+    monkeypatch.setattr(evaluation, "Evaluator", build)
+    runtime = Runtime(data_dir=None, placement=Placement())
+    network = Network("lenet", (32, 32, 1), 10, "0")
+
+    def get(seed):
+        data = Data("digits", "1", "0", (32, 32, 1), 1437, 360, 10, pretext_seed=seed)
+        return runtime.evaluator(network, data)
+
+    return get, built
+
+
+def test_an_evaluator_is_built_once(evaluators):
+    get, built = evaluators
+    assert [get(1), get(2), get(1)] == [1, 2, 1]
+    assert built == [1, 2]
+
+
+def test_few_evaluators_are_kept(evaluators):
+    get, built = evaluators
+    for seed in range(1, 6):
+        get(seed)
+    # The last four are there, and the first is built anew.
+    assert [get(seed) for seed in (2, 3, 4, 5)] == [2, 3, 4, 5]
+    assert get(1) == 6
+    assert built == [1, 2, 3, 4, 5, 1]
