@@ -75,6 +75,15 @@ def _network_and_data(bench):
     return run.network, run.data
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_one_split_alone(bench, split):
+    state, weights = bench.state("constant"), _constant(1, 0)
+    both = _execute(bench, Accuracy(state), weights)
+    alone = _execute(bench, Accuracy(state, splits=(split,)), weights)
+    assert alone.keys() == {f"{split}_error", f"{split}_loss"}
+    assert alone == {name: both[name] for name in alone}
+
+
 @pytest.mark.usefixtures("blocks_of_five")
 def test_interrupted_anywhere_goes_on_to_the_same_result(bench):
     accuracy, weights = Accuracy(bench.state("constant")), _constant(0, 1)
@@ -94,15 +103,16 @@ def test_interrupted_anywhere_goes_on_to_the_same_result(bench):
         assert path.read_bytes() == text
 
 
-def test_key_is_of_the_state_and_the_number_of_images(bench):
+def test_key_is_of_the_state_and_the_images(bench):
     state = bench.state("constant")
     keys = {
         Accuracy(state).key,
         Accuracy(state, 3).key,
+        Accuracy(state, splits=("test",)).key,
         Accuracy(bench.state("constant", 8)).key,
         Accuracy(bench.state("threshold")).key,
     }
-    assert len(keys) == 4
+    assert len(keys) == 5
     assert Accuracy(state).inputs == {"of": state}
 
 
@@ -115,3 +125,5 @@ def test_cost_grows_with_the_images_measured(bench):
     # A kernel of two weights: 4 operations an image, of 12 images.
     assert flops(None) == flops(1000) == 12 * 4
     assert flops(3) == 6 * 4
+    accuracy = Accuracy(bench.state("constant"), splits=("test",))
+    assert accuracy.flops({facts.network: facts}) == 4 * 4

@@ -25,8 +25,11 @@ _THRESHOLD_A = _arrays(**_HEAD, **_SCALE, norm__moving_mean=[2])
 _THRESHOLD_B = _arrays(**_HEAD, **_SCALE, norm__moving_mean=[-1])
 
 
-def _line(bench, model, examples=None):
-    return Line(bench.state(model, 8), bench.state(model, 9), examples)
+def _line(bench, model, examples=None, **options):
+    if model == "threshold":
+        # As many as there are; a network without batch norm has none.
+        options = {"reestimation_examples": 8} | options
+    return Line(bench.state(model, 8), bench.state(model, 9), examples, **options)
 
 
 def _execute(bench, line, a, b, **how):
@@ -76,6 +79,54 @@ def test_fewer_images(bench):
     wrong = int((labels[evaluator.examples("train", 3)] != 1).sum())
     assert found["train_error"][0] == wrong / 3
     assert found["train_error"][-1] == (3 - wrong) / 3
+
+
+def test_one_split_alone(bench):
+    found = {}
+    for splits in (("train", "test"), ("train",), ("test",)):
+        line = _line(bench, "threshold", splits=splits)
+        found[splits] = _execute(bench, line, _THRESHOLD_A, _THRESHOLD_B)
+    both = found.pop(("train", "test"))
+    for (split,), alone in found.items():
+        errors = {f"{split}_error", f"{split}_error_reestimated"}
+        assert alone.keys() == {"alpha", "l2_distance", *errors}
+        assert alone == {name: both[name] for name in alone}
+
+
+def test_without_re_estimation_there_is_one_reading(bench):
+    both = _execute(bench, _line(bench, "threshold"), _THRESHOLD_A, _THRESHOLD_B)
+    line = _line(bench, "threshold", reestimation_examples=0)
+    found = _execute(bench, line, _THRESHOLD_A, _THRESHOLD_B)
+    assert found.keys() == {"alpha", "l2_distance", "train_error", "test_error"}
+    assert found == {name: both[name] for name in found}
+
+
+def test_re_estimated_on_fewer_images(bench):
+    line = _line(bench, "threshold", reestimation_examples=1)
+    _execute(bench, line, _THRESHOLD_A, _THRESHOLD_B)
+    facts = bench.facts("threshold")
+    evaluator = bench.runtime.evaluator(facts.network, facts.data)
+    # The mean is that of a single image, bright or dark, not 5/8 as of all.
+    assert float(evaluator.model.get_layer("norm").moving_mean[0]) in (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "num_train", "taken"),
+    [(10_240, 50_000, 10_240), (10_240, 1437, 1408), (1300, 50_000, 1280)]
+    + [(100, 50_000, 100), (100, 60, 60), (0, 50_000, 0)],
+)
+def test_re_estimation_takes_whole_batches(asked, num_train, taken):
+    assert lines.whole_batches(asked, num_train=num_train) == taken
+
+
+def test_key_is_of_all_that_is_measured(bench):
+    found = [
+        _line(bench, "threshold"),
+        _line(bench, "threshold", 3),
+        _line(bench, "threshold", splits=("test",)),
+        _line(bench, "threshold", reestimation_examples=4),
+    ]
+    assert len({line.key for line in found}) == 4
 
 
 def test_progress_rises_to_the_end(bench):
@@ -140,4 +191,8 @@ def test_cost_grows_with_the_images_measured(bench):
     assert flops("constant") == 30 * 12 * 4
     assert flops("constant", 3) == 30 * 6 * 4
     assert flops("constant", 1000) == flops("constant")
-    assert flops("threshold") > 2 * flops("constant")
+    # Two readings of a weight and its bias, and eight images for one of them.
+    facts = bench.facts("threshold")
+    assert flops("threshold") == 30 * (2 * 12 + 8) * facts.flops_per_example
+    line = _line(bench, "threshold", splits=("test",), reestimation_examples=0)
+    assert line.flops({facts.network: facts}) == 30 * 4 * facts.flops_per_example

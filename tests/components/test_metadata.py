@@ -20,7 +20,7 @@ def test_lenet_on_digits(runtime):
     ]
     assert facts.num_weights == facts.num_trainable == 50_200 + 410
     assert facts.flops_per_example == 2 * 50_200
-    assert (facts.num_reestimation_examples, facts.num_replicas) == (0, 1)
+    assert (facts.has_batch_norm, facts.num_replicas) == (False, 1)
 
 
 def test_resnet20_on_digits(runtime):
@@ -30,7 +30,7 @@ def test_resnet20_on_digits(runtime):
     assert (facts.num_trainable, facts.num_weights) == (272_474, 274_042)
     assert sum(map(math.prod, facts.kernel_shapes.values())) == 270_896
     assert facts.flops_per_example == pytest.approx(2 * 41e6, rel=0.02)
-    assert facts.num_reestimation_examples > 0
+    assert facts.has_batch_norm
 
 
 def test_pretext_decides_the_classes(runtime):

@@ -38,7 +38,7 @@ FACTS = Facts(
     num_trainable=50_610,
     kernel_shapes={"dense_1/kernel": (64, 300), "dense_2/kernel": (300, 100)},
     flops_per_example=100_000,
-    num_reestimation_examples=0,
+    has_batch_norm=False,
     num_replicas=1,
 )
 

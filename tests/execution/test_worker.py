@@ -30,7 +30,7 @@ def test_an_inspection_answers_with_facts(bench):
     }
     assert facts.num_trainable == facts.num_weights == 50_200 + 410
     assert facts.flops_per_example == 2 * 50_200
-    assert facts.num_reestimation_examples == 0
+    assert not facts.has_batch_norm
 
 
 @pytest.mark.parametrize(

@@ -40,3 +40,24 @@ def test_with_a_full_store_nothing_is_trained(
     assert code == 0 and not trainings
     for path in folder.glob("*.csv"):
         assert (folder.parent / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_one_split_alone_leaves_the_columns_of_the_other_empty(
+    tiny, execute, every_experiment, trainings
+):
+    whole = tiny(every_experiment)
+    trainings.clear()
+    store = str(whole.folder.parent / "store")
+    ended = execute(every_experiment, store=store, splits=("train",))
+    assert ended.code == 0 and not trainings
+    # What of a table is not summed up of test errors has a row for each it had before.
+    compared = 0
+    for name in every_experiment.TABLES:
+        found, both = ended.table(name), whole.table(name)
+        own = [column for column in found if column.startswith("train_")]
+        others = [column for column in found if column.startswith("test_")]
+        assert found[others].isna().all(axis=None)
+        if own:
+            compared += 1
+            assert found[own].equals(both[own])
+    assert compared

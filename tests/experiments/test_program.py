@@ -96,6 +96,8 @@ def test_every_field_has_a_flag_of_its_kind():
         "augmentation": ("none", "none"),
         "optimizer_state": ("carried", "carried"),
         "evaluation_examples": ("2000", 2000),
+        "splits": ("test", ["test"]),
+        "reestimation_examples": ("0", 0),
         "final_learning_rate": ("1e-4", 1e-4),
         "subnetwork": ("imp", "imp"),
         "density": ("0.5", 0.5),

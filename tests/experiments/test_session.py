@@ -104,15 +104,30 @@ def test_measured_throughout_trains_no_more(execute, trainings):
     count = sum(last - first for first, last in trainings)
     trainings.clear()
     all_along = execute(
-        training_iterations=60, rewind_iterations=(0,), throughout=True, store="other"
+        training_iterations=60,
+        rewind_iterations=(0,),
+        throughout=True,
+        splits=("test", "train"),
+        store="other",
     )
     assert sum(last - first for first, last in trainings) == count
     rows = all_along.table()
     # 1,437 images in batches of 60: epochs end after 24 and 48 iterations.
     assert list(rows["iteration"]) == [24, 48, 60]
-    last = rows[rows["iteration"] == 60].drop(columns=["config"])
-    expected = plain.table().drop(columns=["config"])
-    assert last.reset_index(drop=True).equals(expected)
+    last = rows[rows["iteration"] == 60]
+    assert last.reset_index(drop=True).equals(plain.table())
+    trainings.clear()
+    # The paper's Figure 4 shows test errors alone.
+    shown = execute(
+        training_iterations=60,
+        rewind_iterations=(0,),
+        throughout=True,
+        store="other",
+        output="shown",
+    ).table()
+    assert trainings == []
+    assert shown["test_instability"].equals(rows["test_instability"])
+    assert shown["train_instability"].isna().all()
 
 
 def test_a_dry_run_trains_and_writes_nothing(execute, trainings):
@@ -379,6 +394,11 @@ WRONG = {
     "--data_orders=0 has to be at least 1": {"data_orders": 0},
     "--batch_size=0 has to be at least 1": {"batch_size": 0},
     "--evaluation_examples=0 has to be at least 1": {"evaluation_examples": 0},
+    "--splits='validation' has to name train or test or both": {
+        "splits": ("validation",)
+    },
+    "--splits='' has to name": {"splits": ()},
+    "--reestimation_examples=-1 has to be at least 0": {"reestimation_examples": -1},
     "learning_rate=0": {"learning_rate": 0.0},
     "learning_rate=nan": {"learning_rate": float("nan")},
     "momentum=-0.5": {"optimizer": "sgd", "momentum": -0.5},

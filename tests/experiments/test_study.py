@@ -6,7 +6,7 @@ import pytest
 
 from tflottery.components.metadata import Facts
 from tflottery.core.identities import Data, Network
-from tflottery.experiments import table1
+from tflottery.experiments import instability, table1
 from tflottery.experiments.instability import Config
 from tflottery.studies.study import dataset_of, resolve
 from tflottery.training.distribution import Placement
@@ -22,7 +22,7 @@ CIFAR10 = Data(
 )
 
 
-def cifar10_facts(model, *, num_replicas=1):
+def cifar10_facts(model, *, num_replicas=1, has_batch_norm=False):
     return Facts(
         network=Network(model, (32, 32, 3), 10),
         data=CIFAR10,
@@ -30,7 +30,7 @@ def cifar10_facts(model, *, num_replicas=1):
         num_trainable=1,
         kernel_shapes={},
         flops_per_example=1,
-        num_reestimation_examples=0,
+        has_batch_norm=has_batch_norm,
         num_replicas=num_replicas,
     )
 
@@ -145,16 +145,21 @@ def test_the_hash_is_of_what_a_row_cannot_tell_by_its_own_columns(study):
         {"replicates": 9},
         {"data_orders": 5},
         {"rewind_iterations": (0, 7)},
-        {"throughout": True},
+        {"throughout": True, "splits": ("train", "test")},
         {"training_iterations": "600it"},
         {"learning_rate": 12e-4},
         {"evaluation_examples": 100_000},
+        {"splits": ("test", "train")},
+        # Without batch norm there is nothing to re-estimate.
+        {"reestimation_examples": 256},
     ):
         assert study(**same).config_hash == plain.config_hash, same
     for other in (
         {"learning_rate": 1e-3},
         {"training_iterations": 601},
         {"evaluation_examples": 100},
+        {"splits": ("test",)},
+        {"throughout": True},
         {"optimizer_state": "carried"},
         {"batch_size": 61},
         {"milestones": (300,)},
@@ -169,6 +174,40 @@ def test_slots_that_cannot_be_carried_do_not_tell_rows_apart(study):
     )
     assert fresh.config_hash == carried.config_hash
     assert fresh.config_hash != study(optimizer="sgd", momentum=0.9).config_hash
+
+
+@pytest.mark.parametrize(
+    ("options", "images"),
+    [
+        ({}, 10_240),
+        ({"evaluation_examples": 2_000}, 1_920),
+        ({"evaluation_examples": 200}, 1_280),
+        ({"evaluation_examples": 40_000}, 10_240),
+        # All test images are no limit.
+        ({"evaluation_examples": 10_000, "splits": ("test",)}, 10_240),
+        ({"evaluation_examples": 200, "reestimation_examples": 10_240}, 10_240),
+        ({"reestimation_examples": 10**6}, 49_920),
+        ({"reestimation_examples": 0}, 0),
+    ],
+)
+def test_batch_norm_is_reestimated_on_so_many_images(options, images):
+    facts = cifar10_facts("resnet20", has_batch_norm=True)
+    found = resolve(Config(model="resnet20", **options), facts, Placement())
+    lines = instability.plan(found)[:3]
+    assert {line.reestimation_examples for line in lines} == {images}
+    said = found.decisions()
+    assert said["reestimation_examples"] == images
+    assert said["splits"] == options.get("splits", ("train", "test"))
+    again = dataclasses.replace(found.config, reestimation_examples=images)
+    assert resolve(again, facts, Placement()).name == found.name
+
+
+def test_without_batch_norm_nothing_is_reestimated():
+    facts = cifar10_facts("lenet")
+    found = resolve(
+        Config(model="lenet", reestimation_examples=128), facts, Placement()
+    )
+    assert instability.plan(found)[0].reestimation_examples == 0
 
 
 def test_folders_of_different_commands_have_different_names(study):

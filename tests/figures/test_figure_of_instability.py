@@ -182,3 +182,21 @@ def test_empty_table_is_refused(tables):
     pairs, points = tables(replicates=1)
     with pytest.raises(ValueError, match="'interpolation' has no rows"):
         instability.draw(pairs, points[:0])
+
+
+@pytest.mark.parametrize(("split", "other"), [("train", "test"), ("test", "train")])
+def test_a_split_that_was_not_measured_has_no_panel(tables, split, other):
+    pairs, points = tables(rewind_iterations=(0, 500), iterations=(400, 63000))
+    for table in (pairs, points):
+        columns = [one for one in table if one.startswith(f"{other}_")]
+        table[columns] = np.nan
+    figure = instability.draw(pairs, points)
+    (row,) = panels(figure)
+    titles = {f"{split.capitalize()} error along the line", "Instability"}
+    titles |= {"Distance of the copies"}
+    if split == "test":
+        titles |= {"Test instability throughout training"}
+    assert row.keys() == titles
+    (legend,) = row["Instability"].get_legend().get_texts()
+    assert legend.get_text() == split
+    assert "batch norm re-estimated" in legend_texts(figure)

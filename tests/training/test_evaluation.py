@@ -8,7 +8,6 @@ from tflottery import layers
 from tflottery.core.registry import MODELS, Entry
 from tflottery.datasets.arrays import Source, Split
 from tflottery.models import weights as model_weights
-from tflottery.training import evaluation
 from tflottery.training.evaluation import Evaluator
 
 _NUM_TRAIN, _NUM_TEST = 2700, 7
@@ -105,10 +104,6 @@ def test_errors_do_not_depend_on_the_size_of_blocks(block_size, evaluator, monke
     assert counted() == expected
 
 
-def test_network_without_batch_norm(evaluator):
-    assert not evaluator.has_batch_norm
-
-
 def _convolution(images, kernel):
     """A valid 3 x 3 convolution: [n, h, w, c] and [3, 3, c, f]."""
     windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), axis=(1, 2))
@@ -137,22 +132,21 @@ def _numpy_statistics(images, weights, *, batch_size):
     return found
 
 
-@pytest.mark.parametrize(("num_examples", "batch_size"), [(48, 16), (50, 16), (40, 64)])
+@pytest.mark.parametrize(
+    ("num_examples", "batch_size"), [(48, 16), (50, 16), (40, 64), (90, 10)]
+)
 def test_statistics_are_the_moments_of_fixed_images(
-    num_examples, batch_size, trainers, small_conv_registered, monkeypatch
+    num_examples, batch_size, trainers, small_conv_registered
 ):
-    monkeypatch.setattr(evaluation, "REESTIMATION_EXAMPLES", num_examples)
-    monkeypatch.setattr(evaluation, "REESTIMATION_BATCH_SIZE", batch_size)
     source = trainers.source("small_conv")
     evaluator = Evaluator("small_conv", source, num_classes=10)
-    assert evaluator.has_batch_norm
     trainer = trainers("small_conv")
     weights = trainer.initial_weights(3)
     generator = np.random.default_rng(0)
     for name in ("norm_1/gamma", "norm_1/beta", "norm_2/moving_variance"):
         weights[name] = generator.uniform(0.5, 2, weights[name].shape).astype("float32")
     evaluator.assign(weights)
-    evaluator.reestimate()
+    evaluator.reestimate(num_examples, batch_size=batch_size)
     found = model_weights.weights(evaluator.model)
     chosen = evaluator.examples("train", num_examples)
     assert set(evaluator._random_order("train")[:num_examples]) == set(chosen)
@@ -168,16 +162,15 @@ def test_statistics_are_the_moments_of_fixed_images(
             np.testing.assert_array_equal(value, weights[name])
     # Whatever the statistics were before, they are the same bits afterwards.
     evaluator.assign(weights | {"norm_1/moving_mean": np.full(4, 7, np.float32)})
-    evaluator.reestimate()
+    evaluator.reestimate(num_examples, batch_size=batch_size)
     for name, value in model_weights.weights(evaluator.model).items():
         np.testing.assert_array_equal(value, found[name])
 
 
 def test_statistics_do_not_depend_on_the_order_of_the_data(
-    trainers, small_conv_registered, monkeypatch
+    trainers, small_conv_registered
 ):
     """Data sorted by class must not make batches of one class each."""
-    monkeypatch.setattr(evaluation, "REESTIMATION_BATCH_SIZE", 128)
     source = trainers.source("small_conv")
     order = np.argsort(source.train.labels, kind="stable")
     sorted_ = Split(source.train.images[order], source.train.labels[order])
@@ -187,6 +180,16 @@ def test_statistics_do_not_depend_on_the_order_of_the_data(
         one = Source("d", "1", "0", train, source.test, 10, (0.0,), (1.0,))
         evaluator = Evaluator("small_conv", one, num_classes=10)
         evaluator.assign(weights)
-        evaluator.reestimate()
+        evaluator.reestimate(10_240, batch_size=128)
         found.append(model_weights.weights(evaluator.model)["norm_2/moving_variance"])
     np.testing.assert_allclose(found[0], found[1], rtol=0.02)
+
+
+def test_re_estimation_can_be_left_every_few_batches(trainers, small_conv_registered):
+    evaluator = Evaluator("small_conv", trainers.source("small_conv"), num_classes=10)
+    calls = []
+    evaluator.reestimate(90, batch_size=10, between=lambda: calls.append(1))
+    # After four batches and after eight of nine.
+    assert len(calls) == 2
+    with pytest.raises(ZeroDivisionError):
+        evaluator.reestimate(90, batch_size=10, between=lambda: 1 / 0)

@@ -124,7 +124,7 @@ def test_statistics_of_an_auxiliary_head_are_reestimated(two_heads, register):
     register(MODELS, "normalized_head", _normalized_head)
     source = two_heads._source
     evaluator = evaluation.Evaluator("normalized_head", source, num_classes=3)
-    evaluator.reestimate()
+    evaluator.reestimate(10_240, batch_size=128)
     images, _ = _images_and_labels(two_heads)
     found = model_weights.weights(evaluator.model)
     for name, expected in (("mean", images.mean()), ("variance", images.var())):

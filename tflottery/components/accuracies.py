@@ -1,9 +1,8 @@
-"""The accuracy of a trained network: error and loss on both splits."""
+"""The accuracy of a trained network: error and loss on training and test images."""
 
 import dataclasses
-import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from etils import epath
 
@@ -25,6 +24,7 @@ class Accuracy(Component):
       of: the network measured.
       evaluation_examples: images measured of each split, a fixed random choice; None
         is all of them.
+      splits: which are measured, of `measuring.SPLITS` and in that order.
     """
 
     KIND = "accuracy"
@@ -34,16 +34,23 @@ class Accuracy(Component):
 
     of: State
     evaluation_examples: int | None = None
+    splits: tuple[str, ...] = measuring.SPLITS
 
     def execute(self, context: Context) -> None:
-        """Writes accuracy.json: error and loss of each split."""
+        """Writes accuracy.json: error and loss of each split measured."""
         evaluator = context.runtime.evaluator(self.of.run.network, self.of.run.data)
         weights = checkpoints.read_weights(context.inputs["of"])
+
+        def place(meanwhile: Callable[[], None]) -> None:
+            del meanwhile
+            evaluator.assign(weights)
+
         (measured,) = measuring.measure(
-            [functools.partial(evaluator.assign, weights)],
+            [place],
             evaluator,
             context,
             examples=self.evaluation_examples,
+            splits=self.splits,
         )
         result = {
             f"{split}_{name}": value
@@ -55,10 +62,12 @@ class Accuracy(Component):
     def flops(self, facts: Mapping[Network, Facts]) -> float:
         """Returns about what executing this costs."""
         known = facts[self.of.run.network]
-        images = measuring.num_images(self.of.run.data, self.evaluation_examples)
+        images = measuring.num_images(
+            self.of.run.data, self.evaluation_examples, self.splits
+        )
         return float(images * known.flops_per_example)
 
 
 def read(folder: epath.Path) -> dict[str, float]:
-    """Returns what `Accuracy.execute` wrote: train_error, train_loss and so on."""
+    """Returns what `Accuracy.execute` wrote: test_error, test_loss and so on."""
     return json.loads((folder / ACCURACY_FILE).read_text())

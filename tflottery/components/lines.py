@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from etils import epath
 
@@ -22,6 +22,8 @@ from tflottery.models import weights
 from tflottery.training import checkpoints
 
 LINE_FILE = "line.json"
+# Images of a batch of re-estimation, which is normalized by its own moments.
+REESTIMATION_BATCH_SIZE = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,16 +35,21 @@ class Line(Component):
       b: the end at alpha = 0.
       evaluation_examples: images measured of each split, a fixed random choice; None
         is all of them.
+      splits: which are measured, of `measuring.SPLITS` and in that order.
+      reestimation_examples: training images on which batch norm statistics are
+        re-estimated, in whole batches; 0 makes no second reading.
     """
 
     KIND = "line"
-    VERSION = 2
+    VERSION = 3
     FOLDER = "lines"
     FILES = (LINE_FILE,)
 
     a: State
     b: State
     evaluation_examples: int | None = None
+    splits: tuple[str, ...] = measuring.SPLITS
+    reestimation_examples: int = 0
 
     def execute(self, context: Context) -> None:
         """Writes line.json: alpha, l2_distance, and lists of errors along the line."""
@@ -50,18 +57,25 @@ class Line(Component):
         b = checkpoints.read_weights(context.inputs["b"])
         evaluator = context.runtime.evaluator(self.a.run.network, self.a.run.data)
 
-        def place(alpha: float, reestimated: bool) -> None:
+        def place(
+            alpha: float, reestimated: bool, meanwhile: Callable[[], None]
+        ) -> None:
             evaluator.assign(interpolation.between(a, b, alpha))
             if reestimated:
-                evaluator.reestimate()
+                evaluator.reestimate(
+                    self.reestimation_examples,
+                    batch_size=REESTIMATION_BATCH_SIZE,
+                    between=meanwhile,
+                )
 
-        readings = (False, True) if evaluator.has_batch_norm else (False,)
+        readings = (False, True) if self.reestimation_examples else (False,)
         points = list(itertools.product(map(float, interpolation.ALPHAS), readings))
         measured = measuring.measure(
             [functools.partial(place, *point) for point in points],
             evaluator,
             context,
             examples=self.evaluation_examples,
+            splits=self.splits,
         )
         trainable = weights.trainable_paths(evaluator.model)
         result: dict[str, object] = {
@@ -77,10 +91,19 @@ class Line(Component):
     def flops(self, facts: Mapping[Network, Facts]) -> float:
         """Returns about what executing this costs."""
         known = facts[self.a.run.network]
-        images = measuring.num_images(self.a.run.data, self.evaluation_examples)
-        if known.num_reestimation_examples:
-            images = 2 * images + known.num_reestimation_examples
+        images = measuring.num_images(
+            self.a.run.data, self.evaluation_examples, self.splits
+        )
+        if self.reestimation_examples:
+            images = 2 * images + self.reestimation_examples
         return float(len(interpolation.ALPHAS) * images * known.flops_per_example)
+
+
+def whole_batches(num_examples: int, *, num_train: int) -> int:
+    """Returns how many images re-estimation takes where so many are asked for."""
+    available = min(num_examples, num_train)
+    size = min(REESTIMATION_BATCH_SIZE, available)
+    return available // size * size if size else 0
 
 
 def read(folder: epath.Path) -> dict[str, object]:

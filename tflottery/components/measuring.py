@@ -53,28 +53,38 @@ class Counts:
     def add(self, value: object) -> None:
         """Takes the next value and remembers all; raises where the work has to stop."""
         self.values.append(value)
+        self.remember()
+
+    def remember(self) -> None:
+        """Remembers all values; raises where the work has to stop.
+
+        To be called now and then while a value takes more than some seconds.
+        """
         remembered = {"of": self._of, "values": self.values}
         self._context.remember(remembered, len(self.values) / self._total)
 
 
 def measure(
-    settings: Sequence[Callable[[], None]],
+    settings: Sequence[Callable[[Callable[[], None]], None]],
     evaluator: "Evaluator",
     context: Context,
     *,
     examples: int | None,
+    splits: Sequence[str],
 ) -> list[dict[str, Result]]:
     """Returns what is measured at each setting, by split.
 
     Args:
-      settings: each puts the evaluator's network at the weights to measure.
+      settings: each puts the evaluator's network at the weights to measure, and is
+        given what to call every few seconds if that takes longer.
       evaluator: measures.
       context: of the component that executes; remembers the counts so far.
       examples: images measured of each split, a fixed random choice; None is all.
+      splits: of `SPLITS`, in that order.
     """
     blocks = [
         (split, block)
-        for split in SPLITS
+        for split in splits
         for block in evaluator.blocks(split, examples)
     ]
     total = len(settings) * len(blocks)
@@ -84,7 +94,7 @@ def measure(
     for index, place in enumerate(settings):
         if done >= (index + 1) * len(blocks):
             continue
-        place()
+        place(counts.remember)
         for split, block in blocks[max(done - index * len(blocks), 0) :]:
             measured = evaluator.measure(split, block)
             counts.add([measured.num_wrong, measured.loss])
@@ -92,10 +102,14 @@ def measure(
     return [_by_split(counts.values[at : at + len(blocks)], blocks) for at in starts]
 
 
-def num_images(data: Data, examples: int | None) -> int:
-    """Returns how many images of both splits are measured."""
-    sizes = (data.num_train, data.num_test)
-    return sum(min(examples or size, size) for size in sizes)
+def num_images(data: Data, examples: int | None, splits: Sequence[str]) -> int:
+    """Returns how many images of these splits are measured."""
+    return sum(min(examples or size, size) for size in sizes(data, splits))
+
+
+def sizes(data: Data, splits: Sequence[str]) -> list[int]:
+    """Returns how many images there are of each of these splits."""
+    return [{"train": data.num_train, "test": data.num_test}[one] for one in splits]
 
 
 def _by_split(
@@ -103,7 +117,7 @@ def _by_split(
 ) -> dict[str, Result]:
     """Returns the results of one setting from the counts of its blocks."""
     results = {}
-    for split in SPLITS:
+    for split in dict.fromkeys(name for name, _ in blocks):
         own = [
             (wrong, loss, len(block))
             for (wrong, loss), (name, block) in zip(counts, blocks, strict=True)

@@ -29,8 +29,7 @@ class Facts:
       num_trainable: trainable weights.
       kernel_shapes: of each maskable kernel, in network order, by variable path.
       flops_per_example: of a forward pass, multiplications and additions apart.
-      num_reestimation_examples: images on which batch norm statistics are
-        re-estimated; 0 where there are none.
+      has_batch_norm: whether there are statistics to re-estimate.
       num_replicas: devices that share a batch.
     """
 
@@ -40,7 +39,7 @@ class Facts:
     num_trainable: int
     kernel_shapes: dict[str, tuple[int, ...]]
     flops_per_example: int
-    num_reestimation_examples: int
+    has_batch_norm: bool
     num_replicas: int
 
 
@@ -97,7 +96,6 @@ def _measured(model_name: str, data: Data, num_classes: int, runtime: Runtime) -
     """Returns the facts of a network, which is built for that and thrown away."""
     from tflottery import layers
     from tflottery.models import weights
-    from tflottery.training import evaluation
 
     model = MODELS[model_name].function(
         input_shape=data.image_shape, num_classes=num_classes
@@ -112,7 +110,6 @@ def _measured(model_name: str, data: Data, num_classes: int, runtime: Runtime) -
         if len(layer.output.shape) == 4:
             positions = layer.output.shape[1] * layer.output.shape[2]
         flops += 2 * sizes[layer.kernel.path] * positions
-    norms = layers.normalizations(model)
     strategy = runtime.strategy
     return Facts(
         network=network,
@@ -123,8 +120,7 @@ def _measured(model_name: str, data: Data, num_classes: int, runtime: Runtime) -
             layer.kernel.path: tuple(layer.kernel.shape) for layer in maskable
         },
         flops_per_example=flops,
-        num_reestimation_examples=min(evaluation.REESTIMATION_EXAMPLES, data.num_train)
-        * bool(norms),
+        has_batch_norm=bool(layers.normalizations(model)),
         num_replicas=strategy.num_replicas_in_sync if strategy else 1,
     )
 

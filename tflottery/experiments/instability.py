@@ -3,9 +3,9 @@
 A network is trained to iteration k; from there copies train on different data orders.
 The instability at k is the highest error on the line between two copies minus the mean
 of the errors at its ends. LMC Figures 2, 3 and Appendices B and D; with --throughout
-also Figure 4, the instability at every epoch. With --subnetwork, the same of a pruned
-network rewound to k, beside its error and that of the dense network: Figures 6, 7 and
-Appendices C and E.
+also Figure 4, the instability at every epoch, of test images alone. With --subnetwork,
+the same of a pruned network rewound to k, beside its error and that of the dense
+network: Figures 6, 7 and Appendices C and E.
 
 Departs from the paper in nothing known; where it is silent: all pairs of copies are
 compared, their orders differ from the trunk's, and batch norm statistics on the line
@@ -36,6 +36,9 @@ if typing.TYPE_CHECKING:
     import matplotlib.figure
     import pandas
 
+# Images of re-estimation where the user does not say how many.
+_MOST_REESTIMATION, _LEAST_REESTIMATION = 10_240, 1_280
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(shared.PruningConfig):
@@ -45,6 +48,18 @@ class Config(shared.PruningConfig):
     subnetwork: str = option(DENSE, f"what is copied: {', '.join(KINDS)}")
     throughout: bool = option(
         False, "measure at every epoch, not only at the end of training (Figure 4)"
+    )
+    splits: tuple[str, ...] | None = option(
+        None,
+        "splits measured: train, test or both; columns of another stay empty; None: "
+        "both; with --throughout test alone, which is all that Figure 4 shows",
+    )
+    reestimation_examples: int | None = option(
+        None,
+        "training images on which batch norm is re-estimated at every point, in whole "
+        f"batches of {lines.REESTIMATION_BATCH_SIZE}; 0: no re-estimated reading; "
+        f"None: {_MOST_REESTIMATION:,}, or where --evaluation_examples says fewer as "
+        f"many as that, but at least {_LEAST_REESTIMATION:,}",
     )
 
     @classmethod
@@ -79,6 +94,25 @@ class Config(shared.PruningConfig):
                 "--levels and --density are of a subnetwork: name one, such as "
                 "--subnetwork=imp."
             )
+        if self.reestimation_examples is not None and self.reestimation_examples < 0:
+            raise ValueError(
+                f"--reestimation_examples={self.reestimation_examples!r} has to be at "
+                "least 0."
+            )
+
+    def usual_splits(self) -> tuple[str, ...]:
+        """Returns the splits measured where the user names none."""
+        return ("test",) if self.throughout else super().usual_splits()
+
+    def row_decisions(self, study: Study) -> dict[str, object]:
+        """Returns what decides a row beyond its run and its columns."""
+        examples = {"reestimation_examples": _reestimation_examples(study)}
+        return super().row_decisions(study) | examples
+
+    def resolved_values(self, study: Study) -> dict[str, object]:
+        """Returns options that can be said in several ways, each in one form."""
+        examples = {"reestimation_examples": _reestimation_examples(study)}
+        return super().resolved_values(study) | examples
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,8 +158,8 @@ class Point(Pair):
     """A point on the line between two networks; alpha is the share of network a."""
 
     alpha: float
-    train_error: float
-    test_error: float
+    train_error: float | None = None
+    test_error: float | None = None
     train_error_reestimated: float | None = None
     test_error_reestimated: float | None = None
 
@@ -141,9 +175,10 @@ def plan(study: Study) -> list[Artifact]:
 def rows(study: Study, results: ResultsReader) -> dict[str, list[Pair]]:
     """Returns the tables: instability (a row a pair) and interpolation (a point)."""
     dense = {
-        replicate: accuracies.read(folder)["test_error"]
+        replicate: error
         for replicate, accuracy in _dense(study).items()
         if (folder := results.folder(accuracy)) is not None
+        and (error := accuracies.read(folder).get("test_error")) is not None
     }
     tables: dict[str, list[Pair]] = {name: [] for name in TABLES}
     for pair, line in _pairs(study):
@@ -227,8 +262,21 @@ def _pairs(study: Study) -> Iterator[tuple[Pair, Line]]:
                     State(copies[a], iteration),
                     State(copies[b], iteration),
                     study.evaluation_examples,
+                    config.measured_splits(),
+                    _reestimation_examples(study),
                 )
                 yield pair, line
+
+
+def _reestimation_examples(study: Study) -> int:
+    """Returns on how many training images batch norm is re-estimated; 0: not at all."""
+    if not study.facts.has_batch_norm:
+        return 0
+    asked = study.config.reestimation_examples
+    if asked is None:
+        limit = study.evaluation_examples or _MOST_REESTIMATION
+        asked = min(max(limit, _LEAST_REESTIMATION), _MOST_REESTIMATION)
+    return lines.whole_batches(asked, num_train=study.facts.data.num_train)
 
 
 def _measured_iterations(study: Study, k: int) -> Sequence[int]:

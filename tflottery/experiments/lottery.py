@@ -128,11 +128,13 @@ def subject(study: Study) -> str:
 
 def figure(
     tables: Mapping[str, "pandas.DataFrame"], study: Study
-) -> "matplotlib.figure.Figure":
-    """Returns the paper's figure of these tables."""
+) -> "matplotlib.figure.Figure | None":
+    """Returns the paper's figure of these tables; None where no test error is."""
     from tflottery.figures import lottery as drawing
 
     del study
+    if not accuracy_table.shows_accuracy(tables["accuracy"]):
+        return None
     return drawing.draw(tables["accuracy"], tables["best"])
 
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 
 from tflottery.components.component import Artifact
 from tflottery.execution.results_reader import ResultsReader
+from tflottery.studies import accuracy_table, perturbed_runs, program
 from tflottery.studies import config as shared
-from tflottery.studies import perturbed_runs, program
 from tflottery.studies.config import option
 from tflottery.studies.perturbed_runs import Condition, PerturbedNetwork
 from tflottery.studies.study import Study
@@ -118,11 +118,13 @@ def subject(study: Study) -> str:
 
 def figure(
     tables: Mapping[str, "pandas.DataFrame"], study: Study
-) -> "matplotlib.figure.Figure":
-    """Returns the paper's figure of this table."""
+) -> "matplotlib.figure.Figure | None":
+    """Returns the paper's figure of this table; None where no test error is."""
     from tflottery.figures import perturbation as drawing
 
     del study
+    if not accuracy_table.shows_accuracy(tables["accuracy"]):
+        return None
     return drawing.draw(tables["accuracy"])
 
 

@@ -262,9 +262,8 @@ def _measurements(
         for iteration in _iterations(study):
             state = _state(study, replicate, iteration)
             keys = study.columns() | {"replicate": replicate, "iteration": iteration}
-            accuracy = Accuracy(state, study.evaluation_examples)
             measure = Telemetry(state, initial, final, examples, chosen_seed)
-            yield keys, accuracy, measure
+            yield keys, study.accuracy(state), measure
 
 
 def _whole_batches(study: Study) -> int:

@@ -1,9 +1,9 @@
 """The figures of instability analysis (LMC Figures 2, 3, 4, 6, 7, Appendices B to E).
 
 One row of panels for each setting in the tables: error along the line between two
-copies for every k (train and test), instability against k, their distance against k;
-for subnetworks their test error against k beside the dense network's; and, where pairs
-were measured at several iterations, instability throughout training.
+copies for every k, of each split measured; instability against k, their distance
+against k; for subnetworks their test error against k beside the dense network's; and,
+where pairs were measured at several iterations, instability throughout training.
 
 Lines are means and bands one standard deviation over all pairs and replicates. Solid
 lines read networks on the line with interpolated batch norm statistics, as they come;
@@ -84,7 +84,16 @@ def _settings(
 
 
 def _num_panels(pairs: pandas.DataFrame) -> int:
-    return 4 + _is_compared(pairs) + _is_throughout(pairs)
+    return 2 + len(_splits(pairs)) + _is_compared(pairs) + _shows_throughout(pairs)
+
+
+def _splits(pairs: pandas.DataFrame) -> list[str]:
+    """Returns the splits that were measured; each has a panel of its own."""
+    return [
+        split
+        for split in lines.SPLIT_COLORS
+        if pairs[f"{split}_instability"].notna().any()
+    ]
 
 
 def _is_compared(pairs: pandas.DataFrame) -> bool:
@@ -92,9 +101,9 @@ def _is_compared(pairs: pandas.DataFrame) -> bool:
     return "dense_test_error" in pairs and pairs["dense_test_error"].notna().any()
 
 
-def _is_throughout(pairs: pandas.DataFrame) -> bool:
-    """Returns whether pairs were measured at several iterations."""
-    return pairs["iteration"].nunique() > 1
+def _shows_throughout(pairs: pandas.DataFrame) -> bool:
+    """Returns whether test images were measured at several iterations."""
+    return pairs["iteration"].nunique() > 1 and "test" in _splits(pairs)
 
 
 def _draw_setting(
@@ -109,21 +118,23 @@ def _draw_setting(
     """Draws one setting's panels, most of them of the last iteration measured."""
     last = pairs["iteration"].max()
     ends, final = pairs[pairs["iteration"] == last], points[points["iteration"] == last]
-    for axes, split in zip(panels, ("train", "test"), strict=False):
+    others = list(panels)
+    for split in _splits(pairs):
+        axes = others.pop(0)
         _draw_error_along_line(axes, final, split=split, colors=colors)
-    _mark_reported_accuracy(panels[1], setting)
-    _draw_instability(panels[2], ends, setting)
-    _draw_distance(panels[3], ends)
-    others = list(panels[4:])
+        if split == "test":
+            _mark_reported_accuracy(axes, setting)
+        if chance is not None:
+            style = {"color": "0.5", "linestyle": ":", "linewidth": 1}
+            axes.axhline(chance * _PERCENT, **style)
+    _draw_instability(others.pop(0), ends, setting)
+    _draw_distance(others.pop(0), ends)
     if _is_compared(pairs):
         _draw_test_error(others.pop(0), ends)
-    if _is_throughout(pairs):
+    if _shows_throughout(pairs):
         _draw_throughout(others.pop(0), pairs, colors=colors)
     for axes in others:
         axes.set_axis_off()
-    if chance is not None:
-        for axes in panels[:2]:
-            axes.axhline(chance * _PERCENT, color="0.5", linestyle=":", linewidth=1)
 
 
 def _draw_error_along_line(
@@ -176,12 +187,12 @@ def _draw_instability(
 ) -> None:
     """LMC Figure 3: instability at the end of training against k."""
     for reading, style in _READINGS.items():
-        for split, color in lines.SPLIT_COLORS.items():
+        for split in _splits(pairs):
             column = f"{split}_instability{reading}"
             lines.draw(
                 axes,
                 lines.summary(pairs, by="rewind_iteration", value=column),
-                color=color,
+                color=lines.SPLIT_COLORS[split],
                 label=None if reading else split,
                 style=style,
                 marker="o" if not reading else "",
@@ -274,7 +285,8 @@ def _draw_legend(
         for k, color in colors.items()
     ]
     handles.append(Patch(color="0.8", label="± 1 std"))
-    if instability["test_instability_reestimated"].notna().any():
+    reestimated = [f"{split}_instability_reestimated" for split in lines.SPLIT_COLORS]
+    if instability[reestimated].notna().any(axis=None):
         label = "batch norm re-estimated"
         handles.append(Line2D([], [], color="0.3", linestyle="--", label=label))
     if chance is not None:

@@ -1,6 +1,7 @@
 """Trained networks: what measures them at the end, and their rows of accuracy.csv."""
 
 import dataclasses
+import typing
 from collections.abc import Iterable, Iterator, Sequence
 
 from tflottery.analysis.matching import is_matching
@@ -11,6 +12,9 @@ from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies.columns import NetworkKeys
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import DENSE
+
+if typing.TYPE_CHECKING:
+    import pandas
 
 # The columns that name a network, and what measures it.
 Network = tuple[dict[str, object], Accuracy]
@@ -44,7 +48,7 @@ class TrainedNetwork(NetworkKeys):
 
 def accuracy(study: Study, run: Run) -> Accuracy:
     """Returns what measures a run at the end of training."""
-    return Accuracy(State(run, study.last), study.evaluation_examples)
+    return study.accuracy(State(run, study.last))
 
 
 def dense_networks(study: Study) -> Iterator[Network]:
@@ -93,6 +97,11 @@ def compared(
         else dataclasses.replace(row, matching=is_matching(row.test_error, dense))
         for row in table
     ]
+
+
+def shows_accuracy(table: "pandas.DataFrame") -> bool:
+    """Returns whether a table as DataFrame has a test error at all."""
+    return bool(table["test_error"].notna().any())
 
 
 def dense_errors(table: Iterable[TrainedNetwork]) -> list[float]:

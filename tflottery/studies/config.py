@@ -4,11 +4,15 @@ import dataclasses
 import typing
 from collections.abc import Sequence
 
+from tflottery.components.measuring import SPLITS
 from tflottery.core import durations
 from tflottery.core.durations import Duration
 from tflottery.core.recipes import Recipe, recipe_of
 from tflottery.core.registry import MODELS
 from tflottery.pruning import counts
+
+if typing.TYPE_CHECKING:
+    from tflottery.studies.study import Study
 
 
 def option(default: object, help_: str) -> object:
@@ -75,6 +79,11 @@ class Config:
     evaluation_examples: int | None = option(
         None, "images measured of each split, a fixed random choice; None: all"
     )
+    splits: tuple[str, ...] | None = option(
+        None,
+        "splits measured: train, test or both; columns of another stay empty; None: "
+        "both",
+    )
 
     def check(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
@@ -86,6 +95,11 @@ class Config:
         dataclasses.replace(recipe, **given)
         for name in ("replicates", "batch_size", "evaluation_examples"):
             check_count(name, getattr(self, name))
+        if not self.measured_splits() or set(self.splits or ()) - set(SPLITS):
+            raise ValueError(
+                f"--splits={','.join(self.splits)!r} has to name {' or '.join(SPLITS)} "
+                "or both."
+            )
         if self.rewind_iterations == ():
             raise ValueError(
                 "--rewind_iterations is empty: name at least one k, such as 0."
@@ -139,14 +153,25 @@ class Config:
         """Returns the pretext tasks that networks train on, beside the data's own."""
         return ()
 
-    def row_decisions(self, recipe: Recipe) -> dict[str, object]:
-        """Returns the options that decide a row beyond its run and its columns.
+    def usual_splits(self) -> tuple[str, ...]:
+        """Returns the splits measured where the user names none."""
+        return SPLITS
+
+    def measured_splits(self) -> tuple[str, ...]:
+        """Returns the splits measured, in the order of `SPLITS`."""
+        asked = self.usual_splits() if self.splits is None else self.splits
+        return tuple(split for split in SPLITS if split in asked)
+
+    def row_decisions(self, study: "Study") -> dict[str, object]:
+        """Returns what decides a row beyond its run and its columns.
 
         Args:
-          recipe: the variant's own; options that say what it says are left out.
+          study: of this Config; options that say what its recipe says are left out.
         """
-        del recipe
-        return {}
+        return {
+            "evaluation_examples": study.evaluation_examples,
+            "splits": self.measured_splits(),
+        }
 
     def recipe_values(self) -> dict[str, object]:
         """Returns the options that replace a recipe's values as they are."""
@@ -154,14 +179,16 @@ class Config:
         names += ("decay_factor", "final_learning_rate", "augmentation")
         return self._given(names)
 
-    def resolved_values(self, recipe: Recipe) -> dict[str, object]:
-        """Returns the options that say the same as others, each in one form.
+    def resolved_values(self, study: "Study") -> dict[str, object]:
+        """Returns options that can be said in several ways, each in one form.
 
         Args:
-          recipe: in iterations, with all overrides.
+          study: of this Config.
         """
-        del recipe
-        return {}
+        return {
+            "evaluation_examples": study.evaluation_examples,
+            "splits": self.measured_splits(),
+        }
 
     def _given(self, names: Sequence[str]) -> dict[str, object]:
         """Returns those of the options that do not leave it to the recipe."""
@@ -212,12 +239,9 @@ class PruningConfig(Config):
         check_count("first_convolutions", self.first_convolutions)
         _check_one_of("random_counts", self.random_counts, ("global", "per_layer"))
 
-    def row_decisions(self, recipe: Recipe) -> dict[str, object]:
-        """Returns the options that decide a row beyond its run and its columns.
-
-        Args:
-          recipe: the variant's own; options that say what it says are left out.
-        """
+    def row_decisions(self, study: "Study") -> dict[str, object]:
+        """Returns what decides a row beyond its run and its columns."""
+        _, recipe = self.recipe()
         usual = {
             "pruning_fraction": recipe.pruning_fraction,
             "one_shot": recipe.one_shot,
@@ -225,15 +249,17 @@ class PruningConfig(Config):
             "random_counts": "global",
         }
         given = self._given(tuple(usual))
-        return {name: value for name, value in given.items() if value != usual[name]}
+        unusual = {name: value for name, value in given.items() if value != usual[name]}
+        return super().row_decisions(study) | unusual
 
     def recipe_values(self) -> dict[str, object]:
         """Returns the options that replace a recipe's values as they are."""
         return super().recipe_values() | self._given(("pruning_fraction", "one_shot"))
 
-    def resolved_values(self, recipe: Recipe) -> dict[str, object]:
-        """Returns the options that say the same as others, each in one form."""
-        return {"levels": self.asked_level(recipe), "density": None}
+    def resolved_values(self, study: "Study") -> dict[str, object]:
+        """Returns options that can be said in several ways, each in one form."""
+        level = self.asked_level(study.recipe)
+        return super().resolved_values(study) | {"levels": level, "density": None}
 
     def asked_level(self, recipe: Recipe) -> int | None:
         """Returns the level that --levels or --density names; None if neither does."""

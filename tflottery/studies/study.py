@@ -8,6 +8,8 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 
+from tflottery.components import measuring
+from tflottery.components.accuracies import Accuracy
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
 from tflottery.components.runs import Initialization, Run, State
@@ -56,12 +58,10 @@ class Study:
             "network": facts.network,
             "data": facts.data,
             "optimizer_state": self._optimizer_state,
-            "evaluation_examples": self.evaluation_examples,
             "device": self.placement.device,
             "num_replicas": facts.num_replicas,
         }
-        _, usual = self.config.recipe()
-        decided |= self.config.row_decisions(usual)
+        decided |= self.config.row_decisions(self)
         return fingerprints.fingerprint(decided, length=8)
 
     def decisions(self) -> dict[str, object]:
@@ -82,14 +82,19 @@ class Study:
         }
         if not self.config.REWINDS:
             del decided["rewind_iterations"], decided["optimizer_state"]
-        return decided | self.config.resolved_values(self.recipe)
+        return decided | self.config.resolved_values(self)
 
     @property
     def evaluation_examples(self) -> int | None:
         """Images measured of each split; None where that is all of them."""
         limit = self.config.evaluation_examples
-        largest = max(self.facts.data.num_train, self.facts.data.num_test)
+        largest = max(measuring.sizes(self.facts.data, self.config.measured_splits()))
         return None if limit is None or limit >= largest else limit
+
+    def accuracy(self, state: State) -> Accuracy:
+        """Returns what measures a state."""
+        splits = self.config.measured_splits()
+        return Accuracy(state, self.evaluation_examples, splits)
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ re-estimated on a fixed set of training images (pooled moments, in float64).
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -25,8 +26,8 @@ from tflottery.training.trainer import compiled_by_xla
 # caches, and calls short enough to show progress and to stop, even for VGG-16.
 DENSE_SIZES = (500, 10_000)
 CONVOLUTIONAL_SIZES = (125, 2_000)
-REESTIMATION_BATCH_SIZE = 128
-REESTIMATION_EXAMPLES = 10_240
+# Batches of which a call adds up the moments.
+_BATCHES_OF_MOMENTS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,11 +85,6 @@ class Evaluator:
         self._batch_size, self._block_size = sizes
         self._counters = {split: self._counter(split) for split in self._loaders}
 
-    @property
-    def has_batch_norm(self) -> bool:
-        """Whether there are statistics to re-estimate."""
-        return bool(self._normalizations)
-
     def assign(self, weights: dict[str, np.ndarray]) -> None:
         """Takes on weights and batch norm statistics, by variable path."""
         model_weights.assign(self.model, weights)
@@ -130,16 +126,37 @@ class Evaluator:
             return np.arange(total, dtype=np.int32)
         return np.sort(self._random_order(split)[:num_examples])
 
-    def reestimate(self) -> None:
+    def reestimate(
+        self,
+        num_examples: int,
+        *,
+        batch_size: int,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
         """Replaces the batch norm statistics by those of fixed training images.
 
         Each batch is normalized by its own moments on the way up, as in training; the
         statistics become the moments pooled over all batches. Images are taken in
-        whole batches, 10,240 or as many as there are, in random order: the batches of
-        data sorted by class would each have the moments of one class.
+        whole batches and in random order: the batches of data sorted by class would
+        each have the moments of one class.
+
+        Args:
+          num_examples: images, or as many as there are; the same in every run.
+          batch_size: images of a batch; what is left of the last one does not count.
+          between: called every few batches; may raise, and leaves the statistics
+            undefined then.
         """
-        whole = self._whole_batches(REESTIMATION_EXAMPLES, REESTIMATION_BATCH_SIZE)
-        moments = self._pooled_moments(tf.constant(whole), tf.constant(len(whole)))
+        batches = self._whole_batches(num_examples, batch_size)
+        sums: list = [0.0] * (2 * len(self._normalizations))
+        for first in range(0, len(batches), _BATCHES_OF_MOMENTS):
+            part = batches[first : first + _BATCHES_OF_MOMENTS]
+            padded = np.zeros((_BATCHES_OF_MOMENTS, batches.shape[1]), np.int32)
+            padded[: len(part)] = part
+            found = self._summed_moments(tf.constant(padded), tf.constant(len(part)))
+            sums = [total + one.numpy() for total, one in zip(sums, found, strict=True)]
+            if first + len(part) < len(batches):
+                between()
+        moments = [total / len(batches) for total in sums]
         for layer, mean, square in zip(
             self._normalizations, moments[0::2], moments[1::2], strict=True
         ):
@@ -210,8 +227,8 @@ class Evaluator:
         return gradients.Gradients(self.model, load, bits=bits, jit=self._jit)
 
     @functools.cached_property
-    def _pooled_moments(self) -> tf.types.experimental.PolymorphicFunction:
-        """Returns the compiled loop that pools means and mean squares, in float64."""
+    def _summed_moments(self) -> tf.types.experimental.PolymorphicFunction:
+        """Returns the compiled loop that adds up means, mean squares, in float64."""
         load, bits = self._loaders["train"], self._bits("train")
         variables = [
             (layer.moving_mean, layer.moving_variance, 1.0 - layer.momentum)
@@ -219,7 +236,7 @@ class Evaluator:
         ]
 
         @tf.function(autograph=False)
-        def pool(indices, num_batches):
+        def add_up(indices, num_batches):
             def step(batch, *sums):
                 for mean, variance, _ in variables:
                     mean.assign(tf.zeros_like(mean.value))
@@ -243,9 +260,9 @@ class Evaluator:
             _, *sums = tf.while_loop(
                 lambda batch, *_: batch < num_batches, step, [tf.constant(0), *zeros]
             )
-            return [total / tf.cast(num_batches, tf.float64) for total in sums]
+            return sums
 
-        return pool
+        return add_up
 
 
 def count_errors(
