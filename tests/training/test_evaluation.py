@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tflottery import layers
-from tflottery.core.registry import MODELS, Entry
+from tflottery.core import seeds
+from tflottery.core.registry import MODELS, PRETEXTS, Entry
 from tflottery.datasets.arrays import Source, Split
 from tflottery.models import weights as model_weights
 from tflottery.training.evaluation import Evaluator
@@ -66,6 +67,28 @@ def test_errors_and_losses_leave_the_padding_out(count, evaluator):
 def test_splits_are_apart(evaluator):
     found = evaluator.measure("test", np.arange(_NUM_TEST, dtype=np.int32))
     assert found.num_wrong == 3
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_random_pretext_reads_the_bits_of_its_own_split(split, register):
+    """Labels that are random bits: how many are right tells whose bits they are."""
+
+    def coin(images, labels, *, bits, **others):
+        return images, bits % 2
+
+    register(MODELS, "bright", _bright)
+    register(PRETEXTS, "coin", coin, num_classes=2, version=1, seeded=False)
+    # As many test images as training images, so that only the bits differ.
+    both = _split(500)
+    source = Source("dots", "1", "0", both, both, 2, (0.0,), (1.0,))
+    evaluator = Evaluator("bright", source, num_classes=2, pretext="coin")
+    evaluator.assign(_WEIGHTS)
+    words = seeds.raw_bits(seeds.seed("evaluation_bits", split=split), 0, 500)
+    coins = (words >> np.uint64(33)) % 2
+    # Bright images, those of even index, are class 0.
+    answers = np.arange(500) % 2
+    found = evaluator.measure(split, np.arange(500, dtype=np.int32))
+    assert found.num_wrong == (answers != coins).sum()
 
 
 def test_all_images_are_measured_once(evaluator):
