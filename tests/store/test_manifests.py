@@ -1,6 +1,5 @@
 """A manifest says what an artifact is and which code made it."""
 
-import json
 import subprocess
 
 import pytest
@@ -56,10 +55,24 @@ def test_no_checkout_no_commit(tmp_path, monkeypatch):
     assert manifests._git_commit() is None
 
 
-def test_a_format_not_ours_is_no_manifest_of_ours():
-    body = manifests.body("runs/a", {}, files={}, seconds=0.0)
-    assert manifests.unsealed(manifests.sealed(body)) == {
-        **body,
-        "manifest_sha256": json.loads(manifests.sealed(body))["manifest_sha256"],
-    }
-    assert manifests.unsealed(manifests.sealed(body | {"format": 2})) is None
+def sealed(**changes):
+    body = manifests.body("runs/a", {"x": 1}, files={}, seconds=0.0)
+    return manifests.sealed(body | changes)
+
+
+def test_what_was_sealed_is_unsealed_where_it_belongs():
+    assert manifests.unsealed(sealed(), "runs/a")["x"] == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (sealed(format=2), "has format 2, 1 was expected"),
+        (sealed(address="runs/b"), "it is 'runs/b' in the wrong place"),
+        (sealed()[:-1], "cut short or changed"),
+        (b"", "cut short or changed"),
+    ],
+)
+def test_what_is_not_ours_is_unsound(data, reason):
+    with pytest.raises(manifests.UnsoundManifest, match=reason):
+        manifests.unsealed(data, "runs/a")

@@ -160,12 +160,14 @@ def test_every_cut_and_every_flip_of_a_manifest_is_noticed(store):
     write(store)
     path = path_of(store, "manifest.json")
     whole = open(path, "rb").read()
+    spoiled = [whole + b"\n"]
     for length in range(len(whole)):
-        assert manifests.unsealed(whole[:length]) is None
         flipped = bytearray(whole)
         flipped[length] ^= 1
-        assert manifests.unsealed(bytes(flipped)) is None
-    assert manifests.unsealed(whole + b"\n") is None
+        spoiled += [whole[:length], bytes(flipped)]
+    for data in spoiled:
+        with pytest.raises(manifests.UnsoundManifest, match="cut short or changed"):
+            manifests.unsealed(data, ADDRESS)
 
 
 @pytest.mark.parametrize("spoil", [_cut, _empty, _flip])
@@ -178,6 +180,47 @@ def test_spoiled_manifest_never_counts(store, spoil):
         store.open(ADDRESS)
     write(store)
     assert store.has(ADDRESS)
+
+
+def test_two_artifacts_in_each_others_places_are_both_damaged(store):
+    other = "runs/abc/00004000"
+    write(store, content=b"first")
+    write(store, other, content=b"other")
+    os.rename(path_of(store, ""), f"{store.root}/aside")
+    os.rename(path_of(store, "", other), path_of(store, ""))
+    os.rename(f"{store.root}/aside", path_of(store, "", other))
+    for address, wrong in ((ADDRESS, other), (other, ADDRESS)):
+        assert not store.has(address)
+        assert store.peek(address) is None
+        with pytest.raises(DamagedArtifact, match=f"it is {wrong!r} in the wrong"):
+            store.open(address)
+        assert not store.has(address)
+    write(store, content=b"first")
+    assert (store.open(ADDRESS) / "weights.safetensors").read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("spoil", [_cut, _flip])
+def test_damage_is_refused_before_anything_is_made(store, spoil):
+    store.refuse_damaged(ADDRESS)
+    write(store)
+    store.refuse_damaged(ADDRESS)
+    spoil(path_of(store, "manifest.json"))
+    with pytest.raises(DamagedArtifact, match="manifest.json") as caught:
+        store.refuse_damaged(ADDRESS)
+    assert os.path.exists(f"{caught.value.moved_to}/weights.safetensors")
+    store.refuse_damaged(ADDRESS)
+
+
+def test_what_is_being_replaced_is_looked_for_again(store, monkeypatch):
+    write(store)
+    look, looks = store._place.manifest, []
+
+    def looking(address):
+        looks.append(address)
+        return None if len(looks) == 1 else look(address)
+
+    monkeypatch.setattr(store._place, "manifest", looking)
+    assert (store.open(ADDRESS) / "weights.safetensors").read_bytes() == b"weights"
 
 
 def test_folder_without_manifest_never_counts(store):
@@ -220,6 +263,39 @@ def test_addresses_are_those_with_manifests_below_a_prefix(store):
     assert store.addresses("runs/a/1") == ["runs/a/1"]
     assert store.addresses("nothing") == []
     assert len(store.addresses()) == 4
+
+
+def test_a_listing_says_which_files_lie_where(store):
+    write(store)
+    with store.writing("lines/a", {}) as folder:
+        (folder / "line.json").write_text("{}")
+    expected = {
+        ADDRESS: {"weights.safetensors", "more/slots.safetensors"},
+        "lines/a": {"line.json"},
+    }
+    assert store.listing() == expected
+    assert store.listing("runs/abc") == {ADDRESS: expected[ADDRESS]}
+    assert store.listing("lines/a") == {"lines/a": expected["lines/a"]}
+    assert store.listing("masks") == {}
+
+
+def test_junk_in_a_store_is_no_artifact(store):
+    write(store)
+    for junk in ("runs/[a] b", "runs/x/manifest.json", "runs/.hidden", "lines"):
+        os.makedirs(f"{store.root}/{junk}", exist_ok=True)
+    for name in ("runs/[a] b/manifest.json", "runs/file", "manifest.json.old"):
+        with open(f"{store.root}/{name}", "w") as file:
+            file.write("junk")
+    os.symlink("nowhere", f"{store.root}/lines/link")
+    os.symlink("itself", f"{store.root}/lines/itself")
+    assert store.addresses() == [ADDRESS]
+    for address in ("runs/x", "runs/file", "runs/file/y", "lines/link", "lines/itself"):
+        assert not store.has(address)
+        assert store.damage(address) is None
+        with pytest.raises(MissingArtifact, match=address):
+            store.open(address)
+    write(store, "runs/x")
+    assert store.has("runs/x")
 
 
 def test_remove(store):
@@ -361,5 +437,7 @@ def test_locks_of_a_store(store):
 def test_store_errors_have_one_base():
     assert issubclass(errors.DamagedArtifact, StoreError)
     assert issubclass(errors.MissingArtifact, StoreError)
+    missing = pickle.loads(pickle.dumps(MissingArtifact("a", "/store")))
+    assert missing.address == "a" and "/store" in str(missing)
     damaged = pickle.loads(pickle.dumps(DamagedArtifact("a", "b", "c")))
     assert (damaged.address, damaged.reason, damaged.moved_to) == ("a", "b", "c")

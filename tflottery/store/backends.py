@@ -13,11 +13,9 @@ from collections.abc import Iterable
 
 from etils import epath
 
-from tflottery.store import manifests
+from tflottery.store import addresses, manifests
 
-# Folders of the store's own; no address starts with them.
-DRAFTS, LOCKS, DAMAGED = ".drafts", ".locks", "damaged"
-
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 _ATTEMPTS = 100
 
@@ -34,7 +32,9 @@ class Local:
         try:
             with open(f"{self.root}/{address}/{manifests.FILE_NAME}", "rb") as file:
                 return file.read()
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
             return None
 
     def stamp(self, address: str, folder: str, name: str) -> tuple[int, ...] | None:
@@ -89,20 +89,28 @@ class Local:
         except FileNotFoundError:
             return
 
-    def addresses(self, prefix: str) -> list[str]:
-        """Returns the addresses below a prefix that hold a manifest, sorted."""
-        found = []
+    def listing(self, prefix: str) -> dict[str, frozenset[str]]:
+        """Returns the names of the files of every artifact at or below a prefix.
+
+        By address. One walk, that opens no file.
+        """
+        found: dict[str, frozenset[str]] = {}
+        # Most artifacts of a kind have the same names.
+        kinds: dict[frozenset[str], frozenset[str]] = {}
         folders = [prefix]
         while folders:
             address = folders.pop()
-            below = _folders_below(os.path.join(self.root, address))
-            if below is None:
-                found.append(address)
+            files, below = _content(f"{self.root}/{address}")
+            if manifests.FILE_NAME in files:
+                for name in below:
+                    files += _files_below(f"{self.root}/{address}", name)
+                names = frozenset(files) - {manifests.FILE_NAME}
+                found[address] = kinds.setdefault(names, names)
             elif address:
                 folders += [f"{address}/{name}" for name in below]
             else:
-                folders += [name for name in below if name != DAMAGED]
-        return sorted(found)
+                folders += [name for name in below if name != addresses.DAMAGED]
+        return found
 
     def _take_away(self, path: str, aside: str) -> None:
         """Removes a folder so that no reader sees half of it."""
@@ -151,7 +159,7 @@ class Remote:
         self, draft: str, address: str, *, folder: str, names: Iterable[str]
     ) -> None:
         """Copies a finished draft to its address, the manifest last."""
-        old = manifests.unsealed(self.manifest(address) or b"")
+        old = self._unsealed(address)
         target = self.folder(address, folder)
         for name in names:
             destination = target / name
@@ -178,36 +186,67 @@ class Remote:
             path.copy(target, overwrite=True)
         self.remove(address, "")
 
-    def addresses(self, prefix: str) -> list[str]:
-        """Returns the addresses below a prefix that hold a manifest, sorted."""
-        found = []
+    def listing(self, prefix: str) -> dict[str, frozenset[str]]:
+        """Returns the names of the files of every artifact at or below a prefix.
+
+        By address. What was written in vain may lie beside an artifact's own files, so
+        the manifests tell.
+        """
+        found: dict[str, frozenset[str]] = {}
         folders = [epath.Path(f"{self.root}/{prefix}")]
         while folders:
             folder = folders.pop()
             below = list(folder.iterdir()) if folder.is_dir() else []
             address = str(folder).removeprefix(self.root).strip("/")
             if any(path.name == manifests.FILE_NAME for path in below):
-                found.append(address)
-            elif address != DAMAGED:
-                folders += below
-        return sorted(found)
+                manifest = self._unsealed(address) or {"files": ()}
+                found[address] = frozenset(manifest["files"])
+            elif address != addresses.DAMAGED:
+                folders += [path for path in below if addresses.is_part(path.name)]
+        return found
+
+    def _unsealed(self, address: str) -> dict[str, object] | None:
+        """Returns the manifest at an address, None if there is no sound one."""
+        try:
+            return manifests.unsealed(self.manifest(address) or b"", address)
+        except manifests.UnsoundManifest:
+            return None
 
     def _manifest_path(self, address: str) -> epath.Path:
         return epath.Path(f"{self.root}/{address}/{manifests.FILE_NAME}")
 
 
-def _folders_below(path: str) -> list[str] | None:
-    """Returns the names of a local folder's folders; None if it has a manifest."""
-    names = []
+def _content(path: str) -> tuple[list[str], list[str]]:
+    """Returns the names of a local folder's files, and of folders in an address."""
+    files, folders = [], []
     try:
         with os.scandir(path) as entries:
             for entry in entries:
-                if entry.name == manifests.FILE_NAME:
-                    return None
-                if entry.is_dir() and not entry.name.startswith("."):
-                    names.append(entry.name)
+                if not _is_folder(entry):
+                    files.append(entry.name)
+                elif addresses.is_part(entry.name):
+                    folders.append(entry.name)
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        # Moved away meanwhile.
+        return [], []
+    return files, folders
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    """Returns whether an entry is a folder or leads to one."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link that leads to itself.
+        return False
+
+
+def _files_below(path: str, folder: str) -> list[str]:
+    """Returns the names of the files below a folder of a local artifact."""
+    files, below = _content(f"{path}/{folder}")
+    names = [f"{folder}/{name}" for name in files]
+    for name in below:
+        names += _files_below(path, f"{folder}/{name}")
     return names
 
 

@@ -15,7 +15,22 @@ class StoreError(Exception):
 
 
 class MissingArtifact(StoreError):
-    """There is no artifact at the address."""
+    """There is no artifact at the address.
+
+    Attributes:
+      address: where none is.
+    """
+
+    def __init__(self, address: str, root: str):
+        super().__init__(address, root)
+        self.address = address
+        self._root = root
+
+    def __str__(self) -> str:
+        return (
+            f"There is no finished artifact {self.address!r} in the store "
+            f"{self._root!r}."
+        )
 
 
 class DamagedArtifact(StoreError):

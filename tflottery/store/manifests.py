@@ -88,13 +88,31 @@ def sealed(manifest: Mapping[str, object]) -> bytes:
     return head + _SEAL + _digest(head) + _END
 
 
-def unsealed(data: bytes) -> dict[str, object] | None:
-    """Returns the manifest in a file's bytes; None if a single one is not its own."""
+class UnsoundManifest(Exception):
+    """A manifest that does not count; says why."""
+
+
+def unsealed(data: bytes, address: str) -> dict[str, object]:
+    """Returns the manifest in the bytes of its file.
+
+    Args:
+      data: the bytes.
+      address: where the file lies.
+
+    Raises:
+      UnsoundManifest: a byte is not its own, or it belongs elsewhere.
+    """
     head, seal, tail = data.rpartition(_SEAL)
     if not seal or tail != _digest(head) + _END:
-        return None
+        raise UnsoundManifest(f"{FILE_NAME} is cut short or changed")
     manifest = json.loads(data)
-    return manifest if manifest["format"] == _FORMAT else None
+    if manifest["format"] != _FORMAT:
+        raise UnsoundManifest(
+            f"{FILE_NAME} has format {manifest['format']!r}, {_FORMAT} was expected"
+        )
+    if manifest["address"] != address:
+        raise UnsoundManifest(f"it is {manifest['address']!r} in the wrong place")
+    return manifest
 
 
 def synced_files(folder: str) -> dict[str, dict[str, object]]:

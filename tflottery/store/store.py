@@ -9,7 +9,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import re
 import shutil
 import time
 import urllib.parse
@@ -18,11 +17,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from etils import epath
 
-from tflottery.store import backends, errors, locks, manifests, staging
+from tflottery.store import addresses, backends, errors, locks, manifests, staging
+from tflottery.store.addresses import checked
 from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
 
-_NAME = r"[A-Za-z0-9_=+,@-][A-Za-z0-9._=+,@-]*"
-_ADDRESS = re.compile(rf"(?!{backends.DAMAGED}(?:/|$)){_NAME}(?:/{_NAME})*")
+# Where an artifact is being replaced its place is empty for an instant.
+_LOOKS, _SECONDS_BETWEEN_LOOKS = 3, 0.01
 
 
 def default_root() -> str:
@@ -46,7 +46,7 @@ class Store:
             self._place = backends.Remote(root, _cache(f"remote/{name}"))
         else:
             self._place = backends.Local(root)
-        self._drafts = staging.Drafts(f"{self._place.scratch}/{backends.DRAFTS}")
+        self._drafts = staging.Drafts(f"{self._place.scratch}/{addresses.DRAFTS}")
         self._verified: dict[str, tuple] = {}
 
     def __reduce__(self) -> tuple:
@@ -64,18 +64,35 @@ class Store:
           address: a relative folder name, such as "runs/<key>/00002000".
           files: names that the artifact must hold.
         """
-        manifest = manifests.unsealed(self._place.manifest(_checked(address)) or b"")
-        if manifest is None or any(name not in manifest["files"] for name in files):
-            return False
-        return _fault(manifest, self._stamps(address, manifest)) is None
+        manifest = self.peek(address)
+        return manifest is not None and all(name in manifest["files"] for name in files)
+
+    def peek(self, address: str) -> dict[str, object] | None:
+        """Returns an artifact's manifest if `has` finds it whole, None if not."""
+        data = self._manifest(checked(address))
+        if data is None or self._cheap_fault(address, data) is not None:
+            return None
+        return manifests.unsealed(data, address)
 
     def damage(self, address: str) -> str | None:
         """Returns why what lies at an address does not count, None if it does.
 
         None also where nothing was finished. Goes by manifest and sizes, as `has`.
         """
-        data = self._place.manifest(_checked(address))
+        data = self._manifest(checked(address))
         return None if data is None else self._cheap_fault(address, data)
+
+    def refuse_damaged(self, address: str) -> None:
+        """Sets aside what lies at an address and does not count, as `damage` has it.
+
+        Raises:
+          DamagedArtifact: that was so.
+        """
+        data = self._manifest(checked(address))
+        fault = None if data is None else self._cheap_fault(address, data)
+        # Someone may have replaced it between the looks at manifest and files.
+        if fault is not None and self._manifest(address) == data:
+            raise DamagedArtifact(address, fault, self._set_aside(address, data))
 
     def manifest(self, address: str) -> dict[str, object]:
         """Returns an artifact's manifest. Raises what `open` raises."""
@@ -112,7 +129,7 @@ class Store:
           ValueError: the address or the manifest is not allowed.
           StoreError: the disk is full or not writable.
         """
-        self._check_free(_checked(address))
+        self._check_free(checked(address))
         manifests.plain(manifest)
         started = time.monotonic()
         task = f"write {address!r}"
@@ -143,7 +160,15 @@ class Store:
 
     def addresses(self, prefix: str = "") -> list[str]:
         """Returns the addresses at or below `prefix` that have a manifest, sorted."""
-        return self._place.addresses(_checked(prefix.rstrip("/")) if prefix else "")
+        return sorted(self.listing(prefix))
+
+    def listing(self, prefix: str = "") -> dict[str, frozenset[str]]:
+        """Returns which files lie at each address at or below `prefix` with a manifest.
+
+        Opens none of them: whether an artifact is sound shows when it is opened.
+        """
+        with self._explained(f"list {prefix!r}" if prefix else "list all"):
+            return self._place.listing(checked(prefix.rstrip("/")) if prefix else "")
 
     def remove(self, address: str) -> None:
         """Removes an artifact; nothing happens if there is none.
@@ -151,7 +176,7 @@ class Store:
         Raises:
           ValueError: the address is above other artifacts.
         """
-        self._check_free(_checked(address))
+        self._check_free(checked(address))
         self._verified.pop(address, None)
         with self._explained(f"remove {address!r}"):
             draft = self._drafts.new()
@@ -208,10 +233,10 @@ class Store:
             os.fsync(file.fileno())
         self._place.publish(draft, address, folder=folder, names=files)
         # Hashed just now: reading it back need not hash it again.
-        written = manifests.unsealed(data)
+        written = manifests.unsealed(data, address)
         stamps = self._stamps(address, written)
-        if self._place.manifest(address) == data and _fault(written, stamps) is None:
-            self._verified[address] = (data, stamps)
+        if self._manifest(address) == data and _fault(written, stamps) is None:
+            self._verified[address] = (_digest(data), stamps)
 
     def _holds(
         self,
@@ -224,42 +249,47 @@ class Store:
 
         What is there and damaged is set aside.
         """
-        data = self._place.manifest(address)
+        data = self._manifest(address)
         if data is None:
             return False
         if self._fault(address, data) is not None:
             self._set_aside(address, data)
             return False
-        present = manifests.unsealed(data)
+        present = manifests.unsealed(data, address)
         wanted = {**manifests.plain(manifest), "files": files}
         wanted.pop("seconds", None)
         return all(present.get(name) == value for name, value in wanted.items())
 
     def _verified_manifest(self, address: str) -> dict[str, object]:
         """Returns the manifest of a sound artifact; sets a damaged one aside."""
+        looks = 0
         while True:
-            data = self._place.manifest(_checked(address))
+            data = self._manifest(checked(address))
             if data is None:
-                raise MissingArtifact(
-                    f"There is no finished artifact {address!r} in the store "
-                    f"{self.root!r}."
-                )
+                looks += 1
+                if looks == _LOOKS:
+                    raise MissingArtifact(address, self.root)
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+                continue
             fault = self._fault(address, data)
             if fault is None:
-                return manifests.unsealed(data)
+                return manifests.unsealed(data, address)
             # Someone may have replaced it while its files were read.
-            if self._place.manifest(address) == data:
-                break
-        where = self._set_aside(address, data)
-        raise DamagedArtifact(address, fault, where)
+            if self._manifest(address) == data:
+                raise DamagedArtifact(address, fault, self._set_aside(address, data))
+
+    def _manifest(self, address: str) -> bytes | None:
+        """Returns the bytes of the manifest at an address, None if there is none."""
+        with self._explained(f"read {address!r}"):
+            return self._place.manifest(address)
 
     def _fault(self, address: str, data: bytes) -> str | None:
         """Returns what is wrong with an artifact, None if nothing; hashes its files."""
         fault = self._cheap_fault(address, data)
         if fault is not None:
             return fault
-        manifest = manifests.unsealed(data)
-        found = (data, self._stamps(address, manifest))
+        manifest = manifests.unsealed(data, address)
+        found = (_digest(data), self._stamps(address, manifest))
         if self._verified.get(address) == found:
             return None
         folder = self._place.folder(address, manifest.get("folder", ""))
@@ -270,9 +300,10 @@ class Store:
             except FileNotFoundError:
                 return f"{name} is missing"
             except OSError as error:
-                if error.errno != errno.EIO:
+                if error.errno == errno.EIO:
+                    return f"{name} cannot be read ({error.strerror})"
+                with self._explained(f"read {address!r}"):
                     raise
-                return f"{name} cannot be read ({error.strerror})"
             if digest != promised["sha256"]:
                 return (
                     f"{name} has sha256 {digest[:12]}..., "
@@ -283,9 +314,10 @@ class Store:
 
     def _cheap_fault(self, address: str, data: bytes) -> str | None:
         """Returns what is wrong going by the manifest and the sizes."""
-        manifest = manifests.unsealed(data)
-        if manifest is None:
-            return f"{manifests.FILE_NAME} is cut short or changed"
+        try:
+            manifest = manifests.unsealed(data, address)
+        except manifests.UnsoundManifest as reason:
+            return str(reason)
         return _fault(manifest, self._stamps(address, manifest))
 
     def _stamps(self, address: str, manifest: Mapping[str, object]) -> list:
@@ -295,9 +327,9 @@ class Store:
     def _set_aside(self, address: str, data: bytes) -> str:
         """Moves a damaged artifact away. Returns where to, "" if it was gone."""
         self._verified.pop(address, None)
-        if self._place.manifest(address) != data:
+        if self._manifest(address) != data:
             return ""
-        target = f"{backends.DAMAGED}/{address}-{uuid.uuid4().hex[:8]}"
+        target = f"{addresses.DAMAGED}/{address}-{uuid.uuid4().hex[:8]}"
         with self._explained(f"set the damaged artifact {address!r} aside"):
             self._place.move(address, target)
         return f"{self.root}/{target}"
@@ -306,9 +338,9 @@ class Store:
         """Refuses an address above or below that of another artifact."""
         parts = address.split("/")
         above = ["/".join(parts[:length]) for length in range(1, len(parts))]
-        clash = [other for other in above if self._place.manifest(other) is not None]
-        if self._place.manifest(address) is None:
-            clash += self._place.addresses(address)
+        clash = [other for other in above if self._manifest(other) is not None]
+        if self._manifest(address) is None:
+            clash += self.addresses(address)
         if clash:
             raise ValueError(
                 f"{address!r} cannot be an artifact's address: {clash[0]!r} is one, "
@@ -317,7 +349,7 @@ class Store:
 
     def _lock_path(self, name: str) -> str:
         file_name = urllib.parse.quote(name, safe="") + ".lock"
-        return f"{self._place.scratch}/{backends.LOCKS}/{file_name}"
+        return f"{self._place.scratch}/{addresses.LOCKS}/{file_name}"
 
     def _explained(
         self, task: str, folder: str = ""
@@ -335,19 +367,8 @@ def _fault(manifest: Mapping[str, object], stamps: Sequence) -> str | None:
     return None
 
 
-def _checked(address: str) -> str:
-    """Returns the address if it is one.
-
-    Raises:
-      ValueError: it could lead out of the store or into the store's own folders.
-    """
-    if not _ADDRESS.fullmatch(address):
-        raise ValueError(
-            f"{address!r} is no address in a store. Write names of letters, digits "
-            f"and ._=+,@- joined by '/', none starting with '.', the first not "
-            f"{backends.DAMAGED!r}."
-        )
-    return address
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
 
 
 def _cache(name: str) -> str:

@@ -1,0 +1,30 @@
+"""Addresses: the relative folder names under which artifacts lie in a store."""
+
+import re
+
+# Folders of the store's own; no address starts with them.
+DRAFTS, LOCKS, DAMAGED = ".drafts", ".locks", "damaged"
+
+_NAME = r"[A-Za-z0-9_=+,@-][A-Za-z0-9._=+,@-]*"
+_ADDRESS = re.compile(rf"(?!{DAMAGED}(?:/|$)){_NAME}(?:/{_NAME})*")
+_PART = re.compile(_NAME)
+
+
+def checked(address: str) -> str:
+    """Returns the address if it is one.
+
+    Raises:
+      ValueError: it could lead out of the store or into the store's own folders.
+    """
+    if not _ADDRESS.fullmatch(address):
+        raise ValueError(
+            f"{address!r} is no address in a store. Write names of letters, digits "
+            f"and ._=+,@- joined by '/', none starting with '.', the first not "
+            f"{DAMAGED!r}."
+        )
+    return address
+
+
+def is_part(name: str) -> bool:
+    """Returns whether a folder's name can be part of an address."""
+    return _PART.fullmatch(name) is not None
