@@ -1,6 +1,7 @@
 """From options to results: shared, the same every time, and nothing is lost."""
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from tflottery.execution.run_index import divergence_address
 from tflottery.experiments import instability
 from tflottery.experiments.instability import Config
 from tflottery.models.lenet import lenet
+from tflottery.store import staging
 from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
 from tflottery.studies import session
@@ -445,6 +447,23 @@ def test_a_store_that_cannot_be_written_is_refused(
         execute(store="file/store", **options)
     assert trainings == []
     assert not (tmp_path / "output").exists()
+
+
+def test_a_store_that_can_only_be_read_is_enough_for_what_is_there(
+    execute, monkeypatch, tiny_csvs
+):
+    execute()
+
+    def refuse(self):
+        raise PermissionError(errno.EACCES, "Permission denied", "drafts")
+
+    monkeypatch.setattr(staging.Drafts, "new", refuse)
+    monkeypatch.setattr("tflottery.store.locks.acquire", refuse)
+    again = execute(output="drawn again")
+    assert (again.code, again.csvs) == (0, tiny_csvs)
+    assert execute(dry_run=True, data_orders=3, output="more").code == 0
+    with pytest.raises(StoreError, match="Permission denied.*TFLOTTERY_STORE"):
+        execute(data_orders=3, output="more")
 
 
 def test_too_little_disk_is_refused(execute, trainings, tmp_path, monkeypatch):

@@ -185,6 +185,16 @@ class Store:
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
 
+    def check_root(self) -> None:
+        """Makes sure that there is a store to read, or room for a new one.
+
+        Raises:
+          StoreError: there is not.
+        """
+        if isinstance(self._place, backends.Local):
+            with self._explained("look for artifacts"):
+                os.makedirs(self.root, exist_ok=True)
+
     def check(self, bytes_needed: int = 0) -> None:
         """Makes sure, before any work, that the store can be written.
 
