@@ -83,7 +83,7 @@ def test_snapshots_of_fit_are_the_states_of_a_loop_by_hand(tmp_path):
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    _fit(_model(), WeightSnapshot([0], "~/snapshots"))
+    _fit(_model(run_eagerly=True), WeightSnapshot([0], "~/snapshots"), epochs=0)
     assert _names(tmp_path / "snapshots") == ["00000000.safetensors"]
 
 
@@ -152,6 +152,7 @@ def test_snapshots_are_not_kept_in_memory(tmp_path):
     tracemalloc.start()
     callbacks.on_train_begin()
     for t in range(30):
+        callbacks.on_train_batch_begin(t)
         model.optimizer.iterations.assign(t + 1)
         callbacks.on_train_batch_end(t)
     left, peak = tracemalloc.get_traced_memory()
@@ -205,3 +206,80 @@ def test_model_without_optimizer_is_refused():
 def test_bad_iterations_are_refused(iterations, tmp_path):
     with pytest.raises(ValueError, match="at least one, all whole numbers >= 0"):
         WeightSnapshot(iterations, tmp_path)
+
+
+def test_training_of_no_iterations_saves_where_it_is(tmp_path):
+    snapshot = WeightSnapshot([0], tmp_path)
+    _fit(_model(run_eagerly=True), snapshot, epochs=0)
+    assert _names(tmp_path) == ["00000000.safetensors"] and snapshot.missing == ()
+
+
+def _deferred():
+    """Returns a model whose weights are made when the first batch is seen."""
+    model = keras.Sequential([keras.layers.Dense(3, name="head")], name="deferred")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=keras.optimizers.SGD(0.1), loss=loss, run_eagerly=True)
+    return model
+
+
+def test_model_without_weights_yet_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"'deferred' is not built.*model\.build\("):
+        _fit(_deferred(), WeightSnapshot([0, 2], tmp_path))
+    assert not _names(tmp_path)
+    # Where it has weights when it comes to them, nothing is wrong.
+    _fit(_deferred(), WeightSnapshot([2], tmp_path))
+    assert _names(tmp_path) == ["00000002.safetensors"]
+    model = _deferred()
+    model.build((None, 5))
+    _fit(model, WeightSnapshot([0], tmp_path))
+    assert len(safetensors.numpy.load_file(tmp_path / "00000000.safetensors")) == 2
+
+
+class _Killed(Exception):
+    pass
+
+
+class _Killer(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) == 9:
+            raise _Killed
+
+
+def test_before_a_callback_that_restores_the_first_snapshots_stay(tmp_path):
+    folder = tmp_path / "snapshots"
+
+    def callbacks():
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+        return WeightSnapshot([0, 3, 6, 8, 12], folder), backup
+
+    with pytest.raises(_Killed):
+        _fit(_model(run_eagerly=True), *callbacks(), _Killer(), epochs=2)
+    before = {name: (folder / name).read_bytes() for name in _names(folder)}
+    assert list(before) == [f"{k:08d}.safetensors" for k in (0, 3, 6, 8)]
+    resumed = _model(run_eagerly=True)
+    for weight in resumed.trainable_variables:
+        weight.assign(weight + 1.0)
+    snapshot, backup = callbacks()
+    _fit(resumed, snapshot, backup, epochs=2)
+    assert [name for name in _names(folder) if name not in before] == [
+        "00000012.safetensors"
+    ]
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    assert snapshot.missing == (0, 3)
+
+
+def test_other_weights_never_replace_a_snapshot(tmp_path):
+    _fit(_model(run_eagerly=True), WeightSnapshot([0, 4], tmp_path))
+    before = [(tmp_path / name).read_bytes() for name in _names(tmp_path)]
+    # The same training again is the same files again.
+    again = WeightSnapshot([0, 4], tmp_path)
+    _fit(_model(run_eagerly=True), again)
+    assert again.missing == ()
+    other = _model(run_eagerly=True)
+    other.get_layer("head").bias.assign([1, 2, 3])
+    with pytest.raises(FileExistsError, match=r"00000000\.saf.* other weights.*folder"):
+        _fit(other, WeightSnapshot([0, 4], tmp_path))
+    assert int(other.optimizer.iterations) == 0
+    with pytest.raises(FileExistsError, match=r"00000004\.safetensors"):
+        _fit(other, WeightSnapshot([4, 5], tmp_path))
+    assert [(tmp_path / name).read_bytes() for name in _names(tmp_path)] == before

@@ -57,6 +57,14 @@ def test_same_arrays_in_another_order_give_the_same_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_a_file_holds_the_arrays_it_was_written_of(tmp_path):
+    arrays = _arrays()
+    checkpoints.write_arrays(tmp_path / "a", arrays)
+    assert checkpoints.holds(tmp_path / "a", dict(reversed(arrays.items())))
+    other = arrays | {"head/bias": np.array([np.nan, 0.0, np.inf], np.float32)}
+    assert not checkpoints.holds(tmp_path / "a", other)
+
+
 def test_writing_again_replaces(tmp_path):
     checkpoints.write(tmp_path, {"w": np.zeros(3, np.float32)})
     checkpoints.write(tmp_path, {"w": np.ones(3, np.float32)})

@@ -22,8 +22,9 @@ class WeightSnapshot(keras.callbacks.Callback):
     """Saves a network's weights at chosen iterations of its training.
 
     The iteration is the optimizer's own count, so a training that goes on from
-    iteration 500 takes its snapshots at 500 and later. Each snapshot goes to its place
-    at once and none is kept in memory.
+    iteration 500 takes its snapshots at 500 and later, also where a callback such as
+    `keras.callbacks.BackupAndRestore` takes it there. Each snapshot goes to its place
+    at once and none is kept in memory; none is ever replaced by another.
 
     Attributes:
       iterations: frozen set of the iterations asked for; the package's loop stops at
@@ -37,7 +38,8 @@ class WeightSnapshot(keras.callbacks.Callback):
           iterations: when to save; >= 0, at least one.
           save: a folder, which gets <iteration, eight digits>.safetensors keyed by
             variable path (weights and batch norm statistics, no masks), or a function
-            of the iteration and the model.
+            of the iteration and the model. A file that is there already has to hold
+            the very same arrays: FileExistsError ends the training otherwise.
 
         Raises:
           ValueError: there are no iterations, or one is negative or not whole.
@@ -57,7 +59,7 @@ class WeightSnapshot(keras.callbacks.Callback):
         self._seen: int | None = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Saves the state the training starts from, if it is asked for.
+        """Checks the model before its training.
 
         Raises:
           ValueError: the model is compiled with steps_per_execution > 1, or has no
@@ -70,8 +72,16 @@ class WeightSnapshot(keras.callbacks.Callback):
                 "Keras shows callbacks only some iterations and WeightSnapshot would "
                 "miss others. Compile it with steps_per_execution=1."
             )
+        _iteration(self.model)
         self._seen = None
-        self._take()
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Saves the state the training starts from, if it is asked for.
+
+        Not before: a callback later in the list may restore another state first.
+        """
+        if self._seen is None:
+            self._take()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Saves the state after this update, if it is asked for."""
@@ -79,6 +89,9 @@ class WeightSnapshot(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Notes which iterations were asked for and never reached."""
+        if self._seen is None:
+            # There was no batch, so it ends where it started.
+            self._take()
         self.missing = tuple(sorted(self.iterations - self._reached))
 
     def _take(self) -> None:
@@ -91,6 +104,7 @@ class WeightSnapshot(keras.callbacks.Callback):
             return
         self._seen = iteration
         if iteration in self.iterations:
+            _check_built(self.model, iteration)
             self._save(iteration, self.model)
             self._reached.add(iteration)
 
@@ -106,14 +120,32 @@ def _iteration(model: keras.Model) -> int:
     return optimizers.iteration(optimizer)
 
 
+def _check_built(model: keras.Model, iteration: int) -> None:
+    """Raises ValueError if a model has no weights yet."""
+    if not model.built or not model.weights:
+        raise ValueError(
+            f"Model {model.name!r} is not built at iteration {iteration}, so it has no "
+            "weights to save. Call model.build(input_shape) before the training, or "
+            "begin the model with a keras.Input."
+        )
+
+
 def _into_folder(folder: str | os.PathLike[str]) -> Save:
     """Returns a function that writes each snapshot into a file of the folder."""
     folder = epath.Path(paths.expanded(folder))
 
     def save(iteration: int, model: keras.Model) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        checkpoints.write_arrays(
-            folder / f"{iteration:08d}.safetensors", model_weights.weights(model)
-        )
+        path = folder / f"{iteration:08d}.safetensors"
+        arrays = model_weights.weights(model)
+        if not path.exists():
+            checkpoints.write_arrays(path, arrays)
+        elif not checkpoints.holds(path, arrays):
+            raise FileExistsError(
+                f"{path} holds other weights than model {model.name!r} has at iteration"
+                f" {iteration}: it is of another training, or of this one before it was"
+                " interrupted and went on a little differently. Save to another folder,"
+                " or remove the file if nobody needs it."
+            )
 
     return save

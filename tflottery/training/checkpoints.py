@@ -87,15 +87,12 @@ def write_arrays(path: epath.PathLike, arrays: Mapping[str, np.ndarray]) -> None
 
     Changes: the file at `path`.
     """
-    # safetensors writes memory as it lies: transposed arrays would come back wrong.
-    arrays = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
-    for name, value in arrays.items():
-        if value.dtype.name not in _DTYPES.values():
-            raise ValueError(
-                f"Array {name!r} is of dtype {value.dtype}, which cannot be read back. "
-                f"Expected one of {', '.join(_DTYPES.values())}."
-            )
-    files.write(path, safetensors.numpy.save(arrays))
+    files.write(path, _safetensors(arrays))
+
+
+def holds(path: epath.PathLike, arrays: Mapping[str, np.ndarray]) -> bool:
+    """Returns whether a file is what `write_arrays` would make of these arrays."""
+    return epath.Path(paths.expanded(path)).read_bytes() == _safetensors(arrays)
 
 
 def read_arrays(path: epath.PathLike) -> dict[str, np.ndarray]:
@@ -128,6 +125,19 @@ def read_arrays(path: epath.PathLike) -> dict[str, np.ndarray]:
                 f"read: expected one of {', '.join(_DTYPES.values())}."
             )
     return {name: _array(part) for name, part in found}
+
+
+def _safetensors(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Returns arrays as the bytes of a file; refuses dtypes that are not read back."""
+    # safetensors writes memory as it lies: transposed arrays would come back wrong.
+    arrays = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
+    for name, value in arrays.items():
+        if value.dtype.name not in _DTYPES.values():
+            raise ValueError(
+                f"Array {name!r} is of dtype {value.dtype}, which cannot be read back. "
+                f"Expected one of {', '.join(_DTYPES.values())}."
+            )
+    return safetensors.numpy.save(arrays)
 
 
 def _array(part: dict[str, object]) -> np.ndarray:
