@@ -138,21 +138,25 @@ def test_a_damaged_copy_is_named_and_made_again(tmp_path, caplog, file, damage):
     assert make.calls == 2 and not caplog.text
 
 
-@pytest.mark.parametrize("damage", ["cut", "of another request", "names no copy"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "no object", "of another request", *range(8)]
+)
 def test_a_damaged_pointer_is_named_and_made_again(tmp_path, caplog, damage):
     make = Maker()
     load(tmp_path, make)
     (pointer,) = (tmp_path / "requests").glob("*.json")
-    known = json.loads(pointer.read_text())
     if damage == "of another request":
-        known["request"]["name"] = "other"
-    elif damage == "names no copy":
-        del known["folder"]
-    pointer.write_text("{" if damage == "cut" else json.dumps(known))
+        load(tmp_path, Maker(), request={"size": 1})
+        others = set((tmp_path / "requests").glob("*.json")) - {pointer}
+        others.pop().replace(pointer)
+    elif damage in ("cut", "no object"):
+        pointer.write_text("{" if damage == "cut" else "[]")
+    else:
+        flip(pointer, pointer.stat().st_size * damage // 8)
     assert_is_tiny(load(tmp_path, make))
     assert make.calls == 2
     assert f"{pointer}" in caplog.text and "'tiny'" in caplog.text
-    assert json.loads(pointer.read_text())["request"]["name"] == "tiny"
+    assert json.loads(pointer.read_text())["request"] == {"format": 2, "name": "tiny"}
 
 
 def test_copies_that_lie_in_each_others_place_are_made_again(tmp_path, caplog):

@@ -19,10 +19,11 @@ def evaluators(monkeypatch):
 
     monkeypatch.setattr(evaluation, "Evaluator", build)
     runtime = Runtime(data_dir=None, placement=Placement())
-    network = Network("lenet", (32, 32, 1), 10, "0")
+    network = Network("lenet", (8, 8, 1), 10, "0")
+    digest = runtime.source("digits", model="lenet").digest
 
     def get(seed):
-        data = Data("digits", "1", "0", (32, 32, 1), 1437, 360, 10, pretext_seed=seed)
+        data = Data("digits", "1", digest, (8, 8, 1), 1437, 360, 10, pretext_seed=seed)
         return runtime.evaluator(network, data)
 
     return get, built

@@ -104,18 +104,19 @@ def _found(
     name = request["name"]
     try:
         known = json.loads(pointer.read_bytes())
-        folder = root / known["folder"]
-        edition_then = known["edition"]
+        if known.pop("seal") != fingerprint(known):
+            raise ValueError("it is not as it was written")
         if known["request"] != request:
             raise ValueError("it is that of another request")
+        folder = root / known["folder"]
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _Unusable(
             f"{pointer}, which says where the copy of dataset {name!r} is, cannot be "
             f"read ({error}). The copy is made again."
         ) from error
-    if edition not in (None, edition_then):
+    if edition not in (None, known["edition"]):
         raise _Unusable(
             f"Dataset {name!r} was prepared anew, or changed, since its copy in "
             f"{folder} was made. It is read again."
@@ -165,6 +166,7 @@ def _made(
             _put(making / "copy", folder)
             known = {"folder": folder.name, "request": request}
             known["edition"] = edition if raw.edition is None else raw.edition
+            known["seal"] = fingerprint(known)
             copies.write_json(_pointer(root, request), known)
     finally:
         shutil.rmtree(making, ignore_errors=True)

@@ -44,7 +44,10 @@ class Measurement:
 
 
 class Evaluator:
-    """A network compiled for measuring; its weights are given with each question."""
+    """A network compiled for measuring; its weights are given with each question.
+
+    Whatever measures raises `ChangedData` if a file that holds the data was changed.
+    """
 
     def __init__(
         self,
@@ -104,7 +107,9 @@ class Evaluator:
             tf.constant(counted.reshape(-1, self._batch_size)),
             tf.constant(-(-len(indices) // self._batch_size)),
         )
-        return Measurement(num_wrong=int(wrong), loss=float(loss))
+        measured = Measurement(num_wrong=int(wrong), loss=float(loss))
+        self._source.check_unchanged()
+        return measured
 
     def blocks(self, split: str, num_examples: int | None = None) -> list[np.ndarray]:
         """Returns the indices to measure, in blocks for `measure`.
@@ -156,6 +161,7 @@ class Evaluator:
             sums = [total + one.numpy() for total, one in zip(sums, found, strict=True)]
             if first + len(part) < len(batches):
                 between()
+        self._source.check_unchanged()
         moments = [total / len(batches) for total in sums]
         for layer, mean, square in zip(
             self._normalizations, moments[0::2], moments[1::2], strict=True
@@ -181,7 +187,9 @@ class Evaluator:
         Args:
           batch: [batch size] int32, one of `gradient_batches`.
         """
-        return self._gradients.magnitudes(batch)
+        found = self._gradients.magnitudes(batch)
+        self._source.check_unchanged()
+        return found
 
     def _whole_batches(self, num_examples: int, batch_size: int) -> np.ndarray:
         """Returns fixed training images in random order: [batches, size] int32."""

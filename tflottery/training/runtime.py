@@ -18,6 +18,10 @@ if typing.TYPE_CHECKING:
 _MOST_TRAINERS = _MOST_EVALUATORS = 4
 
 
+class OtherData(RuntimeError):
+    """A dataset was replaced while a command went on."""
+
+
 class Runtime:
     """Builds each thing once per process; TensorFlow starts when the first is asked."""
 
@@ -42,6 +46,12 @@ class Runtime:
         size = MODELS[model]["minimum_image_size"]
         return sources.load(dataset, data_dir=self._data_dir, minimum_image_size=size)
 
+    def forget(self) -> None:
+        """Forgets all it keeps: data are opened anew, and networks built anew."""
+        Runtime.source.cache_clear()
+        self._trainers.clear()
+        self._evaluators.clear()
+
     def trainer(
         self, network: Network, data: Data, *, recipe: Recipe, sparse: bool
     ) -> "trainer.Trainer":
@@ -55,7 +65,7 @@ class Runtime:
             self._trainers[key] = trainer.Trainer(
                 network.model,
                 recipe,
-                self.source(data.name, model=network.model),
+                self._source_of(data, network),
                 num_classes=network.num_classes,
                 sparse=sparse,
                 pretext=data.pretext,
@@ -73,12 +83,27 @@ class Runtime:
             _make_room(self._evaluators, most=_MOST_EVALUATORS)
             self._evaluators[key] = evaluation.Evaluator(
                 network.model,
-                self.source(data.name, model=network.model),
+                self._source_of(data, network),
                 num_classes=network.num_classes,
                 pretext=data.pretext,
                 pretext_seed=data.pretext_seed,
             )
         return self._evaluators[key]
+
+    def _source_of(self, data: Data, network: Network) -> Source:
+        """Returns the images that a key stands for; raises OtherData if they are gone.
+
+        A plan's keys hold the digest of the data that were there when it was made.
+        """
+        source = self.source(data.name, model=network.model)
+        if source.digest != data.digest:
+            raise OtherData(
+                f"Dataset {data.name!r} is not the one that this command began with: "
+                f"the digest of its images and labels is {source.digest} now, and was "
+                f"{data.digest}. The same command, begun again, trains on what is "
+                "there now."
+            )
+        return source
 
 
 def _make_room(built: dict[str, object], *, most: int) -> None:

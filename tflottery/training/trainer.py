@@ -139,6 +139,8 @@ class Trainer:
         Raises:
           Diverged: the loss is not finite, or a callback asked for the `state` and
             found a weight that is not.
+          ChangedData: a file that holds the data was changed; no callback saw what was
+            trained on it.
         """
         notify = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         points = {last}.union(*(getattr(c, "iterations", ()) for c in callbacks))
@@ -153,6 +155,7 @@ class Trainer:
             started = time.perf_counter()
             done, loss = advance(iteration, count)
             iteration += int(done)
+            self._source.check_unchanged()
             if not np.isfinite(float(loss)):
                 raise Diverged(iteration)
             self._note_speed(time.perf_counter() - started, count)
