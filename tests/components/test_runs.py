@@ -352,3 +352,42 @@ def test_masked_run_reads_its_masks(digits, runtime, tmp_path):
     assert not pruned.tobytes().strip(b"\0")
     assert saved["dense_2/kernel"].all()
     assert runs.trainer_of(sparse, runtime) is not runs.trainer_of(digits, runtime)
+
+
+def test_masked_run_in_pieces_is_the_same(digits, runtime, tmp_path):
+    """Pruned weights do not grow back after an interruption."""
+    masks = {"dense_2/kernel": np.eye(300, 100, dtype=np.float32)}
+    folder = epath.Path(tmp_path / "mask")
+    folder.mkdir()
+    checkpoints.write_arrays(folder / runs.MASK_FILE, masks)
+    sparse = _with(digits, mask=_Mask("m"))
+    _begin(sparse, 0, runtime, mask=folder)
+    runs.advance(sparse, 6, runtime, callbacks=[])
+    whole = _saved(sparse, runtime, tmp_path / "whole")
+    _begin(sparse, 0, runtime, mask=folder)
+    runs.advance(sparse, 3, runtime, callbacks=[])
+    part = _saved(sparse, runtime, tmp_path / "part")
+    _begin(sparse, 3, runtime, state=part, mask=folder)
+    runs.advance(sparse, 6, runtime, callbacks=[])
+    again = _saved(sparse, runtime, tmp_path / "again")
+    _assert_same_files(again, whole)
+    pruned = checkpoints.read_weights(again)["dense_2/kernel"]
+    assert not pruned[masks["dense_2/kernel"] == 0].tobytes().strip(b"\0")
+
+
+def test_order_and_augmentation_are_of_seeds_of_their_own(digits, runtime, monkeypatch):
+    class Recorder:
+        def train(self, stream, last, **options):
+            self.batch = stream.batches(3, 1)
+            return last
+
+    def batch(run):
+        recorder = Recorder()
+        monkeypatch.setattr(runs, "trainer_of", lambda run, runtime: recorder)
+        assert runs.advance(run, 4, runtime, callbacks=[]) == 4
+        return recorder.batch.indices.tolist(), recorder.batch.bits.tolist()
+
+    indices, bits = batch(digits)
+    other = batch(_with(digits, augmentation_seed=9))
+    assert other[0] == indices and other[1] != bits
+    assert batch(_with(digits, data_order_seed=9))[0] != indices

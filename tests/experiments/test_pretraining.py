@@ -93,6 +93,27 @@ def test_pre_training_keeps_the_rate(study):
     assert run.recipe.learning_rate == study().recipe.learning_rate
 
 
+def test_pre_training_has_an_order_and_an_augmentation_of_its_own(study):
+    runs = {
+        replicate: pretraining_run(
+            trunk(study(), Pretraining("rotation", 1), replicate)
+        )
+        for replicate in (1, 2)
+    }
+    for replicate, run in runs.items():
+        expected = (
+            seeds.pretraining_order_seed(replicate),
+            seeds.pretraining_augmentation_seed(replicate),
+        )
+        assert (run.data_order_seed, run.augmentation_seed) == expected
+    found = {
+        seed
+        for run in runs.values()
+        for seed in (run.data_order_seed, run.augmentation_seed)
+    }
+    assert len(found) == 4
+
+
 def test_longer_pre_training_goes_on_with_the_shorter(study):
     runs = [
         pretraining_run(trunk(study(), Pretraining("rotation", epochs), 1))

@@ -5,6 +5,8 @@ import dataclasses
 import pytest
 
 from tflottery.components.metadata import Facts
+from tflottery.components.runs import Initialization
+from tflottery.core import seeds
 from tflottery.core.identities import Data, Network
 from tflottery.experiments import instability, table1
 from tflottery.experiments.instability import Config
@@ -94,6 +96,14 @@ def test_every_value_can_be_overridden():
     assert (recipe.batch_size, recipe.augmentation) == (100, "none")
 
 
+def test_epochs_of_a_recipe_are_those_of_the_batch_that_was_given():
+    options = {"variant": "early_phase", "batch_size": 100}
+    recipe = cifar10_study("resnet20", **options).recipe
+    # 160 epochs of 50,000 images, the rate lower from the 80th and the 120th on.
+    assert recipe.training_iterations == 80_000
+    assert recipe.milestones == (40_000, 60_000)
+
+
 def test_a_shortened_schedule_keeps_its_proportions():
     recipe = cifar10_study("vgg16", variant="warmup", training_iterations=6_300).recipe
     assert recipe.milestones == (3_200, 4_800)
@@ -126,6 +136,35 @@ def test_a_k_that_was_given_is_refused_beyond_the_end(study):
     assert study(rewind_iterations=("25ep",)).rewind_iterations == (599,)
     with pytest.raises(ValueError, match=r"\[623\]"):
         study(rewind_iterations=("26ep",))
+
+
+def test_a_k_at_the_very_end_is_left_out_unless_it_was_given(study):
+    """Copies that part there are never trained apart."""
+    found = study(training_iterations=100)
+    assert found.rewind_iterations == (0, 25, 50)
+    assert "(the paper's 100, 250, " in found.title
+    given = study(training_iterations=100, rewind_iterations=(25, 100))
+    assert given.rewind_iterations == (25, 100)
+
+
+@pytest.mark.parametrize(
+    ("examples", "expected"),
+    [(None, None), (300, 300), (360, 360), (400, 400), (1436, 1436), (1437, None)],
+)
+def test_examples_measured_are_all_only_where_no_split_has_more(
+    examples, expected, study
+):
+    """Of 1,437 training and 360 test images."""
+    assert study(evaluation_examples=examples).evaluation_examples == expected
+
+
+def test_runs_have_the_seeds_of_their_replicate_level_and_order(study):
+    order = {"level": 3, "data_order": 2}
+    run = study().branch(
+        Initialization(1), first_iteration=0, replicate=4, mask=None, **order
+    )
+    assert run.data_order_seed == seeds.data_order_seed(4, **order)
+    assert run.augmentation_seed == seeds.augmentation_seed(4, **order)
 
 
 def test_k_are_sorted_and_each_counts_once(study):

@@ -130,6 +130,21 @@ def test_initial_values_are_those_of_the_weights_by_path_and_shape():
     assert model_weights.initial_values({}, 1) == {}
 
 
+def test_kernels_of_one_shape_are_drawn_from_streams_of_their_own():
+    """The values are those that stores hold: a change of them is a change of runs."""
+    shapes = {f"{layer}/kernel": (2, 2) for layer in ("dense_1", "dense_2", "head")}
+    found = model_weights.initial_values(shapes, 1)
+    expected = {
+        "dense_1/kernel": [[-0.7371103, 0.021923313], [0.29626143, 1.125773]],
+        "dense_2/kernel": [[-0.8241113, 0.84552276], [-2.8273053, -1.5024036]],
+        "head/kernel": [[0.17538834, 0.6348966], [0.31497028, 0.36469337]],
+    }
+    for path, values in expected.items():
+        np.testing.assert_allclose(found[path], values, rtol=1e-6, err_msg=path)
+    one, two, three = (np.abs(value).ravel() for value in found.values())
+    assert not np.isin(one, two).any() and not np.isin(two, three).any()
+
+
 def test_initial_values_name_what_they_do_not_know():
     text = r"'head/scale' of shape \(3,\).*Known: kernel, bias"
     with pytest.raises(ValueError, match=text):
