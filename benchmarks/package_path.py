@@ -24,7 +24,7 @@ from tflottery.execution.worker import WorkerSettings
 from tflottery.experiments.instability import Config
 from tflottery.store.store import Store
 from tflottery.studies.study import Study, dataset_of, resolve
-from tflottery.studies.subnetworks import RANDOM_PRUNING, Subnetworks
+from tflottery.studies.subnetworks import RANDOM_PRUNING, Subnetwork, Subnetworks
 from tflottery.training import distribution, process
 
 # States kept on the way, as an experiment keeps them.
@@ -78,13 +78,14 @@ def _runs(study: Study, count: int, *, sparse: bool) -> list[Run]:
     if not sparse:
         return [study.trunk(replicate) for replicate in replicates]
     subnetworks = Subnetworks(study)
-    level = subnetworks.studied_level
-    return [
-        subnetworks.run(
-            RANDOM_PRUNING, level=level, replicate=replicate, k=0, data_order=1
+    (level,) = subnetworks.studied_levels
+    pruned = [
+        Subnetwork(
+            kind=RANDOM_PRUNING, level=level, replicate=replicate, rewind_iteration=0
         )
         for replicate in replicates
     ]
+    return [subnetworks.run(one, data_order=1) for one in pruned]
 
 
 def _rate_together(histories: list[list[tuple[float, int]]]) -> float:

@@ -21,7 +21,7 @@ from tflottery.execution.plan import plan
 from tflottery.experiments import instability, lottery
 from tflottery.store.store import Store
 from tflottery.studies.study import dataset_of, resolve
-from tflottery.studies.subnetworks import KINDS
+from tflottery.studies.subnetworks import DENSE, sparse_kinds
 from tflottery.training import process
 from tflottery.training.distribution import Placement
 from tflottery.training.runtime import Runtime
@@ -67,8 +67,8 @@ def _commands() -> Iterator[tuple[object, object]]:
     """Yields the experiments of the column and their Configs."""
     named = {"model": _MODEL.value, "variant": _VARIANT.value}
     yield lottery, lottery.Config(**named)
-    for kind in KINDS:
-        yield instability, instability.Config(**named, subnetwork=kind)
+    for kind in (DENSE, *sparse_kinds()):
+        yield instability, instability.Config(**named, subnetwork=(kind,))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from tflottery.components.masking import MagnitudeMask, RandomMask
+from tflottery.components.masking import Mask
 from tflottery.components.runs import MASK_FILE
 from tflottery.pruning import masks as pruning_masks
 from tflottery.training import checkpoints
@@ -27,8 +27,25 @@ def _weights():
 
 
 def _magnitude(bench, num_survivors, previous=None):
-    state = bench.state("constant")
-    return MagnitudeMask(state, previous, _KERNELS, num_survivors)
+    return Mask(
+        criterion="magnitude",
+        criterion_version=1,
+        scored=bench.state("constant"),
+        previous=previous,
+        kernels=_KERNELS,
+        num_survivors=num_survivors,
+    )
+
+
+def _random(seed, num_survivors, layers_of=None, *, kernels=_LARGE):
+    return Mask(
+        criterion="random",
+        criterion_version=1,
+        seed=seed,
+        kernels=kernels,
+        num_survivors=num_survivors,
+        layers_of=layers_of,
+    )
 
 
 def _made(bench, mask, *, masks=None, **weights):
@@ -53,7 +70,7 @@ def _assert_masks(found, **expected):
     ],
 )
 def test_highest_magnitudes_survive_over_all_kernels(bench, num_survivors, a, b):
-    found = _made(bench, _magnitude(bench, num_survivors), trained=_weights())
+    found = _made(bench, _magnitude(bench, num_survivors), scored=_weights())
     _assert_masks(found, a=a, b=b)
     # A byte an entry.
     assert {mask.dtype for mask in found.values()} == {np.dtype(np.uint8)}
@@ -66,7 +83,7 @@ def test_what_was_pruned_before_stays_pruned(bench):
         "b/kernel": np.array([0, 1, 1], np.uint8),
     }
     mask = _magnitude(bench, 3, before)
-    found = _made(bench, mask, trained=_weights(), masks={"previous": previous})
+    found = _made(bench, mask, scored=_weights(), masks={"previous": previous})
     # Neither b0 nor a3, though they are the largest.
     _assert_masks(found, a=[[1, 1], [0, 0]], b=[0, 0, 1])
 
@@ -76,22 +93,22 @@ def test_ties_go_to_the_first(bench):
         "a/kernel": np.array([[1, -2], [2, 1]], np.float32),
         "b/kernel": np.array([-2, 2, 1], np.float32),
     }
-    found = _made(bench, _magnitude(bench, 3), trained=weights)
+    found = _made(bench, _magnitude(bench, 3), scored=weights)
     _assert_masks(found, a=[[0, 1], [1, 0]], b=[1, 0, 0])
 
 
 def test_the_inputs_are_the_network_and_the_masks_before(bench):
     first = _magnitude(bench, 5)
     second = _magnitude(bench, 3, first)
-    assert first.inputs == {"trained": bench.state("constant")}
-    assert second.inputs == {"trained": bench.state("constant"), "previous": first}
+    assert first.inputs == {"scored": bench.state("constant")}
+    assert second.inputs == {"scored": bench.state("constant"), "previous": first}
     keys = {
         one.key
         for one in (
             first,
             second,
             _magnitude(bench, 4),
-            dataclasses.replace(first, trained=bench.state("constant", 8)),
+            dataclasses.replace(first, scored=bench.state("constant", 8)),
             dataclasses.replace(first, kernels=_KERNELS[:1]),
         )
     }
@@ -101,15 +118,13 @@ def test_the_inputs_are_the_network_and_the_masks_before(bench):
 def test_random_masks_are_nested_and_decided_by_their_seed(bench):
     outer = None
     for num_survivors in (_LARGE_TOTAL, 500, 100, 1):
-        found = _made(bench, RandomMask(7, _LARGE, num_survivors))
+        found = _made(bench, _random(7, num_survivors))
         assert pruning_masks.num_ones(found) == num_survivors
         assert {path: mask.shape for path, mask in found.items()} == dict(_LARGE)
         if outer is not None:
             assert all((found[path] <= outer[path]).all() for path in found)
         outer = found
-    one, same, other = (
-        _made(bench, RandomMask(seed, _LARGE, 300)) for seed in (7, 7, 8)
-    )
+    one, same, other = (_made(bench, _random(seed, 300)) for seed in (7, 7, 8))
     for path in one:
         np.testing.assert_array_equal(one[path], same[path])
         assert (one[path] != other[path]).any()
@@ -117,7 +132,7 @@ def test_random_masks_are_nested_and_decided_by_their_seed(bench):
 
 def test_random_masks_prune_every_kernel_alike(bench):
     kernels = (("a/kernel", (100, 90)), ("b/kernel", (1000,)))
-    found = _made(bench, RandomMask(1, kernels, 5000))
+    found = _made(bench, _random(1, 5000, kernels=kernels))
     # Half of 1,000, give or take four standard deviations of 15.
     assert abs(pruning_masks.counts(found)["b/kernel"] - 500) < 60
 
@@ -128,32 +143,32 @@ def test_random_masks_take_the_counts_of_other_masks(bench):
         "head/kernel": np.ones((40, 10), np.uint8),
     }
     other["conv/kernel"][0, 0, 0, :3] = 1
-    like = RandomMask(1, _LARGE, 403)
-    found = _made(bench, RandomMask(7, _LARGE, 403, like), masks={"layers_of": other})
+    like = _random(1, 403)
+    found = _made(bench, _random(7, 403, like), masks={"layers_of": other})
     assert pruning_masks.counts(found) == {"conv/kernel": 3, "head/kernel": 400}
     assert (found["conv/kernel"] != other["conv/kernel"]).any()
 
 
 def test_random_masks_need_no_network():
-    alone = RandomMask(7, _LARGE, 300)
-    like = RandomMask(7, _LARGE, 300, _with_survivors(300))
+    alone = _random(7, 300)
+    like = _random(7, 300, _with_survivors(300))
     assert alone.inputs == {}
     assert like.inputs == {"layers_of": _with_survivors(300)}
     keys = {
         alone.key,
         like.key,
-        RandomMask(8, _LARGE, 300).key,
+        _random(8, 300).key,
         _with_survivors(299).key,
     }
     assert len(keys) == 4
 
 
 def _with_survivors(num_survivors):
-    return RandomMask(1, _LARGE, num_survivors)
+    return _random(1, num_survivors)
 
 
 def test_bytes_on_disk(bench):
-    mask = RandomMask(1, _LARGE, 5)
+    mask = _random(1, 5)
     assert mask.num_bytes({}) == _LARGE_TOTAL
     assert _magnitude(bench, 3).num_bytes({}) == 7
     _made(bench, mask)

@@ -176,13 +176,15 @@ def test_trajectory_is_all_but_the_length_and_what_is_done_with_it(field):
         "decay_factor": 0.2,
         "momentum": 0.5,
         "one_shot": True,
+        "random_counts": "global",
     }
     value = other.get(field, getattr(_RECIPE, field))
     changed = value if field in other else 2 * value
     found = recipes.trajectory(dataclasses.replace(_RECIPE, **{field: changed}))
     apart = ["training_iterations", "unpruned"]
     apart += ["rewind_iterations", "perturbed_iterations"]
-    apart += ["pruning_fraction", "one_shot", "num_levels", "studied_density"]
+    apart += ["pruning_fraction", "one_shot", "random_counts"]
+    apart += ["num_levels", "studied_density"]
     assert (found == recipes.trajectory(_RECIPE)) == (field in apart)
 
 

@@ -20,6 +20,7 @@ from tflottery.studies.subnetworks import (
     IMP,
     RANDOM_PRUNING,
     RANDOM_REINIT,
+    Subnetwork,
     Subnetworks,
 )
 from tflottery.training import checkpoints
@@ -42,6 +43,10 @@ def convolved(*, input_shape, num_classes):
     return keras.Model(images, logits, name="convolved")
 
 
+def named(kind, level, k, replicate=1):
+    return Subnetwork(kind=kind, level=level, replicate=replicate, rewind_iteration=k)
+
+
 class Chains:
     """A study's subnetworks of replicate 1, read from a store."""
 
@@ -51,10 +56,10 @@ class Chains:
         self._subnetworks = Subnetworks(study)
 
     def run(self, kind=IMP, *, level, k=0):
-        return self._subnetworks.run(kind, level=level, replicate=1, k=k, data_order=1)
+        return self._subnetworks.run(named(kind, level, k), data_order=1)
 
     def mask(self, kind=IMP, *, level, k=0, replicate=1):
-        return self._subnetworks.mask(kind, level=level, replicate=replicate, k=k)
+        return self._subnetworks.mask(named(kind, level, k, replicate))
 
     def masks(self, kind=IMP, **which):
         return self._arrays(self.mask(kind, **which))
@@ -76,7 +81,9 @@ class Chains:
 @pytest.fixture(scope="module")
 def chains(study_of, facts, make, tmp_path_factory):
     """Three levels of every kind, rewound to 0 and to 8: beginnings and ends."""
-    study = study_of(lottery, levels=3, rewind_iterations=_KS)
+    study = study_of(
+        lottery, levels=("1-3",), rewind_iterations=_KS, random_counts="global"
+    )
     found = Chains(study, Store(tmp_path_factory.mktemp("chains")))
     goals = [study.trunk_state(1, iteration) for iteration in (*_KS, _LAST)]
     for kind, level, k in itertools.product(_KINDS, _LEVELS, _KS):
@@ -210,7 +217,7 @@ def test_random_masks_differ_between_replicates_and_from_imps(chains):
 
 
 def test_random_counts_per_layer_are_imps(chains, make, facts, study_of):
-    study = study_of(lottery, levels=3, random_counts="per_layer")
+    study = study_of(lottery, levels=("1-3",))
     found = Chains(study, chains.store)
     places = list(itertools.product(_LEVELS, _KS))
     goals = [found.mask(RANDOM_PRUNING, level=level, k=k) for level, k in places]
@@ -225,7 +232,7 @@ def test_random_counts_per_layer_are_imps(chains, make, facts, study_of):
 
 
 def test_one_shot_needs_no_more_than_the_dense_network(chains, make, facts, study_of):
-    study = study_of(lottery, levels=3, one_shot=True)
+    study = study_of(lottery, levels=("1-3",), one_shot=True)
     once = Chains(study, chains.store)
     goals = [once.mask(level=level) for level in _LEVELS]
     todo = plan(goals, chains.store, facts={facts.network: facts})
@@ -256,7 +263,11 @@ def test_a_chain_of_convolutions_with_carried_momentum(
     own = {"recipes": recipes, "dataset": "digits", "minimum_image_size": 1}
     register(MODELS, "convolved", convolved, **own)
     facts = inspect("convolved", "digits", runtime)
-    options = {"optimizer_state": "carried", "rewind_iterations": (8,), "levels": 2}
+    options = {
+        "optimizer_state": "carried",
+        "rewind_iterations": (8,),
+        "levels": ("1-2",),
+    }
     options |= {"first_convolutions": first_convolutions, "model": "convolved"}
     found = Chains(study_of(lottery, of=facts, **options), Store(tmp_path))
     runs = [found.run(level=level, k=8) for level in (1, 2)]

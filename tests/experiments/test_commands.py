@@ -35,7 +35,7 @@ NUM_ITERATIONS = 200 + 2 * 3000 + 2 * 2800
 # Two chains of IMP with what hangs on them, for the lottery.
 CHAINS = OPTIONS | {
     "data_orders": 1,
-    "levels": 2,
+    "levels": ("1-2",),
     "subnetworks": "imp,random_reinit",
     "random_rewind_iterations": 200,
     "workers": 3,

@@ -23,15 +23,17 @@ from tflottery.studies.subnetworks import (
     IMP,
     RANDOM_PRUNING,
     RANDOM_REINIT,
+    Subnetwork,
     Subnetworks,
 )
 from tflottery.training import checkpoints
 
 SETTING = ["model", "variant", "dataset", "training_iterations", "config"]
 KEYS = [*SETTING, "subnetwork", "level", "density", "axis_density"]
-KEYS += ["replicate", "data_order", "rewind_iteration"]
+KEYS += ["replicate", "rewind_iteration", "data_order"]
+ADDRESSES = ["network", "mask"]
 MEASURED = ["train_error", "test_error", "train_loss", "test_loss"]
-COLUMNS = [*KEYS, *MEASURED, "matching", "diverged_iteration"]
+COLUMNS = [*KEYS, *ADDRESSES, *MEASURED, "matching", "diverged_iteration"]
 BEST_KEYS = [*SETTING, "level", "density", "axis_density"]
 
 
@@ -84,6 +86,12 @@ def test_every_network_has_a_row_of_its_own(tiny):
     assert set(found) == expected and len(found) == len(expected)
     assert not table.duplicated(KEYS).any()
     assert table[[*KEYS, *MEASURED]].notna().all(axis=None)
+    # Every network can be found in the store, and so can the masks of the pruned.
+    assert table["network"].is_unique and table["network"].str.match("runs/").all()
+    assert (table["mask"].isna() == (table["subnetwork"] == DENSE)).all()
+    store = Store(tiny(lottery).folder.parent / "store")
+    for address in table[ADDRESSES].stack().dropna():
+        assert store.has(address)
     # Of dense networks it would say nothing.
     assert (table["matching"].isna() == (table["subnetwork"] == DENSE)).all()
     assert table["diverged_iteration"].isna().all()
@@ -156,25 +164,27 @@ def test_the_best_of_a_real_table_by_hand(tiny):
 
 
 def test_a_command_makes_a_figure_too(execute):
-    ended = execute(lottery, figure=True, levels=1, subnetworks=(IMP,), replicates=1)
+    ended = execute(
+        lottery, figure=True, levels=("1",), subnetworks=(IMP,), replicates=1
+    )
     names = {path.name for path in ended.folder.iterdir()}
     assert names == {"accuracy.csv", "best.csv", "config.json", "figure.png"}
     said = json.loads((ended.folder / "config.json").read_text())
     assert said["experiment"] == "lottery"
-    assert said["decisions"]["levels"] == 1
+    assert said["decisions"]["levels"] == [1]
     assert said["decisions"]["pruning_fraction"] == 0.2
 
 
 def test_controls_alone_have_a_figure_too(execute):
     ended = execute(
-        lottery, figure=True, levels=1, subnetworks=(RANDOM_PRUNING,), replicates=1
+        lottery, figure=True, levels=("1",), subnetworks=(RANDOM_PRUNING,), replicates=1
     )
     assert (ended.folder / "figure.png").exists()
     assert len(ended.table("best")) == 0
 
 
 def test_tables_of_two_commands_go_together(execute):
-    one = execute(lottery, output="one", levels=1)
+    one = execute(lottery, output="one", levels=("1",))
     two = execute(
         lottery,
         output="two",
@@ -194,7 +204,7 @@ def test_tables_of_other_settings_are_told_apart(study):
             {},
             {"pruning_fraction": 0.3},
             {"one_shot": True},
-            {"random_counts": "per_layer"},
+            {"random_counts": "global"},
             {"optimizer_state": "carried"},
         )
     ]
@@ -202,7 +212,7 @@ def test_tables_of_other_settings_are_told_apart(study):
     for same in (
         {"pruning_fraction": 0.2},
         {"one_shot": False},
-        {"levels": 1},
+        {"levels": ("1",)},
         {"data_orders": 3},
         {"subnetworks": (IMP,)},
         {"random_rewind_iterations": (4,)},
@@ -221,8 +231,10 @@ def names_of(study):
         (IMP, RANDOM_PRUNING, RANDOM_REINIT), range(1, 4), (0, 4, 8)
     ):
         for replicate, data_order in itertools.product((1, 2), (1, 2)):
-            which = {"replicate": replicate, "data_order": data_order}
-            run = sparse.run(kind, level=level, k=k, **which)
+            one = Subnetwork(
+                kind=kind, level=level, replicate=replicate, rewind_iteration=k
+            )
+            run = sparse.run(one, data_order=data_order)
             everything[run.key] = (kind, level, replicate, data_order, k)
     for replicate in (1, 2):
         everything[study.trunk(replicate).key] = (DENSE, 0, replicate, 0, 0)
@@ -230,7 +242,9 @@ def names_of(study):
 
 
 def test_the_random_kinds_begin_at_their_own_k(study):
-    found = names_of(study(replicates=1, levels=1, random_rewind_iterations=(4, 8)))
+    found = names_of(
+        study(replicates=1, levels=("1",), random_rewind_iterations=(4, 8))
+    )
     assert {name[0::4] for name in found} == {
         (DENSE, 0),
         (IMP, 0),
@@ -240,7 +254,7 @@ def test_the_random_kinds_begin_at_their_own_k(study):
         (RANDOM_REINIT, 4),
         (RANDOM_REINIT, 8),
     }
-    found = names_of(study(replicates=1, levels=1, rewind_iterations=(8, 4)))
+    found = names_of(study(replicates=1, levels=("1",), rewind_iterations=(8, 4)))
     assert {name[4] for name in found if name[0] == RANDOM_REINIT} == {4}
 
 
@@ -253,12 +267,6 @@ def test_kinds_and_data_orders(study):
         (RANDOM_REINIT, 2, 1, 1, 0),
         (RANDOM_REINIT, 2, 1, 2, 0),
     ]
-
-
-def test_no_levels_leave_the_dense_network(execute):
-    ended = execute(lottery, levels=0)
-    assert ended.code == 0
-    assert places(ended.table("accuracy")) == [(DENSE, 0, 1, 0, 0), (DENSE, 0, 2, 0, 0)]
 
 
 # Tables of made-up errors.
@@ -274,9 +282,10 @@ def tables_of(study, tmp_path):
         for (kind, level, replicate, k), error in errors.items():
             run = found.trunk(replicate)
             if level:
-                run = sparse.run(
-                    kind, level=level, replicate=replicate, k=k, data_order=1
+                one = Subnetwork(
+                    kind=kind, level=level, replicate=replicate, rewind_iteration=k
                 )
+                run = sparse.run(one, data_order=1)
             accuracy = Accuracy(State(run, 24), 100)
             values = {name: 0.5 for name in MEASURED} | {"test_error": error}
             with store.writing(accuracy.address, {}) as folder:
@@ -367,7 +376,7 @@ def test_the_studied_level_may_lie_beyond_levels_that_do_not_match(tables_of):
         | errors_of(1, 0, 0.9, 0.9)
         | errors_of(2, 0, 0.3, 0.3)
         | errors_of(3, 0, 0.5, 0.5),
-        levels=3,
+        levels=("1-3",),
     )["best"]
     assert list(best["matching"]) == [False, True, False]
     assert list(best["studied"]) == [False, True, False]
@@ -442,16 +451,18 @@ WRONG = {
     r"--subnetworks='imp,dense' has to name some of": {"subnetworks": (IMP, DENSE)},
     r"--subnetworks='winning' has to": {"subnetworks": ("winning",)},
     r"--subnetworks='imp,imp' names a kind twice": {"subnetworks": (IMP, IMP)},
-    r"--levels=2 and --density=0.5 say the same": {"density": 0.5},
-    r"--levels=-1 has to be at least 0": {"levels": -1},
+    r"--levels=.*1-2.* and --density=0.5 say the same": {"density": 0.5},
+    r"'-1' names no levels.*9-30:3": {"levels": ("-1",)},
+    r"'0' names no levels": {"levels": ("0",)},
+    r"'3-1' names no levels": {"levels": ("3-1",)},
     r"--density=0.0 has to be above 0": {"levels": None, "density": 0.0},
     r"--density=3.5 has to be .* 3.5% is 0.035": {"levels": None, "density": 3.5},
     # 50,200 * 0.8^51 is 0.57, which is 1.
-    r"level=52 leaves none of 50200 weights": {"levels": 52},
+    r"level=52 leaves none of 50200 weights": {"levels": ("1-52",)},
     r"pruning_fraction=1.0 has to be in \(0, 1\)": {"pruning_fraction": 1.0},
     r"--first_convolutions=0 has to be at least 1": {"first_convolutions": 0},
     r"this network has no convolutions": {"first_convolutions": 1},
-    r"--random_counts='layer' is not known. Known: global, per_layer": {
+    r"random_counts='layer' has to be one of .*per_layer.*global": {
         "random_counts": "layer"
     },
     r"--random_rewind_iterations names \[25\], beyond the end of training at 24": {

@@ -41,6 +41,9 @@ def rows(study):
         "data_order_b": 2,
         "rewind_iteration": 0,
         "iteration": 24,
+        "network_a": "runs/a/00000024",
+        "network_b": "runs/b/00000024",
+        "mask": None,
     }
     values = {
         field.name: 0.1

@@ -204,7 +204,7 @@ def test_a_training_that_ends_before_every_k_is_refused(study, module):
 @pytest.mark.parametrize("module", [perturbation, effective_noise])
 def test_a_study_of_the_dense_network_alone_is_refused(study, module):
     with pytest.raises(ValueError, match="dense network"):
-        module.plan(study(module, levels=0))
+        module.plan(study(module, levels=("0",)))
 
 
 # Runs.
@@ -234,7 +234,7 @@ def test_only_the_weights_at_k_differ_from_those_of_the_ticket(study):
 
 
 def test_the_tickets_are_those_of_the_lottery(study, study_of):
-    options = {"levels": 2, "replicates": 2}
+    options = {"levels": ("1-2",), "replicates": 2}
     theirs = study_of(lottery, rewind_iterations=(0, 8), **options)
     known = {one.key for one in lottery.plan(theirs)}
     mine = [
@@ -248,7 +248,7 @@ def test_the_tickets_are_those_of_the_lottery(study, study_of):
 
 
 def test_effective_noise_reuses_the_runs_of_the_perturbations(study):
-    options = {"levels": 2, "replicates": 1, "training_iterations": 24}
+    options = {"levels": ("1-2",), "replicates": 1, "training_iterations": 24}
     noisy = study(noise_scales=None, **options)
     figure_7 = {
         one.key
@@ -317,6 +317,8 @@ def test_means_are_over_replicates_and_diverged_ones_do_not_count():
         "axis_density": 0.8,
         "data_order": 1,
         "rewind_iteration": 8,
+        "network": "runs/a/00000024",
+        "mask": "masks/a",
     }
 
     def row(perturbation, replicate, std, error):
@@ -367,7 +369,7 @@ def test_a_diverged_perturbation_has_a_row(execute, monkeypatch):
         "gaussian_noise",
         dataclasses.replace(known, function=infinite),
     )
-    ended = execute(perturbation, replicates=1, levels=1, noise_scales=(1.0,))
+    ended = execute(perturbation, replicates=1, levels=("1",), noise_scales=(1.0,))
     assert ended.code == 1
     table = ended.table("accuracy")
     [row] = table[table.perturbation != NONE].itertuples()

@@ -139,7 +139,7 @@ def test_random_labels_are_the_replicate_s_own(study):
 
 def test_masks_are_found_from_the_pre_trained_state(study):
     """EP, reading 16: every level is rewound to the pre-trained state."""
-    found = study(levels=2, pretext=("rotation",))
+    found = study(levels=("1-2",), pretext=("rotation",))
     deepest = [
         one.of.run
         for one in pretraining.plan(found)
@@ -152,7 +152,7 @@ def test_masks_are_found_from_the_pre_trained_state(study):
 
 
 def test_the_ordinary_tickets_are_those_of_the_lottery(study, study_of):
-    options = {"levels": 2, "rewind_iterations": (0, 8), "replicates": 1}
+    options = {"levels": ("1-2",), "rewind_iterations": (0, 8), "replicates": 1}
     options["training_iterations"] = 24
     known = {one.key for one in lottery.plan(study_of(lottery, **options))}
     mine = {

@@ -14,10 +14,11 @@ from tflottery.store.store import Store
 from tflottery.studies.subnetworks import (
     DENSE,
     IMP,
-    KINDS,
     RANDOM_PRUNING,
     RANDOM_REINIT,
+    Subnetwork,
     Subnetworks,
+    sparse_kinds,
 )
 
 _SPARSE = (IMP, RANDOM_PRUNING, RANDOM_REINIT)
@@ -48,13 +49,16 @@ def subnetworks(study_of, facts_of):
     return make
 
 
-def run(subnetworks, kind=IMP, *, level=1, replicate=1, k=0, data_order=1):
-    which = {"level": level, "replicate": replicate, "k": k, "data_order": data_order}
-    return subnetworks.run(kind, **which)
+def named(kind=IMP, *, level=1, replicate=1, k=0):
+    return Subnetwork(kind=kind, level=level, replicate=replicate, rewind_iteration=k)
 
 
-def mask(subnetworks, kind=IMP, *, level=1, replicate=1, k=0):
-    return subnetworks.mask(kind, level=level, replicate=replicate, k=k)
+def run(subnetworks, kind=IMP, *, data_order=1, **which):
+    return subnetworks.run(named(kind, **which), data_order=data_order)
+
+
+def mask(subnetworks, kind=IMP, **which):
+    return subnetworks.mask(named(kind, **which))
 
 
 # Levels, counts and columns.
@@ -80,9 +84,9 @@ def test_the_studied_levels_of_the_papers(
     subnetworks, model, variant, level, num_survivors
 ):
     found = subnetworks(model, variant=variant)
-    assert found.studied_level == level
+    assert found.studied_levels == (level,)
     assert found.num_survivors(level) == num_survivors
-    assert found.last_level == (14 if model == "resnet20" else 24)
+    assert found.levels == tuple(range(1, 15 if model == "resnet20" else 25))
 
 
 def test_every_model_of_the_papers_has_its_levels():
@@ -94,7 +98,7 @@ def test_every_model_of_the_papers_has_its_levels():
 
 
 def test_both_densities_of_vgg16(subnetworks):
-    columns = subnetworks("vgg16").columns(IMP, 19)
+    columns = subnetworks("vgg16").columns(named(IMP, level=19))
     assert (columns["subnetwork"], columns["level"]) == (IMP, 19)
     # 212,000 of 14,710,464; on the paper's axis the last layer's 5,120 count as kept.
     assert columns["density"] == 212_000 / 14_710_464
@@ -103,72 +107,72 @@ def test_both_densities_of_vgg16(subnetworks):
 
 
 def test_where_every_kernel_is_pruned_the_densities_are_one(subnetworks):
-    columns = subnetworks("resnet20").columns(RANDOM_PRUNING, 8)
+    columns = subnetworks("resnet20").columns(named(RANDOM_PRUNING, level=8))
     assert columns["density"] == columns["axis_density"] == 45_449 / 270_896
-    dense = subnetworks("resnet20").columns(DENSE, 0)
+    dense = subnetworks("resnet20").columns(named(DENSE, level=0))
     expected = {"level": 0, "density": 1.0, "axis_density": 1.0}
-    assert dense == {"subnetwork": DENSE, **expected}
+    assert dense["subnetwork"] == DENSE and dense.items() >= expected.items()
 
 
 @pytest.mark.parametrize(
     ("options", "level"),
     [
-        ({"levels": 3}, 3),
-        ({"density": 0.035}, 15),
+        ({"levels": ("3",)}, (3,)),
+        ({"levels": ("5", "1-3", "2")}, (1, 2, 3, 5)),
+        ({"levels": ("1-6", "9-15:3")}, (1, 2, 3, 4, 5, 6, 9, 12, 15)),
+        ({"density": 0.035}, (15,)),
         # Levels of 1, 0.64, 0.41, 0.26, 0.168.
-        ({"density": 0.168, "pruning_fraction": 0.36}, 4),
-        ({"levels": 4, "pruning_fraction": 0.36}, 4),
+        ({"density": 0.168, "pruning_fraction": 0.36}, (4,)),
+        ({"levels": ("4",), "pruning_fraction": 0.36}, (4,)),
     ],
 )
-def test_levels_and_density_name_the_level(subnetworks, options, level):
+def test_levels_and_density_name_the_levels(subnetworks, options, level):
     found = subnetworks(**options)
-    assert found.studied_level == found.last_level == level
+    assert found.studied_levels == found.levels == level
 
 
-@pytest.mark.parametrize("options", [{"levels": 0}, {"density": 1.0}])
-def test_no_level_at_all_is_the_dense_network(subnetworks, options):
-    found = subnetworks(**options)
-    assert found.last_level == 0
-    with pytest.raises(ValueError, match="is level 0, the dense network"):
-        assert found.studied_level
+def test_the_level_of_no_pruning_is_the_dense_network(subnetworks):
+    with pytest.raises(ValueError, match="Level 0 is the dense network"):
+        assert subnetworks(density=1.0).levels
 
 
 def test_another_fraction_has_another_studied_level(subnetworks):
     """The recipe's 24 levels are for fifths; of halves only 15 leave a weight."""
     found = subnetworks(pruning_fraction=0.5)
-    assert found.studied_level == 5
-    assert found.columns(IMP, 5)["density"] == pytest.approx(1 / 32, abs=1e-4)
-    assert found.last_level == 15 and found.num_survivors(15) == 2
+    assert found.studied_levels == (5,)
+    density = found.columns(named(level=5))["density"]
+    assert density == pytest.approx(1 / 32, abs=1e-4)
+    assert found.levels[-1] == 15 and found.num_survivors(15) == 2
 
 
 @pytest.mark.parametrize(
     ("experiment", "options"),
-    [(lottery, {}), (instability, {"subnetwork": RANDOM_PRUNING})],
+    [(lottery, {}), (instability, {"subnetwork": (RANDOM_PRUNING,)})],
 )
 def test_a_level_without_weights_is_refused(study_of, experiment, options):
     # 50,200 * 0.5^16 is 0.77, which is 1, and half of that is none.
     options = options | {"pruning_fraction": 0.5}
-    assert experiment.plan(study_of(experiment, levels=16, **options))
+    assert experiment.plan(study_of(experiment, levels=("16",), **options))
     with pytest.raises(ValueError, match="level=17 leaves none of 50200 weights"):
-        experiment.plan(study_of(experiment, levels=17, **options))
+        experiment.plan(study_of(experiment, levels=("17",), **options))
 
 
 @pytest.mark.parametrize(
-    ("experiment", "options"), [(lottery, {}), (instability, {"subnetwork": IMP})]
+    ("experiment", "options"), [(lottery, {}), (instability, {"subnetwork": (IMP,)})]
 )
 def test_the_deepest_chain_reaches_a_worker(
     study_of, facts, tmp_path, experiment, options
 ):
     """Keys and artifacts nest as deep as a chain is long."""
     options = options | {"pruning_fraction": 0.05, "rewind_iterations": (0,)}
-    goals = experiment.plan(study_of(experiment, levels=60, **options))
+    goals = experiment.plan(study_of(experiment, levels=("60",), **options))
     todo = plan(goals, Store(tmp_path), facts={facts.network: facts})
     for step in todo.steps:
         assert pickle.loads(pickle.dumps(step.job)).name == step.job.name
     with pytest.raises(
         ValueError, match="Level 61 is more than the 60 prunings .* --pruning_fraction"
     ):
-        experiment.plan(study_of(experiment, levels=61, **options))
+        experiment.plan(study_of(experiment, levels=("61",), **options))
 
 
 def test_first_convolutions(subnetworks):
@@ -181,7 +185,7 @@ def test_first_convolutions(subnetworks):
     # 432 + 2,304 weights, of which four fifths are 2,188.8.
     assert mask(found).num_survivors == mask(found, RANDOM_PRUNING).num_survivors
     assert mask(found).num_survivors == 2_189
-    columns = found.columns(IMP, 1)
+    columns = found.columns(named(IMP, level=1))
     assert columns["density"] == 2_189 / 2_736
     assert columns["axis_density"] == (2_189 + 270_896 - 2_736) / 270_896
     with pytest.raises(ValueError, match="first_convolutions=99, .* from 1 to 21"):
@@ -202,7 +206,7 @@ def test_unpruned_kernels_have_no_mask(subnetworks):
 
 def test_nothing_is_pruned_at_level_zero(subnetworks):
     found = subnetworks()
-    for kind in KINDS:
+    for kind in (DENSE, *sparse_kinds()):
         assert mask(found, kind, level=0) is None
         assert run(found, kind, level=0).mask is None
 
@@ -210,7 +214,7 @@ def test_nothing_is_pruned_at_level_zero(subnetworks):
 def test_the_first_mask_is_the_same_for_every_k(subnetworks):
     found = subnetworks()
     assert mask(found, k=0).address == mask(found, k=8).address
-    assert mask(found, k=0).trained == State(found._study.trunk(1), 24)
+    assert mask(found, k=0).scored == State(found._study.trunk(1), 24)
     assert mask(found, k=0).previous is None
     assert mask(found, level=2, k=0).key != mask(found, level=2, k=8).key
     assert mask(found, replicate=2).key != mask(found).key
@@ -221,7 +225,7 @@ def test_a_mask_is_pruned_from_the_first_copy_of_the_level_before(subnetworks):
     for level, k in itertools.product(range(2, 6), (0, 8)):
         made = mask(found, level=level, k=k)
         before = run(found, level=level - 1, k=k, data_order=1)
-        assert made.trained == State(before, 24)
+        assert made.scored == State(before, 24)
         assert made.previous == mask(found, level=level - 1, k=k)
         assert made.num_survivors == found.num_survivors(level)
 
@@ -231,7 +235,7 @@ def test_one_shot_masks_are_pruned_from_the_dense_end(subnetworks):
     dense_end = State(once._study.trunk(1), 24)
     for level in (1, 2, 3):
         made = mask(once, level=level, k=8)
-        assert (made.trained, made.previous) == (dense_end, None)
+        assert (made.scored, made.previous) == (dense_end, None)
         assert made.num_survivors == _SURVIVORS[level]
         assert made.key == mask(once, level=level, k=0).key
     # One pruning is one pruning.
@@ -241,7 +245,7 @@ def test_one_shot_masks_are_pruned_from_the_dense_end(subnetworks):
 
 
 def test_random_masks_are_one_ranking_for_every_k(subnetworks):
-    found = subnetworks()
+    found = subnetworks(random_counts="global")
     masks = [mask(found, RANDOM_PRUNING, level=2, k=k) for k in (0, 8)]
     assert masks[0].key == masks[1].key and masks[0].inputs == {}
     assert mask(found, RANDOM_PRUNING, level=5).seed == masks[0].seed
@@ -250,11 +254,11 @@ def test_random_masks_are_one_ranking_for_every_k(subnetworks):
 
 
 def test_random_masks_with_counts_of_imps_layers(subnetworks):
-    found = subnetworks(random_counts="per_layer")
+    found = subnetworks()
     for level, k in itertools.product((1, 2), (0, 8)):
         made = mask(found, RANDOM_PRUNING, level=level, k=k)
         assert made.inputs == {"layers_of": mask(found, level=level, k=k)}
-    plain = mask(subnetworks(), RANDOM_PRUNING)
+    plain = mask(subnetworks(random_counts="global"), RANDOM_PRUNING)
     assert plain.seed == made.seed and plain.key != made.key
 
 
@@ -314,7 +318,7 @@ def test_networks_of_the_lottery_are_the_first_copies_of_instability(study_of, k
     both = study_of(lottery, random_rewind_iterations=(0, 8))
     measured = {accuracy.of.key for accuracy in lottery.plan(both)}
     for level in (1, 2):
-        study = study_of(instability, subnetwork=kind, levels=level)
+        study = study_of(instability, subnetwork=(kind,), levels=(str(level),))
         *_, first, second = instability.plan(study)
         for line in (first, second):
             assert line.a.key in measured

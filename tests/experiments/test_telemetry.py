@@ -13,7 +13,7 @@ from tflottery.components.runs import State
 from tflottery.core.registry import MODELS
 from tflottery.execution.plan import plan
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.experiments import lottery, telemetry
+from tflottery.experiments import lottery, table1, telemetry
 from tflottery.experiments.telemetry import Config, Phase, Reading, Weight
 from tflottery.store.store import Store
 from tflottery.studies import session
@@ -249,7 +249,7 @@ def test_the_lottery_goes_on_from_telemetry(execute, trainings, study_of, tmp_pa
     rest = plan(goals, Store(tmp_path / "store"), facts=networks)
     assert rest.num_stored == whole.num_iterations - rest.num_iterations == 24
     # The dense network itself is measured already.
-    ended = execute(lottery, output="lottery", levels=0, **ks)
+    ended = execute(table1, output="table1", replicates=1)
     assert trainings == [(0, 24)]
     assert len(ended.table("accuracy")) == 1
 

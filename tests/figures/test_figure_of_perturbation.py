@@ -10,6 +10,8 @@ from tflottery.figures import perturbation
 from tflottery.studies.perturbed_runs import PerturbedNetwork
 
 _SETTING = {
+    "network": "runs/a/00000100",
+    "mask": None,
     "model": "resnet20",
     "variant": "early_phase",
     "dataset": "cifar10",

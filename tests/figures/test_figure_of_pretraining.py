@@ -10,6 +10,8 @@ from tflottery.experiments.pretraining import PretrainedNetwork
 from tflottery.figures import pretraining
 
 _SETTING = {
+    "network": "runs/a/00000100",
+    "mask": None,
     "model": "resnet20",
     "variant": "early_phase",
     "dataset": "cifar10",

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from tflottery.pruning import counts, masks, scores
+from tflottery.pruning import counts, masks, scoring
+
+
+def _magnitudes(weights, paths):
+    shapes = {path: weights[path].shape for path in paths}
+    return scoring.score("magnitude", weights, shapes)
 
 
 def _f(values):
@@ -154,21 +159,21 @@ def test_levels_by_magnitude_are_nested_though_weights_are_trained_anew():
     paths, total = list(weights), sum(value.size for value in weights.values())
     for level in range(1, 12):
         num = counts.num_survivors(total, pruning_fraction=0.2, level=level)
-        magnitudes = scores.magnitude(weights, paths)
+        magnitudes = _magnitudes(weights, paths)
         found = masks.keep_highest(magnitudes, num_survivors=num, previous=previous)
         assert masks.num_ones(found) == num
         if previous is not None:
             _assert_nested(found, previous)
         moved = {path: w + _weights(level)[path] for path, w in weights.items()}
         weights, previous = masks.apply(moved, found), found
-    once = masks.keep_highest(scores.magnitude(_weights(), paths), num_survivors=num)
+    once = masks.keep_highest(_magnitudes(_weights(), paths), num_survivors=num)
     assert masks.num_ones(once) == num
     assert any((once[path] != previous[path]).any() for path in paths)
 
 
 def test_levels_by_one_random_ranking_are_nested_without_previous_masks():
     shapes = {path: value.shape for path, value in _weights().items()}
-    ranking, outer = scores.random(shapes, seed=3), None
+    ranking, outer = scoring.score("random", {}, shapes, seed=3), None
     for level in range(1, 15):
         num = counts.num_survivors(688, pruning_fraction=0.2, level=level)
         found = masks.keep_highest(ranking, num_survivors=num)
@@ -201,10 +206,10 @@ def test_per_layer_counts_reach_both_ends():
 def test_random_masks_take_the_layer_counts_of_other_masks_and_are_nested():
     weights, outer = _weights(), None
     shapes = {path: value.shape for path, value in weights.items()}
-    ranking = scores.random(shapes, seed=3)
+    ranking = scoring.score("random", {}, shapes, seed=3)
     for num in (500, 200, 30):
         other = masks.keep_highest(
-            scores.magnitude(weights, list(weights)), num_survivors=num
+            _magnitudes(weights, list(weights)), num_survivors=num
         )
         found = masks.keep_highest_per_layer(
             ranking, num_survivors=masks.counts(other), previous=outer

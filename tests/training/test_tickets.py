@@ -7,7 +7,7 @@ import pytest
 from tflottery import layers
 from tflottery.models import weights as model_weights
 from tflottery.pruning import masks as pruning_masks
-from tflottery.pruning import scores
+from tflottery.pruning import scoring
 from tflottery.training import checkpoints, optimizers, tickets
 from tflottery.training.tickets import Ticket
 
@@ -29,11 +29,10 @@ def _pruned_network(seed=1):
     model_weights.assign(model, drawn)
     kernels = list(layers.masks(model))
     total = sum(drawn[path].size for path in kernels)
+    shapes = {path: drawn[path].shape for path in kernels}
+    magnitudes = scoring.score("magnitude", drawn, shapes)
     layers.set_masks(
-        model,
-        pruning_masks.keep_highest(
-            scores.magnitude(drawn, kernels), num_survivors=total // 3
-        ),
+        model, pruning_masks.keep_highest(magnitudes, num_survivors=total // 3)
     )
     return model
 

@@ -1,7 +1,7 @@
-"""Masks as artifacts: pruned by magnitude from a trained network, or at random.
+"""Masks as artifacts: the weights that a criterion scores highest are kept.
 
-Neither names a level, a share or an experiment: how many weights survive is enough, so
-that one-shot and iterative pruning share what is the same.
+A mask names neither level nor experiment: how many weights survive is enough, so that
+one-shot and iterative pruning share what is the same.
 """
 
 import dataclasses
@@ -14,100 +14,91 @@ from tflottery.components.component import Artifact, Component, Context
 from tflottery.components.metadata import Facts
 from tflottery.components.runs import MASK_FILE, State
 from tflottery.core.identities import Network
-from tflottery.pruning import masks, scores
+from tflottery.pruning import masks, scoring
 from tflottery.training import checkpoints
 
 # The path and shape of each kernel that is pruned.
 Kernels = tuple[tuple[str, tuple[int, ...]], ...]
 
 
-class _Masks(Component):
-    """What masks have in common; each says which `kernels` are pruned."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mask(Component):
+    """Keeps the weights of the highest scores, over all prunable kernels together.
 
+    Attributes:
+      criterion: name in the registry.
+      criterion_version: as registered.
+      scored: the network whose weights are scored; None where the criterion needs no
+        weights.
+      previous: masks whose pruned weights stay pruned; None: any weight may survive.
+      kernels: those that are pruned.
+      num_survivors: how many of their weights are kept.
+      seed: of criteria that are random. One seed is one ranking of the weights, so
+        masks of fewer survivors lie inside those of more; None for the others.
+      layers_of: masks whose number of survivors in each kernel is kept too; None: the
+        scores decide how many that are.
+    """
+
+    KIND = "mask"
+    VERSION = 1
     FOLDER = "masks"
     FILES = (MASK_FILE,)
 
-    def num_bytes(self, facts: Mapping[Network, Facts]) -> int:
-        """Returns about what the masks take on disk: a byte an entry."""
-        del facts
-        return sum(math.prod(shape) for _, shape in self.kernels)
-
-
-@dataclasses.dataclass(frozen=True)
-class MagnitudeMask(_Masks):
-    """Keeps the weights of highest magnitude, over all prunable kernels together.
-
-    Attributes:
-      trained: the network whose weights are compared.
-      previous: what it prunes stays pruned; None: any weight may survive.
-      kernels: those that are pruned.
-      num_survivors: how many of their weights are kept.
-    """
-
-    KIND = "magnitude_mask"
-    VERSION = 1
-
-    trained: State
-    previous: Artifact | None
+    criterion: str
+    criterion_version: int
+    scored: State | None = None
+    previous: Artifact | None = None
     kernels: Kernels
     num_survivors: int
-
-    def execute(self, context: Context) -> None:
-        """Writes the masks: uint8 0 or 1 of the kernels' shapes, by kernel path."""
-        weights = checkpoints.read_weights(context.inputs["trained"])
-        chosen = masks.keep_highest(
-            scores.magnitude(weights, [path for path, _ in self.kernels]),
-            num_survivors=self.num_survivors,
-            previous=read(context, "previous") if self.previous is not None else None,
-        )
-        _write(chosen, context)
-
-
-@dataclasses.dataclass(frozen=True)
-class RandomMask(_Masks):
-    """Keeps weights at random: uniformly over all prunable kernels, or layer by layer.
-
-    One seed is one ranking of the weights, so masks of fewer survivors lie inside those
-    of more.
-
-    Attributes:
-      seed: decides the ranking.
-      kernels: those that are pruned.
-      num_survivors: how many of their weights are kept.
-      layers_of: masks whose number of survivors in each kernel is kept too; None: the
-        kernels' shares are left to chance.
-    """
-
-    KIND = "random_mask"
-    VERSION = 1
-
-    seed: int
-    kernels: Kernels
-    num_survivors: int
+    seed: int | None = None
     layers_of: Artifact | None = None
 
     def execute(self, context: Context) -> None:
-        """Writes the masks: uint8 0 or 1 of the kernels' shapes, by kernel path."""
-        ranking = scores.random(dict(self.kernels), seed=self.seed)
+        """Writes the masks: uint8 0 or 1 of the kernels' shapes, by kernel path.
+
+        Raises:
+          ValueError: the criterion scores other kernels than it was given, or the
+            masks to be matched keep another number of weights.
+        """
+        previous = read(context, "previous") if self.previous is not None else None
+        scores = self._scores(context, previous)
         if self.layers_of is None:
-            chosen = masks.keep_highest(ranking, num_survivors=self.num_survivors)
+            chosen = masks.keep_highest(
+                scores, num_survivors=self.num_survivors, previous=previous
+            )
         else:
-            counts = masks.counts(read(context, "layers_of"))
-            if sum(counts.values()) != self.num_survivors:
-                raise ValueError(
-                    f"num_survivors={self.num_survivors!r}, but the masks whose layers "
-                    f"are to be matched keep {sum(counts.values())} weights."
-                )
-            chosen = masks.keep_highest_per_layer(ranking, num_survivors=counts)
-        _write(chosen, context)
+            chosen = masks.keep_highest_per_layer(
+                scores, num_survivors=self._counts(context), previous=previous
+            )
+        small = {path: mask.astype(np.uint8) for path, mask in chosen.items()}
+        checkpoints.write_arrays(context.output / MASK_FILE, small)
+
+    def num_bytes(self, facts: Mapping[Network, Facts]) -> int:
+        """Returns about what the masks take on disk: a byte a weight."""
+        del facts
+        return sum(math.prod(shape) for _, shape in self.kernels)
+
+    def _scores(self, context: Context, previous: masks.Masks | None) -> masks.Scores:
+        """Returns the score of every weight that may be pruned."""
+        weights = {}
+        if self.scored is not None:
+            held = checkpoints.read_weights(context.inputs["scored"])
+            weights = masks.apply(held, previous or {})
+        return scoring.score(
+            self.criterion, weights, dict(self.kernels), seed=self.seed or 0
+        )
+
+    def _counts(self, context: Context) -> dict[str, int]:
+        """Returns the number of survivors of each kernel in the masks to be matched."""
+        counts = masks.counts(read(context, "layers_of"))
+        if sum(counts.values()) != self.num_survivors:
+            raise ValueError(
+                f"num_survivors={self.num_survivors!r}, but the masks whose layers "
+                f"are to be matched keep {sum(counts.values())} weights."
+            )
+        return counts
 
 
 def read(context: Context, name: str) -> masks.Masks:
     """Returns the masks of an input of a component."""
     return checkpoints.read_arrays(context.inputs[name] / MASK_FILE)
-
-
-def _write(chosen: masks.Masks, context: Context) -> None:
-    """Writes masks a byte an entry."""
-    small = {path: mask.astype(np.uint8) for path, mask in chosen.items()}
-    checkpoints.write_arrays(context.output / MASK_FILE, small)

@@ -12,6 +12,7 @@ from tflottery.core import durations
 from tflottery.core.durations import Duration
 
 OPTIMIZERS = ("sgd", "adam")
+RANDOM_COUNTS = ("per_layer", "global")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,8 @@ class Recipe:
       one_shot: whether each level is pruned from the dense network at once, not from
         the level before.
       num_levels: prunings on the paper's axes of density.
+      random_counts: survivors of random pruning: "per_layer" (as many as IMP's in each
+        layer, which fits the axes of LMC's Figures 7 and 8) or "global".
       studied_density: kept share at which the paper compares subnetworks; its nearest
         level counts, as papers that count unpruned weights name it a little higher.
     """
@@ -61,6 +64,7 @@ class Recipe:
     pruning_fraction: float = 0.2
     one_shot: bool = False
     num_levels: int = 14
+    random_counts: str = "per_layer"
     studied_density: float = 0.168
 
     def __post_init__(self) -> None:
@@ -81,6 +85,10 @@ class Recipe:
             "weight_decay": (0 <= self.weight_decay < math.inf, "at least 0"),
             "decay_factor": (0 < self.decay_factor <= 1, "in (0, 1]"),
             "pruning_fraction": (0 < self.pruning_fraction < 1, "in (0, 1)"),
+            "random_counts": (
+                self.random_counts in RANDOM_COUNTS,
+                f"one of {RANDOM_COUNTS}",
+            ),
             "num_levels": (self.num_levels >= 1, "at least 1"),
             "studied_density": (0 < self.studied_density <= 1, "in (0, 1]"),
             "final_learning_rate": (

@@ -1,4 +1,4 @@
-"""Registries: which models, datasets, pretexts and perturbations exist.
+"""Registries: which models, datasets, pretexts, criteria and perturbations exist.
 
 Adding one is adding one file: a registry imports every file of its package at the first
 look-up, and each file registers its functions by name.
@@ -117,4 +117,9 @@ PRETEXTS = Registry(
 )
 PERTURBATIONS = Registry(
     "perturbation", "tflottery.perturbations", attributes=("version", "options")
+)
+CRITERIA = Registry(
+    "pruning criterion",
+    "tflottery.pruning.criteria",
+    attributes=("version", "scored_weights", "seeded"),
 )

@@ -47,7 +47,7 @@ class Config(shared.PerturbedConfig):
             rewind_iterations=(8,),
             training_iterations=16,
             evaluation_examples=100,
-            levels=1,
+            levels=("1",),
         )
 
     def check(self) -> None:
@@ -113,7 +113,8 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list]:
 def subject(study: Study) -> str:
     """Returns what the study is about, for the plan's title."""
     sparse = Subnetworks(study)
-    return f"{len(conditions())} changes of {sparse.describe(sparse.studied_level)}"
+    levels = "; ".join(map(sparse.describe, sparse.studied_levels))
+    return f"{len(conditions())} changes of {levels}"
 
 
 def figure(
@@ -126,9 +127,9 @@ def figure(
     return drawing.draw(tables["points"], tables["correlation"])
 
 
-def _networks(study: Study) -> list[perturbed_runs.Network]:
-    """Returns every network at the level studied."""
-    levels = [Subnetworks(study).studied_level]
+def _networks(study: Study) -> list[perturbed_runs.PerturbedPlan]:
+    """Returns every network at the levels studied."""
+    levels = Subnetworks(study).studied_levels
     return list(perturbed_runs.networks(study, conditions(), levels=levels))
 
 
@@ -138,7 +139,7 @@ def _points(table: Sequence[PerturbedNetwork], *, ks: Sequence[int]) -> list[Poi
     for row in table:
         measured = row.test_error is not None and row.subnetwork != DENSE
         if measured and row.rewind_iteration in ks:
-            key = (row.rewind_iteration, row.perturbation, row.condition)
+            key = (row.level, row.rewind_iteration, row.perturbation, row.condition)
             groups.setdefault(key, []).append(row)
     return [_point(group) for group in groups.values()]
 
@@ -156,10 +157,12 @@ def _point(group: Sequence[PerturbedNetwork]) -> Point:
 
 
 def _correlations(points: Sequence[Point]) -> list[Correlation]:
-    """Returns the correlation over the points of each k, all of which count once."""
+    """Returns the correlation over the points of each level and k, each once."""
+    groups: dict[tuple[int, int], list[Point]] = {}
+    for point in points:
+        groups.setdefault((point.level, point.rewind_iteration), []).append(point)
     found = []
-    for k in dict.fromkeys(point.rewind_iteration for point in points):
-        own = [point for point in points if point.rewind_iteration == k]
+    for (_, k), own in groups.items():
         r, p = statistics.pearson(
             [point.effective_std for point in own],
             [1 - point.test_error_mean for point in own],

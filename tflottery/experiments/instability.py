@@ -30,7 +30,12 @@ from tflottery.studies import config as shared
 from tflottery.studies.columns import NetworkKeys
 from tflottery.studies.config import option
 from tflottery.studies.study import Study
-from tflottery.studies.subnetworks import DENSE, KINDS, Subnetworks
+from tflottery.studies.subnetworks import (
+    DENSE,
+    Subnetwork,
+    Subnetworks,
+    sparse_kinds,
+)
 
 if typing.TYPE_CHECKING:
     import matplotlib.figure
@@ -45,7 +50,11 @@ class Config(shared.PruningConfig):
     """Options of the experiment."""
 
     data_orders: int = option(3, "trained copies of each replicate")
-    subnetwork: str = option(DENSE, f"what is copied: {', '.join(KINDS)}")
+    subnetwork: tuple[str, ...] = option(
+        (DENSE,),
+        "what is copied, a list: dense, imp, random_pruning, random_reinit, or a "
+        "pruning criterion",
+    )
     throughout: bool = option(
         False, "measure at every epoch, not only at the end of training (Figure 4)"
     )
@@ -84,12 +93,9 @@ class Config(shared.PruningConfig):
                 f"--data_orders={self.data_orders!r}: instability compares copies on "
                 "different data orders, so there have to be at least 2."
             )
-        if self.subnetwork not in KINDS:
-            raise ValueError(
-                f"--subnetwork={self.subnetwork!r} is not known. Known: "
-                f"{', '.join(KINDS)}."
-            )
-        if self.subnetwork == DENSE and (self.levels or self.density not in (None, 1)):
+        known = (DENSE, *sparse_kinds())
+        shared.check_kinds("subnetwork", self.subnetwork, known=known)
+        if self.subnetwork == (DENSE,) and (self.levels or self.density is not None):
             raise ValueError(
                 "--levels and --density are of a subnetwork: name one, such as "
                 "--subnetwork=imp."
@@ -117,12 +123,25 @@ class Config(shared.PruningConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pair(NetworkKeys):
-    """Two copies at an iteration."""
+    """Two copies at an iteration.
 
+    Attributes:
+      rewind_iteration: where they part.
+      data_order_a: of network a; those of copies begin at 1.
+      data_order_b: of network b.
+      iteration: at which they are compared.
+      network_a: its address in the store.
+      network_b: likewise.
+      mask: address of the masks of both; None where nothing is pruned.
+    """
+
+    rewind_iteration: int
     data_order_a: int
     data_order_b: int
-    rewind_iteration: int
     iteration: int
+    network_a: str
+    network_b: str
+    mask: str | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -197,8 +216,11 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list[Pair]]:
 
 def subject(study: Study) -> str:
     """Returns what the study is about, for the plan's title."""
-    kind, sparse = study.config.subnetwork, Subnetworks(study)
-    return kind if kind == DENSE else f"{kind}, {sparse.describe(sparse.studied_level)}"
+    kinds, subnetworks = study.config.subnetwork, Subnetworks(study)
+    if kinds == (DENSE,):
+        return DENSE
+    levels = "; ".join(map(subnetworks.describe, subnetworks.studied_levels))
+    return f"{', '.join(kinds)}, {levels}"
 
 
 def figure(
@@ -215,17 +237,17 @@ def figure(
 
 def _dense(study: Study) -> dict[int, Accuracy]:
     """Returns what a subnetwork is compared with: the dense network, by replicate."""
-    if study.config.subnetwork == DENSE:
+    if study.config.subnetwork == (DENSE,):
         return {}
     return {
-        keys["replicate"]: accuracy
-        for keys, accuracy in accuracy_table.dense_networks(study)
+        row.replicate: accuracy
+        for row, accuracy in accuracy_table.dense_networks(study)
     }
 
 
 def _compared(row: Row, dense: Mapping[int, float]) -> Row:
     """Returns a row of a subnetwork with the comparison to the dense network."""
-    if row.replicate not in dense:
+    if row.subnetwork == DENSE or row.replicate not in dense:
         return row
     mean = (row.test_error_a + row.test_error_b) / 2
     return dataclasses.replace(
@@ -237,35 +259,48 @@ def _compared(row: Row, dense: Mapping[int, float]) -> Row:
 
 def _pairs(study: Study) -> Iterator[tuple[Pair, Line]]:
     """Yields every pair of copies at every iteration measured, with its line."""
-    config = study.config
-    sparse = Subnetworks(study)
-    kind = config.subnetwork
-    level = 0 if kind == DENSE else sparse.studied_level
-    shared_columns = study.columns() | sparse.columns(kind, level)
-    for replicate, k in itertools.product(study.replicates, study.rewind_iterations):
-        which = {"level": level, "replicate": replicate, "k": k}
+    subnetworks = Subnetworks(study)
+    for subnetwork in _subnetworks(study, subnetworks):
+        columns = subnetworks.columns(subnetwork)
+        mask = subnetworks.mask(subnetwork)
         copies = {
-            data_order: sparse.run(kind, data_order=data_order, **which)
-            for data_order in range(1, config.data_orders + 1)
+            data_order: subnetworks.run(subnetwork, data_order=data_order)
+            for data_order in range(1, study.config.data_orders + 1)
         }
-        for a, b in itertools.combinations(copies, 2):
-            for iteration in _measured_iterations(study, k):
+        for (order_a, run_a), (order_b, run_b) in itertools.combinations(
+            copies.items(), 2
+        ):
+            for iteration in _measured_iterations(study, subnetwork.rewind_iteration):
+                a, b = State(run_a, iteration), State(run_b, iteration)
                 pair = Pair(
-                    **shared_columns,
-                    replicate=replicate,
-                    data_order_a=a,
-                    data_order_b=b,
-                    rewind_iteration=k,
+                    **columns,
+                    data_order_a=order_a,
+                    data_order_b=order_b,
                     iteration=iteration,
+                    network_a=a.address,
+                    network_b=b.address,
+                    mask=mask.address if mask is not None else None,
                 )
                 line = Line(
-                    State(copies[a], iteration),
-                    State(copies[b], iteration),
+                    a,
+                    b,
                     study.evaluation_examples,
-                    config.measured_splits(),
+                    study.config.measured_splits(),
                     _reestimation_examples(study),
                 )
                 yield pair, line
+
+
+def _subnetworks(study: Study, subnetworks: Subnetworks) -> Iterator[Subnetwork]:
+    """Yields what is copied, of every kind, level, replicate and k."""
+    for kind in study.config.subnetwork:
+        levels = (0,) if kind == DENSE else subnetworks.studied_levels
+        for level, replicate, k in itertools.product(
+            levels, study.replicates, study.rewind_iterations
+        ):
+            yield Subnetwork(
+                kind=kind, level=level, replicate=replicate, rewind_iteration=k
+            )
 
 
 def _reestimation_examples(study: Study) -> int:

@@ -25,13 +25,21 @@ from tflottery.studies import config as shared
 from tflottery.studies.accuracy_table import TrainedNetwork, measured_errors
 from tflottery.studies.config import option
 from tflottery.studies.study import Study
-from tflottery.studies.subnetworks import DENSE, IMP, KINDS, Subnetworks
+from tflottery.studies.subnetworks import (
+    IMP,
+    RANDOM_PRUNING,
+    RANDOM_REINIT,
+    Subnetwork,
+    Subnetworks,
+    sparse_kinds,
+)
 
 if typing.TYPE_CHECKING:
     import matplotlib.figure
     import pandas
 
-_SPARSE = tuple(kind for kind in KINDS if kind != DENSE)
+# Begin at the first k alone, unless they are told otherwise.
+_RANDOM = (RANDOM_PRUNING, RANDOM_REINIT)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +49,9 @@ class Config(shared.PruningConfig):
     data_orders: int = option(
         1, "trained copies of each subnetwork; IMP goes on from 1"
     )
-    subnetworks: tuple[str, ...] = option(_SPARSE, f"of {', '.join(_SPARSE)}")
+    subnetworks: tuple[str, ...] = option(
+        (IMP, *_RANDOM), "imp, random_pruning, random_reinit, or a pruning criterion"
+    )
     random_rewind_iterations: tuple[Duration, ...] | None = option(
         None, "iterations k of the random kinds; None: the first that IMP rewinds to"
     )
@@ -56,23 +66,14 @@ class Config(shared.PruningConfig):
             rewind_iterations=(0, 8),
             training_iterations=24,
             evaluation_examples=100,
-            levels=2,
+            levels=("1-2",),
         )
 
     def check(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
         super().check()
         shared.check_count("data_orders", self.data_orders)
-        unknown = [kind for kind in self.subnetworks if kind not in _SPARSE]
-        if unknown or not self.subnetworks:
-            raise ValueError(
-                f"--subnetworks={','.join(self.subnetworks)!r} has to name some of "
-                f"{', '.join(_SPARSE)}."
-            )
-        if len(set(self.subnetworks)) < len(self.subnetworks):
-            raise ValueError(
-                f"--subnetworks={','.join(self.subnetworks)!r} names a kind twice."
-            )
+        shared.check_kinds("subnetworks", self.subnetworks, known=sparse_kinds())
         if self.random_rewind_iterations == ():
             raise ValueError(
                 "--random_rewind_iterations is empty: leave it out for the first k, or "
@@ -123,7 +124,7 @@ def subject(study: Study) -> str:
     """Returns what the study is about, for the plan's title."""
     sparse = Subnetworks(study)
     kinds = ", ".join(study.config.subnetworks)
-    return f"{kinds} to {sparse.describe(sparse.last_level)}"
+    return f"{kinds} to {sparse.describe(sparse.levels[-1])}"
 
 
 def figure(
@@ -138,22 +139,27 @@ def figure(
     return drawing.draw(tables["accuracy"], tables["best"])
 
 
-def _networks(study: Study) -> Iterator[accuracy_table.Network]:
-    """Yields the columns of every network and what measures it."""
+def _networks(study: Study) -> Iterator[accuracy_table.PlannedNetwork]:
+    """Yields every network, and what measures it."""
     yield from accuracy_table.dense_networks(study)
-    sparse = Subnetworks(study)
+    subnetworks = Subnetworks(study)
     config = study.config
     for kind in config.subnetworks:
         for k, level, replicate, data_order in itertools.product(
-            study.rewind_iterations if kind == IMP else _random_ks(study),
-            range(1, sparse.last_level + 1),
+            _random_ks(study) if kind in _RANDOM else study.rewind_iterations,
+            subnetworks.levels,
             study.replicates,
             range(1, config.data_orders + 1),
         ):
-            which = {"level": level, "replicate": replicate, "k": k}
-            which |= {"data_order": data_order}
-            run = sparse.run(kind, **which)
-            yield sparse.keys(kind, **which), accuracy_table.accuracy(study, run)
+            network = Subnetwork(
+                kind=kind, level=level, replicate=replicate, rewind_iteration=k
+            )
+            yield accuracy_table.planned(
+                study,
+                subnetworks.columns(network),
+                subnetworks.run(network, data_order=data_order),
+                data_order=data_order,
+            )
 
 
 def _random_ks(study: Study) -> Sequence[int]:

@@ -71,7 +71,7 @@ class Config(shared.PerturbedConfig):
             rewind_iterations=(8,),
             training_iterations=24,
             evaluation_examples=100,
-            levels=2,
+            levels=("1-2",),
             noise_scales=(0.5, 3.0),
         )
 
@@ -113,7 +113,7 @@ def subject(study: Study) -> str:
     sparse = Subnetworks(study)
     tried = "; ".join(one.text for one in study.config.conditions())
     name = study.config.perturbation
-    return f"{name} ({tried}) to {sparse.describe(sparse.last_level)}"
+    return f"{name} ({tried}) to {sparse.describe(sparse.levels[-1])}"
 
 
 def figure(
@@ -128,7 +128,7 @@ def figure(
     return drawing.draw(tables["accuracy"])
 
 
-def _networks(study: Study) -> list[perturbed_runs.Network]:
+def _networks(study: Study) -> list[perturbed_runs.PerturbedPlan]:
     """Returns every network at every level."""
     levels = Subnetworks(study).levels
     tried = study.config.conditions()

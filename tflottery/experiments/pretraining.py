@@ -19,15 +19,23 @@ import typing
 from collections.abc import Iterator, Mapping
 
 from tflottery.components.component import Artifact
+from tflottery.components.runs import Run
 from tflottery.core.registry import PRETEXTS
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import accuracy_table, pretraining_runs, program
 from tflottery.studies import config as shared
-from tflottery.studies.accuracy_table import TrainedNetwork
+from tflottery.studies.accuracy_table import PlannedNetwork, TrainedNetwork
 from tflottery.studies.config import option
 from tflottery.studies.pretraining_runs import Pretraining
 from tflottery.studies.study import Study
-from tflottery.studies.subnetworks import DENSE, IMP, KINDS, Subnetworks
+from tflottery.studies.subnetworks import (
+    DENSE,
+    IMP,
+    RANDOM_PRUNING,
+    RANDOM_REINIT,
+    Subnetwork,
+    Subnetworks,
+)
 
 if typing.TYPE_CHECKING:
     import matplotlib.figure
@@ -36,6 +44,8 @@ if typing.TYPE_CHECKING:
 _PRETEXTS = ("random_labels", "rotation", "blur", "blur_rotation")
 _EPOCHS = (2, 5, 10, 40)
 _SPARSE_EPOCHS = (40,)
+# The networks that Figure 10 pre-trains after they were pruned.
+_KINDS = (IMP, RANDOM_PRUNING, RANDOM_REINIT)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,7 +78,7 @@ class Config(shared.PruningConfig):
             rewind_iterations=(0,),
             training_iterations=16,
             evaluation_examples=100,
-            levels=1,
+            levels=("1",),
             pretext=("rotation", "random_labels"),
             pretraining_epochs=(1,),
         )
@@ -124,7 +134,7 @@ def plan(study: Study) -> list[Artifact]:
 
 def rows(study: Study, results: ResultsReader) -> dict[str, list]:
     """Returns the table: accuracy (a row a network)."""
-    table = accuracy_table.rows(_networks(study), results, row_type=PretrainedNetwork)
+    table = accuracy_table.rows(_networks(study), results)
     # A pre-trained dense network is no replicate of the ordinary one.
     ordinary = [row for row in table if not row.pretraining_epochs]
     return {
@@ -141,7 +151,7 @@ def subject(study: Study) -> str:
     return (
         f"{', '.join(config.pretexts())} for {lengths} epochs"
         f"{' on sparse networks' if config.sparse else ''}; to "
-        f"{sparse.describe(sparse.last_level)}"
+        f"{sparse.describe(sparse.levels[-1])}"
     )
 
 
@@ -157,9 +167,9 @@ def figure(
     return drawing.draw(tables["accuracy"])
 
 
-def _networks(study: Study) -> Iterator[accuracy_table.Network]:
-    """Yields the columns of every network and what measures it."""
-    yield from accuracy_table.dense_networks(study)
+def _networks(study: Study) -> Iterator[PlannedNetwork]:
+    """Yields every network, and what measures it."""
+    yield from accuracy_table.dense_networks(study, row_type=PretrainedNetwork)
     if study.config.sparse:
         yield from _pretrained_sparsely(study)
         return
@@ -170,62 +180,88 @@ def _networks(study: Study) -> Iterator[accuracy_table.Network]:
         yield from _pretrained(study, Pretraining(pretext, epochs))
 
 
-def _tickets(study: Study) -> Iterator[accuracy_table.Network]:
+def _tickets(study: Study) -> Iterator[PlannedNetwork]:
     """Yields the tickets of ordinary training, of every k."""
-    sparse = Subnetworks(study)
+    subnetworks = Subnetworks(study)
     for k, level, replicate in itertools.product(
-        study.rewind_iterations, sparse.levels, study.replicates
+        study.rewind_iterations, subnetworks.levels, study.replicates
     ):
-        which = {"level": level, "replicate": replicate, "k": k, "data_order": 1}
-        keys, run = sparse.keys(IMP, **which), sparse.run(IMP, **which)
-        yield keys, accuracy_table.accuracy(study, run)
+        ticket = Subnetwork(
+            kind=IMP, level=level, replicate=replicate, rewind_iteration=k
+        )
+        run = subnetworks.run(ticket, data_order=1)
+        yield _planned(study, subnetworks, ticket, run)
 
 
-def _pretrained(
-    study: Study, pretraining: Pretraining
-) -> Iterator[accuracy_table.Network]:
+def _pretrained(study: Study, pretraining: Pretraining) -> Iterator[PlannedNetwork]:
     """Yields the pre-trained dense networks, and the tickets rewound to that state."""
     beginning = functools.cache(
         functools.partial(pretraining_runs.trunk, study, pretraining)
     )
-    sparse = Subnetworks(study, trunk=beginning)
-    columns = {
-        "pretext": pretraining.pretext,
-        "pretraining_epochs": pretraining.epochs,
-    }
-    for level, replicate in itertools.product((0, *sparse.levels), study.replicates):
-        kind = IMP if level else DENSE
-        which = {"level": level, "replicate": replicate, "k": 0}
-        which |= {"data_order": 1 if level else 0}
-        keys = sparse.keys(kind, **which)
-        run = sparse.run(kind, **which) if level else beginning(replicate)
-        yield keys | columns, accuracy_table.accuracy(study, run)
+    subnetworks = Subnetworks(study, trunk=beginning)
+    for level, replicate in itertools.product(
+        (0, *subnetworks.levels), study.replicates
+    ):
+        network = Subnetwork(
+            kind=IMP if level else DENSE,
+            level=level,
+            replicate=replicate,
+            rewind_iteration=0,
+        )
+        run = beginning(replicate)
+        if level:
+            run = subnetworks.run(network, data_order=1)
+        yield _planned(study, subnetworks, network, run, pretraining=pretraining)
 
 
-def _pretrained_sparsely(study: Study) -> Iterator[accuracy_table.Network]:
+def _pretrained_sparsely(study: Study) -> Iterator[PlannedNetwork]:
     """Yields subnetworks of each kind as they are, and pre-trained."""
-    sparse = Subnetworks(study)
+    subnetworks = Subnetworks(study)
     ks = study.rewind_iterations
-    for kind in (one for one in KINDS if one != DENSE):
+    for kind in _KINDS:
         for k, level, replicate in itertools.product(
-            ks if kind == IMP else ks[:1], sparse.levels, study.replicates
+            ks if kind == IMP else ks[:1], subnetworks.levels, study.replicates
         ):
-            which = {"level": level, "replicate": replicate, "k": k}
-            keys = sparse.keys(kind, data_order=1, **which)
-            run = sparse.run(kind, data_order=1, **which)
-            yield keys, accuracy_table.accuracy(study, run)
+            network = Subnetwork(
+                kind=kind, level=level, replicate=replicate, rewind_iteration=k
+            )
+            run = subnetworks.run(network, data_order=1)
+            yield _planned(study, subnetworks, network, run)
             for pretext, epochs in itertools.product(
                 study.config.pretexts(), study.config.lengths()
             ):
-                columns = {
-                    "pretext": pretext,
-                    "pretraining_epochs": epochs,
-                    "sparse_pretraining": True,
-                }
+                pretraining = Pretraining(pretext, epochs)
                 run = pretraining_runs.sparse_run(
-                    study, Pretraining(pretext, epochs), sparse, kind, **which
+                    study, pretraining, subnetworks, network
                 )
-                yield keys | columns, accuracy_table.accuracy(study, run)
+                yield _planned(
+                    study, subnetworks, network, run, pretraining=pretraining
+                )
+
+
+def _planned(
+    study: Study,
+    subnetworks: Subnetworks,
+    network: Subnetwork,
+    run: Run,
+    *,
+    pretraining: Pretraining | None = None,
+) -> PlannedNetwork:
+    """Returns a network of the plan, by its last run and its pre-training, if any."""
+    names = subnetworks.columns(network)
+    if pretraining is not None:
+        names |= {
+            "pretext": pretraining.pretext,
+            "pretraining_epochs": pretraining.epochs,
+            "sparse_pretraining": study.config.sparse,
+        }
+    return accuracy_table.planned(
+        study,
+        names,
+        run,
+        data_order=1 if network.level else 0,
+        row_type=PretrainedNetwork,
+    )
 
 
 if __name__ == "__main__":

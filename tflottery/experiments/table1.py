@@ -95,7 +95,7 @@ def members(config: Config) -> list[Config]:
 
 def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
-    return [accuracy for _, accuracy in accuracy_table.dense_networks(study)]
+    return [network.accuracy for network in accuracy_table.dense_networks(study)]
 
 
 def rows(study: Study, results: ResultsReader) -> dict[str, list]:

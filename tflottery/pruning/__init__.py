@@ -1,5 +1,5 @@
 """Scores and masks: functions of arrays.
 
 `prunable` says which kernels are pruned, `counts` how many of their weights stay at a
-level, `scores` which weights are worth more, and `masks` keeps those.
+level, `criteria` which weights are worth more, and `masks` keeps those.
 """

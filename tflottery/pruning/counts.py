@@ -9,6 +9,10 @@ Phase* never prune VGG's last layer, yet count it on their axes: `axis_density`.
 import fractions
 import math
 import numbers
+import re
+from collections.abc import Sequence
+
+_LEVELS = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
 
 
 def num_survivors(num_prunable: int, *, pruning_fraction: float, level: int) -> int:
@@ -63,6 +67,32 @@ def level_of(density: float, *, pruning_fraction: float) -> int:
     levels = math.log(density) / math.log1p(-pruning_fraction)
     # Far above the error of the logarithms, so that halfway is halfway everywhere.
     return math.ceil(levels - 0.5 - 1e-9)
+
+
+def levels(texts: Sequence[str]) -> tuple[int, ...]:
+    """Returns the levels that texts name, ascending, each once.
+
+    Args:
+      texts: a level ("3"), a range ("1-14") or one in steps ("9-30:3") each.
+
+    Raises:
+      ValueError: a text of another form, a level below 1, a range that is empty.
+    """
+    found: set[int] = set()
+    for text in texts:
+        match = _LEVELS.fullmatch(str(text).strip())
+        first, last, step = match.groups() if match else ("0", None, None)
+        named = range(int(first), int(last or first) + 1, int(step or 1) or 1)
+        if not named or named[0] < 1 or step == "0":
+            raise ValueError(
+                f"{text!r} names no levels. Write a number of prunings from 1 (3), a "
+                "range (1-14) or one in steps (9-30:3); level 0, the dense network, is "
+                "measured in any case."
+            )
+        found.update(named)
+    if not found:
+        raise ValueError("No levels are named: write at least one, such as 3 or 1-14.")
+    return tuple(sorted(found))
 
 
 def density(num_survivors: int, *, num_prunable: int) -> float:

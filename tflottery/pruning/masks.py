@@ -19,6 +19,7 @@ from tflottery.core import key_mismatch
 from tflottery.models.weights import Weights
 
 Masks = dict[str, np.ndarray]
+Scores = dict[str, np.ndarray]
 
 
 def keep_highest(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tflottery.analysis.matching import is_matching
 from tflottery.components import accuracies
@@ -11,13 +11,10 @@ from tflottery.components.runs import Run, State
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies.columns import NetworkKeys
 from tflottery.studies.study import Study
-from tflottery.studies.subnetworks import DENSE
+from tflottery.studies.subnetworks import DENSE, Subnetwork, Subnetworks
 
 if typing.TYPE_CHECKING:
     import pandas
-
-# The columns that name a network, and what measures it.
-Network = tuple[dict[str, object], Accuracy]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,8 +22,10 @@ class TrainedNetwork(NetworkKeys):
     """A row of accuracy.csv: a network at the end of training.
 
     Attributes:
-      data_order: of its last training; 0 is the trunk's.
-      rewind_iteration: where that training began.
+      rewind_iteration: where its last training began.
+      data_order: of that training; 0 is the trunk's.
+      network: address of the trained network in the store.
+      mask: address of its masks; None where nothing is pruned.
       train_error: share of wrong answers, in [0, 1].
       test_error: likewise.
       train_loss: mean cross-entropy, in nats.
@@ -36,8 +35,10 @@ class TrainedNetwork(NetworkKeys):
       diverged_iteration: when its training diverged, or one that it builds on.
     """
 
-    data_order: int
     rewind_iteration: int
+    data_order: int
+    network: str
+    mask: str | None
     train_error: float | None = None
     test_error: float | None = None
     train_loss: float | None = None
@@ -46,39 +47,73 @@ class TrainedNetwork(NetworkKeys):
     diverged_iteration: int | None = None
 
 
-def accuracy(study: Study, run: Run) -> Accuracy:
-    """Returns what measures a run at the end of training."""
-    return study.accuracy(State(run, study.last))
+class PlannedNetwork(typing.NamedTuple):
+    """A network of a plan.
+
+    Attributes:
+      row: what names it, without its measurements.
+      accuracy: what measures it.
+    """
+
+    row: TrainedNetwork
+    accuracy: Accuracy
 
 
-def dense_networks(study: Study) -> Iterator[Network]:
-    """Yields every replicate's dense network."""
+def planned(
+    study: Study,
+    names: Mapping[str, object],
+    run: Run,
+    *,
+    data_order: int,
+    row_type: type[TrainedNetwork] = TrainedNetwork,
+) -> PlannedNetwork:
+    """Returns the end of a run as a network of a plan.
+
+    Args:
+      study: says where training ends and how it is measured.
+      names: the columns that name it, as of `Subnetworks.columns`, and what `row_type`
+        asks for beyond them.
+      run: its last training.
+      data_order: of that training.
+      row_type: of its row.
+    """
+    end = State(run, study.last)
+    row = row_type(
+        **names,
+        data_order=data_order,
+        network=end.address,
+        mask=run.mask.address if run.mask is not None else None,
+    )
+    return PlannedNetwork(row, study.accuracy(end))
+
+
+def dense_networks(
+    study: Study, *, row_type: type[TrainedNetwork] = TrainedNetwork, **more: object
+) -> Iterator[PlannedNetwork]:
+    """Yields every replicate's dense network; `more` are columns of `row_type`."""
+    subnetworks = Subnetworks(study)
     for replicate in study.replicates:
-        keys = study.columns() | {"replicate": replicate}
-        keys |= {"data_order": 0, "rewind_iteration": 0}
-        yield keys, accuracy(study, study.trunk(replicate))
+        dense = Subnetwork(kind=DENSE, level=0, replicate=replicate, rewind_iteration=0)
+        yield planned(
+            study,
+            subnetworks.columns(dense) | more,
+            study.trunk(replicate),
+            data_order=0,
+            row_type=row_type,
+        )
 
 
 def rows(
-    networks: Iterable[Network],
-    results: ResultsReader,
-    *,
-    row_type: type[TrainedNetwork] = TrainedNetwork,
+    networks: Iterable[PlannedNetwork], results: ResultsReader
 ) -> list[TrainedNetwork]:
-    """Returns the rows of the networks that were measured or are known to diverge.
-
-    Args:
-      networks: which.
-      results: what was found.
-      row_type: of the rows; the networks' columns are among its own.
-    """
+    """Returns the rows of the networks that were measured or are known to diverge."""
     table = []
-    for keys, measure in networks:
+    for row, measure in networks:
         folder = results.folder(measure)
         if folder is not None:
-            table.append(row_type(**keys, **accuracies.read(folder)))
+            table.append(dataclasses.replace(row, **accuracies.read(folder)))
         elif (diverged := results.diverged_iteration(measure)) is not None:
-            table.append(row_type(**keys, diverged_iteration=diverged))
+            table.append(dataclasses.replace(row, diverged_iteration=diverged))
     return table
 
 

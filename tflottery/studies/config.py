@@ -200,8 +200,10 @@ class Config:
 class PruningConfig(Config):
     """The options of experiments on subnetworks."""
 
-    levels: int | None = option(
-        None, "number of prunings; None: --density decides, else the recipe"
+    levels: tuple[str, ...] | None = option(
+        None,
+        "which levels, that is numbers of prunings: 3, 1-14, or 1-6,9-30:3; None: "
+        "--density decides, else the recipe",
     )
     density: float | None = option(
         None, "kept share of prunable weights (the nearest level); None: see --levels"
@@ -216,9 +218,10 @@ class PruningConfig(Config):
     first_convolutions: int | None = option(
         None, "prune only the first n convolutions; None: all that the recipe prunes"
     )
-    random_counts: str = option(
-        "global",
-        "survivors of random pruning: global, or per_layer as many as IMP's in each",
+    random_counts: str | None = option(
+        None,
+        "survivors of random pruning: global, or per_layer as many as IMP's in each; "
+        "None: the recipe's",
     )
 
     def check(self) -> None:
@@ -229,15 +232,14 @@ class PruningConfig(Config):
                 f"--levels={self.levels!r} and --density={self.density!r} say the same "
                 "thing twice. Give one of them."
             )
-        if self.levels is not None and self.levels < 0:
-            raise ValueError(f"--levels={self.levels!r} has to be at least 0.")
+        if self.levels is not None:
+            counts.levels(self.levels)
         if self.density is not None and not 0 < self.density <= 1:
             raise ValueError(
                 f"--density={self.density!r} has to be above 0 and at most 1; 3.5% is "
                 "0.035."
             )
         check_count("first_convolutions", self.first_convolutions)
-        _check_one_of("random_counts", self.random_counts, ("global", "per_layer"))
 
     def row_decisions(self, study: "Study") -> dict[str, object]:
         """Returns what decides a row beyond its run and its columns."""
@@ -246,7 +248,7 @@ class PruningConfig(Config):
             "pruning_fraction": recipe.pruning_fraction,
             "one_shot": recipe.one_shot,
             "first_convolutions": None,
-            "random_counts": "global",
+            "random_counts": recipe.random_counts,
         }
         given = self._given(tuple(usual))
         unusual = {name: value for name, value in given.items() if value != usual[name]}
@@ -254,18 +256,22 @@ class PruningConfig(Config):
 
     def recipe_values(self) -> dict[str, object]:
         """Returns the options that replace a recipe's values as they are."""
-        return super().recipe_values() | self._given(("pruning_fraction", "one_shot"))
+        names = ("pruning_fraction", "one_shot", "random_counts")
+        return super().recipe_values() | self._given(names)
 
     def resolved_values(self, study: "Study") -> dict[str, object]:
         """Returns options that can be said in several ways, each in one form."""
-        level = self.asked_level(study.recipe)
-        return super().resolved_values(study) | {"levels": level, "density": None}
+        levels = self.asked_levels(study.recipe)
+        return super().resolved_values(study) | {"levels": levels, "density": None}
 
-    def asked_level(self, recipe: Recipe) -> int | None:
-        """Returns the level that --levels or --density names; None if neither does."""
+    def asked_levels(self, recipe: Recipe) -> tuple[int, ...] | None:
+        """Returns the levels that --levels or --density names; None if none does."""
+        if self.levels is not None:
+            return counts.levels(self.levels)
         if self.density is None:
-            return self.levels
-        return counts.level_of(self.density, pruning_fraction=recipe.pruning_fraction)
+            return None
+        fraction = recipe.pruning_fraction
+        return (counts.level_of(self.density, pruning_fraction=fraction),)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -292,6 +298,21 @@ def check_count(name: str, value: int | None) -> None:
     """Raises ValueError if an option that counts something is below 1."""
     if value is not None and value < 1:
         raise ValueError(f"--{name}={value!r} has to be at least 1.")
+
+
+def check_kinds(name: str, kinds: Sequence[str], *, known: Sequence[str]) -> None:
+    """Raises ValueError unless an option names known kinds of subnetworks, each once.
+
+    Args:
+      name: of the option.
+      kinds: what it names.
+      known: the kinds that it may name.
+    """
+    given = ",".join(kinds)
+    if not kinds or not set(kinds) <= set(known):
+        raise ValueError(f"--{name}={given!r} has to name some of {', '.join(known)}.")
+    if len(set(kinds)) < len(kinds):
+        raise ValueError(f"--{name}={given!r} names a kind twice.")
 
 
 def refuse_carried(config: Config) -> None:

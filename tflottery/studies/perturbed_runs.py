@@ -6,6 +6,7 @@ unperturbed ticket of k, and that of iteration 0, stand beside it.
 
 import dataclasses
 import itertools
+import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -21,10 +22,8 @@ from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import accuracy_table
 from tflottery.studies.accuracy_table import TrainedNetwork
 from tflottery.studies.study import Study
-from tflottery.studies.subnetworks import IMP, Subnetworks
+from tflottery.studies.subnetworks import IMP, Subnetwork, Subnetworks
 
-# The columns that name a network, what measures it, and the change it underwent.
-Network = tuple[dict[str, object], Accuracy, Perturbed | None]
 NONE = "none"
 # What is told of a change, as `perturbing.read` has it.
 _NO_CHANGE = {"std": 0.0, "mean": 0.0, "std_of_all": 0.0}
@@ -66,6 +65,20 @@ class PerturbedNetwork(TrainedNetwork):
     effective_std: float | None = None
     effective_mean: float | None = None
     effective_std_of_all: float | None = None
+
+
+class PerturbedPlan(typing.NamedTuple):
+    """A network of a plan, and the change it undergoes.
+
+    Attributes:
+      row: what names it, without its measurements.
+      accuracy: what measures it.
+      change: None for the ticket as it is.
+    """
+
+    row: PerturbedNetwork
+    accuracy: Accuracy
+    change: Perturbed | None
 
 
 def conditions(perturbation: str, given: Mapping[str, object]) -> list[Condition]:
@@ -139,7 +152,7 @@ def parsed_options(
 
 def networks(
     study: Study, tried: Sequence[Condition], *, levels: Iterable[int]
-) -> Iterator[Network]:
+) -> Iterator[PerturbedPlan]:
     """Yields the dense networks, the tickets of 0 and each k, and those perturbed."""
     ks = study.rewind_iterations
     if not ks:
@@ -148,27 +161,33 @@ def networks(
             f"beyond the end of training at {study.last}. Name others with "
             "--rewind_iterations, or train for longer."
         )
-    for keys, accuracy in accuracy_table.dense_networks(study):
-        yield keys | _columns(Condition()), accuracy, None
-    sparse = Subnetworks(study)
+    unchanged = _columns(Condition())
+    for network in accuracy_table.dense_networks(
+        study, row_type=PerturbedNetwork, **unchanged
+    ):
+        yield PerturbedPlan(*network, None)
+    subnetworks = Subnetworks(study)
     for level, k, replicate in itertools.product(
         levels, sorted({0, *ks}), study.replicates
     ):
-        which = {"level": level, "replicate": replicate, "k": k}
-        keys = sparse.keys(IMP, data_order=1, **which)
+        ticket = Subnetwork(
+            kind=IMP, level=level, replicate=replicate, rewind_iteration=k
+        )
         for condition in (Condition(), *(tried if k in ks else ())):
             change = None
             if condition.perturbation != NONE:
-                change = _perturbed(study, sparse, condition, **which)
-            run = sparse.run(IMP, data_order=1, initial=change, **which)
-            yield (
-                keys | _columns(condition),
-                accuracy_table.accuracy(study, run),
-                change,
+                change = _perturbed(study, subnetworks, condition, ticket)
+            network = accuracy_table.planned(
+                study,
+                subnetworks.columns(ticket) | _columns(condition),
+                subnetworks.run(ticket, data_order=1, initial=change),
+                data_order=1,
+                row_type=PerturbedNetwork,
             )
+            yield PerturbedPlan(*network, change)
 
 
-def artifacts(found: Iterable[Network]) -> list[Artifact]:
+def artifacts(found: Iterable[PerturbedPlan]) -> list[Artifact]:
     """Returns what the rows of networks are read from."""
     return [
         one
@@ -178,41 +197,37 @@ def artifacts(found: Iterable[Network]) -> list[Artifact]:
     ]
 
 
-def rows(found: Iterable[Network], results: ResultsReader) -> list[PerturbedNetwork]:
+def rows(
+    found: Iterable[PerturbedPlan], results: ResultsReader
+) -> list[PerturbedNetwork]:
     """Returns the rows of the networks that were measured or are known to diverge."""
     table = []
-    for keys, accuracy, change in found:
+    for row, accuracy, change in found:
         amount: Mapping[str, float] = _NO_CHANGE
         if change is not None:
             folder = results.folder(change)
             amount = {} if folder is None else perturbing.read(folder)
-        keys = keys | {f"effective_{name}": amount.get(name) for name in _NO_CHANGE}
-        table += accuracy_table.rows(
-            [(keys, accuracy)], results, row_type=PerturbedNetwork
-        )
+        told = {f"effective_{name}": amount.get(name) for name in _NO_CHANGE}
+        row = dataclasses.replace(row, **told)
+        network = accuracy_table.PlannedNetwork(row, accuracy)
+        table += accuracy_table.rows([network], results)
     return accuracy_table.compared(table, dense=accuracy_table.dense_errors(table))
 
 
 def _perturbed(
-    study: Study,
-    sparse: Subnetworks,
-    condition: Condition,
-    *,
-    level: int,
-    replicate: int,
-    k: int,
+    study: Study, subnetworks: Subnetworks, condition: Condition, ticket: Subnetwork
 ) -> Perturbed:
-    """Returns the weights of IMP's ticket at k after a change."""
-    which = {"level": level, "replicate": replicate, "k": k}
+    """Returns the weights of a ticket after a change."""
+    trunk = study.trunk(ticket.replicate)
     return Perturbed(
         perturbation=condition.perturbation,
         version=PERTURBATIONS[condition.perturbation]["version"],
         options=condition.options,
-        of=State(study.trunk(replicate), k),
-        mask=sparse.mask(IMP, **which),
-        initial=State(study.trunk(replicate), 0),
-        kernels=sparse.kernels,
-        seed=seeds.perturbation_seed(replicate, level=level),
+        of=State(trunk, ticket.rewind_iteration),
+        mask=subnetworks.mask(ticket),
+        initial=State(trunk, 0),
+        kernels=subnetworks.kernels,
+        seed=seeds.perturbation_seed(ticket.replicate, level=ticket.level),
     )
 
 

@@ -16,7 +16,7 @@ from tflottery.core import durations, seeds
 from tflottery.core.identities import Data
 from tflottery.core.registry import PRETEXTS
 from tflottery.studies.study import Study
-from tflottery.studies.subnetworks import Subnetworks
+from tflottery.studies.subnetworks import Subnetwork, Subnetworks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +47,8 @@ def trunk(study: Study, pretraining: Pretraining, replicate: int) -> Run:
 def sparse_run(
     study: Study,
     pretraining: Pretraining,
-    sparse: Subnetworks,
-    kind: str,
-    *,
-    level: int,
-    replicate: int,
-    k: int,
+    subnetworks: Subnetworks,
+    subnetwork: Subnetwork,
 ) -> Run:
     """Returns the training of a subnetwork from k, pre-trained as it is, pruned.
 
@@ -61,15 +57,13 @@ def sparse_run(
     Args:
       study: whose recipe and networks.
       pretraining: on what and for how long.
-      sparse: of the study.
-      kind: of subnetwork.
-      level: prunings so far.
-      replicate: whose weights and orders.
-      k: where its weights come from and where it goes on, on schedule and data stream.
+      subnetworks: of the study.
+      subnetwork: which; at its k its weights come from, and there it goes on, on
+        schedule and data stream.
     """
-    which = {"level": level, "replicate": replicate, "k": k}
+    replicate = subnetwork.replicate
     facts = study.pretext_facts[pretraining.pretext]
-    mask, weights = sparse.mask(kind, **which), sparse.weights(kind, **which)
+    mask, weights = subnetworks.mask(subnetwork), subnetworks.weights(subnetwork)
     head_seed = seeds.init_seed(replicate)
     if isinstance(weights, Initialization):
         # Weights that are none of the ticket's: the head is none either.
@@ -90,7 +84,7 @@ def sparse_run(
         mask=BodyMask(mask) if _has_own_head(pretraining) else mask,
     )
     initial = _back(study, pretraining, run, head_seed=head_seed)
-    return sparse.run(kind, data_order=1, initial=initial, **which)
+    return subnetworks.run(subnetwork, data_order=1, initial=initial)
 
 
 def _run(

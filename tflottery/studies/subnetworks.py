@@ -1,29 +1,67 @@
-"""Subnetworks: the masks and the runs of IMP and of its random controls.
+"""Subnetworks: the masks and the runs of IMP, of other criteria, and of the controls.
 
 IMP with rewinding (LMC, Algorithm 2): train, prune the lowest magnitudes, rewind the
 survivors to iteration k, and again. Level 0 is the unbroken trunk, so level 1's mask is
-the same for every k. The controls change one thing each: random pruning prunes the
+the same for every k: the paper's algorithm, read literally, trains W_k under new noise
+before the first pruning. The controls change one thing each: random pruning prunes the
 dense weights of iteration k at random; random reinitialization gives IMP's mask fresh
-weights at k.
+weights at k. Any other registered criterion is a kind of subnetwork by its name.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
 
 from tflottery.components.component import Artifact
-from tflottery.components.masking import Kernels, MagnitudeMask, RandomMask
+from tflottery.components.masking import Kernels, Mask
 from tflottery.components.runs import Initialization, Run, State
 from tflottery.core import seeds
+from tflottery.core.registry import CRITERIA
 from tflottery.pruning import counts
 from tflottery.pruning.prunable import prunable
 from tflottery.studies.study import Study
 
 DENSE, IMP = "dense", "imp"
 RANDOM_PRUNING, RANDOM_REINIT = "random_pruning", "random_reinit"
-KINDS = (DENSE, IMP, RANDOM_PRUNING, RANDOM_REINIT)
+# The papers' names for a criterion, and whether weights are drawn afresh at k.
+_PAPERS = {
+    IMP: ("magnitude", False),
+    RANDOM_PRUNING: ("random", False),
+    RANDOM_REINIT: ("magnitude", True),
+}
 # An artifact holds those it comes from; deeper ones cannot be sent to a worker.
 _MAX_LEVELS = 60
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Subnetwork:
+    """Which network of a study.
+
+    Attributes:
+      kind: "dense" or one of `sparse_kinds`.
+      level: prunings so far; 0 is dense.
+      replicate: whose weights and orders, from 1.
+      rewind_iteration: k, where its training begins on schedule and data stream.
+    """
+
+    kind: str
+    level: int
+    replicate: int
+    rewind_iteration: int
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a kind that is not known, or a dense one pruned."""
+        if self.kind != DENSE:
+            _criterion(self.kind)
+        elif self.level:
+            raise ValueError(f"A dense network has level 0, not {self.level!r}.")
+
+
+def sparse_kinds() -> tuple[str, ...]:
+    """Returns the kinds of pruned networks: the papers', then by other criteria."""
+    papers = {criterion for criterion, _ in _PAPERS.values()}
+    return (*_PAPERS, *(name for name in CRITERIA.names() if name not in papers))
 
 
 class Subnetworks:
@@ -38,62 +76,37 @@ class Subnetworks:
         self._study = study
         self._trunk = trunk or study.trunk
         self._recipe = study.recipe
-        self._per_layer = study.config.random_counts == "per_layer"
-        self._asked_level = study.config.asked_level(study.recipe)
-        self._masks: dict[tuple, Artifact] = {}
+        self._masks: dict[tuple, Mask] = {}
 
     @functools.cached_property
-    def last_level(self) -> int:
-        """The level that a study of all levels ends at.
+    def levels(self) -> tuple[int, ...]:
+        """The levels of a study of all of them, ascending, from 1.
 
         Raises:
-          ValueError: the level asked for leaves no weight, or is too deep.
+          ValueError: a level asked for leaves no weight, or is too deep.
         """
-        asked = self._asked_level
+        asked = self._asked_levels
         if asked is not None:
-            return self._checked(asked)
+            return asked
         # What the recipe decides is cut where nothing would be left.
         last = self._recipe.num_levels
-        while self._exact_share(last) * self._num_prunable < 1:
+        while self._exact_density(last) * self._num_prunable < 1:
             last -= 1
-        return last
-
-    @property
-    def levels(self) -> range:
-        """The levels of a study of subnetworks at all of them, from 1.
-
-        Raises:
-          ValueError: there is none.
-        """
-        if self.last_level < 1:
-            raise ValueError(
-                f"--levels={self._study.config.levels!r}, --density="
-                f"{self._study.config.density!r} leaves nothing but the dense network. "
-                "Name at least one level."
-            )
-        return range(1, self.last_level + 1)
+        return tuple(range(1, last + 1))
 
     @functools.cached_property
-    def studied_level(self) -> int:
-        """The level that a study of one level of a subnetwork is about, at least 1.
+    def studied_levels(self) -> tuple[int, ...]:
+        """The levels of a study of few: those asked for, else the one that is studied.
 
         Raises:
-          ValueError: the level leaves no weight or prunes none, or is too deep.
+          ValueError: a level leaves no weight or prunes none, or is too deep.
         """
-        level = self._asked_level
+        asked = self._asked_levels
+        if asked is not None:
+            return asked
         fraction = self._recipe.pruning_fraction
-        if level is None:
-            density = self._recipe.studied_density
-            level = counts.level_of(density, pruning_fraction=fraction)
-        if level < 1:
-            config = self._study.config
-            raise ValueError(
-                f"--levels={config.levels!r}, --density={config.density!r} with "
-                f"--pruning_fraction={fraction!r} is level {level}, the dense network. "
-                "Name a level of at least 1, a lower density, or a smaller "
-                "--pruning_fraction."
-            )
-        return self._checked(level)
+        density = self._recipe.studied_density
+        return (self._checked(counts.level_of(density, pruning_fraction=fraction)),)
 
     def num_survivors(self, level: int) -> int:
         """Returns how many prunable weights are kept at a level.
@@ -107,111 +120,74 @@ class Subnetworks:
             level=level,
         )
 
-    def columns(self, kind: str, level: int) -> dict[str, object]:
-        """Returns the columns that say which subnetwork a row is about."""
-        if not level:
-            share = {"density": 1.0, "axis_density": 1.0}
-            return {"subnetwork": kind, "level": 0} | share
-        num_kept = self.num_survivors(level)
-        num_kernel_weights = sum(
-            map(math.prod, self._study.facts.kernel_shapes.values())
-        )
+    def columns(self, subnetwork: Subnetwork) -> dict[str, object]:
+        """Returns the columns that say which network of which study a row is about."""
         return {
-            "subnetwork": kind,
-            "level": level,
-            "density": counts.density(num_kept, num_prunable=self._num_prunable),
-            "axis_density": counts.axis_density(
-                num_kept,
-                num_prunable=self._num_prunable,
-                num_unpruned=num_kernel_weights - self._num_prunable,
-            ),
+            **self._study.columns(),
+            "subnetwork": subnetwork.kind,
+            "level": subnetwork.level,
+            **self._densities(subnetwork.level),
+            "replicate": subnetwork.replicate,
+            "rewind_iteration": subnetwork.rewind_iteration,
         }
-
-    def keys(
-        self, kind: str, *, level: int, replicate: int, k: int, data_order: int
-    ) -> dict[str, object]:
-        """Returns all columns that name a trained network; arguments as of `run`."""
-        names = {"replicate": replicate, "rewind_iteration": k}
-        names |= {"data_order": data_order}
-        return self._study.columns() | self.columns(kind, level) | names
 
     def run(
         self,
-        kind: str,
+        subnetwork: Subnetwork,
         *,
-        level: int,
-        replicate: int,
-        k: int,
         data_order: int,
         initial: Artifact | None = None,
     ) -> Run:
         """Returns the training of a subnetwork rewound to iteration k.
 
         Args:
-          kind: one of `KINDS`; "dense" has level 0 only.
-          level: prunings so far.
-          replicate: whose weights and orders.
-          k: where it begins on schedule and data stream.
+          subnetwork: which.
           data_order: of the replicate's orders at this level; IMP itself trains on 1.
           initial: the weights to train from at k; None: those of the kind.
-
-        Raises:
-          ValueError: a dense network of another level.
         """
-        if kind == DENSE and level:
-            raise ValueError(f"A dense network has level 0, not {level!r}.")
         return self._study.branch(
-            initial or self.weights(kind, level=level, replicate=replicate, k=k),
-            first_iteration=k,
-            replicate=replicate,
+            initial or self.weights(subnetwork),
+            first_iteration=subnetwork.rewind_iteration,
+            replicate=subnetwork.replicate,
             data_order=data_order,
-            level=level,
-            mask=self.mask(kind, level=level, replicate=replicate, k=k),
+            level=subnetwork.level,
+            mask=self.mask(subnetwork),
         )
 
-    def weights(
-        self, kind: str, *, level: int, replicate: int, k: int
-    ) -> State | Initialization:
+    def weights(self, subnetwork: Subnetwork) -> State | Initialization:
         """Returns the weights, before any mask, that a subnetwork trains from at k."""
-        if kind == RANDOM_REINIT:
+        _, fresh = _criterion(subnetwork.kind)
+        if fresh:
+            replicate, level = subnetwork.replicate, subnetwork.level
             return Initialization(seeds.reinit_seed(replicate, level=level))
-        return State(self._trunk(replicate), k, keeps_slots=True)
+        return self._dense(subnetwork)
 
-    def mask(
-        self, kind: str, *, level: int, replicate: int, k: int
-    ) -> MagnitudeMask | RandomMask | None:
+    def mask(self, subnetwork: Subnetwork) -> Mask | None:
         """Returns the masks of a subnetwork; None where nothing is pruned."""
-        if not level:
+        if not subnetwork.level:
             return None
-        known = (kind == RANDOM_PRUNING, level, replicate, k)
+        criterion, _ = _criterion(subnetwork.kind)
+        replicate, level = subnetwork.replicate, subnetwork.level
+        known = (criterion, level, replicate, subnetwork.rewind_iteration)
         if known not in self._masks:
-            make = self._random if kind == RANDOM_PRUNING else self._by_magnitude
-            self._masks[known] = make(level, replicate, k)
+            scored, previous = self._scored(subnetwork, criterion)
+            seeded = CRITERIA[criterion]["seeded"]
+            self._masks[known] = Mask(
+                criterion=criterion,
+                criterion_version=CRITERIA[criterion]["version"],
+                scored=scored,
+                previous=previous,
+                kernels=self.kernels,
+                num_survivors=self.num_survivors(level),
+                seed=seeds.random_mask_seed(replicate) if seeded else None,
+                layers_of=self._matched(subnetwork, criterion),
+            )
         return self._masks[known]
-
-    def _random(self, level: int, replicate: int, k: int) -> RandomMask:
-        """Returns random masks; the same for every k unless IMP's layers decide."""
-        like = None
-        if self._per_layer:
-            like = self.mask(IMP, level=level, replicate=replicate, k=k)
-        seed = seeds.random_mask_seed(replicate)
-        return RandomMask(seed, self.kernels, self.num_survivors(level), like)
-
-    def _by_magnitude(self, level: int, replicate: int, k: int) -> MagnitudeMask:
-        """Returns IMP's masks: of the end of the level before, or of the dense end."""
-        before = 0 if self._recipe.one_shot else level - 1
-        previous = self.mask(IMP, level=before, replicate=replicate, k=k)
-        if before:
-            run = self.run(IMP, level=before, replicate=replicate, k=k, data_order=1)
-        else:
-            run = self._trunk(replicate)
-        trained = State(run, self._study.last)
-        return MagnitudeMask(trained, previous, self.kernels, self.num_survivors(level))
 
     def describe(self, level: int) -> str:
         """Returns a level in words: "level 15, 3.5% of the prunable weights"."""
-        share = self.columns(IMP, level)["density"]
-        return f"level {level}, {100 * share:.3g}% of the prunable weights"
+        density = self._densities(level)["density"]
+        return f"level {level}, {100 * density:.3g}% of the prunable weights"
 
     @functools.cached_property
     def kernels(self) -> Kernels:
@@ -224,13 +200,72 @@ class Subnetworks:
         )
         return tuple((path, tuple(shapes[path])) for path in paths)
 
+    def _scored(
+        self, subnetwork: Subnetwork, criterion: str
+    ) -> tuple[State | None, Mask | None]:
+        """Returns whose weights a criterion scores, and the masks of the level before.
+
+        Trained weights are those of the end of the level before, whose own criterion
+        is the same; one-shot, of the dense network's end.
+        """
+        which = CRITERIA[criterion]["scored_weights"]
+        if which == "none":
+            return None, None
+        if which == "rewound":
+            return self._dense(subnetwork), None
+        before = 0 if self._recipe.one_shot else subnetwork.level - 1
+        if not before:
+            return State(self._trunk(subnetwork.replicate), self._study.last), None
+        kind = IMP if criterion == _PAPERS[IMP][0] else subnetwork.kind
+        above = dataclasses.replace(subnetwork, kind=kind, level=before)
+        end = State(self.run(above, data_order=1), self._study.last)
+        return end, self.mask(above)
+
+    def _dense(self, subnetwork: Subnetwork) -> State:
+        """Returns the dense network at the subnetwork's k."""
+        trunk = self._trunk(subnetwork.replicate)
+        return State(trunk, subnetwork.rewind_iteration, keeps_slots=True)
+
+    def _matched(self, subnetwork: Subnetwork, criterion: str) -> Mask | None:
+        """Returns IMP's masks where random pruning keeps as many in each layer."""
+        if criterion != "random" or self._recipe.random_counts != "per_layer":
+            return None
+        return self.mask(dataclasses.replace(subnetwork, kind=IMP))
+
+    def _densities(self, level: int) -> dict[str, float]:
+        """Returns the columns density and axis_density of a level."""
+        if not level:
+            return {"density": 1.0, "axis_density": 1.0}
+        kept = self.num_survivors(level)
+        num_weights = sum(map(math.prod, self._study.facts.kernel_shapes.values()))
+        return {
+            "density": counts.density(kept, num_prunable=self._num_prunable),
+            "axis_density": counts.axis_density(
+                kept,
+                num_prunable=self._num_prunable,
+                num_unpruned=num_weights - self._num_prunable,
+            ),
+        }
+
     @functools.cached_property
     def _num_prunable(self) -> int:
         """How many weights may be pruned."""
         return sum(math.prod(shape) for _, shape in self.kernels)
 
+    @functools.cached_property
+    def _asked_levels(self) -> tuple[int, ...] | None:
+        """The levels that --levels or --density names; None if neither does."""
+        asked = self._study.config.asked_levels(self._recipe)
+        return None if asked is None else tuple(map(self._checked, asked))
+
     def _checked(self, level: int) -> int:
-        """Returns the level; raises ValueError if it leaves nothing or is too deep."""
+        """Returns the level; raises ValueError if it prunes or leaves nothing."""
+        if level < 1:
+            raise ValueError(
+                f"Level {level} is the dense network, which is measured in any case. "
+                "Name levels from 1, a lower --density, or a smaller "
+                "--pruning_fraction."
+            )
         self.num_survivors(level)
         if level > _MAX_LEVELS:
             raise ValueError(
@@ -239,6 +274,22 @@ class Subnetworks:
             )
         return level
 
-    def _exact_share(self, level: int) -> float:
+    def _exact_density(self, level: int) -> float:
         """Returns the density that a level aims at."""
         return (1 - self._recipe.pruning_fraction) ** level
+
+
+def _criterion(kind: str) -> tuple[str, bool]:
+    """Returns the criterion of a kind, and whether its weights are drawn afresh.
+
+    Raises:
+      ValueError: there is no such kind; lists those there are.
+    """
+    if kind in _PAPERS:
+        return _PAPERS[kind]
+    if kind not in sparse_kinds() and kind != DENSE:
+        raise ValueError(
+            f"There is no subnetwork {kind!r}. Known: {DENSE}, "
+            f"{', '.join(sparse_kinds())}."
+        )
+    return kind, False

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tflottery.core import seeds
-from tflottery.pruning import masks, scores
+from tflottery.core.registry import CRITERIA
+from tflottery.pruning import masks, scoring
 
 _SHAPES = {"conv/kernel": (3, 3, 4, 50), "dense/kernel": (700, 30), "head/kernel": (9,)}
 
@@ -20,7 +21,8 @@ def test_magnitudes_by_hand():
         "b/kernel": np.array([-7.0], np.float64),
     }
     before = {path: value.copy() for path, value in weights.items()}
-    found = scores.magnitude(weights, ("b/kernel", "a/kernel"))
+    shapes = {"b/kernel": (1,), "a/kernel": (2, 2)}
+    found = scoring.score("magnitude", weights, shapes)
     assert list(found) == ["b/kernel", "a/kernel"]
     np.testing.assert_array_equal(found["a/kernel"], [[2.0, 0.5], [0.0, 3.0]])
     np.testing.assert_array_equal(found["b/kernel"], [7.0])
@@ -35,28 +37,28 @@ def test_weights_that_are_not_finite_are_refused(wrong):
     weights = {"a/kernel": np.array([1.0, wrong, wrong], np.float32)}
     message = rf"2 of the 3 weights of 'a/kernel'.*{wrong!r}.*diverged"
     with pytest.raises(ValueError, match=message):
-        scores.magnitude(weights, ["a/kernel"])
+        scoring.score("magnitude", weights, {"a/kernel": (3,)})
 
 
 def test_missing_weights_are_refused():
     weights = {"a/kernel": np.ones(2), "a/bias": np.ones(1)}
-    with pytest.raises(ValueError, match=r"\['b/kernel'\].*\['a/bias', 'a/kernel'\]"):
-        scores.magnitude(weights, ["a/kernel", "b/kernel"])
-    with pytest.raises(ValueError, match="text 'a/kernel', expected several"):
-        scores.magnitude(weights, "a/kernel")
+    with pytest.raises(ValueError, match=r"'magnitude' .* missing \['b/kernel'\]"):
+        scoring.score("magnitude", weights, {"a/kernel": (2,), "b/kernel": (1,)})
+    with pytest.raises(ValueError, match=r"'a/kernel': \(2,\)}, expected .*\(3,\)"):
+        scoring.score("magnitude", weights, {"a/kernel": (3,)})
 
 
 def test_random_scores_are_known():
     """Every random mask rests on these."""
     words = [17894509971187483795, 10383327508212597923]
     assert seeds.raw_bits(5, "head/kernel", 2).tolist() == words
-    found = scores.random({"head/kernel": (2, 1)}, seed=5)["head/kernel"]
+    found = scoring.score("random", {}, {"head/kernel": (2, 1)}, seed=5)["head/kernel"]
     expected = [[(word >> 11) / 2**53] for word in words]
     np.testing.assert_array_equal(found, expected)
 
 
 def test_random_scores_are_uniform_and_without_ties():
-    found = scores.random(_SHAPES, seed=_seed(1))
+    found = scoring.score("random", {}, _SHAPES, seed=_seed(1))
     assert {path: value.shape for path, value in found.items()} == _SHAPES
     assert {value.dtype for value in found.values()} == {np.dtype(np.float64)}
     flat = np.concatenate([value.ravel() for value in found.values()])
@@ -68,10 +70,10 @@ def test_random_scores_are_uniform_and_without_ties():
 
 
 def test_random_scores_of_a_path_depend_on_no_other():
-    found = scores.random(_SHAPES, seed=_seed(1))
-    alone = scores.random({"dense/kernel": (700, 30)}, seed=_seed(1))
+    found = scoring.score("random", {}, _SHAPES, seed=_seed(1))
+    alone = scoring.score("random", {}, {"dense/kernel": (700, 30)}, seed=_seed(1))
     np.testing.assert_array_equal(found["dense/kernel"], alone["dense/kernel"])
-    turned = scores.random(dict(reversed(_SHAPES.items())), seed=_seed(1))
+    turned = scoring.score("random", {}, dict(reversed(_SHAPES.items())), seed=_seed(1))
     assert list(turned) == list(reversed(_SHAPES))
     for path in _SHAPES:
         np.testing.assert_array_equal(found[path], turned[path])
@@ -82,7 +84,7 @@ def test_neighbour_seeds_and_paths_share_no_ranking():
     rankings = [
         value
         for seed in (_seed(1), _seed(2), 1, 2)
-        for value in scores.random(shapes, seed=seed).values()
+        for value in scoring.score("random", {}, shapes, seed=seed).values()
     ]
     correlations = np.corrcoef(rankings)[np.triu_indices(len(rankings), k=1)]
     assert abs(correlations).max() < 5 / np.sqrt(20_000)
@@ -93,7 +95,7 @@ def test_random_pruning_prunes_every_layer_alike():
     shapes = {"a/kernel": (100_000,), "b/kernel": (300, 300), "c/kernel": (5, 5, 8, 10)}
     total = sum(np.prod(shape) for shape in shapes.values())
     for replicate in (1, 2, 3):
-        ranking = scores.random(shapes, seed=_seed(replicate))
+        ranking = scoring.score("random", {}, shapes, seed=_seed(replicate))
         for density in (0.8, 0.168, 0.035):
             num = round(density * total)
             kept = masks.counts(masks.keep_highest(ranking, num_survivors=num))
@@ -101,3 +103,35 @@ def test_random_pruning_prunes_every_layer_alike():
                 size = np.prod(shape)
                 variance = size * density * (1 - density) * (1 - size / total)
                 assert abs(kept[path] - size * density) < 5 * np.sqrt(variance)
+
+
+@pytest.mark.parametrize("name", CRITERIA.names())
+def test_every_criterion_scores_the_kernels_it_is_given(name):
+    """Of any shapes, all zeros and ties among them, the same again, inputs kept."""
+    kernels = {
+        "a/kernel": np.array([[0.5, -1.0], [0.0, 2.0]], np.float32),
+        "b/kernel": np.zeros((3, 3, 1, 2), np.float32),
+    }
+    before = {path: value.copy() for path, value in kernels.items()}
+    shapes = {path: value.shape for path, value in kernels.items()}
+    first, again = (scoring.score(name, kernels, shapes, seed=3) for _ in range(2))
+    for path in kernels:
+        assert first[path].shape == shapes[path]
+        assert np.isfinite(first[path]).all()
+        np.testing.assert_array_equal(first[path], again[path])
+        np.testing.assert_array_equal(kernels[path], before[path])
+    assert CRITERIA[name]["scored_weights"] in ("trained", "rewound", "none")
+    other = scoring.score(name, kernels, shapes, seed=4)
+    differs = any((other[path] != first[path]).any() for path in kernels)
+    assert differs == CRITERIA[name]["seeded"]
+
+
+def test_scores_of_other_kernels_are_refused(register):
+    def half(weights, *, shapes, seed):
+        return {"a/kernel": np.zeros((1, 2))}
+
+    register(CRITERIA, "half", half, version=1, scored_weights="none", seeded=False)
+    with pytest.raises(ValueError, match="'half' returned .* missing .'b/kernel'."):
+        scoring.score("half", {}, {"a/kernel": (1, 2), "b/kernel": (1,)})
+    with pytest.raises(ValueError, match="There is no pruning criterion 'no'"):
+        scoring.score("no", {}, {"a/kernel": (1, 2)})

@@ -1,0 +1,17 @@
+"""Pruning criteria, one file each: how much every weight is worth.
+
+Each registers in `core.registry.CRITERIA` a function
+
+    criterion(weights, *, shapes, seed) -> scores
+
+of plain arrays: `weights` by kernel path, as `scored_weights` says; `shapes` of the
+kernels that may be pruned; `seed` for what is random. The scores have these paths and
+shapes, any real dtype, no NaN; the weights with the highest scores are kept, over all
+kernels together, ties to the first. Registered with it are
+
+- `version`: raised when its scores change; enters the keys of masks;
+- `scored_weights`: "trained" (those at the end of the training of the level before:
+  one pruning of IMP), "rewound" (those at iteration k, before any training of the
+  subnetwork; pruned weights are 0) or "none" (the scores need no weights);
+- `seeded`: whether the scores depend on the seed, which is the replicate's own.
+"""
