@@ -86,6 +86,9 @@ def test_the_lines_of_pandas_read_a_result(tmp_path):
             data_order_b=2,
             rewind_iteration=k,
             iteration=10,
+            network_a=f"runs/{replicate}-{k}-a/00000010",
+            network_b=f"runs/{replicate}-{k}-b/00000010",
+            mask=None,
             test_instability=(0.5 if k else 0.25) * replicate,
             train_instability=0.0,
         )

@@ -28,6 +28,7 @@ from tflottery.studies.subnetworks import (
 )
 from tflottery.training import checkpoints
 
+_TICKET = Subnetwork(kind=IMP, level=1, replicate=1, rewind_iteration=8)
 SETTING = ["model", "variant", "dataset", "training_iterations", "config"]
 KEYS = [*SETTING, "subnetwork", "level", "density", "axis_density"]
 KEYS += ["replicate", "rewind_iteration", "data_order"]
@@ -411,7 +412,7 @@ def test_what_is_not_measured_has_no_row(tables_of):
 def test_a_diverged_subnetwork_takes_only_what_comes_of_it_along(
     execute, study, tmp_path, tiny
 ):
-    lost = Subnetworks(study()).run(IMP, level=1, replicate=1, k=8, data_order=1)
+    lost = Subnetworks(study()).run(_TICKET, data_order=1)
     with Store(tmp_path / "store").writing(divergence_address(lost), {"iteration": 11}):
         pass
     ended = execute(lottery)

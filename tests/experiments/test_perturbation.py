@@ -16,7 +16,9 @@ from tflottery.experiments.effective_noise import Correlation, Point
 from tflottery.experiments.perturbation import Config
 from tflottery.studies import perturbed_runs
 from tflottery.studies.perturbed_runs import NONE, Condition
-from tflottery.studies.subnetworks import IMP, Subnetworks
+from tflottery.studies.subnetworks import IMP, Subnetwork, Subnetworks
+
+_TICKET = Subnetwork(kind=IMP, level=1, replicate=1, rewind_iteration=8)
 
 
 @pytest.fixture
@@ -212,7 +214,7 @@ def test_a_study_of_the_dense_network_alone_is_refused(study, module):
 
 def test_only_the_weights_at_k_differ_from_those_of_the_ticket(study):
     found = study()
-    ticket = Subnetworks(found).run(IMP, level=1, replicate=1, k=8, data_order=1)
+    ticket = Subnetworks(found).run(_TICKET, data_order=1)
     tried = perturbation.plan(found)
     runs = {
         accuracy.of.run.key: accuracy.of.run

@@ -13,7 +13,7 @@ from tflottery.experiments import lottery, pretraining
 from tflottery.experiments.pretraining import Config
 from tflottery.store.store import Store
 from tflottery.studies.pretraining_runs import Pretraining, sparse_run, trunk
-from tflottery.studies.subnetworks import IMP, RANDOM_REINIT, Subnetworks
+from tflottery.studies.subnetworks import IMP, RANDOM_REINIT, Subnetwork, Subnetworks
 from tflottery.training import checkpoints
 
 # Of the digits, in batches of 60.
@@ -148,7 +148,7 @@ def test_masks_are_found_from_the_pre_trained_state(study):
     assert len(deepest) == 2
     for run in deepest:
         assert (run.first_iteration, run.initial.iteration) == (0, 0)
-        assert beginning(run.mask.trained.run) == beginning(run)
+        assert beginning(run.mask.scored.run) == beginning(run)
 
 
 def test_the_ordinary_tickets_are_those_of_the_lottery(study, study_of):
@@ -167,34 +167,35 @@ def test_the_ordinary_tickets_are_those_of_the_lottery(study, study_of):
 def test_a_sparse_network_is_pre_trained_with_its_mask(study):
     found = study(sparse=True, rewind_iterations=(0, 8), pretext=("rotation", "blur"))
     sparse = Subnetworks(found)
-    which = {"level": 1, "replicate": 1, "k": 8}
+    pruned = Subnetwork(kind=IMP, level=1, replicate=1, rewind_iteration=8)
     pretraining_ = Pretraining("rotation", 2)
-    run = sparse_run(found, pretraining_, sparse, IMP, **which)
-    ticket = sparse.run(IMP, data_order=1, **which)
+    run = sparse_run(found, pretraining_, sparse, pruned)
+    ticket = sparse.run(pruned, data_order=1)
     assert dataclasses.replace(run, initial=ticket.initial) == ticket
     before = pretraining_run(run)
     assert before.mask == BodyMask(ticket.mask)
     # From the weights of k, with a new head.
     assert isinstance(before.initial, Transferred)
     assert before.initial.of.address == State(found.trunk(1), 8).address
-    fresh = sparse_run(found, pretraining_, sparse, RANDOM_REINIT, **which)
+    reinitialized = dataclasses.replace(pruned, kind=RANDOM_REINIT)
+    fresh = sparse_run(found, pretraining_, sparse, reinitialized)
     seed = seeds.reinit_seed(1, level=1)
     assert pretraining_run(fresh).initial == Initialization(seed)
     # A reinitialized network gets none of the ticket's weights back.
     assert (fresh.initial.seed, run.initial.seed) == (seed, seeds.init_seed(1))
     # A task of the same classes shares the head, and its mask.
-    blurred = sparse_run(found, Pretraining("blur", 2), sparse, IMP, **which)
+    blurred = sparse_run(found, Pretraining("blur", 2), sparse, pruned)
     assert pretraining_run(blurred).mask == ticket.mask
     assert not blurred.initial.new_head
 
 
 def test_figure_10_has_all_kinds_with_and_without(study):
     found = study(sparse=True, rewind_iterations=(0, 8), pretext=None, replicates=2)
-    keys = [keys for keys, _ in pretraining._networks(found)]
+    rows = [network.row for network in pretraining._networks(found)]
     lines = {
-        (one["subnetwork"], one["rewind_iteration"], "pretext" in one)
-        for one in keys
-        if "subnetwork" in one
+        (row.subnetwork, row.rewind_iteration, row.pretext is not None)
+        for row in rows
+        if row.subnetwork != "dense"
     }
     kinds = [("imp", 0), ("imp", 8), ("random_pruning", 0), ("random_reinit", 0)]
     assert lines == {(*kind, is_sparse) for kind in kinds for is_sparse in (0, 1)}
@@ -244,9 +245,9 @@ def test_pruned_weights_stay_zero_through_sparse_pre_training(execute, study, tm
     table = ended.table("accuracy")
     assert table.sparse_pretraining.sum() == 4
     found = study(**options)
-    which = {"level": 1, "replicate": 1, "k": 8}
+    ticket = Subnetwork(kind=IMP, level=1, replicate=1, rewind_iteration=8)
     sparse = Subnetworks(found)
-    run = sparse_run(found, Pretraining("rotation", 1), sparse, IMP, **which)
+    run = sparse_run(found, Pretraining("rotation", 1), sparse, ticket)
     store = Store(tmp_path / "store")
     mask = checkpoints.read_arrays(store.open(run.mask.address) / "mask.safetensors")
     end = checkpoints.read_weights(store.open(run.initial.of.address))

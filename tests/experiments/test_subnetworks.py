@@ -7,7 +7,7 @@ import pytest
 
 from tflottery.components.metadata import inspect
 from tflottery.components.runs import Initialization, State
-from tflottery.core.registry import MODELS
+from tflottery.core.registry import CRITERIA, MODELS
 from tflottery.execution.plan import plan
 from tflottery.experiments import instability, lottery
 from tflottery.store.store import Store
@@ -323,3 +323,38 @@ def test_networks_of_the_lottery_are_the_first_copies_of_instability(study_of, k
         for line in (first, second):
             assert line.a.key in measured
             assert line.b.key not in measured
+
+
+# Other criteria.
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match="no subnetwork 'impp'. Known: dense, imp, ra"):
+        named("impp")
+    with pytest.raises(ValueError, match="dense network has level 0, not 1"):
+        named(DENSE)
+
+
+@pytest.mark.parametrize("scored", ["trained", "rewound", "none"])
+def test_a_criterion_of_ones_own_is_a_line_of_the_lottery(study_of, register, scored):
+    def smallest(weights, *, shapes, seed):
+        raise NotImplementedError
+
+    register(
+        CRITERIA, "smallest", smallest, version=3, scored_weights=scored, seeded=False
+    )
+    study = study_of(lottery, subnetworks=("smallest",), rewind_iterations=(0, 8))
+    found = Subnetworks(study)
+    goals = lottery.plan(study)
+    masks = {goal.of.run.mask.key for goal in goals if goal.of.run.mask is not None}
+    made = found.mask(named("smallest", level=2, k=8))
+    assert (made.criterion, made.criterion_version, made.seed) == ("smallest", 3, None)
+    assert made.key in masks and made.num_survivors == _SURVIVORS[2]
+    above = found.run(named("smallest", level=1, k=8), data_order=1)
+    expected = {
+        "trained": State(above, 24),
+        "rewound": State(study.trunk(1), 8),
+        "none": None,
+    }[scored]
+    assert made.scored == expected or made.scored.address == expected.address
+    assert (made.previous is not None) == (scored == "trained")
