@@ -28,7 +28,7 @@ FORWARD_WARMUP_BATCHES = 2
 
 # Read by TensorFlow when it is imported: warnings and notes are not shown, and its
 # kernels are those that the package uses.
-ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", **environment.FIXED}
+ENVIRONMENT = environment.DEFAULTS | environment.FIXED
 
 # Of the command line, about ten seconds or more each: timed and warm-up iterations of
 # training, and images of the forward pass.

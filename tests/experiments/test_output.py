@@ -77,6 +77,17 @@ def test_the_tables_the_config_and_the_figure(output, study, tmp_path):
     assert image.std() > 0.01
 
 
+def test_a_style_of_the_users_does_not_show(output, study, tmp_path):
+    made = output()
+    made.claim()
+    made.write(rows(study()))
+    plain = (tmp_path / "out" / "figure.png").read_bytes()
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black"}):
+        made.write(rows(study()))
+        assert matplotlib.rcParams["font.size"] == 30
+    assert (tmp_path / "out" / "figure.png").read_bytes() == plain
+
+
 def test_an_experiment_need_not_have_a_figure(study, tmp_path):
     module = types.SimpleNamespace(
         __name__="tflottery.experiments.bare", TABLES=instability.TABLES

@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 
+import keras
 import pytest
 import tensorflow as tf
 
 from benchmarks import conditions
 from tflottery.training import process
+from tflottery.training.process import SetupError
 
 
 def test_one_thread_and_as_many_devices_as_asked_for():
@@ -18,6 +20,18 @@ def test_one_thread_and_as_many_devices_as_asked_for():
     assert len(tf.config.list_logical_devices("CPU")) == 2
     assert os.environ["KERAS_BACKEND"] == "tensorflow"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+
+
+@pytest.mark.parametrize(
+    ("gpu", "expected"),
+    [
+        (None, {"CUDA_VISIBLE_DEVICES": "-1"}),
+        ("2", {"CUDA_VISIBLE_DEVICES": "2"}),
+        ("all", {}),
+    ],
+)
+def test_a_process_sees_the_gpu_it_is_given(gpu, expected):
+    assert process.variables(gpu) == expected
 
 
 def test_onednn_is_on_and_its_kernels_run():
@@ -45,7 +59,7 @@ def test_onednn_is_on_whatever_the_environment_says(early):
     )
     if early:
         assert told.returncode == 1
-        assert "TF_ENABLE_ONEDNN_OPTS=1 before it is imported" in told.stderr
+        assert "without oneDNN's kernels" in told.stderr
     else:
         assert told.stdout.split() == ["True"]
 
@@ -53,8 +67,34 @@ def test_onednn_is_on_whatever_the_environment_says(early):
 def test_too_late_is_refused_and_the_same_again_is_not():
     tf.config.list_logical_devices()
     process.configure(logical_cpus=2)
-    with pytest.raises(RuntimeError, match="cannot be modified after"):
+    with pytest.raises(SetupError) as caught:
         process.configure(logical_cpus=3)
+    for fact in (
+        "running in this process already",
+        "one thread and 3 CPU devices",
+        "cannot be modified after",
+        'executor="inline"',
+        "process.configure() before anything imports TensorFlow",
+    ):
+        assert fact in str(caught.value)
+
+
+def test_variables_that_tensorflow_has_read_already_are_refused(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    monkeypatch.setenv("MPLBACKEND", "inline")
+    with pytest.raises(SetupError, match="its environment had XLA_FLAGS, which may"):
+        process.configure(logical_cpus=2)
+
+
+def test_settings_of_keras_are_not_those_of_its_file():
+    keras.config.set_floatx("float16")
+    keras.config.set_image_data_format("channels_first")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    process.configure(logical_cpus=2)
+    assert keras.config.floatx() == "float32"
+    assert keras.config.image_data_format() == "channels_last"
+    assert keras.config.epsilon() == 1e-7
+    assert keras.config.dtype_policy().name == "float32"
 
 
 def test_another_backend_of_keras_is_refused():

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tflottery.core import paths
+from tflottery.core import environment, paths
 from tflottery.core.fingerprints import fingerprint
 from tflottery.datasets import network
 from tflottery.datasets.arrays import RawSource
@@ -171,13 +171,10 @@ def _remote_files(url: str) -> list[tuple[str | int, ...]]:
 def _run_reader(name: str, data_dir: str, working_dir: pathlib.Path) -> None:
     """Runs `tfds_reader` as a program; raises what it says."""
     package_folder = str(pathlib.Path(__file__).parents[2])
-    environment = os.environ | {
-        "CUDA_VISIBLE_DEVICES": "",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "PYTHONPATH": os.pathsep.join(
-            [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
-        ),
-    }
+    folders = [package_folder, *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = environment.cleaned(
+        {"CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": os.pathsep.join(folders)}
+    )
     module = f"{__package__}.tfds_reader"
     command = [sys.executable, "-m", module, name, data_dir, str(working_dir)]
     # It ends when its standard input does, so with this process; signals to a
@@ -186,7 +183,7 @@ def _run_reader(name: str, data_dir: str, working_dir: pathlib.Path) -> None:
         open(working_dir / _LOG_FILE, "wb") as log,
         subprocess.Popen(
             command,
-            env=environment,
+            env=variables,
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

@@ -4,28 +4,19 @@ TensorFlow starts and a graph is traced once per worker, not once per job. Worke
 with their parent; the death of a worker is a message like any other.
 """
 
-import contextlib
 import ctypes
 import dataclasses
 import multiprocessing
 import os
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from multiprocessing import connection, resource_tracker
 
 from tflottery.core import environment
 from tflottery.execution import worker
 from tflottery.execution.worker import Message, WorkerSettings
-
-# glibc by default gives large blocks back to the system on every free, and each step
-# would fault them in again; keeping them makes convolutional networks about a seventh
-# faster. Read by a process when it starts; a user's own setting stays.
-_ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": "4000000000",
-    "MALLOC_TRIM_THRESHOLD_": "4000000000",
-    "MALLOC_TOP_PAD_": "268435456",
-}
+from tflottery.training import process
 
 
 @dataclasses.dataclass
@@ -122,7 +113,7 @@ class Pool:
         ours, theirs = self._context.Pipe()
         handle, log = tempfile.mkstemp(prefix="tflottery-worker-", suffix=".log")
         os.close(handle)
-        process = self._context.Process(
+        started = self._context.Process(
             target=worker.main,
             args=(theirs, self._stop, self._settings[number], log),
             name=f"worker-{number}",
@@ -133,12 +124,12 @@ class Pool:
         resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with environment.fixed(), _environment(_ALLOCATOR):
-                process.start()
+            with environment.fixed(process.variables(self._settings[number].gpu)):
+                started.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
-        self._workers[number] = _Worker(process, ours, log)
+        self._workers[number] = _Worker(started, ours, log)
 
     def _receive(self, number: int) -> list[Message]:
         """Returns the messages of one worker; its death is the last one."""
@@ -165,18 +156,3 @@ class Pool:
             code = found.process.exitcode
             received.append(Message("died", f"exit code {code}. {last_words}".strip()))
         return received
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Adds environment variables, where they are not set, for what is started inside.
-
-    Changes: os.environ, put back at the end.
-    """
-    added = {name: text for name, text in variables.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from multiprocessing import connection
 
 from tflottery.store.store import Store
@@ -69,6 +70,8 @@ def main(
     # Ctrl-C reaches every process of the terminal; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _print_into(log)
+    # The parent's filters came along: as errors, the warnings of libraries end this.
+    warnings.simplefilter("default")
     threading.Thread(target=_die_with_parent, daemon=True).start()
     bench = make_bench(settings, send=pipe.send, stopping=lambda: stop.value)
     while True:

@@ -9,12 +9,12 @@ and crop. Under each image stands its label.
 
 import dataclasses
 import sys
+import typing
 from collections.abc import Sequence
 
 import numpy as np
 from absl import app, flags, logging
 from etils import epath
-from matplotlib.figure import Figure
 
 from tflottery.core import paths, seeds
 from tflottery.core.registry import PRETEXTS
@@ -22,8 +22,12 @@ from tflottery.datasets import pipeline
 from tflottery.datasets import source as sources
 from tflottery.datasets.source import Source
 from tflottery.datasets.stream import Stream
+from tflottery.figures import style
 from tflottery.studies import program
 from tflottery.training import process
+
+if typing.TYPE_CHECKING:
+    import matplotlib.figure
 
 MOST_EXAMPLES = 64
 _PANEL_INCHES = 0.9
@@ -86,11 +90,13 @@ def rows(source: Source, *, num_examples: int, seed: int) -> list[Row]:
     return found
 
 
-def drawn(table: Sequence[Row], *, title: str) -> Figure:
+def drawn(table: Sequence[Row], *, title: str) -> "matplotlib.figure.Figure":
     """Returns the contact sheet: a row of images for each task, labels underneath."""
     num_examples = len(table[0].labels)
     width = _NAME_INCHES + num_examples * _PANEL_INCHES
     height = _TITLE_INCHES + len(table) * (_PANEL_INCHES + _LABEL_INCHES)
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.suptitle(title, fontsize=10)
     panels = figure.subplots(len(table), num_examples, squeeze=False)
@@ -139,13 +145,11 @@ def save(
     if path.suffix != ".png":
         raise ValueError(f"--output={output!r} has to end in .png.")
     source = sources.load(dataset, data_dir=data_dir)
-    figure = drawn(
-        rows(source, num_examples=num_examples, seed=seed),
-        title=f"Pretext tasks on {dataset}",
-    )
+    table = rows(source, num_examples=num_examples, seed=seed)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
+        with style.plain(), path.open("wb") as file:
+            figure = drawn(table, title=f"Pretext tasks on {dataset}")
             figure.savefig(file, format="png", dpi=150, bbox_inches="tight")
     except OSError as error:
         raise ValueError(

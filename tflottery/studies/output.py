@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from etils import epath
 
 from tflottery.core import fingerprints, paths, tables
+from tflottery.figures import style
 from tflottery.store import manifests
 from tflottery.studies.study import Study
 
@@ -61,13 +62,15 @@ class Output:
             frames[name] = tables.read(path)
         draw = getattr(self._module, "figure", None)
         first = next(iter(self._module.TABLES))
-        drawn = None
-        if draw is not None and len(frames[first]):
+        if draw is None or not len(frames[first]):
+            return
+        with style.plain():
             drawn = draw(frames, self._studies[0])
-        if drawn is not None:
+            if drawn is None:
+                return
             image = io.BytesIO()
             drawn.savefig(image, format="png", dpi=150)
-            self._replace(FIGURE_FILE, image.getvalue())
+        self._replace(FIGURE_FILE, image.getvalue())
 
     def _replace(self, name: str, data: bytes) -> None:
         """Writes a file of the folder, whole or not at all."""

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
+from tflottery.core import environment
 from tflottery.core.durations import Duration
 from tflottery.store.errors import StoreError
 from tflottery.studies import session
 from tflottery.studies.session import Machine
+from tflottery.training.process import SetupError
 
 # Exit code for input that is refused before anything is trained.
 WRONG_INPUT = 2
@@ -28,12 +30,17 @@ def run(module_name: str) -> None:
     Args:
       module_name: full name of the experiment's module.
     """
+    # First, because libraries read it while they are imported.
+    set_aside = environment.fix()
     module = importlib.import_module(module_name)
     for options in (module.Config, Machine):
         _define_flags(options, program=sys.argv[0])
     # absl shows the docstring of the main module above the flags in --help.
     sys.modules["__main__"].__doc__ = module.__doc__
-    app.run(lambda arguments: _main(module, arguments), flags_parser=parsed)
+    app.run(
+        lambda arguments: _main(module, arguments, set_aside=set_aside),
+        flags_parser=parsed,
+    )
 
 
 def parsed(arguments: Sequence[str]) -> list[str]:
@@ -53,13 +60,21 @@ def refuse_arguments(arguments: Sequence[str]) -> None:
         )
 
 
-def _main(module: types.ModuleType, arguments: Sequence[str]) -> int:
+def _main(
+    module: types.ModuleType, arguments: Sequence[str], *, set_aside: Sequence[str]
+) -> int:
     """Executes an experiment with the flags given; returns the exit code."""
+    if set_aside:
+        print(
+            f"Environment variables not heeded, since results may not depend on them: "
+            f"{', '.join(set_aside)}.",
+            file=sys.stderr,
+        )
     try:
         refuse_arguments(arguments)
         config, machine = _from_flags(module.Config), _from_flags(Machine)
         return session.execute(module, config, machine=machine)
-    except (ValueError, StoreError, OSError) as error:
+    except (ValueError, StoreError, OSError, SetupError) as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_INPUT
     except KeyboardInterrupt:

@@ -8,9 +8,16 @@ import contextlib
 import glob
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tflottery.core import environment
+
+# What to do where a process was set up otherwise before.
+_START_ANEW = (
+    'Leave executor="inline" out, so that worker processes train; or, in a new '
+    "process (a notebook: after a restart of its kernel), call "
+    "tflottery.training.process.configure() before anything imports TensorFlow."
+)
 
 
 def visible_gpus() -> list[str]:
@@ -27,6 +34,21 @@ def visible_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+class SetupError(RuntimeError):
+    """This process, or this machine, cannot train as it has to; says what to do."""
+
+
+def variables(gpu: str | None) -> dict[str, str]:
+    """Returns the environment variables of a process that uses this GPU.
+
+    Args:
+      gpu: the id of the one GPU to use; "all" for every visible one; None for none.
+    """
+    if gpu == "all":
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": "-1" if gpu is None else gpu}
+
+
 def configure(*, gpu: str | None = None, logical_cpus: int = 1) -> None:
     """Prepares this process for training. Call before anything imports TensorFlow.
 
@@ -34,41 +56,46 @@ def configure(*, gpu: str | None = None, logical_cpus: int = 1) -> None:
     under which machines with other core counts agree bit for bit.
 
     Args:
-      gpu: the id of the one GPU to use; "all" for every visible one; None for none.
+      gpu: as of `variables`.
       logical_cpus: how many CPU devices to make, for a mirrored strategy without GPUs.
 
     Raises:
-      RuntimeError: TensorFlow is running already, so it is too late.
+      SetupError: TensorFlow or Keras was imported here before, with settings under
+        which results would be others.
+
+    Changes:
+      The environment, and process-wide settings of TensorFlow and Keras.
     """
     late = "tensorflow" in sys.modules
-    environment.fix()
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    if gpu != "all":
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu if gpu is not None else "-1"
+    set_aside = environment.fix(variables(gpu))
     if "keras" in sys.modules and sys.modules["keras"].config.backend() != "tensorflow":
-        raise RuntimeError("Keras was imported with another backend than TensorFlow.")
+        raise SetupError(
+            "Keras was imported in this process with another backend than TensorFlow. "
+            + _START_ANEW
+        )
     with _silence():
         import tensorflow as tf
-    if late and not uses_onednn():
-        # Decided while TensorFlow was imported; a build without oneDNN cannot be told
-        # apart here.
-        raise RuntimeError(
-            "TensorFlow was imported in this process without oneDNN's kernels, which "
-            "decide bits and most of the speed. Set the environment variable "
-            "TF_ENABLE_ONEDNN_OPTS=1 before it is imported, or import it later."
-        )
+    if late:
+        _check_import(set_aside)
     tf.get_logger().setLevel("ERROR")
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        if logical_cpus > 1:
+            cpu = tf.config.list_physical_devices("CPU")[0]
+            tf.config.set_logical_device_configuration(
+                cpu, [tf.config.LogicalDeviceConfiguration()] * logical_cpus
+            )
+    except RuntimeError as error:
+        raise SetupError(
+            "TensorFlow is running in this process already, not with one thread and "
+            f"{logical_cpus} CPU device{'s' * (logical_cpus > 1)} as it has to: "
+            f"{error} {_START_ANEW}"
+        ) from error
     if gpu is not None:
         tf.config.experimental.enable_op_determinism()
-    if logical_cpus > 1:
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(
-            cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(logical_cpus)]
-        )
+        tf.config.experimental.enable_tensor_float_32_execution(False)
+    _configure_keras()
 
 
 def uses_onednn() -> bool | None:
@@ -79,6 +106,36 @@ def uses_onednn() -> bool | None:
     from tensorflow.python.util import _pywrap_util_port
 
     return _pywrap_util_port.IsMklEnabled()
+
+
+def _check_import(set_aside: Sequence[str]) -> None:
+    """Raises SetupError if TensorFlow was imported with other settings than ours.
+
+    Args:
+      set_aside: variables that the environment had at that time and should not have.
+    """
+    read = [name for name in set_aside if environment.decides_framework(name)]
+    if read:
+        raise SetupError(
+            "TensorFlow was imported in this process while its environment had "
+            f"{', '.join(read)}, which may decide results. Unset that. {_START_ANEW}"
+        )
+    if not uses_onednn():
+        # A build that has no oneDNN cannot be told apart here.
+        raise SetupError(
+            "TensorFlow was imported in this process without oneDNN's kernels, which "
+            f"decide bits and most of the speed. {_START_ANEW}"
+        )
+
+
+def _configure_keras() -> None:
+    """Sets what Keras would otherwise take from its file or from earlier settings."""
+    with _silence():
+        import keras
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
 
 
 @contextlib.contextmanager
