@@ -30,6 +30,7 @@ _ORDER = (
     "experiments",
     "reports",
     "results",
+    "__main__",
 )
 _MAX_FUNCTION_LINES = 60
 _MAX_MODULE_LINES = 400

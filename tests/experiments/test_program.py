@@ -165,6 +165,7 @@ def test_the_flagfiles_of_the_repository(experiment_names):
 
 def test_help_shows_every_flag_once_and_what_decides_its_default():
     [ran] = run(["--help"])
+    assert ran.code == 0
     assert ran.output.startswith("Is a network stable to SGD noise?")
     for field in FIELDS:
         flag = f"[no]{field.name}" if "bool" in str(field.type) else field.name

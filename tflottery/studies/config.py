@@ -15,9 +15,16 @@ if typing.TYPE_CHECKING:
     from tflottery.studies.study import Study
 
 
-def option(default: object, help_: str) -> object:
-    """Returns a Config field with a default and the help text of its flag."""
-    return dataclasses.field(default=default, metadata={"help": help_})
+def option(default: object, help_: str, *, group: str | None = None) -> object:
+    """Returns a Config field with a default and the help text of its flag.
+
+    Args:
+      default: of the field and of the flag.
+      help_: what --help says of it.
+      group: under which heading; None: that of the class, its `GROUP`.
+    """
+    metadata = {"help": help_} | ({"group": group} if group else {})
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,11 +34,13 @@ class Config:
     None means: the model's recipe for the variant and dataset decides.
 
     Attributes:
+      GROUP: heading of these options in --help.
       PREFERRED_VARIANT: of the experiment's paper, where the model has it and the user
         names none; None: the model's first.
       REWINDS: whether training goes on from iterations k; without, they decide nothing.
     """
 
+    GROUP: typing.ClassVar[str] = "What is trained"
     PREFERRED_VARIANT: typing.ClassVar[str | None] = None
     REWINDS: typing.ClassVar[bool] = True
 
@@ -77,12 +86,15 @@ class Config:
         "fresh", "optimizer slots of a copy at its k: fresh, or carried from the trunk"
     )
     evaluation_examples: int | None = option(
-        None, "images measured of each split, a fixed random choice; None: all"
+        None,
+        "images measured of each split, a fixed random choice; None: all",
+        group="Measuring",
     )
     splits: tuple[str, ...] | None = option(
         None,
         "splits measured: train, test or both; columns of another stay empty; None: "
         "both",
+        group="Measuring",
     )
 
     def check(self) -> None:
@@ -199,6 +211,8 @@ class Config:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PruningConfig(Config):
     """The options of experiments on subnetworks."""
+
+    GROUP: typing.ClassVar[str] = "Pruning"
 
     levels: tuple[str, ...] | None = option(
         None,

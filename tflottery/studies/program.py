@@ -1,7 +1,7 @@
 """The program behind every experiment: flags in, exit code out.
 
 Flags are defined here and nowhere else, one per field of the experiment's Config and
-one per field of `Machine`.
+one per field of `Machine`; `manual` is what --help prints of them.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from absl import app, flags
 from tflottery.core import environment
 from tflottery.core.durations import Duration
 from tflottery.store.errors import StoreError
-from tflottery.studies import session
+from tflottery.studies import manual, session
 from tflottery.studies.session import Machine
 from tflottery.training.process import SetupError
 
@@ -33,10 +33,11 @@ def run(module_name: str) -> None:
     # First, because libraries read it while they are imported.
     set_aside = environment.fix()
     module = importlib.import_module(module_name)
+    if manual.is_asked_for(sys.argv):
+        print(manual.text(module, Machine, sys.argv))
+        sys.exit(0)
     for options in (module.Config, Machine):
         _define_flags(options, program=sys.argv[0])
-    # absl shows the docstring of the main module above the flags in --help.
-    sys.modules["__main__"].__doc__ = module.__doc__
     app.run(
         lambda arguments: _main(module, arguments, set_aside=set_aside),
         flags_parser=parsed,

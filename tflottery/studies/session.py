@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import types
+import typing
 from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
@@ -43,6 +44,8 @@ EXECUTORS = ("local", "inline")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Machine:
     """Options that say where and how the work is done."""
+
+    GROUP: typing.ClassVar[str] = "Machine"
 
     data_dir: str | None = option(
         None, "folder of prepared tensorflow-datasets; None: ~/tensorflow_datasets"

@@ -1,0 +1,60 @@
+"""`python -m tflottery`: the programs there are, and running one of them."""
+
+import runpy
+import subprocess
+import sys
+
+import pytest
+
+import tflottery.__main__ as programs
+
+
+def _told(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["tflottery", *arguments])
+    programs.main()
+    return capsys.readouterr().out
+
+
+def test_every_program_has_a_line(monkeypatch, capsys):
+    text = _told(monkeypatch, capsys)
+    for heading, name in (("Experiments", "instability"), ("Reports", "pretexts")):
+        assert f"{heading}:" in text and f"\n  {name} " in text
+    found = programs.programs()
+    assert len(found["Experiments"]) >= 7
+    assert all(line.endswith((".", ")")) for line in found["Experiments"].values())
+    assert _told(monkeypatch, capsys, "--help") == text
+
+
+def test_an_unknown_program_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["tflottery", "lotery"])
+    with pytest.raises(SystemExit) as ended:
+        programs.main()
+    assert ended.value.code == programs.WRONG_INPUT
+    assert "no program 'lotery'. Known: " in capsys.readouterr().err
+
+
+def test_a_program_runs_as_by_itself(monkeypatch):
+    ran = []
+    monkeypatch.setattr(runpy, "run_module", lambda *a, **k: ran.append((a, k)))
+    monkeypatch.setattr(sys, "argv", ["tflottery", "lottery", "--dry_run"])
+    programs.main()
+    assert ran == [
+        (
+            ("tflottery.experiments.lottery",),
+            {"run_name": "__main__", "alter_sys": True},
+        )
+    ]
+    assert sys.argv == ["tflottery", "--dry_run"]
+
+
+def test_help_is_no_error():
+    done = subprocess.run(
+        [sys.executable, "-m", "tflottery", "lottery", "--help", "--model=vgg16"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    headings = ("What is trained:", "Pruning:", "Measuring:", "Machine:", "Models:")
+    assert all(f"\n{heading}\n" in done.stdout for heading in headings)
+    assert "Recipe of vgg16 (variants standard, low, warmup;" in done.stdout
+    assert "batch_size=128, training_iterations=63000" in done.stdout

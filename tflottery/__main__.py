@@ -1,0 +1,72 @@
+"""`python -m tflottery`, or `tflottery`: what there is, and the way to run it.
+
+tflottery                          lists experiments, reports and tools
+tflottery instability --help       the options of one
+tflottery instability --model=lenet --dataset=digits
+"""
+
+import ast
+import importlib.util
+import pkgutil
+import runpy
+import sys
+
+# What programs there are: heading, package, and what its modules are named by.
+_SHELVES = (
+    ("Experiments", "tflottery.experiments"),
+    ("Reports", "tflottery.reports"),
+    ("Tools", "tflottery.store"),
+)
+WRONG_INPUT = 2
+
+
+def main() -> None:
+    """Lists the programs, or runs the one named as it would be run by itself."""
+    found = programs()
+    names = sys.argv[1:2]
+    if not names or names[0] in ("--help", "-h", "help"):
+        print(_listing(found))
+        return
+    (name,) = names
+    modules = [module for group in found.values() for module in group]
+    chosen = [module for module in modules if _short(module) == name]
+    if not chosen:
+        known = ", ".join(map(_short, modules))
+        print(f"error: there is no program {name!r}. Known: {known}.", file=sys.stderr)
+        sys.exit(WRONG_INPUT)
+    del sys.argv[1]
+    runpy.run_module(chosen[0], run_name="__main__", alter_sys=True)
+
+
+def programs() -> dict[str, dict[str, str]]:
+    """Returns what each program is about, by heading and module; imports none."""
+    found: dict[str, dict[str, str]] = {}
+    for heading, package in _SHELVES:
+        spec = importlib.util.find_spec(package)
+        for module in pkgutil.iter_modules(spec.submodule_search_locations):
+            name = f"{package}.{module.name}"
+            text = importlib.util.find_spec(name).loader.get_source(name)
+            if '__name__ == "__main__"' in text:
+                docstring = ast.get_docstring(ast.parse(text)) or ""
+                first = docstring.partition("\n")[0]
+                found.setdefault(heading, {})[name] = first
+    return found
+
+
+def _short(module: str) -> str:
+    """Returns what a program is called here: "instability", "store" for a tool."""
+    package, _, name = module.rpartition(".")
+    return package.rpartition(".")[2] if name == "__main__" else name
+
+
+def _listing(found: dict[str, dict[str, str]]) -> str:
+    """Returns the programs, a line each."""
+    lines = ["Usage: tflottery PROGRAM [--flags], or python -m MODULE [--flags]"]
+    for heading, modules in found.items():
+        lines += ["", f"{heading}:"]
+        lines += [f"  {_short(name):18} {text}" for name, text in modules.items()]
+    return "\n".join([*lines, "", "tflottery PROGRAM --help lists its options."])
+
+
+if __name__ == "__main__":
+    main()

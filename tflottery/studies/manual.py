@@ -1,0 +1,120 @@
+"""What --help prints: the question, the options by group, the models and a recipe."""
+
+import dataclasses
+import textwrap
+import types
+from collections.abc import Iterator, Sequence
+
+from tflottery.core.recipes import Recipe, recipe_of
+from tflottery.core.registry import MODELS
+
+_WIDTH = 88
+_ASKED = ("--help", "-help", "-h", "-?", "--helpfull", "--helpshort")
+_OWN_GROUP = "This experiment"
+# Of a recipe, what lists of a paper's grids would make too long to read.
+_GRIDS = ("rewind_iterations", "perturbed_iterations", "unpruned")
+
+
+def is_asked_for(arguments: Sequence[str]) -> bool:
+    """Returns whether a command line asks for help."""
+    return any(one in _ASKED for one in arguments[1:])
+
+
+def text(module: types.ModuleType, machine: type, arguments: Sequence[str]) -> str:
+    """Returns the manual of an experiment.
+
+    Args:
+      module: the experiment.
+      machine: the dataclass of options that decide no results.
+      arguments: the command line; a model named there has its recipe shown.
+    """
+    parts = [module.__doc__.strip()]
+    for group, lines in _groups(module.Config, machine).items():
+        parts.append("\n".join([f"{group}:", *lines]))
+    parts.append(_paragraph("Models:", ", ".join(MODELS.names())))
+    recipe = _recipe(module.Config, arguments)
+    return "\n\n".join([*parts, *([recipe] if recipe else [])])
+
+
+def _groups(*kinds: type) -> dict[str, list[str]]:
+    """Returns the lines on each option, by heading."""
+    groups: dict[str, list[str]] = {}
+    for kind in kinds:
+        for field in dataclasses.fields(kind):
+            group = field.metadata.get("group") or _group(kind, field.name)
+            groups.setdefault(group, []).extend(_option(field))
+    return groups
+
+
+def _group(kind: type, name: str) -> str:
+    """Returns the heading of the class that first had a field."""
+    owner = next(one for one in reversed(kind.__mro__) if name in _fields(one))
+    return vars(owner).get("GROUP", _OWN_GROUP)
+
+
+def _fields(kind: type) -> dict[str, object]:
+    """Returns the annotations of a class itself."""
+    return vars(kind).get("__annotations__", {})
+
+
+def _option(field: dataclasses.Field) -> Iterator[str]:
+    """Yields the lines on an option."""
+    switch = field.type in (bool, bool | None)
+    name = f"[no]{field.name}" if switch else field.name
+    default = field.default
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default))
+    shown = "" if default in (None, False) else f" (default: {default})"
+    yield from textwrap.wrap(
+        f"--{name}: {field.metadata['help']}{shown}",
+        _WIDTH,
+        initial_indent="  ",
+        subsequent_indent="      ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _recipe(config: type, arguments: Sequence[str]) -> str:
+    """Returns the recipe of the model named, else of the default one; "" of a list."""
+    given = {}
+    for argument in arguments[1:]:
+        name, _, value = argument.removeprefix("--").partition("=")
+        given[name] = value
+    model = given.get("model") or config.model
+    if model not in MODELS:
+        return ""
+    recipes = MODELS[model]["recipes"]
+    preferred = config.PREFERRED_VARIANT
+    variant = given.get("variant") or (preferred if preferred in recipes else None)
+    if variant is not None and variant not in recipes:
+        variant = None
+    name, recipe = recipe_of(recipes, model=model, variant=variant)
+    heading = (
+        f"Recipe of {model} (variants {', '.join(recipes)}; data set "
+        f"{MODELS[model]['dataset']}), {name}:"
+    )
+    return _paragraph(heading, ", ".join(_values(recipe)))
+
+
+def _values(recipe: Recipe) -> Iterator[str]:
+    """Yields each value of a recipe as name=value, as one types it."""
+    for name, value in dataclasses.asdict(recipe).items():
+        if value is None or (name in _GRIDS and not value):
+            continue
+        if isinstance(value, tuple | list):
+            value = ",".join(map(str, value)) or "none"
+        yield f"{name}={value}"
+
+
+def _paragraph(heading: str, words: str) -> str:
+    """Returns words below a heading."""
+    lines = textwrap.wrap(
+        words,
+        _WIDTH,
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join([heading, *lines])
