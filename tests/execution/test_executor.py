@@ -271,6 +271,28 @@ def test_ask_refuses_what_cannot_be(inline):
         ask(inline, Inspect("lenet", "nonsense"), lambda: False)
 
 
+class NotingPool(InlinePool):
+    """Notes something before each job, as one of several workers would."""
+
+    def submit(self, number, job):
+        self._messages.append((number, Message("note", "a [copy] is damaged")))
+        super().submit(number, job)
+
+
+def test_notes_of_workers_are_told_once(toys, settings, execute):
+    goals = [toys.Number(1), toys.Number(2)]
+    outcome, shown = execute(goals, pool=NotingPool(settings))
+    assert not outcome.failures
+    assert shown.text.count("a [copy] is damaged") == 1
+
+
+def test_notes_before_a_plan_are_told_at_once(settings):
+    told = []
+    pool = NotingPool(settings)
+    ask(pool, Inspect("lenet", "digits"), lambda: False, note=told.append)
+    assert told == ["a [copy] is damaged"]
+
+
 def test_ask_stops(inline):
     with pytest.raises(KeyboardInterrupt):
         ask(inline, Inspect("lenet", "digits"), lambda: True)

@@ -9,6 +9,7 @@ import time
 import pytest
 
 import tflottery
+from tflottery.datasets import source
 from tflottery.execution.jobs import Inspect, Make
 from tflottery.execution.pool import Pool
 from tflottery.execution.worker import ENDINGS
@@ -182,3 +183,20 @@ def test_an_interrupt_of_the_whole_group_leaves_the_workers(parent, tmp_path, mo
     before = steps(tmp_path / "notes")
     wait_for(lambda: steps(tmp_path / "notes") > before + 5)
     assert all(map(running, workers))
+
+
+def test_damage_found_by_a_worker_is_told(pool, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFLOTTERY_CACHE", str(tmp_path / "cache"))
+    digits = source.load("digits")
+    (path,) = (path for path in digits.stamps if path.endswith("test_labels.npy"))
+    with open(path, "r+b") as file:
+        file.seek(-4, os.SEEK_END)
+        file.write(b"\7")
+    pool.submit(0, Inspect("lenet", "digits"))
+    found = []
+    wait_for(lambda: found.extend(pool.messages(1.0)) or found[-1:])
+    wait_for(lambda: found.extend(pool.messages(1.0)) or found[-1][1].kind in ENDINGS)
+    kinds = [message.kind for _, message in found]
+    assert kinds == ["note", "ended"]
+    assert "'digits'" in found[0][1].value and "test_labels.npy" in found[0][1].value
+    assert found[1][1].value.data.digest == digits.digest

@@ -2,8 +2,10 @@
 
 import pytest
 
+from tflottery.datasets.arrays import ChangedData
 from tflottery.execution import worker
 from tflottery.execution.jobs import Inspect, Make
+from tflottery.execution.worker import Message
 
 
 @pytest.fixture
@@ -49,6 +51,19 @@ def test_an_exception_is_told_with_its_traceback(bench, toys, sent):
     assert message.value.startswith("Traceback")
     assert "3 cannot be computed" in message.value
     assert sent == []
+
+
+def test_a_job_whose_data_changed_is_begun_again_with_others(bench, toys, monkeypatch):
+    """In the same process, which opens its data anew."""
+    source = bench.runtime.source("digits", model="lenet")
+
+    def execute(self, context):
+        raise ChangedData("images.npy was changed")
+
+    monkeypatch.setattr(toys.Number, "execute", execute)
+    message = worker.respond(Make(toys.Number(3)), bench)
+    assert message == Message("died", "images.npy was changed")
+    assert bench.runtime.source("digits", model="lenet") is not source
 
 
 def test_a_finished_component_is_told(bench, toys, sent):

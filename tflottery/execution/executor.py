@@ -5,6 +5,7 @@ same artifacts.
 """
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -45,10 +46,24 @@ class Outcome:
     stopped: bool = False
 
 
+def _print(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 def ask(
-    pool: Pool | InlinePool, question: Inspect, stopping: Callable[[], bool]
+    pool: Pool | InlinePool,
+    question: Inspect,
+    stopping: Callable[[], bool],
+    *,
+    note: Callable[[str], None] = _print,
 ) -> Facts:
     """Returns the answer of an idle worker to a question outside of any plan.
+
+    Args:
+      pool: of the worker.
+      question: what is asked.
+      stopping: whether to stop; asked several times a second.
+      note: tells the user what the worker notes.
 
     Raises:
       ValueError: what was asked about cannot be; says what is wrong.
@@ -61,6 +76,8 @@ def ask(
         for _, message in pool.messages(_POLL_SECONDS):
             if message.kind == "ended":
                 return message.value
+            if message.kind == "note":
+                note(message.value)
             if message.kind == "refused":
                 raise ValueError(message.value)
             if message.kind == "died" and deaths + 1 < _MAX_SETBACKS:
@@ -100,6 +117,7 @@ class Executor:
         self._available: set[str] = set()
         self._not_before: dict[str, float] = {}
         self._setbacks: dict[str, int] = {}
+        self._noted: set[str] = set()
         self._outcome = Outcome()
         self._goals: Sequence[Artifact] = ()
 
@@ -178,6 +196,10 @@ class Executor:
 
     def _receive(self, number: int, message: Message) -> None:
         """Takes note of what a worker reports."""
+        if message.kind == "note" and message.value not in self._noted:
+            # Several workers may find the same.
+            self._noted.add(message.value)
+            self.note(message.value)
         step = self._running.get(number)
         if step is None:
             return

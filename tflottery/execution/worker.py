@@ -11,6 +11,8 @@ import traceback
 import warnings
 from multiprocessing import connection
 
+from tflottery.datasets.arrays import ChangedData
+from tflottery.execution import notes
 from tflottery.store.store import Store
 from tflottery.training.distribution import NUM_LOGICAL_CPUS, Placement
 
@@ -23,10 +25,10 @@ class Message:
     """What a worker reports.
 
     Attributes:
-      kind: "made" (an address), "progress" (share of the job done), or how the job
-        ended: "ended" (its result), "failed" (a traceback), "refused" (what is wrong
-        with what the user asked for), "damaged" (an address), "missing" (what of its
-        inputs is gone) or "died" (last words).
+      kind: "note" (a text for the user), "made" (an address), "progress" (share of the
+        job done), or how the job ended: "ended" (its result), "failed" (a traceback),
+        "refused" (what is wrong with what the user asked for), "damaged" (an address),
+        "missing" (what of its inputs is gone) or "died" (last words).
       value: as above.
     """
 
@@ -73,6 +75,7 @@ def main(
     # The parent's filters came along: as errors, the warnings of libraries end this.
     warnings.simplefilter("default")
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    notes.forward(lambda text: pipe.send(Message("note", text)))
     bench = make_bench(settings, send=pipe.send, stopping=lambda: stop.value)
     while True:
         try:
@@ -126,6 +129,10 @@ def respond(job: object, bench: object) -> Message:
         return Message("damaged", damage.address)
     except MissingArtifact as missing:
         return Message("missing", str(missing))
+    except ChangedData as change:
+        # Begun again, the job goes on from what was kept before, with a sound copy.
+        bench.runtime.forget()
+        return Message("died", str(change))
     except Exception as error:
         asked = isinstance(job, Inspect)
         if asked and isinstance(error, ValueError | OSError | RuntimeError):

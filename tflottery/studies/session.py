@@ -19,6 +19,7 @@ from rich.console import Console
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
+from tflottery.datasets import tfds_source
 from tflottery.execution import estimate
 from tflottery.execution.executor import Executor, Outcome, ask
 from tflottery.execution.inline import InlinePool
@@ -81,6 +82,8 @@ class Machine:
             raise ValueError(
                 f"--checkpoint_every={self.checkpoint_every!r} has to be above zero."
             )
+        if self.data_dir is not None:
+            tfds_source.folder(self.data_dir)
         if self.executor not in EXECUTORS:
             raise ValueError(
                 f"There is no executor {self.executor!r}. Known: "
