@@ -33,7 +33,7 @@ def test_what_decides_bits_is_set_whatever_the_user_set(name):
         "CUBLAS_WORKSPACE_CONFIG",
         "KERAS_MAX_EPOCHS",
         "KMP_AFFINITY",
-        "OPENBLAS_CORETYPE",
+        "OPENBLAS_VERBOSE",
         "NPY_DISABLE_CPU_FEATURES",
         "MPLBACKEND",
         "PYTHONWARNINGS",
@@ -64,6 +64,7 @@ def test_what_decides_bits_or_start_is_removed(name):
         "MPLCONFIGDIR",
         "MALLOC_TOP_PAD_",
         "PYTHONHASHSEED",
+        "OPENBLAS_CORETYPE",
     ],
 )
 def test_the_rest_is_left_to_the_user(name):
@@ -102,3 +103,10 @@ def test_what_the_framework_reads_is_told_from_the_rest():
     assert not environment.decides_framework("MPLBACKEND")
     # Set by us, read later or asked about afterwards.
     assert not environment.decides_framework("TF_ENABLE_ONEDNN_OPTS")
+
+
+def test_what_scikit_learn_leaves_behind_is_not_told_as_the_users():
+    os.environ["KMP_INIT_AT_FORK"] = "FALSE"
+    os.environ["KMP_BLOCKTIME"] = "1"
+    assert environment.fix() == ["KMP_BLOCKTIME"]
+    assert "KMP_INIT_AT_FORK" not in os.environ

@@ -91,7 +91,12 @@ _LEFT = (
     "CUDNN_LOG",
     "CUDNN_PATH",
     "CUDNN_HOME",
+    # The remedy for a processor on which a build of OpenBLAS computes wrongly.
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
 )
+# Set by scikit-learn in the process that imports it, and inherited: not the user's.
+_OF_LIBRARIES = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
 
 
 def cleaned(variables: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -120,7 +125,9 @@ def fix(variables: Mapping[str, str] | None = None) -> list[str]:
     before = dict(os.environ)
     _replace(cleaned(variables))
     return sorted(
-        name for name, value in before.items() if os.environ.get(name) != value
+        name
+        for name, value in before.items()
+        if os.environ.get(name) != value and name not in _OF_LIBRARIES
     )
 
 
