@@ -1,0 +1,72 @@
+"""A verdict finds what differs from the reference, and nothing where nothing does."""
+
+import shutil
+
+from benchmarks.attacks import stored, verdict
+from tflottery.store.store import Store
+
+
+def test_nothing_is_wrong_where_nothing_happened(sandbox, made_up):
+    assert verdict.of_output(sandbox.paths["output"], made_up) == []
+    assert verdict.of_store(sandbox, made_up) == []
+    assert verdict.of_cache(sandbox, made_up, spoiled={}) == []
+    assert verdict.of_leftovers(sandbox) == []
+
+
+def test_output_with_another_table_a_draft_and_no_config(sandbox, made_up):
+    output = sandbox.paths["output"]
+    (output / "table.csv").write_bytes(b"a,b\n1,3\n")
+    (output / ".table.csv.123").touch()
+    (output / "config.json").unlink()
+    assert verdict.of_output(output, made_up) == [
+        "config.json is not written",
+        ".table.csv.123 is left behind",
+        "table.csv differs from the reference",
+    ]
+
+
+def test_of_a_config_only_the_decisions_count(sandbox, made_up):
+    path = sandbox.paths["output"] / "config.json"
+    path.write_text('{"environment": 2, "decisions": 1}')
+    assert verdict.of_output(path.parent, made_up) == []
+    path.write_text('{"decisions": 2}')
+    assert verdict.of_output(path.parent, made_up) == [
+        "config.json differs from the reference"
+    ]
+
+
+def test_store_with_other_bytes_something_unknown_and_a_draft(sandbox, made_up):
+    store = sandbox.paths["store"]
+    shutil.copytree(store / "lines" / "c", store / "checkpoints" / "d" / "00000001")
+    with Store(store).writing("accuracies/a", {}) as folder:
+        (folder / "value.json").write_text("poisoned")
+    # Where nobody has to read it, damage is not left behind, nor does it differ.
+    (store / "accuracies" / "b" / "value.json").write_text("damaged")
+    shutil.rmtree(store / "runs" / "d")
+    (store / ".locks").mkdir()
+    (store / ".locks" / "runs").touch()
+    found = verdict.of_store(sandbox, made_up)
+    assert "value.json of accuracies/a differs from the reference" in found
+    assert "checkpoints/d/00000001 is left behind in the store" in found
+    assert "store/.locks/runs is left behind" in found
+    gone = "accuracies/b, which results come from, is damaged or not there"
+    assert [one for one in found if "accuracies/b" in one] == [gone]
+    assert not any("runs/d" in one for one in found)
+
+
+def test_cache_with_other_images(sandbox, made_up):
+    cache = sandbox.paths["cache"]
+    (cache / "digits-1" / "images.npy").write_bytes(b"imagez")
+    (cache / "making-digits").touch()
+    spoiled = stored.digests(cache)
+    assert verdict.of_cache(sandbox, made_up, spoiled=spoiled) == [
+        "digits-1/images.npy of the dataset cache differs from the reference",
+        "making-digits is left behind in the dataset cache",
+    ]
+
+
+def test_temporary_files(sandbox):
+    (sandbox.paths["temporary"] / "tflottery-worker-1.log").touch()
+    assert verdict.of_leftovers(sandbox) == [
+        "tflottery-worker-1.log is left behind in TMPDIR"
+    ]
