@@ -36,7 +36,7 @@ _MAX_FUNCTION_LINES = 60
 _MAX_MODULE_LINES = 400
 _HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib")
 # What a worker alone imports, once it has started TensorFlow.
-_WORKERS_OWN = ("tflottery.execution.watching",)
+_WORKERS_OWN = ("tflottery.execution.training_job",)
 
 
 def _files():

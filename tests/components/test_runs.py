@@ -1,19 +1,16 @@
-"""Keys of runs and states, and a run begun and advanced in pieces."""
+"""Keys of runs and states, and what they come from."""
 
 import dataclasses
 
 import numpy as np
 import pytest
-from etils import epath
 
 from tflottery.components import runs
 from tflottery.components.component import Artifact
-from tflottery.components.metadata import inspect
 from tflottery.components.runs import Initialization, Run, State
 from tflottery.core import recipes
 from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import Recipe
-from tflottery.training import checkpoints, optimizers
 
 _RECIPE = Recipe(
     optimizer="adam",
@@ -244,150 +241,3 @@ def test_sources_are_the_artifacts_a_run_begins_from():
 def test_bytes_of_a_state(optimizer, slots, expected):
     state = State(_with_recipe(_RUN, optimizer=optimizer), 5, **slots)
     assert runs.num_bytes(state, num_weights=10, num_trainable=8) == expected
-
-
-@pytest.fixture(scope="module")
-def digits(runtime):
-    """Returns the run above on the digits as they are."""
-    return _with(_RUN, data=inspect("lenet", "digits", runtime).data)
-
-
-def _begin(run, start, runtime, *, state=None, initial=None, mask=None):
-    runs.begin(run, start, runtime, state=state, initial=initial, mask=mask)
-
-
-def _saved(run, runtime, folder):
-    weights, slots = runs.trainer_of(run, runtime).state()
-    folder = epath.Path(folder)
-    checkpoints.write(folder, weights, slots=slots)
-    return folder
-
-
-def _assert_same_files(one, two, *, files=("weights.safetensors", "slots.safetensors")):
-    for name in files:
-        assert (one / name).read_bytes() == (two / name).read_bytes(), name
-
-
-def test_advanced_in_pieces_is_the_same(digits, runtime, tmp_path):
-    _begin(digits, 0, runtime)
-    assert runs.advance(digits, 12, runtime, callbacks=[]) == 12
-    whole = _saved(digits, runtime, tmp_path / "whole")
-    _begin(digits, 0, runtime)
-    runs.advance(digits, 5, runtime, callbacks=[])
-    part = _saved(digits, runtime, tmp_path / "part")
-    runs.advance(digits, 7, runtime, callbacks=[])
-    _begin(digits, 5, runtime, state=part)
-    runs.advance(digits, 12, runtime, callbacks=[])
-    _assert_same_files(_saved(digits, runtime, tmp_path / "again"), whole)
-
-
-def _parted(digits, runtime, folder):
-    """Returns the trunk at 5, saved."""
-    _begin(digits, 0, runtime)
-    runs.advance(digits, 5, runtime, callbacks=[])
-    return _saved(digits, runtime, folder)
-
-
-def test_branch_starts_from_the_weights_with_fresh_slots(digits, runtime, tmp_path):
-    parting = _parted(digits, runtime, tmp_path / "parting")
-    branch = _with(_BRANCH, data=digits.data, initial=State(digits, 5))
-    _begin(branch, 5, runtime, initial=parting)
-    trainer = runs.trainer_of(branch, runtime)
-    start = _saved(branch, runtime, tmp_path / "start")
-    _assert_same_files(start, parting, files=["weights.safetensors"])
-    assert all(not slot.any() for slot in checkpoints.read_slots(start).values())
-    assert optimizers.iteration(trainer.optimizer) == 5
-    assert int(trainer.optimizer.first_iteration) == 5
-    runs.advance(branch, 12, runtime, callbacks=[])
-    whole = _saved(branch, runtime, tmp_path / "whole")
-    # And goes on from a state of its own, not from where it parted.
-    _begin(branch, 5, runtime, initial=parting)
-    runs.advance(branch, 8, runtime, callbacks=[])
-    part = _saved(branch, runtime, tmp_path / "part")
-    _begin(branch, 8, runtime, state=part, initial=parting)
-    runs.advance(branch, 12, runtime, callbacks=[])
-    _assert_same_files(_saved(branch, runtime, tmp_path / "again"), whole)
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_branch_with_carried_slots_on_its_trunks_order_is_the_trunk(
-    optimizer, digits, runtime, tmp_path
-):
-    digits = _with_recipe(digits, optimizer=optimizer)
-    parting = _parted(digits, runtime, tmp_path / "parting")
-    runs.advance(digits, 12, runtime, callbacks=[])
-    trunk = _saved(digits, runtime, tmp_path / "trunk")
-    branch = _with(
-        digits,
-        initial=State(digits, 5),
-        first_iteration=5,
-        optimizer_state="carried",
-    )
-    _begin(branch, 5, runtime, initial=parting)
-    runs.advance(branch, 8, runtime, callbacks=[])
-    part = _saved(branch, runtime, tmp_path / "part")
-    runs.advance(branch, 12, runtime, callbacks=[])
-    _assert_same_files(_saved(branch, runtime, tmp_path / "branch"), trunk)
-    _begin(branch, 8, runtime, state=part)
-    runs.advance(branch, 12, runtime, callbacks=[])
-    _assert_same_files(_saved(branch, runtime, tmp_path / "resumed"), trunk)
-    # A branch of the branch carries on as well.
-    second = _with(branch, initial=State(branch, 8), first_iteration=8)
-    _begin(second, 8, runtime, initial=part)
-    runs.advance(second, 12, runtime, callbacks=[])
-    _assert_same_files(_saved(second, runtime, tmp_path / "second"), trunk)
-
-
-def test_masked_run_reads_its_masks(digits, runtime, tmp_path):
-    masks = {"dense_1/kernel": np.zeros((64, 300), np.float32)}
-    masks["dense_1/kernel"][:, ::7] = 1
-    folder = epath.Path(tmp_path / "mask")
-    folder.mkdir()
-    checkpoints.write_arrays(folder / runs.MASK_FILE, masks)
-    sparse = _with(digits, mask=_Mask("m"))
-    _begin(sparse, 0, runtime, mask=folder)
-    runs.advance(sparse, 4, runtime, callbacks=[])
-    saved = checkpoints.read_weights(_saved(sparse, runtime, tmp_path / "state"))
-    pruned = saved["dense_1/kernel"][masks["dense_1/kernel"] == 0]
-    assert not pruned.tobytes().strip(b"\0")
-    assert saved["dense_2/kernel"].all()
-    assert runs.trainer_of(sparse, runtime) is not runs.trainer_of(digits, runtime)
-
-
-def test_masked_run_in_pieces_is_the_same(digits, runtime, tmp_path):
-    """Pruned weights do not grow back after an interruption."""
-    masks = {"dense_2/kernel": np.eye(300, 100, dtype=np.float32)}
-    folder = epath.Path(tmp_path / "mask")
-    folder.mkdir()
-    checkpoints.write_arrays(folder / runs.MASK_FILE, masks)
-    sparse = _with(digits, mask=_Mask("m"))
-    _begin(sparse, 0, runtime, mask=folder)
-    runs.advance(sparse, 6, runtime, callbacks=[])
-    whole = _saved(sparse, runtime, tmp_path / "whole")
-    _begin(sparse, 0, runtime, mask=folder)
-    runs.advance(sparse, 3, runtime, callbacks=[])
-    part = _saved(sparse, runtime, tmp_path / "part")
-    _begin(sparse, 3, runtime, state=part, mask=folder)
-    runs.advance(sparse, 6, runtime, callbacks=[])
-    again = _saved(sparse, runtime, tmp_path / "again")
-    _assert_same_files(again, whole)
-    pruned = checkpoints.read_weights(again)["dense_2/kernel"]
-    assert not pruned[masks["dense_2/kernel"] == 0].tobytes().strip(b"\0")
-
-
-def test_order_and_augmentation_are_of_seeds_of_their_own(digits, runtime, monkeypatch):
-    class Recorder:
-        def train(self, stream, last, **options):
-            self.batch = stream.batches(3, 1)
-            return last
-
-    def batch(run):
-        recorder = Recorder()
-        monkeypatch.setattr(runs, "trainer_of", lambda run, runtime: recorder)
-        assert runs.advance(run, 4, runtime, callbacks=[]) == 4
-        return recorder.batch.indices.tolist(), recorder.batch.bits.tolist()
-
-    indices, bits = batch(digits)
-    other = batch(_with(digits, augmentation_seed=9))
-    assert other[0] == indices and other[1] != bits
-    assert batch(_with(digits, data_order_seed=9))[0] != indices

@@ -1,4 +1,4 @@
-"""Studies, stores and benches small enough for tests."""
+"""Studies, stores and pools small enough for tests."""
 
 import contextlib
 import dataclasses

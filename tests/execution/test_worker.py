@@ -14,12 +14,17 @@ def sent():
 
 
 @pytest.fixture
-def bench(settings, sent):
-    return worker.make_bench(settings, send=sent.append, stopping=lambda: False)
+def begin(settings, sent):
+    return worker.set_up(settings, send=sent.append, stopping=lambda: False)
 
 
-def test_an_inspection_answers_with_facts(bench):
-    message = worker.respond(Inspect("lenet", "digits"), bench)
+@pytest.fixture
+def respond(begin):
+    return lambda job: worker.respond(job, begin())
+
+
+def test_an_inspection_answers_with_facts(respond):
+    message = respond(Inspect("lenet", "digits"))
     assert message.kind == "ended"
     facts = message.value
     assert facts.network.input_shape == (8, 8, 1)
@@ -39,51 +44,52 @@ def test_an_inspection_answers_with_facts(bench):
     ("model", "dataset", "text"),
     [("nope", "digits", "no model 'nope'"), ("lenet", "nope", "no dataset 'nope'")],
 )
-def test_an_inspection_of_what_is_not_there_is_refused(bench, model, dataset, text):
-    message = worker.respond(Inspect(model, dataset), bench)
+def test_an_inspection_of_what_is_not_there_is_refused(respond, model, dataset, text):
+    message = respond(Inspect(model, dataset))
     assert message.kind == "refused"
     assert text in message.value
 
 
-def test_an_exception_is_told_with_its_traceback(bench, toys, sent):
-    message = worker.respond(Make(toys.Broken(3)), bench)
+def test_an_exception_is_told_with_its_traceback(respond, toys, sent):
+    message = respond(Make(toys.Broken(3)))
     assert message.kind == "failed"
     assert message.value.startswith("Traceback")
     assert "3 cannot be computed" in message.value
     assert sent == []
 
 
-def test_a_job_whose_data_changed_is_begun_again_with_others(bench, toys, monkeypatch):
+def test_a_job_whose_data_changed_is_begun_again_with_others(begin, toys, monkeypatch):
     """In the same process, which opens its data anew."""
-    source = bench.runtime.source("digits", model="lenet")
+    context = begin()
+    source = context.runtime.source("digits", model="lenet")
 
     def execute(self, context):
         raise ChangedData("images.npy was changed")
 
     monkeypatch.setattr(toys.Number, "execute", execute)
-    message = worker.respond(Make(toys.Number(3)), bench)
+    message = worker.respond(Make(toys.Number(3)), context)
     assert message == Message("died", "images.npy was changed")
-    assert bench.runtime.source("digits", model="lenet") is not source
+    assert begin().runtime.source("digits", model="lenet") is not source
 
 
-def test_a_finished_component_is_told(bench, toys, sent):
+def test_a_finished_component_is_told(respond, toys, sent):
     goal = toys.Number(3)
-    message = worker.respond(Make(goal), bench)
+    message = respond(Make(goal))
     assert (message.kind, message.value) == ("ended", "finished")
     assert [(one.kind, one.value) for one in sent] == [("made", goal.address)]
 
 
-def test_a_damaged_input_is_named(bench, toys, store):
+def test_a_damaged_input_is_named(respond, toys, store):
     one = toys.Number(1)
-    worker.respond(Make(one), bench)
+    respond(Make(one))
     (store.open(one.address) / "number.txt").write_text("22")
-    message = worker.respond(Make(toys.Sum(one, one)), bench)
+    message = respond(Make(toys.Sum(one, one)))
     assert (message.kind, message.value) == ("damaged", one.address)
     assert not store.has(one.address)
 
 
-def test_a_locked_job_is_busy(bench, toys, store):
+def test_a_locked_job_is_busy(respond, toys, store):
     goal = toys.Number(1)
     with store.lock(Make(goal).name):
-        assert worker.respond(Make(goal), bench).value == "busy"
-    assert worker.respond(Make(goal), bench).value == "finished"
+        assert respond(Make(goal)).value == "busy"
+    assert respond(Make(goal)).value == "finished"

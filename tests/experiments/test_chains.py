@@ -185,7 +185,7 @@ def test_training_goes_on_at_k(chains, runtime, kind):
     """The same by hand: slots fresh at 8, then batches 8 to 24 of the run's order."""
     run = chains.run(kind, level=2, k=8)
     trainer = runtime.trainer(run.network, run.data, recipe=run.recipe, sparse=True)
-    trainer.place(
+    trainer.restore(
         chains.first(kind, level=2, k=8),
         masks=chains.masks(kind, level=2, k=8),
         slots=None,

@@ -47,30 +47,38 @@ PATIENCE_SECONDS = 240
 # module too, so they log as well.
 PROGRAM = """
 import json, os, time
-from tflottery.components import runs
-
-train = runs.advance
+from tflottery.execution import jobs
 
 def note(**what):
     with open(os.environ["TRAININGS"], "a") as log:
         log.write(json.dumps({"pid": os.getpid(), "time": time.time()} | what) + "\\n")
 
-def recorded(run, last, runtime, *, callbacks):
-    import keras
-    from tflottery.training import optimizers
+perform, originals = jobs.perform, {}
 
-    optimizer = runs.trainer_of(run, runtime).optimizer
+def recorded(job, context):
+    # TensorFlow is set up by now.
+    from tflottery.training import optimizers, trainer
 
-    class Notes(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            note(kind="at", run=run.key, iteration=optimizers.iteration(optimizer))
+    train = originals.setdefault("train", trainer.Trainer.train)
 
-    note(kind="begin", run=run.key, iteration=optimizers.iteration(optimizer))
-    reached = train(run, last, runtime, callbacks=[*callbacks, Notes()])
-    note(kind="end", run=run.key, iteration=reached)
-    return reached
+    def noted(self, stream, last, *, callbacks):
+        import keras
 
-runs.advance = recorded
+        class Notes(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                note(kind="at", run=job.run.key, iteration=batch + 1)
+
+        first = optimizers.iteration(self.optimizer)
+        note(kind="begin", run=job.run.key, iteration=first)
+        # First, since a job that stops raises.
+        reached = train(self, stream, last, callbacks=[Notes(), *callbacks])
+        note(kind="end", run=job.run.key, iteration=reached)
+        return reached
+
+    trainer.Trainer.train = noted
+    return perform(job, context)
+
+jobs.perform = recorded
 
 if __name__ == "__main__":
     from tflottery.studies import program

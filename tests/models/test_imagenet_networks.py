@@ -58,7 +58,7 @@ def _stream():
 
 
 def _place(trainer, weights, *, masks=None, slots=None, iteration=0):
-    trainer.place(
+    trainer.restore(
         weights,
         masks=masks or {},
         slots=slots,

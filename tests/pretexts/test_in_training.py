@@ -46,7 +46,7 @@ def nothing(model):
 
 def check_first_update(trainer, *, num_examples, seed):
     """The bias moves by each class's share of the batch less one tenth."""
-    trainer.place(
+    trainer.restore(
         nothing(trainer.model), masks={}, slots=None, iteration=0, first_iteration=0
     )
     stream = Stream(num_examples, 60, data_order_seed=1, augmentation_seed=2)

@@ -90,7 +90,7 @@ def test_main_logits_are_the_first():
 
 def test_auxiliary_loss_enters_the_gradient_with_its_weight(two_heads):
     weights = two_heads.initial_weights(1)
-    two_heads.place(weights, masks={}, slots=None, iteration=0, first_iteration=0)
+    two_heads.restore(weights, masks={}, slots=None, iteration=0, first_iteration=0)
     order = Stream(_BATCH_SIZE, _BATCH_SIZE, data_order_seed=1, augmentation_seed=2)
     two_heads.train(order, 1)
     after, _ = two_heads.state()

@@ -26,7 +26,7 @@ _kinds = pytest.mark.parametrize(
 
 
 def _place(trainer, weights=None, *, slots=None, at=0, first=0, masks=None):
-    trainer.place(
+    trainer.restore(
         trainer.initial_weights(1) if weights is None else weights,
         masks=masks or {},
         slots=slots,

@@ -35,7 +35,7 @@ class Artifact:
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What a component works with, given by whatever executes it.
+    """What a component sees of the job that executes it, which holds more: the store.
 
     Attributes:
       inputs: the folder of each input, by field name.

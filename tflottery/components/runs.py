@@ -7,21 +7,14 @@ weights and batch norm statistics, and optimizer slots where training may go on 
 
 import dataclasses
 import functools
-import typing
-from collections.abc import Callable, Sequence
 
 import numpy as np
-from etils import epath
 
 from tflottery.components.component import Artifact
 from tflottery.core import fingerprints, recipes
 from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import Recipe
 from tflottery.training import checkpoints
-from tflottery.training.runtime import Runtime
-
-if typing.TYPE_CHECKING:
-    from tflottery.training import trainer
 
 WEIGHTS_FILE = checkpoints.WEIGHTS_FILE
 SLOTS_FILE = checkpoints.SLOTS_FILE
@@ -159,80 +152,10 @@ class State(Artifact):
         return dataclasses.replace(self, keeps_slots=keeps, needs_slots=needs)
 
 
-def trainer_of(run: Run, runtime: Runtime) -> "trainer.Trainer":
-    """Returns the runtime's trainer for a run."""
-    return runtime.trainer(
-        run.network, run.data, recipe=run.recipe, sparse=run.mask is not None
-    )
-
-
-def begin(
-    run: Run,
-    start: int,
-    runtime: Runtime,
-    *,
-    state: epath.Path | None,
-    initial: epath.Path | None,
-    mask: epath.Path | None,
-) -> None:
-    """Puts the runtime's trainer at a state of a run.
-
-    Args:
-      run: the trajectory.
-      start: the iteration to go on from.
-      runtime: the process's networks and data.
-      state: folder of the run's own state (with slots) at `start`; None is the
-        beginning of the run.
-      initial: folder of the run's initial weights, where it begins from an artifact.
-      mask: folder of the masks, where the run has any.
-
-    Changes:
-      The trainer's variables.
-    """
-    trainer = trainer_of(run, runtime)
-    slots = None
-    if state is not None:
-        weights = checkpoints.read_weights(state)
-        slots = checkpoints.read_slots(state)
-    elif initial is not None:
-        weights = checkpoints.read_weights(initial)
-        if run.optimizer_state == "carried":
-            slots = checkpoints.read_slots(initial)
-    else:
-        weights = trainer.initial_weights(run.initial.seed)
-    trainer.place(
-        weights,
-        masks=checkpoints.read_arrays(mask / MASK_FILE) if mask is not None else {},
-        slots=slots,
-        iteration=start,
-        first_iteration=_slots_begin(run),
-    )
-
-
-def advance(
-    run: Run, last: int, runtime: Runtime, *, callbacks: Sequence[Callable]
-) -> int:
-    """Trains a run, from where `begin` put it, to iteration `last`.
-
-    Returns:
-      The iteration reached, as `Trainer.train`, which also says what it raises.
-    """
-    from tflottery.datasets.stream import Stream
-
-    trainer = trainer_of(run, runtime)
-    stream = Stream(
-        num_examples=run.data.num_train,
-        batch_size=run.recipe.batch_size,
-        data_order_seed=run.data_order_seed,
-        augmentation_seed=run.augmentation_seed,
-    )
-    return trainer.train(stream, last, callbacks=callbacks)
-
-
-def _slots_begin(run: Run) -> int:
+def slots_begin(run: Run) -> int:
     """Returns the iteration at which a run's optimizer slots were fresh."""
     if run.optimizer_state == "carried" and isinstance(run.initial, State):
-        return _slots_begin(run.initial.run)
+        return slots_begin(run.initial.run)
     return run.first_iteration
 
 

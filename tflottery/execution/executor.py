@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
 from tflottery.core.identities import Network
-from tflottery.execution import bench
+from tflottery.execution import job_context
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.plan import Plan, Step, plan
@@ -212,7 +212,7 @@ class Executor:
         if message.kind not in ENDINGS:
             return
         del self._running[number]
-        self._progress.end(number, finished=message.value == bench.FINISHED)
+        self._progress.end(number, finished=message.value == job_context.FINISHED)
         self._conclude(step, message)
 
     def _conclude(self, step: Step, message: Message) -> None:
@@ -222,11 +222,11 @@ class Executor:
             self._outcome.failures[name] = message.value
         elif message.kind in ("died", "damaged", "missing"):
             self._set_back(step, message)
-        elif message.value == bench.BUSY:
+        elif message.value == job_context.BUSY:
             self._await_another(step)
-        elif message.value == bench.DIVERGED:
+        elif message.value == job_context.DIVERGED:
             self._replan_around()
-        elif message.value == bench.STOPPED:
+        elif message.value == job_context.STOPPED:
             # The last job may end before this process looks whether to stop.
             self._outcome.stopped = True
 

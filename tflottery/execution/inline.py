@@ -19,7 +19,7 @@ class InlinePool:
         self._settings = settings
         self._messages: list[tuple[int, Message]] = []
         self._stopping = False
-        self._bench = None
+        self._begin = None
 
     def __enter__(self) -> "InlinePool":
         return self
@@ -38,13 +38,13 @@ class InlinePool:
 
     def submit(self, number: int, job: object) -> None:
         """Does a job."""
-        if self._bench is None:
-            self._bench = worker.make_bench(
+        if self._begin is None:
+            self._begin = worker.set_up(
                 self._settings,
                 send=lambda message: self._messages.append((number, message)),
                 stopping=lambda: self._stopping,
             )
-        self._messages.append((number, worker.respond(job, self._bench)))
+        self._messages.append((number, worker.respond(job, self._begin())))
 
     def messages(self, timeout: float) -> list[tuple[int, Message]]:
         """Returns what the last job reported; waits if there is nothing to tell."""

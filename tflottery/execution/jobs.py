@@ -1,9 +1,12 @@
-"""Jobs: what a worker can be asked to do."""
+"""Jobs: what a worker can be asked to do, and doing it."""
 
 import dataclasses
 
 from tflottery.components.component import Component
+from tflottery.components.metadata import Facts, inspect
 from tflottery.components.runs import Run, State
+from tflottery.execution import component_job
+from tflottery.execution.job_context import BUSY, STOPPED, JobContext, Stopped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,3 +55,30 @@ class Inspect:
 
 
 Job = Advance | Make
+
+
+def perform(job: Job | Inspect, context: JobContext) -> str | Facts:
+    """Does a job, whole or up to a stop, under a lock of its own.
+
+    Returns:
+      How it ended; for an inspection, the facts.
+
+    Raises:
+      DamagedArtifact: an input is damaged; it has been set aside.
+      MissingArtifact: an input is gone.
+    """
+    if isinstance(job, Inspect):
+        return inspect(job.model, job.dataset, context.runtime, pretext=job.pretext)
+    lock = context.store.lock(job.name)
+    if lock is None:
+        return BUSY
+    with lock:
+        try:
+            if isinstance(job, Make):
+                return component_job.execute(job.component, context)
+            # Imports TensorFlow, which plans do without.
+            from tflottery.execution import training_job
+
+            return training_job.advance(job.run, job.states, context)
+        except Stopped:
+            return STOPPED

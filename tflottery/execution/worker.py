@@ -2,6 +2,7 @@
 
 import ctypes
 import dataclasses
+import functools
 import multiprocessing
 import os
 import signal
@@ -9,11 +10,16 @@ import sys
 import threading
 import traceback
 import warnings
+from collections.abc import Callable
 from multiprocessing import connection
 
 from tflottery.datasets.arrays import ChangedData
-from tflottery.execution import notes
+from tflottery.execution import jobs, notes
+from tflottery.execution.job_context import JobContext
+from tflottery.execution.jobs import Inspect, Job
+from tflottery.store.errors import DamagedArtifact, MissingArtifact
 from tflottery.store.store import Store
+from tflottery.training import process, runtime
 from tflottery.training.distribution import NUM_LOGICAL_CPUS, Placement
 
 # Kinds of messages after which a worker waits for its next job.
@@ -25,10 +31,11 @@ class Message:
     """What a worker reports.
 
     Attributes:
-      kind: "note" (a text for the user), "made" (an address), "progress" (share of the
-        job done), or how the job ended: "ended" (its result), "failed" (a traceback),
-        "refused" (what is wrong with what the user asked for), "damaged" (an address),
-        "missing" (what of its inputs is gone) or "died" (last words).
+      kind: "note" (a text for the user), "made" (an address), "progress" (fraction of
+        the job done), "saved" (the fraction that the next attempt goes on from), or how
+        the job ended: "ended" (its result), "failed" (a traceback), "refused" (what is
+        wrong with what the user asked for), "damaged" (an address), "missing" (what of
+        its inputs is gone) or "died" (last words).
       value: as above.
     """
 
@@ -76,30 +83,31 @@ def main(
     warnings.simplefilter("default")
     threading.Thread(target=_die_with_parent, daemon=True).start()
     notes.forward(lambda text: pipe.send(Message("note", text)))
-    bench = make_bench(settings, send=pipe.send, stopping=lambda: stop.value)
+    begin = set_up(settings, send=pipe.send, stopping=lambda: stop.value)
     while True:
         try:
             job = pipe.recv()
         except EOFError:
             return
-        pipe.send(respond(job, bench))
+        pipe.send(respond(job, begin()))
 
 
-def make_bench(settings: WorkerSettings, *, send: object, stopping: object) -> object:
-    """Returns the bench of a process, having set the process up for training.
+def set_up(
+    settings: WorkerSettings,
+    *,
+    send: Callable[[Message], None],
+    stopping: Callable[[], bool],
+) -> Callable[[], JobContext]:
+    """Sets a process up for training. Returns what makes the context of its next job.
 
     Args:
       settings: of this worker.
       send: takes messages.
-      stopping: returns whether jobs have to stop.
+      stopping: whether jobs have to stop.
 
     Changes:
       Process-wide settings of TensorFlow, as `training.process.configure`.
     """
-    from tflottery.execution.bench import Bench
-    from tflottery.training import process
-    from tflottery.training.runtime import Runtime
-
     mirrored_cpus = (
         settings.placement.distribute == "mirrored"
         and settings.placement.device == "cpu"
@@ -107,31 +115,29 @@ def make_bench(settings: WorkerSettings, *, send: object, stopping: object) -> o
     process.configure(
         gpu=settings.gpu, logical_cpus=NUM_LOGICAL_CPUS if mirrored_cpus else 1
     )
-    return Bench(
+    return functools.partial(
+        JobContext,
         store=Store(settings.store),
-        runtime=Runtime(data_dir=settings.data_dir, placement=settings.placement),
+        runtime=runtime.Runtime(
+            data_dir=settings.data_dir, placement=settings.placement
+        ),
         checkpoint_seconds=settings.checkpoint_seconds,
-        made=lambda address: send(Message("made", address)),
-        progressed=lambda share: send(Message("progress", share)),
+        report=lambda kind, value: send(Message(kind, value)),
         stopping=stopping,
     )
 
 
-def respond(job: object, bench: object) -> Message:
+def respond(job: Job | Inspect, context: JobContext) -> Message:
     """Does a job and returns the message that says how it ended."""
-    from tflottery.execution.jobs import Inspect
-    from tflottery.execution.perform import perform
-    from tflottery.store.errors import DamagedArtifact, MissingArtifact
-
     try:
-        return Message("ended", perform(job, bench))
+        return Message("ended", jobs.perform(job, context))
     except DamagedArtifact as damage:
         return Message("damaged", damage.address)
     except MissingArtifact as missing:
         return Message("missing", str(missing))
     except ChangedData as change:
         # Begun again, the job goes on from what was kept before, with a sound copy.
-        bench.runtime.forget()
+        context.runtime.forget()
         return Message("died", str(change))
     except Exception as error:
         asked = isinstance(job, Inspect)

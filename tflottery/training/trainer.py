@@ -88,7 +88,7 @@ class Trainer:
         """Returns freshly drawn weights of this network, by variable path."""
         return model_weights.initial_weights(self.model, seed)
 
-    def place(
+    def restore(
         self,
         weights: dict[str, np.ndarray],
         *,
@@ -97,7 +97,7 @@ class Trainer:
         iteration: int,
         first_iteration: int,
     ) -> None:
-        """Puts the network at a state of a run.
+        """Puts the network and its optimizer at a state of a run.
 
         Args:
           weights: values by variable path; pruned ones are set to exactly 0.0.

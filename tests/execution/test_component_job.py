@@ -1,0 +1,115 @@
+"""A component is executed once, and goes on from what it remembered."""
+
+import pytest
+
+from tflottery.execution.job_context import FINISHED, STOPPED, JobContext
+from tflottery.execution.jobs import Make, perform
+
+
+class Killed(BaseException):
+    """Stands for a process that ends at this moment."""
+
+
+@pytest.fixture
+def make(store):
+    """Makes a component; stops or is killed once `until` of the work is done."""
+
+    def perform_job(component, *, seconds=1e9, until=2.0, then=None):
+        done = [0.0]
+
+        def report(kind, value):
+            if kind == "progress":
+                done.append(value)
+                if then == "kill" and value > until:
+                    raise Killed
+
+        context = JobContext(
+            store=store,
+            runtime=None,
+            checkpoint_seconds=seconds,
+            report=report,
+            stopping=lambda: then == "stop" and done[-1] >= until,
+        )
+        return perform(Make(component), context)
+
+    return perform_job
+
+
+@pytest.fixture
+def notes(tmp_path):
+    return tmp_path / "notes"
+
+
+def number(store, artifact):
+    return (store.open(artifact.address) / "number.txt").read_text()
+
+
+def test_the_manifest_says_how_it_came_about(toys, store, make):
+    one = toys.Number(1)
+    goal = toys.Sum(one, one)
+    make(one)
+    make(goal)
+    manifest = store.manifest(goal.address)
+    assert manifest["component"] == "Sum"
+    assert manifest["version"] == 1
+    assert manifest["inputs"] == {"a": one.address, "b": one.address}
+    assert manifest["seconds"] >= 0
+    assert store.manifest(one.address)["parameters"] == {"value": 1}
+
+
+def test_it_is_not_executed_again(toys, store, make, notes):
+    goal = toys.Count(3, str(notes))
+    assert make(goal) == FINISHED
+    assert make(goal) == FINISHED
+    assert notes.read_text() == "1\n2\n3\n"
+
+
+def test_stopped_and_gone_on_with(toys, store, make, notes):
+    goal = toys.Count(4, str(notes))
+    assert make(goal, until=0.5, then="stop") == STOPPED
+    assert not store.has(goal.address)
+    assert make(goal) == FINISHED
+    assert notes.read_text() == "1\n2\n3\n4\n"
+    assert store.addresses() == [goal.address]
+
+
+def test_killed_and_gone_on_with(toys, store, make, notes):
+    goal = toys.Count(4, str(notes))
+    with pytest.raises(Killed):
+        make(goal, seconds=0, until=0.5, then="kill")
+    assert not store.has(goal.address)
+    assert make(goal) == FINISHED
+    # Step 3 was done, and lost before it was remembered.
+    assert notes.read_text() == "1\n2\n3\n3\n4\n"
+    assert store.addresses() == [goal.address]
+
+
+def test_damaged_partial_results_are_not_used(toys, store, make, notes):
+    goal = toys.Count(4, str(notes))
+    make(goal, until=0.5, then="stop")
+    [address] = store.addresses("partial")
+    (store.open(address) / "partial.json").write_text("23")
+    assert make(goal) == FINISHED
+    assert notes.read_text() == "1\n2\n1\n2\n3\n4\n"
+
+
+def test_half_written_output_is_not_used(toys, store, make):
+    goal = toys.Number(3)
+    make(goal)
+    (store.open(goal.address) / "number.txt").write_text("")
+    assert make(goal) == FINISHED
+    assert number(store, goal) == "3"
+
+
+def test_a_changed_parameter_is_another_artifact(toys, store, make):
+    for value in (1, 2):
+        make(toys.Number(value))
+    assert [number(store, toys.Number(value)) for value in (1, 2)] == ["1", "2"]
+
+
+def test_what_raises_leaves_nothing(toys, store, make):
+    with pytest.raises(ArithmeticError):
+        make(toys.Broken(3))
+    with pytest.raises(RuntimeError, match=r"promised \['number.txt'\]"):
+        make(toys.Forgetful(3))
+    assert store.addresses() == []

@@ -1,0 +1,71 @@
+"""What a job is done with, and how a job can end."""
+
+import time
+from collections.abc import Callable
+
+from tflottery.store.store import Store
+from tflottery.training.runtime import Runtime
+
+# How a job can end: done; another process is at it; stopped on demand; not finite.
+FINISHED, BUSY, STOPPED, DIVERGED = "finished", "busy", "stopped", "diverged"
+
+
+class Stopped(Exception):
+    """The job ends here for now; what it did so far is kept."""
+
+
+class JobContext:
+    """What one job is done with, given by the process that does it.
+
+    Attributes:
+      store: where artifacts are read and put.
+      runtime: the process's networks and data.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        runtime: Runtime,
+        checkpoint_seconds: float,
+        report: Callable[[str, object], None],
+        stopping: Callable[[], bool],
+    ):
+        """Args:
+        store: where artifacts are read and put.
+        runtime: the process's networks and data.
+        checkpoint_seconds: how much work of the job may be lost to a kill.
+        report: takes what `worker.Message` can say while a job is done: kind, value.
+        stopping: whether the job has to stop at the next good moment.
+        """
+        self.store = store
+        self.runtime = runtime
+        self._checkpoint_seconds = checkpoint_seconds
+        self._report = report
+        self._stopping = stopping
+        self._saved = time.monotonic()
+
+    def made(self, address: str) -> None:
+        """Tells that an artifact is in the store."""
+        self._report("made", address)
+
+    def progressed(self, fraction: float, *, save: Callable[[], None]) -> None:
+        """Tells how far the job is; has its work saved when it is time to.
+
+        To be called every few seconds, where the job can be interrupted.
+
+        Args:
+          fraction: of the job that is done, in [0, 1].
+          save: keeps what was done, so that the job can go on from here later.
+
+        Raises:
+          Stopped: it was asked to stop, and has saved its work.
+        """
+        self._report("progress", fraction)
+        stop = self._stopping()
+        if stop or time.monotonic() - self._saved > self._checkpoint_seconds:
+            save()
+            self._saved = time.monotonic()
+            self._report("saved", fraction)
+        if stop:
+            raise Stopped

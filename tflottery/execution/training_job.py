@@ -1,0 +1,163 @@
+"""Training a run through the states wanted of it, from the first line to the last.
+
+What is missing is looked up again under the lock; each state is put into the store the
+moment it is reached. Imported by workers alone, once TensorFlow is set up.
+"""
+
+import keras
+
+from tflottery.components.runs import (
+    MASK_FILE,
+    Initialization,
+    Run,
+    State,
+    slots_begin,
+)
+from tflottery.datasets.stream import Stream
+from tflottery.execution import run_index
+from tflottery.execution.job_context import DIVERGED, FINISHED, JobContext
+from tflottery.execution.run_index import RunIndex, Segment
+from tflottery.store.store import Store
+from tflottery.training import checkpoints
+from tflottery.training.callbacks import WeightSnapshot
+from tflottery.training.trainer import Diverged, Trainer
+
+
+def advance(run: Run, states: tuple[State, ...], context: JobContext) -> str:
+    """Trains a run through its missing states. Returns how that ended.
+
+    Args:
+      run: the trajectory.
+      states: those wanted of it, ascending.
+      context: what the job is done with.
+
+    Raises:
+      Stopped: it was asked to stop; a checkpoint is kept.
+    """
+    # Another process may have made some meanwhile, or met a divergence.
+    store, index = context.store, RunIndex(context.store)
+    diverged_at = index.diverged(run)
+    missing, unobtainable = [], []
+    for state in states:
+        if index.has(state):
+            context.made(state.address)
+        elif diverged_at is not None and state.iteration >= diverged_at:
+            unobtainable.append(state)
+        else:
+            missing.append(state)
+    # Each stretch begins at the best state there is.
+    segments = index.segments(run, missing)
+    total = sum(segment.num_iterations for segment in segments)
+    before = 0
+    try:
+        for segment in segments:
+            _train(segment, context, before=before, total=total)
+            before += segment.num_iterations
+    except Diverged as divergence:
+        address = run_index.divergence_address(run)
+        with store.writing(address, _manifest(run, divergence.iteration)):
+            pass
+        for address in run_index.checkpoints(run, store).values():
+            store.remove(address)
+        return DIVERGED
+    for address in run_index.superseded(run, store):
+        store.remove(address)
+    return DIVERGED if unobtainable else FINISHED
+
+
+def _train(segment: Segment, context: JobContext, *, before: int, total: int) -> None:
+    """Trains one stretch of a run, keeping its states.
+
+    Args:
+      segment: the stretch.
+      context: what the job is done with.
+      before: updates made by the job so far.
+      total: updates of the job.
+
+    Raises:
+      Stopped: it was asked to stop; a checkpoint is kept.
+      Diverged: the loss or the weights are not finite.
+    """
+    run, store = segment.run, context.store
+    trainer = context.runtime.trainer(
+        run.network, run.data, recipe=run.recipe, sparse=run.mask is not None
+    )
+    _restore(trainer, segment, store)
+    wanted = {state.iteration: state for state in segment.states}
+
+    def keep(iteration: int, model: keras.Model) -> None:
+        """Puts a wanted state into the store."""
+        del model
+        state = wanted[iteration]
+        weights, slots = trainer.state()
+        with store.writing(state.address, _manifest(run, iteration)) as folder:
+            checkpoints.write(folder, weights, slots=slots if state.has_slots else None)
+        context.made(state.address)
+
+    def checkpoint(iteration: int) -> None:
+        """Keeps a state to go on from, in place of the checkpoints before it."""
+        weights, slots = trainer.state()
+        address = run_index.checkpoint_address(run, iteration)
+        with store.writing(address, _manifest(run, iteration)) as folder:
+            checkpoints.write(folder, weights, slots=slots)
+        for earlier, address in run_index.checkpoints(run, store).items():
+            if earlier < iteration:
+                store.remove(address)
+
+    def watch(batch: int, logs: dict) -> None:
+        """Tells how far the job is, at the end of each call of the loop."""
+        del logs
+        iteration = batch + 1
+        done = before + iteration - segment.first
+        context.progressed(done / total, save=lambda: checkpoint(iteration))
+
+    stream = Stream(
+        num_examples=run.data.num_train,
+        batch_size=run.recipe.batch_size,
+        data_order_seed=run.data_order_seed,
+        augmentation_seed=run.augmentation_seed,
+    )
+    trainer.train(
+        stream,
+        segment.states[-1].iteration,
+        callbacks=[
+            WeightSnapshot(wanted, keep),
+            keras.callbacks.LambdaCallback(on_train_batch_end=watch),
+        ],
+    )
+
+
+def _restore(trainer: Trainer, segment: Segment, store: Store) -> None:
+    """Puts a trainer at the start of a stretch: a state of the run, or its beginning.
+
+    Changes: the trainer's variables.
+    """
+    run, slots = segment.run, None
+    if segment.start is not None:
+        folder = store.open(segment.start)
+        weights, slots = (
+            checkpoints.read_weights(folder),
+            checkpoints.read_slots(folder),
+        )
+    elif isinstance(run.initial, Initialization):
+        weights = trainer.initial_weights(run.initial.seed)
+    else:
+        folder = store.open(run.initial.address)
+        weights = checkpoints.read_weights(folder)
+        if run.optimizer_state == "carried":
+            slots = checkpoints.read_slots(folder)
+    masks = {}
+    if run.mask is not None:
+        masks = checkpoints.read_arrays(store.open(run.mask.address) / MASK_FILE)
+    trainer.restore(
+        weights,
+        masks=masks,
+        slots=slots,
+        iteration=segment.first,
+        first_iteration=slots_begin(run),
+    )
+
+
+def _manifest(run: Run, iteration: int) -> dict[str, object]:
+    """Returns what a state's manifest says of its derivation."""
+    return {"run": run.key, "iteration": iteration, "derivation": run.derivation()}
