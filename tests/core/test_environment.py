@@ -65,6 +65,7 @@ def test_what_decides_bits_or_start_is_removed(name):
         "MALLOC_TOP_PAD_",
         "PYTHONHASHSEED",
         "OPENBLAS_CORETYPE",
+        "TF_CLI_CONFIG_FILE",
     ],
 )
 def test_the_rest_is_left_to_the_user(name):

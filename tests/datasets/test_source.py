@@ -1,5 +1,6 @@
 """Datasets by name: the digits, the doors for names, and what is not imported."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -108,3 +109,13 @@ def test_prepared_datasets(tmp_path, name, num_train, shape):
     assert data.train.images.shape == (num_train, *shape)
     assert data.test.images.shape == (10000, *shape)
     assert np.bincount(data.test.labels).shape == (10,)
+
+
+def test_digits_have_a_recipe_of_their_own():
+    paper = dataclasses.replace(RECIPE, optimizer="adam", rewind_iterations=(0, 2000))
+    adam = source.adapted(paper, dataset="digits")
+    assert (adam.training_iterations, adam.learning_rate) == (600, 0.03)
+    assert adam.rewind_iterations[0] == 0 and max(adam.rewind_iterations) <= 600 / 5
+    # A rate of SGD says nothing about one of Adam.
+    sgd = source.adapted(dataclasses.replace(paper, optimizer="sgd"), dataset="digits")
+    assert sgd.learning_rate == paper.learning_rate

@@ -84,6 +84,11 @@ _OTHERS = {
 # plug-in that brings a device (whether it is the one trained on is asked afterwards).
 _LEFT = (
     "TF_CPP_",
+    # Terraform's.
+    "TF_CLI_",
+    "TF_VAR_",
+    "TF_WORKSPACE",
+    "TF_LOG",
     "TF_PLUGGABLE_DEVICE_LIBRARY_PATH",
     "ONEDNN_VERBOSE",
     "CUBLAS_LOG",

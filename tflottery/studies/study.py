@@ -114,7 +114,7 @@ class Study:
         title += f", k = {', '.join(map(str, self.rewind_iterations))}"
         beyond = [k for k in self.paper_iterations if k >= self.last]
         if self.config.rewind_iterations is None and beyond:
-            title += f" (the paper's {', '.join(map(str, beyond))}: beyond the end)"
+            title += f" (the recipe's {', '.join(map(str, beyond))}: beyond the end)"
         return title
 
     @property
