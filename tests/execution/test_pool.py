@@ -128,13 +128,18 @@ def test_a_job_stops_when_asked_to(pool, toys, tmp_path):
     assert steps(notes) < 10_000
 
 
-def test_closing_ends_busy_workers(settings, toys, tmp_path):
+def test_closing_ends_busy_workers_and_removes_what_they_leave(
+    settings, toys, store, tmp_path
+):
     notes = tmp_path / "notes"
     with Pool([settings]) as pool:
         pool.submit(0, Make(toys.Count(10_000, str(notes), pause=0.01)))
         wait_for(lambda: steps(notes) > 3)
         [pid] = pool.processes()
+        left = [os.path.join(store.root, name) for name in (".drafts", ".locks")]
+        assert all(map(os.listdir, left))
     assert not running(pid)
+    assert not any(map(os.listdir, left))
 
 
 @pytest.fixture

@@ -99,6 +99,34 @@ def drafts_left(root):
     return [name for _, folders, _ in os.walk(f"{root}/.drafts") for name in folders]
 
 
+HOLD = """
+import sys, time
+from tflottery.store.store import Store
+store = Store(sys.argv[1])
+with store.lock("runs/" + sys.argv[2]), store.writing("runs/a", {}):
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_sweeping_removes_what_the_dead_left_and_nothing_of_the_living(tmp_path):
+    dead, living = start(HOLD, tmp_path, "dead"), start(HOLD, tmp_path, "living")
+    try:
+        kill(dead)
+        Store(tmp_path).sweep()
+        assert len(drafts_left(tmp_path)) == 2
+        assert os.listdir(tmp_path / ".locks") == ["runs%2Fliving.lock"]
+    finally:
+        kill(living)
+    Store(tmp_path).sweep()
+    assert os.listdir(tmp_path / ".drafts") == os.listdir(tmp_path / ".locks") == []
+
+
+def test_sweeping_an_empty_store_makes_nothing(tmp_path):
+    Store(tmp_path / "store").sweep()
+    assert not (tmp_path / "store").exists()
+
+
 def kill_at_random(root, *, times, seed):
     randomness = random.Random(seed)
     for attempt in range(times):

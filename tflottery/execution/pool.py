@@ -16,6 +16,7 @@ from multiprocessing import connection, resource_tracker
 from tflottery.core import environment
 from tflottery.execution import worker
 from tflottery.execution.worker import Message, WorkerSettings
+from tflottery.store.store import Store
 from tflottery.training import process
 
 
@@ -95,7 +96,7 @@ class Pool:
         self._stop.value = True
 
     def close(self) -> None:
-        """Ends all workers, whatever they do."""
+        """Ends all workers, whatever they do, and removes what they left half done."""
         for found in self._workers.values():
             found.process.kill()
         for found in self._workers.values():
@@ -103,6 +104,8 @@ class Pool:
             found.pipe.close()
             os.unlink(found.log)
         self._workers = {}
+        for root in {one.store for one in self._settings}:
+            Store(root).sweep()
 
     def processes(self) -> list[int]:
         """Returns the process ids of the running workers."""

@@ -76,6 +76,20 @@ def acquire(path: str) -> Lock | None:
     return Lock(path, descriptor)
 
 
+def sweep(folder: str) -> None:
+    """Removes the files of locks that nobody holds; a process may die with them.
+
+    Changes: the folder. Whoever tries a lock at that instant finds it held.
+
+    Raises:
+      OSError: a file cannot be opened.
+    """
+    for name in os.listdir(folder):
+        lock = acquire(os.path.join(folder, name))
+        if lock is not None:
+            lock.release()
+
+
 def holder(path: str) -> str | None:
     """Returns who last took the lock ("process 12 on host a"), None if unknown."""
     try:

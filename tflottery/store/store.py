@@ -185,6 +185,12 @@ class Store:
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
 
+    def sweep(self) -> None:
+        """Removes the drafts and lock files of dead processes, where it may."""
+        with contextlib.suppress(OSError):
+            self._drafts.sweep()
+            locks.sweep(f"{self._place.scratch}/{addresses.LOCKS}")
+
     def check_root(self) -> None:
         """Makes sure that there is a store to read, or room for a new one.
 
