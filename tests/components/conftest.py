@@ -70,7 +70,7 @@ class Bench:
         recipe = Recipe(
             optimizer="sgd", learning_rate=0.1, batch_size=4, training_iterations=9
         )
-        return Run(facts.network, facts.data, recipe, Initialization(1), None, 2, 3)
+        return Run(facts.network, facts.data, recipe, Initialization(1), None, 2, 3, 4)
 
     def state(self, model, iteration=9):
         return State(self.run(model), iteration)

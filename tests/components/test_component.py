@@ -65,6 +65,7 @@ def _state(iteration=5, *, keeps_slots=False, length=40):
         mask=None,
         data_order_seed=2,
         augmentation_seed=3,
+        dropout_seed=4,
     )
     return State(run, iteration, keeps_slots=keeps_slots)
 

@@ -38,6 +38,7 @@ _RUN = Run(
     mask=None,
     data_order_seed=2,
     augmentation_seed=3,
+    dropout_seed=4,
 )
 _BRANCH = dataclasses.replace(
     _RUN, initial=State(_RUN, 5), first_iteration=5, data_order_seed=12
@@ -87,6 +88,7 @@ def _with_recipe(run, **changes):
         _with(_RUN, mask=_Mask("b")),
         _with(_RUN, data_order_seed=4),
         _with(_RUN, augmentation_seed=4),
+        _with(_RUN, dropout_seed=5),
         _with(_RUN, first_iteration=1),
         _with(_RUN, device="gpu"),
         _with(_RUN, num_replicas=2),

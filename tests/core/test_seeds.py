@@ -24,6 +24,8 @@ def test_known_values():
     assert seeds.pretraining_order_seed(1) == 7129857218870387672
     assert seeds.pretraining_augmentation_seed(1) == 5991939040044780894
     assert seeds.pretext_seed(1, pretext="random_labels") == 5225446309738259934
+    assert seeds.dropout_seed(1, level=2, data_order=3) == 4297655862820291492
+    assert seeds.pretraining_dropout_seed(1) == 7467848056649183135
     assert seeds.raw_bits(5, 0, 2).tolist() == [
         14374507860600897420,
         9999152880333474543,
@@ -71,6 +73,7 @@ def test_purposes_are_independent():
         seeds.random_mask_seed,
         seeds.pretraining_order_seed,
         seeds.pretraining_augmentation_seed,
+        seeds.pretraining_dropout_seed,
     )
     found = {of(replicate) for of in of_replicates for replicate in range(1, 5)}
     for replicate, level in itertools.product(range(1, 5), range(3)):
@@ -81,7 +84,8 @@ def test_purposes_are_independent():
         order = {"level": level, "data_order": data_order}
         found.add(seeds.data_order_seed(replicate, **order))
         found.add(seeds.augmentation_seed(replicate, **order))
-    assert len(found) == 4 * 4 + 3 * 4 * 3 + 2 * len(places)
+        found.add(seeds.dropout_seed(replicate, **order))
+    assert len(found) == 5 * 4 + 3 * 4 * 3 + 3 * len(places)
     first = seeds.raw_bits(seeds.data_order_seed(1, level=0, data_order=0), 0, 4096)
     second = seeds.raw_bits(seeds.augmentation_seed(1, level=0, data_order=0), 0, 4096)
     uniform = np.stack([first, second]).astype(np.float64)

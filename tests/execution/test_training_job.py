@@ -350,18 +350,20 @@ def test_pruned_weights_stay_zero_wherever_the_training_is_cut(
     assert contents(stores[0], ends[0]) == contents(stores[1], ends[1])
 
 
-def test_order_and_augmentation_have_seeds_of_their_own(
+def test_order_augmentation_and_dropout_have_seeds_of_their_own(
     study, context_of, tmp_path, monkeypatch
 ):
-    batches = []
+    batches, dropout = [], []
 
-    def train(self, stream, last, **options):
+    def train(self, stream, last, *, dropout_seed, **options):
         batches.append(stream.batches(3, 1))
+        dropout.append(dropout_seed)
         return last
 
     monkeypatch.setattr(Trainer, "train", train)
     trunk = study.trunk(1)
-    for number, seed in enumerate(("", "augmentation_seed", "data_order_seed")):
+    names = ("", "augmentation_seed", "data_order_seed", "dropout_seed")
+    for number, seed in enumerate(names):
         run = dataclasses.replace(trunk, **({seed: 9} if seed else {}))
         store = Store(tmp_path / str(number))
         perform(bare_job(study, 60, run=run), context_of(store)[0])
@@ -370,6 +372,8 @@ def test_order_and_augmentation_have_seeds_of_their_own(
     )
     assert indices[1] == indices[0] != indices[2]
     assert bits[1] != bits[0]
+    assert (indices[3], bits[3]) == (indices[0], bits[0])
+    assert dropout == [trunk.dropout_seed] * 3 + [9]
 
 
 def test_a_divergence_is_recorded_and_what_came_before_is_kept(

@@ -93,7 +93,7 @@ def test_pre_training_keeps_the_rate(study):
     assert run.recipe.learning_rate == study().recipe.learning_rate
 
 
-def test_pre_training_has_an_order_and_an_augmentation_of_its_own(study):
+def test_pre_training_has_seeds_of_its_own(study):
     runs = {
         replicate: pretraining_run(
             trunk(study(), Pretraining("rotation", 1), replicate)
@@ -104,14 +104,19 @@ def test_pre_training_has_an_order_and_an_augmentation_of_its_own(study):
         expected = (
             seeds.pretraining_order_seed(replicate),
             seeds.pretraining_augmentation_seed(replicate),
+            seeds.pretraining_dropout_seed(replicate),
         )
-        assert (run.data_order_seed, run.augmentation_seed) == expected
+        assert (
+            run.data_order_seed,
+            run.augmentation_seed,
+            run.dropout_seed,
+        ) == expected
     found = {
         seed
         for run in runs.values()
-        for seed in (run.data_order_seed, run.augmentation_seed)
+        for seed in (run.data_order_seed, run.augmentation_seed, run.dropout_seed)
     }
-    assert len(found) == 4
+    assert len(found) == 6
 
 
 def test_longer_pre_training_goes_on_with_the_shorter(study):

@@ -165,6 +165,7 @@ def test_runs_have_the_seeds_of_their_replicate_level_and_order(study):
     )
     assert run.data_order_seed == seeds.data_order_seed(4, **order)
     assert run.augmentation_seed == seeds.augmentation_seed(4, **order)
+    assert run.dropout_seed == seeds.dropout_seed(4, **order)
 
 
 def test_k_are_sorted_and_each_counts_once(study):

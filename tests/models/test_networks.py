@@ -12,6 +12,7 @@ import tensorflow as tf
 from tflottery import layers
 from tflottery.core.registry import MODELS
 from tflottery.models import weights as model_weights
+from tflottery.models.architecture import architecture, is_known
 from tflottery.training import losses
 
 # Counts are for ten classes, but a thousand where the paper's data has them.
@@ -50,6 +51,23 @@ _PRUNABLE = {
     "wrn16_8": 11_084_160,
     # Stem 432; stages 460,800 + 2,064,384 + 8,257,536; projections 165,888; head 5,120.
     "wrn16_8_preactivation": 10_954_160,
+}
+# What networks are called in keys, whatever release of Keras builds them. A change of
+# one makes all runs of that network others; it belongs to a change of what is computed.
+_ARCHITECTURES = {
+    "inception_v3": "2aa997bec86398f4",
+    "lenet": "2573f923f3363811",
+    "resnet18": "bf83a9d46927cf29",
+    "resnet18_cifar_stem": "4e75ceab4eb55c0e",
+    "resnet20": "4d0cc45307eddfe7",
+    "resnet50": "7bdf86f8e845cef9",
+    "resnet56": "9e974cf186306e6f",
+    "vgg11": "2d5b0d5f14b75c34",
+    "vgg13": "94d9f45b389911b7",
+    "vgg16": "c7c7a81a4a7ddb85",
+    "vgg19": "de46640e7e18d677",
+    "wrn16_8": "874b040335415a17",
+    "wrn16_8_preactivation": "f9f9054fb35bab7b",
 }
 _every_model = pytest.mark.parametrize("name", MODELS.names())
 _DEEP = (
@@ -111,6 +129,8 @@ def _train(model: keras.Model, *, iterations: int) -> list[float]:
 
 def test_every_model_has_its_counts_here():
     assert set(MODELS.names()) == set(_TRAINABLE) == set(_PRUNABLE)
+    assert set(MODELS.names()) == set(_ARCHITECTURES)
+    assert len(set(_ARCHITECTURES.values())) == len(_ARCHITECTURES)
 
 
 @_every_model
@@ -127,6 +147,13 @@ def test_parameter_counts(name: str):
     assert sum(sizes[path] for path in kernels - unpruned) == _PRUNABLE[name]
     if name == "resnet20":
         assert sum(sizes.values()) == 274_042
+
+
+@_every_model
+def test_architectures_are_what_they_were(name: str):
+    model = _built(name)
+    assert is_known(model)
+    assert architecture(model) == _ARCHITECTURES[name]
 
 
 def test_convolutions_of_resnet50_count_their_stages():

@@ -77,7 +77,7 @@ def test_a_runtime_gives_the_data_that_a_key_stands_for(monkeypatch, tmp_path):
     monkeypatch.setenv("TFLOTTERY_CACHE", str(tmp_path))
     runtime = Runtime(data_dir=None, placement=Placement())
     source = runtime.source("digits", model="lenet")
-    network = Network("lenet", source.image_shape, 10, "0")
+    network = Network("lenet", source.image_shape, 10)
     data = Data("digits", source.version, source.digest, source.image_shape, 1, 1, 10)
     runtime.evaluator(network, data)
     other = dataclasses.replace(data, digest="0123456789abcdef")

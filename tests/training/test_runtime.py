@@ -1,7 +1,10 @@
 """What a process keeps between jobs: bounded, and built once as long as it is kept."""
 
+import dataclasses
+
 import pytest
 
+from tflottery.components.metadata import inspect
 from tflottery.core.identities import Data, Network
 from tflottery.training import evaluation
 from tflottery.training.distribution import Placement
@@ -19,7 +22,7 @@ def evaluators(monkeypatch):
 
     monkeypatch.setattr(evaluation, "Evaluator", build)
     runtime = Runtime(data_dir=None, placement=Placement())
-    network = Network("lenet", (8, 8, 1), 10, "0")
+    network = Network("lenet", (8, 8, 1), 10)
     digest = runtime.source("digits", model="lenet").digest
 
     def get(seed):
@@ -43,3 +46,13 @@ def test_few_evaluators_are_kept(evaluators):
     assert [get(seed) for seed in (2, 3, 4, 5)] == [2, 3, 4, 5]
     assert get(1) == 6
     assert built == [1, 2, 3, 4, 5, 1]
+
+
+def test_a_network_other_than_the_planned_one_is_refused():
+    runtime = Runtime(data_dir=None, placement=Placement())
+    facts = inspect("lenet", "digits", runtime)
+    assert runtime.evaluator(facts.network, facts.data)
+    other = dataclasses.replace(facts.network, architecture="0")
+    text = f"'lenet' was built with architecture {facts.network.architecture}; .* for 0"
+    with pytest.raises(RuntimeError, match=text):
+        runtime.evaluator(other, facts.data)

@@ -1,21 +1,13 @@
 """Facts about a network and a data set that a plan needs before anything trains."""
 
 import dataclasses
-import typing
 
-from tflottery.core import fingerprints
 from tflottery.core.identities import Data, Network
 from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.datasets import pipeline
 from tflottery.datasets import source as sources
 from tflottery.datasets.source import Source
 from tflottery.training.runtime import Runtime
-
-if typing.TYPE_CHECKING:
-    import keras
-
-# Of a layer's configuration, what says nothing about the function it computes.
-_IMMATERIAL = ("module", "registered_name", "dtype", "build_config", "trainable")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +23,7 @@ class Facts:
       flops_per_example: of a forward pass, multiplications and additions apart.
       has_batch_norm: whether there are statistics to re-estimate.
       num_replicas: devices that share a batch.
+      precision: of the network's arithmetic, as `Run` has it.
     """
 
     network: Network
@@ -41,6 +34,7 @@ class Facts:
     flops_per_example: int
     has_batch_norm: bool
     num_replicas: int
+    precision: str = "float32"
 
 
 def inspect(
@@ -49,7 +43,8 @@ def inspect(
     """Returns the facts, having made the data ready and the network once.
 
     Raises:
-      ValueError: an unknown name, or a network or pretext that does not fit the images.
+      ValueError: an unknown name, a network or pretext that does not fit the images, or
+        a network that the training loop does not support.
     """
     source = runtime.source(dataset, model=model)
     shape = source.image_shape
@@ -96,10 +91,13 @@ def _measured(model_name: str, data: Data, num_classes: int, runtime: Runtime) -
     """Returns the facts of a network, which is built for that and thrown away."""
     from tflottery import layers
     from tflottery.models import weights
+    from tflottery.models.architecture import architecture
+    from tflottery.training import requirements
 
     model = MODELS[model_name].function(
         input_shape=data.image_shape, num_classes=num_classes
     )
+    requirements.check(model)
     network = Network(model_name, data.image_shape, num_classes, architecture(model))
     sizes = {path: value.size for path, value in weights.weights(model).items()}
     trainable = sum(sizes[variable.path] for variable in model.trainable_variables)
@@ -122,35 +120,5 @@ def _measured(model_name: str, data: Data, num_classes: int, runtime: Runtime) -
         flops_per_example=flops,
         has_batch_norm=bool(layers.normalizations(model)),
         num_replicas=strategy.num_replicas_in_sync if strategy else 1,
+        precision=requirements.precision(model),
     )
-
-
-def architecture(model: "keras.Model") -> str:
-    """Returns a fingerprint of a model's layers and how they are connected.
-
-    Names count where they are part of a weight's path; Keras numbers the others anew
-    in each process.
-    """
-    names = {model.name: "model"} | {
-        layer.name: f"layer {index}"
-        for index, layer in enumerate(model.layers)
-        if not layer.weights
-    }
-    return fingerprints.fingerprint(_material(model.get_config(), names), length=16)
-
-
-def _material(config: object, names: dict[str, str]) -> object:
-    """Returns a configuration without what does not change what is computed."""
-    if isinstance(config, dict):
-        return {
-            name: _material(value, names)
-            for name, value in config.items()
-            if name not in _IMMATERIAL and not name.endswith("_initializer")
-        }
-    if isinstance(config, list | tuple):
-        return [_material(value, names) for value in config]
-    if isinstance(config, str):
-        return names.get(config, config)
-    if config is None or isinstance(config, bool | int | float):
-        return config
-    return repr(config)

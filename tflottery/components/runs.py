@@ -42,6 +42,7 @@ class Run:
       mask: the artifact that holds the masks; None is dense.
       data_order_seed: decides the order of the training examples.
       augmentation_seed: decides their augmentation.
+      dropout_seed: decides what the network draws in training, if it does.
       first_iteration: where on schedule and data stream the run begins.
       optimizer_state: "fresh", or "carried" over from the initial state; always "fresh"
         where the two would be the same.
@@ -57,6 +58,7 @@ class Run:
     mask: Artifact | None
     data_order_seed: int
     augmentation_seed: int
+    dropout_seed: int
     first_iteration: int = 0
     optimizer_state: str = "fresh"
     device: str = "cpu"

@@ -12,7 +12,7 @@ class Network:
       input_shape: (height, width, channels).
       num_classes: number of outputs.
       architecture: fingerprint of its layers and how they are connected, so that a
-        changed model is another one.
+        changed model is another one; "" where nobody compares it.
     """
 
     KIND = "network"

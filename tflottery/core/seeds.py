@@ -42,6 +42,11 @@ def augmentation_seed(replicate: int, *, level: int, data_order: int) -> int:
     return seed("augmentation", replicate=replicate, level=level, data_order=data_order)
 
 
+def dropout_seed(replicate: int, *, level: int, data_order: int) -> int:
+    """Returns the seed of what dropout draws along a data order."""
+    return seed("dropout", replicate=replicate, level=level, data_order=data_order)
+
+
 def random_mask_seed(replicate: int) -> int:
     """Returns the seed of a replicate's random ranking of weights, for all levels."""
     return seed("random_mask", replicate=replicate)
@@ -71,6 +76,11 @@ def pretraining_order_seed(replicate: int) -> int:
 def pretraining_augmentation_seed(replicate: int) -> int:
     """Returns the seed of the augmentation that goes with that data order."""
     return seed("pretraining_augmentation", replicate=replicate)
+
+
+def pretraining_dropout_seed(replicate: int) -> int:
+    """Returns the seed of what dropout draws along that data order."""
+    return seed("pretraining_dropout", replicate=replicate)
 
 
 def pretext_seed(replicate: int, *, pretext: str) -> int:

@@ -117,13 +117,12 @@ def _train(segment: Segment, context: JobContext, *, before: int, total: int) ->
         data_order_seed=run.data_order_seed,
         augmentation_seed=run.augmentation_seed,
     )
+    watcher = keras.callbacks.LambdaCallback(on_train_batch_end=watch)
     trainer.train(
         stream,
         segment.states[-1].iteration,
-        callbacks=[
-            WeightSnapshot(wanted, keep),
-            keras.callbacks.LambdaCallback(on_train_batch_end=watch),
-        ],
+        dropout_seed=run.dropout_seed,
+        callbacks=[WeightSnapshot(wanted, keep), watcher],
     )
 
 

@@ -1,4 +1,4 @@
-"""Layers: masked dense and convolution layers, fused batch norm.
+"""Layers: masked dense and convolution layers, fused batch norm, dropout.
 
 The names below are loaded on demand, so that reading a model's recipe imports no Keras.
 """
@@ -15,6 +15,7 @@ _HOMES = {
     "masks": "masked",
     "set_masks": "masked",
     "BatchNormalization": "normalization",
+    "Dropout": "dropout",
     "normalizations": "normalization",
 }
 

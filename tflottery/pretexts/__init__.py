@@ -9,7 +9,7 @@ which returns new images of the same shape and range and new labels, and reads w
 needs of
 
     bits: [batch] int32 in [0, 2**31), random for each image and epoch; flip and crop
-      read them too, so draw from `hashing.mixed(bits)`;
+      read them too, so draw from `layers.hashing.mixed(bits)`;
     indices: [batch] int32, which examples of the split the images are;
     seed: whole number, for what is random but the same in all epochs;
     num_classes: of the labels that come in.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tflottery.core import seeds
 from tflottery.core.registry import PRETEXTS
-from tflottery.pretexts import hashing
+from tflottery.layers import hashing
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -108,8 +108,10 @@ def _run(
         mask=mask,
         data_order_seed=seeds.pretraining_order_seed(replicate),
         augmentation_seed=seeds.pretraining_augmentation_seed(replicate),
+        dropout_seed=seeds.pretraining_dropout_seed(replicate),
         device=study.placement.device,
         num_replicas=facts.num_replicas,
+        precision=facts.precision,
     )
 
 

@@ -209,10 +209,12 @@ class Study:
             mask=mask,
             data_order_seed=seeds.data_order_seed(replicate, **order),
             augmentation_seed=seeds.augmentation_seed(replicate, **order),
+            dropout_seed=seeds.dropout_seed(replicate, **order),
             first_iteration=first_iteration,
             optimizer_state=self._optimizer_state,
             device=self.placement.device,
             num_replicas=self.facts.num_replicas,
+            precision=self.facts.precision,
         )
 
     @property

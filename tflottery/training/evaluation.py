@@ -20,6 +20,7 @@ from tflottery.datasets import pipeline
 from tflottery.datasets.source import Source
 from tflottery.models import weights as model_weights
 from tflottery.training import gradients, losses
+from tflottery.training.generators import Generators
 from tflottery.training.trainer import compiled_by_xla
 
 # Images of a batch and of a call. Convolutions take batches small enough for a CPU's
@@ -81,7 +82,12 @@ class Evaluator:
             )
             for split in ("train", "test")
         }
-        self._normalizations = layers.normalizations(self.model)
+        self._generators = Generators(self.model)
+        self._generators.reseed(seeds.seed("evaluation_dropout"))
+        # A frozen one keeps its statistics in training too.
+        self._normalizations = [
+            one for one in layers.normalizations(self.model) if one.trainable
+        ]
         self._jit = compiled_by_xla(self.model)
         convolves = layers.convolves(self.model)
         sizes = CONVOLUTIONAL_SIZES if convolves else DENSE_SIZES
@@ -217,6 +223,7 @@ class Evaluator:
         def count(indices, weights, num_batches):
             def step(batch, wrong, loss):
                 images, labels = load(indices[batch], tf.gather(bits, indices[batch]))
+                self._generators.set(batch)
                 more, extra = count_errors(self.model, images, labels, weights[batch])
                 return batch + 1, wrong + more, loss + tf.cast(extra, tf.float64)
 
@@ -232,7 +239,9 @@ class Evaluator:
     def _gradients(self) -> gradients.Gradients:
         """The compiled gradient of a batch."""
         load, bits = self._loaders["train"], self._bits("train")
-        return gradients.Gradients(self.model, load, bits=bits, jit=self._jit)
+        return gradients.Gradients(
+            self.model, load, generators=self._generators, bits=bits, jit=self._jit
+        )
 
     @functools.cached_property
     def _summed_moments(self) -> tf.types.experimental.PolymorphicFunction:
@@ -250,6 +259,7 @@ class Evaluator:
                     mean.assign(tf.zeros_like(mean.value))
                     variance.assign(tf.zeros_like(variance.value))
                 images, _ = load(indices[batch], tf.gather(bits, indices[batch]))
+                self._generators.set(batch)
                 self.model(images, training=True)
                 # From zero, a moving statistic moves by (1 - momentum) times a batch's.
                 found = []

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tflottery import layers
 from tflottery.datasets.pipeline import Loader
 from tflottery.training import losses
+from tflottery.training.generators import Generators
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +36,19 @@ class Magnitudes:
 class Gradients:
     """A network's gradients, compiled at the first question."""
 
-    def __init__(self, model: keras.Model, load: Loader, *, bits: tf.Tensor, jit: bool):
+    def __init__(
+        self,
+        model: keras.Model,
+        load: Loader,
+        *,
+        generators: Generators,
+        bits: tf.Tensor,
+        jit: bool,
+    ):
         """Args:
         model: whose kernels the gradients are by.
         load: of training batches.
+        generators: of the model, seeded; each batch draws the same.
         bits: random bits of every training image: [examples] int32.
         jit: whether XLA compiles the loop.
         """
@@ -47,7 +57,7 @@ class Gradients:
             for layer in layers.normalizations(model)
             for variable in (layer.moving_mean, layer.moving_variance)
         ]
-        self._measure = _compiled(model, load, bits=bits, jit=jit)
+        self._measure = _compiled(model, load, generators, bits=bits, jit=jit)
 
     def magnitudes(self, batch: np.ndarray) -> Magnitudes:
         """Returns the magnitudes at the model's weights, which stay as they are.
@@ -64,7 +74,12 @@ class Gradients:
 
 
 def _compiled(
-    model: keras.Model, load: Loader, *, bits: tf.Tensor, jit: bool
+    model: keras.Model,
+    load: Loader,
+    generators: Generators,
+    *,
+    bits: tf.Tensor,
+    jit: bool,
 ) -> tf.types.experimental.PolymorphicFunction:
     """Returns the compiled gradient of a batch, of which it sums in float64."""
     kernels = [layer.kernel for layer in layers.masked_layers(model)]
@@ -73,6 +88,7 @@ def _compiled(
     @tf.function(jit_compile=jit, autograph=False)
     def measure(indices):
         images, labels = load(indices, tf.gather(bits, indices))
+        generators.set(0)
         with tf.GradientTape() as tape:
             outputs = model(images, training=True)
             loss = tf.reduce_mean(losses.cross_entropies(labels, outputs))

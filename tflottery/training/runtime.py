@@ -72,6 +72,7 @@ class Runtime:
                 pretext_seed=data.pretext_seed,
                 strategy=self.strategy,
             )
+            _check_architecture(network, self._trainers[key])
         return self._trainers[key]
 
     def evaluator(self, network: Network, data: Data) -> "evaluation.Evaluator":
@@ -88,6 +89,7 @@ class Runtime:
                 pretext=data.pretext,
                 pretext_seed=data.pretext_seed,
             )
+            _check_architecture(network, self._evaluators[key])
         return self._evaluators[key]
 
     def _source_of(self, data: Data, network: Network) -> Source:
@@ -104,6 +106,24 @@ class Runtime:
                 "there now."
             )
         return source
+
+
+def _check_architecture(
+    network: Network, built: "trainer.Trainer | evaluation.Evaluator"
+) -> None:
+    """Raises RuntimeError if a model is not the one that a key stands for."""
+    from tflottery.models.architecture import architecture
+
+    if not network.architecture:
+        return
+    found = architecture(built.model)
+    if found != network.architecture:
+        raise RuntimeError(
+            f"Model {network.model!r} was built with architecture {found}; the plan is "
+            f"for {network.architecture}. Either its code was changed while the "
+            "command ran: begin it again. Or it is not the same network each time that "
+            "it is built: give every layer with weights a name of its own."
+        )
 
 
 def _make_room(built: dict[str, object], *, most: int) -> None:

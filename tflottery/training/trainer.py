@@ -20,6 +20,7 @@ from tflottery.datasets.stream import Batches, Stream
 from tflottery.layers import masked, normalization
 from tflottery.models import weights as model_weights
 from tflottery.training import losses, optimizers
+from tflottery.training.generators import Generators
 
 # Iterations for which one call's buffers have room.
 _ROOM = 256
@@ -81,6 +82,7 @@ class Trainer:
             self.optimizer.build(self.model.trainable_variables)
             # The loop below trains; compiling lets Keras callbacks find the optimizer.
             self.model.compile(optimizer=self.optimizer)
+            self._generators = Generators(self.model)
         self._advance = self._distributed_loop() if strategy else self._local_loop()
         self._seconds_per_iteration: float | None = None
 
@@ -125,6 +127,7 @@ class Trainer:
         stream: Stream,
         last: int,
         *,
+        dropout_seed: int | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> int:
         """Trains from where the network is to iteration `last`.
@@ -133,12 +136,19 @@ class Trainer:
         callback's `iterations`, and about once a second between them; a callback may
         set `model.stop_training`.
 
+        Args:
+          stream: the training examples of every iteration.
+          last: the iteration to reach.
+          dropout_seed: decides, with the iteration, what a network with dropout draws.
+          callbacks: called as above.
+
         Returns:
           The iteration reached: `last`, or earlier if a callback stopped the training.
 
         Raises:
           Diverged: the loss is not finite, or a callback asked for the `state` and
             found a weight that is not.
+          ValueError: the network has dropout and there is no seed for it.
           ChangedData: a file that holds the data was changed; no callback saw what was
             trained on it.
         """
@@ -146,6 +156,7 @@ class Trainer:
         points = {last}.union(*(getattr(c, "iterations", ()) for c in callbacks))
         iteration = optimizers.iteration(self.optimizer)
         self.model.stop_training = False
+        self._generators.reseed(dropout_seed)
         advance = self._calls(stream, iteration)
         notify.on_train_begin()
         while iteration < last and not self.model.stop_training:
@@ -209,6 +220,7 @@ class Trainer:
         norm statistics, which training itself never looks at.
         """
         sound = self._has_finite_statistics()
+        self._generators.set(self.optimizer.iterations)
         with tf.GradientTape() as tape:
             outputs = self.model(images, training=True)
             cross_entropies = losses.cross_entropies(labels, outputs)

@@ -1,0 +1,99 @@
+"""What the training loop asks of a network, checked before anything trains."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tflottery.models import architecture
+from tflottery.training.generators import Generators
+
+# By the dtypes in which layers compute; variables and outputs are float32 in all.
+_PRECISIONS = {
+    frozenset({"float32"}): "float32",
+    frozenset({"bfloat16"}): "mixed_bfloat16",
+    frozenset({"float32", "bfloat16"}): "mixed_bfloat16",
+}
+_TRIED_IMAGES = 4
+_TRIED_PASSES = 3
+
+
+def check(model: keras.Model) -> None:
+    """Raises ValueError if the loop cannot train a built model as its author means.
+
+    Changes: random states and batch norm statistics of the model.
+    """
+    precision(model)
+    _check_losses(model)
+    # Of the layers that are known all random numbers come from seed generators.
+    if not architecture.is_known(model):
+        _check_repeatable(model)
+
+
+def precision(model: keras.Model) -> str:
+    """Returns "float32" or "mixed_bfloat16": in what a model's layers compute.
+
+    Raises:
+      ValueError: in something else. float16 needs a loss that is scaled, and other
+        dtypes of variables or outputs are not those of states and losses.
+    """
+    # Keras has no public way to the layers inside composite layers.
+    parts = model._flatten_layers(include_self=False, recursive=True)
+    computes = {one.compute_dtype for one in parts if one.weights}
+    variables = {variable.dtype for variable in model.weights}
+    outputs = {keras.backend.standardize_dtype(one.dtype) for one in _outputs(model)}
+    found = _PRECISIONS.get(frozenset(computes))
+    if found is None or variables | outputs != {"float32"}:
+        raise ValueError(
+            f"Model {model.name!r} computes in {_listed(computes)}, with variables of "
+            f"{_listed(variables)} and outputs of {_listed(outputs)}. The loop trains "
+            "networks that compute in float32, bfloat16 or both, with variables and "
+            "outputs of float32: dtype='mixed_bfloat16' for the layers inside, and "
+            "dtype='float32' for the last one."
+        )
+    return found
+
+
+def _check_losses(model: keras.Model) -> None:
+    """Raises ValueError if layers add losses, which the loop would leave out."""
+    if model.losses:
+        raise ValueError(
+            f"Model {model.name!r} adds {len(model.losses)} losses of its own "
+            "(regularizers, add_loss), which the loop does not train with. The L2 term "
+            "is --weight_decay; leave the others out."
+        )
+
+
+def _check_repeatable(model: keras.Model) -> None:
+    """Raises ValueError unless a pass in training is a function of seeds and weights.
+
+    A training with a layer that draws random numbers from elsewhere could not be
+    resumed, nor repeated.
+    """
+    generators, weights = Generators(model), model.get_weights()
+    generators.reseed(0)
+    random = np.random.default_rng(0)
+    images = random.random((_TRIED_IMAGES, *model.input_shape[1:]), np.float32)
+    found = set()
+    for _ in range(_TRIED_PASSES):
+        model.set_weights(weights)
+        generators.set(0)
+        outputs = tf.nest.flatten(model(images, training=True))
+        found.add(b"".join(one.numpy().tobytes() for one in outputs))
+    if len(found) > 1:
+        raise ValueError(
+            f"Model {model.name!r} draws random numbers that do not come from seed "
+            "generators of its layers, so that its training could not be resumed. In "
+            "the layer that draws, set self.seed_generator = "
+            "keras.random.SeedGenerator() and draw by keras.random with "
+            "seed=self.seed_generator; for dropout, take layers.Dropout."
+        )
+
+
+def _outputs(model: keras.Model) -> list[keras.KerasTensor]:
+    """Returns the symbolic outputs of a functional model."""
+    return getattr(model, "outputs", [])
+
+
+def _listed(names: set[str]) -> str:
+    """Returns names as a sentence has them."""
+    return ", ".join(sorted(names)) or "nothing"
