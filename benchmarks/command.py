@@ -16,7 +16,7 @@ from absl import app, flags
 
 from benchmarks import conditions, package_path
 from benchmarks.lengths import LENGTHS
-from tflottery.training import process
+from tflottery.core import hardware
 
 ITERATIONS, REPLICATES, DATA_ORDERS = 24_000, 2, 4
 NUM_ALPHAS, NUM_IMAGES = 30, 70_000
@@ -27,7 +27,7 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "prepared tensorflow-datasets"
 def main(arguments: list[str]) -> None:
     """Prints the command's time, the sum, and their ratio."""
     del arguments
-    cores = process.visible_cores()
+    cores = hardware.visible_cores()
     print(conditions.line())
     iterations, warmup = LENGTHS["lenet"]
     training = package_path.measure(

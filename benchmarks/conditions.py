@@ -12,7 +12,7 @@ def line() -> str:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         ran = "oneDNN's kernels ran" if pool.apply(_onednn_ran) else "without oneDNN"
     name = hardware.processor() or "unknown processor"
-    cores = f"{process.visible_cores()} cores"
+    cores = f"{hardware.visible_cores()} cores"
     return f"{cores}, {name}, {hardware.instruction_set()}, {ran}"
 
 

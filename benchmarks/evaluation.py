@@ -8,7 +8,7 @@ import statistics
 from absl import app, flags
 
 from benchmarks import bare_loops, conditions, package_path
-from tflottery.training import process
+from tflottery.core import hardware
 
 # Images that each process evaluates: some ten seconds.
 IMAGES = {"lenet": 1_200_000, "resnet20": 12_000, "vgg16": 4_000}
@@ -23,7 +23,7 @@ _TRIALS = flags.DEFINE_integer("trials", 3, "times each is measured", lower_boun
 def main(arguments: list[str]) -> None:
     """Prints a line per network."""
     del arguments
-    cores = process.visible_cores()
+    cores = hardware.visible_cores()
     print(conditions.line())
     print(f"{cores} processes of one thread each, medians of {_TRIALS.value}")
     print("model      line images/s   bare forward images/s   ratio")

@@ -11,7 +11,7 @@ from absl import app, flags
 
 from benchmarks import bare_loops, conditions, package_path
 from benchmarks.lengths import LENGTHS, PEER_LENGTHS
-from tflottery.training import process
+from tflottery.core import hardware
 
 _MODELS = flags.DEFINE_multi_enum(
     "model", ["lenet", "resnet20"], sorted(LENGTHS), "networks to train"
@@ -23,7 +23,7 @@ _TRIALS = flags.DEFINE_integer("trials", 3, "times each is measured", lower_boun
 def main(arguments: list[str]) -> None:
     """Prints a line per network."""
     del arguments
-    cores = process.visible_cores()
+    cores = hardware.visible_cores()
     print(conditions.line())
     print(f"from 1 to {cores} processes, medians of {_TRIALS.value}")
     print("model      package scales by   bare loops scale by   share")

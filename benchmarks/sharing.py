@@ -16,6 +16,7 @@ from absl import app, flags
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import inspect
+from tflottery.core import hardware
 from tflottery.execution import estimate
 from tflottery.execution.plan import plan
 from tflottery.experiments import instability, lottery
@@ -54,8 +55,8 @@ def main(arguments: list[str]) -> None:
                 alone = dataclasses.replace(study, rewind_iterations=(k,))
                 apart += planned(module.plan(alone)).num_iterations
         column = planned(together)
-    cores = process.visible_cores()
-    seconds = estimate.seconds(column, num_workers=cores)
+    cores = hardware.visible_cores()
+    seconds = estimate.seconds(column, num_workers=cores, placement=placement)
     print(
         f"{_MODEL.value}: {column.num_iterations:,} iterations in {column.num_runs:,} "
         f"runs, about {estimate.readable(seconds)} on {cores} cores; as separate "

@@ -14,7 +14,7 @@ from absl import app, flags
 
 from benchmarks import conditions, package_path, tasks, torch_peer
 from benchmarks.lengths import LENGTHS, PEER_LENGTHS
-from tflottery.training import process
+from tflottery.core import hardware
 
 # Operations of one image, forward and backward (three forward passes).
 FLOPS_PER_IMAGE = {"lenet": 1.6e6, "resnet20": 0.245e9, "vgg16": 1.88e9}
@@ -31,7 +31,7 @@ _TRIALS = flags.DEFINE_integer("trials", 3, "times each is measured", lower_boun
 def main(arguments: list[str]) -> None:
     """Prints a line per network."""
     del arguments
-    cores = process.visible_cores()
+    cores = hardware.visible_cores()
     print(conditions.line())
     print(f"{cores} processes of one thread each, medians of {_TRIALS.value}")
     print("model      package it/s   PyTorch it/s   ratio   ratios          of ceiling")

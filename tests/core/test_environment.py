@@ -60,6 +60,7 @@ def test_what_decides_bits_or_start_is_removed(name):
         "CUDNN_PATH",
         "NCCL_SOCKET_IFNAME",
         "TF_CPP_MIN_LOG_LEVEL",
+        "TF_CLI_CONFIG_FILE",
         "ONEDNN_VERBOSE",
         "MPLCONFIGDIR",
         "MALLOC_TOP_PAD_",

@@ -4,10 +4,13 @@ import dataclasses
 
 import pytest
 
+from tflottery.core import hardware
 from tflottery.execution import estimate
 from tflottery.execution.plan import plan
 from tflottery.experiments import instability
-from tflottery.training import process
+from tflottery.training.distribution import Placement
+
+CPU = Placement()
 
 
 @pytest.fixture
@@ -18,44 +21,49 @@ def todo(make_study, store):
 
 
 def test_the_summary_says_all_that_a_user_decides_by(todo, store):
-    text = estimate.summary(todo, title="a title", store=store.root, num_workers=4)
+    text = estimate.summary(
+        todo, title="a title", store=store.root, num_workers=4, placement=CPU
+    )
     assert text.startswith("a title\n")
     assert "runs        5" in text
     assert "390 to make, 0 in the store, 0 saved by sharing" in text
     assert f"MB in {store.root}" in text
-    assert "with 4 workers" in text
+    assert "with 4 workers on the CPU" in text
     assert "diverged" not in text
 
 
 def test_the_summary_says_what_cannot_be_made(todo, store):
     lost = dataclasses.replace(todo, unobtainable={"lines/a": 7, "lines/b": 7})
-    text = estimate.summary(lost, title="", store=store.root, num_workers=1)
+    text = estimate.summary(
+        lost, title="", store=store.root, num_workers=1, placement=CPU
+    )
     assert "2 results cannot be made" in text
-    assert "with 1 worker\n" in text
+    assert "with 1 worker on the CPU\n" in text
 
 
 def test_workers_share_the_machine(todo):
-    cores = process.visible_cores()
+    cores = hardware.visible_cores()
     if cores == 1:
         pytest.skip("one core is not shared")
-    alone = estimate.seconds(todo, num_workers=1)
-    together = estimate.seconds(todo, num_workers=cores)
+    alone = estimate.seconds(todo, num_workers=1, placement=CPU)
+    together = estimate.seconds(todo, num_workers=cores, placement=CPU)
     # Two measurements of a noisy machine.
     assert alone / together > cores / 3
-    assert estimate.seconds(todo, num_workers=cores * 100) < alone
+    assert estimate.seconds(todo, num_workers=cores * 100, placement=CPU) < alone
 
 
 @pytest.fixture
 def four_cores(monkeypatch):
     """A machine of four cores, each good for a million operations a second."""
-    rate = 4e6 / estimate._EFFICIENCY
-    monkeypatch.setattr(estimate, "_matrix_product_rate", lambda: rate)
-    monkeypatch.setattr(process, "visible_cores", lambda: 4)
+    rate = 1e6 / estimate._EFFICIENCY
+    monkeypatch.setattr(estimate, "_core_rate", lambda: rate)
+    monkeypatch.setattr(hardware, "visible_cores", lambda: 4)
 
 
-def seconds(goals, store, num_workers):
+def seconds(goals, store, num_workers, placement=CPU):
     todo = plan(goals, store, facts={})
-    return pytest.approx(estimate.seconds(todo, num_workers=num_workers))
+    told = estimate.seconds(todo, num_workers=num_workers, placement=placement)
+    return pytest.approx(told)
 
 
 def test_workers_share_what_can_be_shared(toys, store, four_cores):
@@ -80,6 +88,46 @@ def test_a_plan_takes_at_least_as_long_as_its_longest_chain(toys, store, four_co
 
 def test_nothing_to_do_takes_no_time(store, four_cores):
     assert 0.0 == seconds([], store, 4)
+
+
+@pytest.fixture
+def three_gpus(monkeypatch, four_cores):
+    """A machine of three GPUs, each good for a hundred million operations a second."""
+    rate = 1e8 / estimate._GPU_EFFICIENCY
+    monkeypatch.setattr(hardware, "gpu_rate", lambda: rate)
+    monkeypatch.setattr(hardware, "visible_gpus", lambda: ["0", "1", "2"])
+
+
+def test_gpus_have_a_rate_of_their_own(toys, store, three_gpus):
+    apart = [toys.Costly(str(number), 1e8) for number in range(6)]
+    alone = Placement(device="gpu")
+    assert 6.0 == seconds(apart, store, 1, alone)
+    assert 2.0 == seconds(apart, store, 3, alone)
+    # More workers share the same GPUs.
+    assert 2.0 == seconds(apart, store, 9, alone)
+    together = Placement("mirrored", device="gpu", num_replicas=3)
+    assert 2.0 == seconds(apart, store, 1, together)
+
+
+@pytest.mark.parametrize(
+    ("placement", "rate", "expected"),
+    [
+        (
+            Placement("tpu", device="tpu", num_replicas=0),
+            1.0,
+            "not known with 1 worker on the TPU",
+        ),
+        (Placement(device="gpu"), 0.0, "not known with 1 worker on GPUs of their own"),
+        (Placement("mirrored", device="gpu", num_replicas=3), 1e9, "worker on 3 GPUs"),
+    ],
+)
+def test_what_has_no_known_rate_gets_no_time(
+    toys, store, three_gpus, monkeypatch, placement, rate, expected
+):
+    monkeypatch.setattr(hardware, "gpu_rate", lambda: rate)
+    todo = plan([toys.Costly("one", 1e8)], store, facts={})
+    told = {"title": "", "store": store.root, "num_workers": 1}
+    assert expected in estimate.summary(todo, placement=placement, **told)
 
 
 @pytest.mark.parametrize(

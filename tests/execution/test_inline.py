@@ -1,8 +1,14 @@
 """A pool of no processes behaves as one of processes does."""
 
+import dataclasses
 import time
 
+import pytest
+
+from tflottery.core.environment import SetupError
+from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Make
+from tflottery.training.distribution import Placement
 
 
 def test_a_job_is_done_and_told(toys, store, inline):
@@ -32,3 +38,19 @@ def test_it_waits_when_there_is_nothing_to_tell(inline):
 def test_it_is_left_as_it_was_entered(inline):
     with inline as pool:
         assert pool.size == 1
+
+
+def test_a_process_that_cannot_train_as_placed_is_refused(settings, toys, store):
+    on_gpu = dataclasses.replace(settings, placement=Placement(device="gpu"))
+    with pytest.raises(SetupError, match="TensorFlow finds 0"):
+        InlinePool(on_gpu).submit(0, Make(toys.Number(1)))
+    assert store.addresses() == []
+
+
+def test_tensorflow_started_with_other_settings_is_refused(
+    settings, toys, store, monkeypatch
+):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    with pytest.raises(SetupError, match="had XLA_FLAGS.*executor=.inline. out"):
+        InlinePool(settings).submit(0, Make(toys.Number(1)))
+    assert store.addresses() == []

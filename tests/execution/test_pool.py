@@ -1,5 +1,6 @@
 """Real worker processes: kept alive, killed, orphaned, stopped."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -9,10 +10,12 @@ import time
 import pytest
 
 import tflottery
+from tflottery.core.environment import SetupError
 from tflottery.datasets import source
 from tflottery.execution.jobs import Inspect, Make
 from tflottery.execution.pool import Pool
 from tflottery.execution.worker import ENDINGS
+from tflottery.training.distribution import Placement
 
 pytestmark = pytest.mark.slow
 
@@ -140,6 +143,48 @@ def test_closing_ends_busy_workers_and_removes_what_they_leave(
         assert all(map(os.listdir, left))
     assert not running(pid)
     assert not any(map(os.listdir, left))
+
+
+def test_a_worker_without_the_device_it_is_placed_on_is_refused(settings, toys, store):
+    """There is no GPU for the processes of these tests, or it is hidden from them."""
+    on_gpu = dataclasses.replace(settings, placement=Placement(device="gpu"))
+    with Pool([on_gpu]) as pool:
+        pool.submit(0, Make(toys.Number(1)))
+        with pytest.raises(SetupError, match="TensorFlow finds 0.*tensorflow.and-cuda"):
+            ending(pool, 0)
+    assert store.addresses() == []
+
+
+WITHOUT_GUARD = """
+import sys
+from tflottery.execution.jobs import Inspect
+from tflottery.execution.pool import Pool
+from tflottery.execution.worker import WorkerSettings
+from tflottery.training.distribution import Placement
+
+pool = Pool([WorkerSettings(sys.argv[1], None, Placement(), None, 60.0)])
+pool.submit(0, Inspect("lenet", "digits"))
+while True:
+    pool.messages(1.0)
+"""
+
+
+def test_a_program_without_a_main_guard_is_told_what_it_lacks(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(WITHOUT_GUARD)
+    root = os.path.dirname(os.path.dirname(tflottery.__file__))
+    done = subprocess.run(
+        [sys.executable, program, tmp_path / "store"],
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert done.returncode == 1
+    for fact in (f"import {program} again", 'if __name__ == "__main__":', "inline"):
+        assert fact in done.stderr
+    # Of this process alone: the worker that ran the program again says nothing.
+    assert done.stderr.count("Traceback") == 1
 
 
 @pytest.fixture

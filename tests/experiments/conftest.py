@@ -107,7 +107,7 @@ def execute(runtime, monkeypatch, tmp_path, capsys):
     """
     monkeypatch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
     # Measuring the machine for the plan's estimate takes a quarter of a tiny command.
-    rate = "tflottery.execution.estimate._matrix_product_rate"
+    rate = "tflottery.execution.estimate._core_rate"
     monkeypatch.setattr(rate, lambda: 1e11)
     monkeypatch.chdir(tmp_path)
     names = {field.name for field in dataclasses.fields(Machine)}

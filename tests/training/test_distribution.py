@@ -3,6 +3,8 @@
 import pytest
 import tensorflow as tf
 
+from tflottery.core import hardware
+from tflottery.core.environment import SetupError
 from tflottery.training import distribution
 from tflottery.training.distribution import Placement
 
@@ -10,17 +12,87 @@ from tflottery.training.distribution import Placement
 @pytest.mark.parametrize(
     ("distribute", "gpus", "device", "num_replicas"),
     [
-        ("none", "-1", "cpu", 1),
-        ("none", "0,1", "gpu", 1),
-        ("mirrored", "-1", "cpu", 2),
-        ("mirrored", "0,1,2,3", "gpu", 4),
-        ("tpu", "-1", "tpu", 0),
+        ("none", [], "cpu", 1),
+        ("none", ["0", "1"], "gpu", 1),
+        ("mirrored", [], "cpu", 2),
+        ("mirrored", ["0", "1", "2", "3"], "gpu", 4),
+        ("tpu", [], "tpu", 0),
     ],
 )
 def test_placement(distribute, gpus, device, num_replicas, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    monkeypatch.setattr(hardware, "visible_gpus", lambda: gpus)
     found = distribution.placement(distribute)
     assert found == Placement(distribute, "local", device, num_replicas)
+
+
+def test_mirroring_over_one_gpu_is_training_on_it(monkeypatch):
+    monkeypatch.setattr(hardware, "visible_gpus", lambda: ["0"])
+    assert distribution.placement("mirrored") == Placement(device="gpu")
+
+
+def test_a_gpu_that_tensorflow_does_not_find_is_refused():
+    """No process of these tests has one: nothing is faked here."""
+    with pytest.raises(SetupError) as caught:
+        distribution.check(Placement(device="gpu"))
+    for fact in (
+        "run on 1 GPU that",
+        "TensorFlow finds 0",
+        "tensorflow[and-cuda]",
+        "a driver for CUDA",
+        "CUDA_VISIBLE_DEVICES=-1 to train on the CPU",
+    ):
+        assert fact in str(caught.value)
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """Makes TensorFlow tell of so many GPUs, or fail to."""
+
+    def tell(gpus):
+        def devices(kind):
+            assert kind == "GPU"
+            if isinstance(gpus, Exception):
+                raise gpus
+            return ["a GPU"] * gpus
+
+        monkeypatch.setattr(tf.config, "list_logical_devices", devices)
+
+    return tell
+
+
+@pytest.mark.parametrize(
+    ("chosen", "gpus"),
+    [
+        (Placement(), 0),
+        (Placement("mirrored", num_replicas=2), 0),
+        (Placement(device="gpu"), 1),
+        (Placement("mirrored", device="gpu", num_replicas=4), 4),
+        # Whether a TPU answers shows when its strategy is made.
+        (Placement("tpu", device="tpu", num_replicas=0), 0),
+    ],
+)
+def test_devices_as_placed_are_fine(chosen, gpus, found):
+    found(gpus)
+    distribution.check(chosen)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "gpus", "fact"),
+    [
+        (Placement(), 1, "on the CPU, but TensorFlow would use 1 GPU in this"),
+        (Placement("mirrored", num_replicas=2), 2, "TensorFlow would use 2 GPUs"),
+        (Placement("mirrored", device="gpu", num_replicas=4), 3, "4 GPUs .* finds 3"),
+        (
+            Placement(device="gpu"),
+            tf.errors.InternalError(None, None, "cudaSetDevice() failed"),
+            r"finds 0 \(cudaSetDevice\(\) failed\)",
+        ),
+    ],
+)
+def test_other_devices_are_refused(chosen, gpus, fact, found):
+    found(gpus)
+    with pytest.raises(SetupError, match=fact):
+        distribution.check(chosen)
 
 
 def test_unknown_way_to_distribute_lists_the_known_ones():
@@ -40,7 +112,7 @@ def test_mirrored_strategy_is_one_per_process(mirrored):
 
 def test_no_tpu_says_what_to_check():
     kept = tf.Variable(1.0)
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(SetupError) as caught:
         distribution.strategy(distribution.placement("tpu"))
     for fact in ("--tpu='local'", "tensorflow-tpu", "no other process", "zone"):
         assert fact in str(caught.value)

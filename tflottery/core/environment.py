@@ -80,11 +80,11 @@ _OTHERS = {
     # "error" would end a process at the first deprecation inside a library.
     "PYTHONWARNINGS": "whether libraries can be imported",
 }
-# Of these families, left to the user: what is logged, where libraries lie, and a
-# plug-in that brings a device (whether it is the one trained on is asked afterwards).
+# Of these families, left to the user: what is logged, where libraries lie, a plug-in
+# that brings a device (whether it is the one trained on is asked afterwards), and what
+# Terraform reads, whose names begin alike.
 _LEFT = (
     "TF_CPP_",
-    # Terraform's.
     "TF_CLI_",
     "TF_VAR_",
     "TF_WORKSPACE",
@@ -102,6 +102,10 @@ _LEFT = (
 )
 # Set by scikit-learn in the process that imports it, and inherited: not the user's.
 _OF_LIBRARIES = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+
+
+class SetupError(RuntimeError):
+    """A process, or a machine, cannot train as it has to; says what to do."""
 
 
 def cleaned(variables: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,7 +1,17 @@
-"""What kind of machine this is, told without a framework."""
+"""What there is to compute with on this machine, told without a framework."""
 
 import functools
+import glob
+import itertools
+import json
+import os
+import pathlib
 import platform
+import subprocess
+import sys
+
+from tflottery.core import cgroups
+from tflottery.core.environment import SetupError
 
 # What decides which kernels oneDNN and XLA choose, best first: a name for the class and
 # the flags of /proc/cpuinfo that make it.
@@ -20,6 +30,42 @@ _CLASSES = (
     ("sve", {"sve"}),
     ("neon", {"asimd"}),
 )
+
+
+_PROBE = pathlib.Path(__file__).with_name("cuda_probe.py")
+_PROBE_SECONDS = 60.0
+_CURE = (
+    "Mend the driver, until nvidia-smi lists the GPU, or set CUDA_VISIBLE_DEVICES=-1 "
+    "to train on the CPU."
+)
+# What cuInit says where this process may use no GPU.
+_NO_GPU = 100
+# float32 units of a multiprocessor, by compute capability.
+_UNITS = {(6, 0): 64, (7, 0): 64, (7, 2): 64, (7, 5): 64, (8, 0): 64}
+_UNITS_OF_OTHERS = 128
+
+
+def visible_cores() -> int:
+    """Returns the processor cores this process may use, by affinity and by quota."""
+    try:
+        allowed = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        allowed = os.cpu_count() or 1
+    return min(allowed, cgroups.cores() or allowed)
+
+
+def visible_gpus() -> list[str]:
+    """Returns the ids of the NVIDIA GPUs this process may use, without TensorFlow.
+
+    Raises:
+      SetupError: there are GPUs that cannot be used, or fewer than were named.
+    """
+    return list(_gpus(os.environ.get("CUDA_VISIBLE_DEVICES")))
+
+
+def gpu_rate() -> float:
+    """Returns the float32 operations a second of the slowest GPU, at its peak."""
+    return min(_gpus(os.environ.get("CUDA_VISIBLE_DEVICES")).values())
 
 
 @functools.cache
@@ -41,6 +87,68 @@ def instruction_set() -> str:
 def processor() -> str | None:
     """Returns the processor's name, None if unknown."""
     return _processor().get("model name") or platform.processor() or None
+
+
+@functools.cache
+def _gpus(allowed: str | None) -> dict[str, float]:
+    """Returns the peak rates of the GPUs this process may use, by id.
+
+    Args:
+      allowed: as of the environment variable CUDA_VISIBLE_DEVICES.
+    """
+    names = [] if allowed is None else [name.strip() for name in allowed.split(",")]
+    # CUDA takes no notice of what follows a name that is none.
+    end = next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))
+    names = names[:end]
+    if allowed is not None and not names:
+        return {}
+    told = _probe()
+    reason = f"cuInit says error {told['code']}" if told["code"] else "it tells of none"
+    if not told["library"]:
+        reason = "the library libcuda.so.1 is not installed"
+    if len(told["gpus"]) < len(names):
+        raise SetupError(
+            f"CUDA_VISIBLE_DEVICES={allowed!r} names {len(names)}, but NVIDIA's driver "
+            f"has {len(told['gpus'])} GPUs for this process: {reason}. {_CURE}"
+        )
+    usable = told["library"] and told["code"] in (0, _NO_GPU)
+    if not usable and _has_gpu(library=told["library"]):
+        raise SetupError(f"There is a GPU here that cannot be used: {reason}. {_CURE}")
+    names = names or map(str, range(len(told["gpus"])))
+    return dict(zip(names, itertools.starmap(_peak_rate, told["gpus"]), strict=True))
+
+
+def _probe() -> dict[str, object]:
+    """Returns what `cuda_probe` tells, from a process of its own."""
+    command = [sys.executable, "-I", "-S", str(_PROBE)]
+    try:
+        done = subprocess.run(
+            command, check=True, capture_output=True, timeout=_PROBE_SECONDS
+        )
+    except subprocess.SubprocessError as error:
+        raise SetupError(
+            f"NVIDIA's driver cannot be asked which GPUs there are: {error} {_CURE}"
+        ) from error
+    return json.loads(done.stdout)
+
+
+def _has_gpu(*, library: bool) -> bool:
+    """Returns whether Linux shows a GPU of NVIDIA's; under WSL its driver tells."""
+    under_wsl = library and glob.glob("/dev/dxg")
+    return bool(under_wsl or glob.glob("/dev/nvidia[0-9]*"))
+
+
+def _peak_rate(clock: int, multiprocessors: int, major: int, minor: int) -> float:
+    """Returns float32 operations a second; a unit multiplies and adds at each tick.
+
+    Args:
+      clock: in kHz.
+      multiprocessors: how many.
+      major: of the compute capability.
+      minor: of the compute capability.
+    """
+    units = _UNITS.get((major, minor), _UNITS_OF_OTHERS)
+    return 2e3 * clock * multiprocessors * units
 
 
 @functools.cache

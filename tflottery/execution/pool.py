@@ -9,11 +9,13 @@ import dataclasses
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Sequence
 from multiprocessing import connection, resource_tracker
 
 from tflottery.core import environment
+from tflottery.core.environment import SetupError
 from tflottery.execution import worker
 from tflottery.execution.worker import Message, WorkerSettings
 from tflottery.store.store import Store
@@ -40,6 +42,7 @@ class Pool:
         """Args:
         settings: of each worker; workers start when they first get a job.
         """
+        worker.end_if_imported_again()
         self._settings = list(settings)
         # Spawned, not forked: TensorFlow does not survive a fork.
         self._context = multiprocessing.get_context("spawn")
@@ -80,7 +83,11 @@ class Pool:
             pass
 
     def messages(self, timeout: float) -> list[tuple[int, Message]]:
-        """Returns what workers reported, waiting up to `timeout` seconds for it."""
+        """Returns what workers reported, waiting up to `timeout` seconds for it.
+
+        Raises:
+          SetupError: no worker can work on this machine, or with this program.
+        """
         sources = {found.pipe: number for number, found in self._workers.items()}
         sources |= {
             found.process.sentinel: number for number, found in self._workers.items()
@@ -119,7 +126,7 @@ class Pool:
         started = self._context.Process(
             target=worker.main,
             args=(theirs, self._stop, self._settings[number], log),
-            name=f"worker-{number}",
+            name=f"{worker.NAME}-{number}",
             daemon=True,
         )
         # Ctrl-C reaches every process of a terminal, also one that is still starting.
@@ -142,6 +149,8 @@ class Pool:
             while found.pipe.poll():
                 message = found.pipe.recv()
                 received.append(message)
+                if message.kind == "unfit":
+                    raise SetupError(message.value)
                 if message.kind in worker.ENDINGS:
                     found.busy = False
         except (EOFError, OSError):
@@ -155,7 +164,21 @@ class Pool:
         with open(found.log, errors="replace") as log:
             last_words = log.read()[-2000:]
         os.unlink(found.log)
+        code = found.process.exitcode
+        if code == worker.IMPORTED_AGAIN:
+            raise SetupError(_no_main_guard())
         if found.busy:
-            code = found.process.exitcode
             received.append(Message("died", f"exit code {code}. {last_words}".strip()))
         return received
+
+
+def _no_main_guard() -> str:
+    """Returns what to say where a worker began this program a second time."""
+    program = getattr(sys.modules["__main__"], "__file__", None) or "this program"
+    return (
+        f"Worker processes import {program} again when they start, for the models and "
+        "data that it may register, and this time it began the whole work again. Put "
+        "what it does, all but imports and definitions, under\n"
+        '    if __name__ == "__main__":\n'
+        'or have everything done in this process with executor="inline".'
+    )

@@ -13,14 +13,19 @@ import warnings
 from collections.abc import Callable
 from multiprocessing import connection
 
+from tflottery.core.environment import SetupError
 from tflottery.datasets.arrays import ChangedData
 from tflottery.execution import jobs, notes
 from tflottery.execution.job_context import JobContext
 from tflottery.execution.jobs import Inspect, Job
 from tflottery.store.errors import DamagedArtifact, MissingArtifact
 from tflottery.store.store import Store
-from tflottery.training import process, runtime
+from tflottery.training import distribution, process, runtime
 from tflottery.training.distribution import NUM_LOGICAL_CPUS, Placement
+
+NAME = "tflottery-worker"
+# Exit code of a worker whose program has no main guard.
+IMPORTED_AGAIN = 77
 
 # Kinds of messages after which a worker waits for its next job.
 ENDINGS = ("ended", "failed", "refused", "damaged", "missing", "died")
@@ -35,7 +40,8 @@ class Message:
         the job done), "saved" (the fraction that the next attempt goes on from), or how
         the job ended: "ended" (its result), "failed" (a traceback), "refused" (what is
         wrong with what the user asked for), "damaged" (an address), "missing" (what of
-        its inputs is gone) or "died" (last words).
+        its inputs is gone) or "died" (last words). Or "unfit" (why no worker can work
+        on this machine), which `Pool` raises as a SetupError.
       value: as above.
     """
 
@@ -83,13 +89,28 @@ def main(
     warnings.simplefilter("default")
     threading.Thread(target=_die_with_parent, daemon=True).start()
     notes.forward(lambda text: pipe.send(Message("note", text)))
-    begin = set_up(settings, send=pipe.send, stopping=lambda: stop.value)
+    try:
+        begin = set_up(settings, send=pipe.send, stopping=lambda: stop.value)
+    except SetupError as error:
+        pipe.send(Message("unfit", str(error)))
+        return
     while True:
         try:
             job = pipe.recv()
         except EOFError:
             return
         pipe.send(respond(job, begin()))
+
+
+def end_if_imported_again() -> None:
+    """Ends a worker that is still starting: its program asks for workers of its own.
+
+    A spawned process imports the program of its parent. Without a main guard the
+    program then runs as a whole, down to here; the parent says so once.
+    """
+    starting = multiprocessing.current_process()
+    if starting.name.startswith(NAME) and getattr(starting, "_inheriting", False):
+        os._exit(IMPORTED_AGAIN)
 
 
 def set_up(
@@ -105,6 +126,9 @@ def set_up(
       send: takes messages.
       stopping: whether jobs have to stop.
 
+    Raises:
+      SetupError: this process cannot train as the settings say.
+
     Changes:
       Process-wide settings of TensorFlow, as `training.process.configure`.
     """
@@ -115,6 +139,7 @@ def set_up(
     process.configure(
         gpu=settings.gpu, logical_cpus=NUM_LOGICAL_CPUS if mirrored_cpus else 1
     )
+    distribution.check(settings.placement)
     return functools.partial(
         JobContext,
         store=Store(settings.store),

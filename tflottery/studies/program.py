@@ -15,10 +15,10 @@ from absl import app, flags
 
 from tflottery.core import environment
 from tflottery.core.durations import Duration
+from tflottery.core.environment import SetupError
 from tflottery.store.errors import StoreError
 from tflottery.studies import manual, session
 from tflottery.studies.session import Machine
-from tflottery.training.process import SetupError
 
 # Exit code for input that is refused before anything is trained.
 WRONG_INPUT = 2

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
+from tflottery.core import hardware
 from tflottery.datasets import tfds_source
 from tflottery.execution import estimate
 from tflottery.execution.executor import Executor, Outcome, ask
@@ -34,7 +35,7 @@ from tflottery.store.store import Store
 from tflottery.studies.config import Config, option
 from tflottery.studies.output import Output
 from tflottery.studies.study import Study, dataset_of, resolve
-from tflottery.training import distribution, process
+from tflottery.training import distribution
 from tflottery.training.distribution import Placement
 
 # Exit codes: part of the results is missing; stopped by Ctrl-C, as shells have it.
@@ -127,7 +128,11 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
         todo = plan(goals, store, facts=networks)
         title = "\n".join(_title(module, study) for study in studies)
         told = estimate.summary(
-            todo, title=title, store=store.root, num_workers=pool.size
+            todo,
+            title=title,
+            store=store.root,
+            num_workers=pool.size,
+            placement=placement,
         )
         tell(console, told)
         if machine.dry_run:
@@ -208,12 +213,12 @@ def _results(
 
 def _pool(machine: Machine, placement: Placement, store: Store) -> Pool | InlinePool:
     """Returns the pool: one worker per GPU or core, one in all where they share."""
-    gpus = process.visible_gpus()
+    gpus = hardware.visible_gpus()
     whole_machine = placement.distribute != "none"
     if whole_machine:
         devices = ["all" if gpus else None]
     else:
-        devices = [*gpus] or [None] * process.visible_cores()
+        devices = [*gpus] or [None] * hardware.visible_cores()
     count = machine.workers or len(devices)
     if whole_machine and count > 1:
         raise ValueError(

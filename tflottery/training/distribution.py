@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 
-from tflottery.training import process
+from tflottery.core import hardware
+from tflottery.core.environment import SetupError
 
 KINDS = ("none", "mirrored", "tpu")
 NUM_LOGICAL_CPUS = 2
@@ -31,12 +32,13 @@ def placement(distribute: str, *, tpu: str = "local") -> Placement:
 
     Raises:
       ValueError: `distribute` is not one of the three.
+      SetupError: there are GPUs that cannot be used.
     """
     if distribute not in KINDS:
         raise ValueError(
             f"There is no way to distribute {distribute!r}. Known: {', '.join(KINDS)}."
         )
-    gpus = len(process.visible_gpus())
+    gpus = len(hardware.visible_gpus())
     device = "gpu" if gpus else "cpu"
     # Mirroring over a single device is training on that device.
     if distribute == "none" or (distribute == "mirrored" and gpus == 1):
@@ -47,6 +49,40 @@ def placement(distribute: str, *, tpu: str = "local") -> Placement:
     return Placement(distribute=distribute, tpu=tpu, device="tpu", num_replicas=0)
 
 
+def check(chosen: Placement) -> None:
+    """Raises SetupError unless TensorFlow has a placement's devices and no others.
+
+    A placement is part of a run's key, so what trained elsewhere must not be stored
+    under it. Starts TensorFlow; whether a TPU answers shows in `strategy`.
+    """
+    import tensorflow as tf
+
+    if chosen.device == "tpu":
+        return
+    expected = chosen.num_replicas if chosen.device == "gpu" else 0
+    try:
+        found, reason = len(tf.config.list_logical_devices("GPU")), ""
+    except (RuntimeError, tf.errors.OpError) as error:
+        found, reason = 0, f" ({error})"
+    if expected and found < expected:
+        built_for = tf.sysconfig.get_build_info().get("cuda_version", "no CUDA")
+        raise SetupError(
+            f"Training is to run on {expected} GPU{'s' * (expected > 1)} that NVIDIA's "
+            f"driver has, but TensorFlow finds {found}{reason}. Install the libraries "
+            "that it needs (pip install 'tensorflow[and-cuda]') and a driver for CUDA "
+            f"{built_for} or newer, which this TensorFlow is built for; or set "
+            "CUDA_VISIBLE_DEVICES=-1 to train on the CPU."
+        )
+    if found and not expected:
+        raise SetupError(
+            "Training is to run on the CPU, but TensorFlow would use "
+            f"{found} GPU{'s' * (found > 1)} in this process. Where the driver is not "
+            "NVIDIA's, hide them (HIP_VISIBLE_DEVICES=-1 for ROCm); where TensorFlow "
+            "was started before, let worker processes train instead of "
+            'executor="inline".'
+        )
+
+
 @functools.cache
 def strategy(chosen: Placement) -> object | None:
     """Returns the tf.distribute strategy of a placement; None is one device.
@@ -55,7 +91,7 @@ def strategy(chosen: Placement) -> object | None:
     first one's collective keys and fail.
 
     Raises:
-      RuntimeError: no TPU answers; says what to check.
+      SetupError: no TPU answers; says what to check.
     """
     import tensorflow as tf
 
@@ -72,7 +108,7 @@ def strategy(chosen: Placement) -> object | None:
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return tf.distribute.TPUStrategy(resolver)
     except Exception as error:
-        raise RuntimeError(
+        raise SetupError(
             f"No TPU answers at --tpu={chosen.tpu!r} ({type(error).__name__}: "
             f"{str(error)[:80]!r}). On a TPU "
             "VM use --tpu=local, with the tensorflow-tpu package of TensorFlow's own "

@@ -5,12 +5,13 @@ the package changes them.
 """
 
 import contextlib
-import glob
+import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Sequence
 
 from tflottery.core import environment
+from tflottery.core.environment import SetupError
 
 # What to do where a process was set up otherwise before.
 _START_ANEW = (
@@ -18,24 +19,10 @@ _START_ANEW = (
     "process (a notebook: after a restart of its kernel), call "
     "tflottery.training.process.configure() before anything imports TensorFlow."
 )
-
-
-def visible_gpus() -> list[str]:
-    """Returns the ids of the NVIDIA GPUs this process may use, without TensorFlow."""
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is not None:
-        return [name for name in allowed.split(",") if name not in ("", "-1")]
-    found = glob.glob("/proc/driver/nvidia/gpus/*")
-    return [str(index) for index in range(len(found))]
-
-
-def visible_cores() -> int:
-    """Returns the number of processor cores this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-class SetupError(RuntimeError):
-    """This process, or this machine, cannot train as it has to; says what to do."""
+_START_LESS = (
+    "This worker imported the program that started it. Let that not use TensorFlow or "
+    'Keras but in functions and under `if __name__ == "__main__":`.'
+)
 
 
 def variables(gpu: str | None) -> dict[str, str]:
@@ -71,7 +58,7 @@ def configure(*, gpu: str | None = None, logical_cpus: int = 1) -> None:
     if "keras" in sys.modules and sys.modules["keras"].config.backend() != "tensorflow":
         raise SetupError(
             "Keras was imported in this process with another backend than TensorFlow. "
-            + _START_ANEW
+            + _cure()
         )
     with _silence():
         import tensorflow as tf
@@ -87,10 +74,10 @@ def configure(*, gpu: str | None = None, logical_cpus: int = 1) -> None:
                 cpu, [tf.config.LogicalDeviceConfiguration()] * logical_cpus
             )
     except RuntimeError as error:
+        plural = "s" * (logical_cpus > 1)
         raise SetupError(
-            "TensorFlow is running in this process already, not with one thread and "
-            f"{logical_cpus} CPU device{'s' * (logical_cpus > 1)} as it has to: "
-            f"{error} {_START_ANEW}"
+            "TensorFlow is running in this process already, and not with one thread "
+            f"and {logical_cpus} CPU device{plural} as it has to: {error} {_cure()}"
         ) from error
     if gpu is not None:
         tf.config.experimental.enable_op_determinism()
@@ -108,6 +95,11 @@ def uses_onednn() -> bool | None:
     return _pywrap_util_port.IsMklEnabled()
 
 
+def _cure() -> str:
+    """Returns what to do where this process was set up otherwise before."""
+    return _START_LESS if multiprocessing.parent_process() else _START_ANEW
+
+
 def _check_import(set_aside: Sequence[str]) -> None:
     """Raises SetupError if TensorFlow was imported with other settings than ours.
 
@@ -118,13 +110,13 @@ def _check_import(set_aside: Sequence[str]) -> None:
     if read:
         raise SetupError(
             "TensorFlow was imported in this process while its environment had "
-            f"{', '.join(read)}, which may decide results. Unset that. {_START_ANEW}"
+            f"{', '.join(read)}, which may decide results. Unset that. {_cure()}"
         )
     if not uses_onednn():
         # A build that has no oneDNN cannot be told apart here.
         raise SetupError(
             "TensorFlow was imported in this process without oneDNN's kernels, which "
-            f"decide bits and most of the speed. {_START_ANEW}"
+            f"decide bits and most of the speed. {_cure()}"
         )
 
 
