@@ -137,13 +137,13 @@ def closed_proxy(monkeypatch):
     return f"{host}:{port}"
 
 
-@pytest.mark.parametrize("name", ["data", "br[1]*"])
+@pytest.mark.parametrize("name", ["data", "br[1]*", "gs://no-such-bucket/data"])
 def test_not_prepared_and_no_network_says_what_to_do(
     tmp_path, monkeypatch, closed_proxy, name
 ):
     (tmp_path / "working").mkdir()
     monkeypatch.chdir(tmp_path)
-    data_dir = str(tmp_path / name)
+    data_dir = name if "://" in name else str(tmp_path / name)
     assert tfds_reader.main("mnist", data_dir, str(tmp_path / "working")) == 1
     told = json.loads((tmp_path / "working" / "error.json").read_text())
     assert told["kind"] == "FileNotFoundError"

@@ -49,8 +49,10 @@ def checked_builder(name: str, data_dir: str) -> "tfds.core.DatasetBuilder":
     Raises:
       Refusal: there is no such dataset, it is prepared in part, or is not one shape of
         uint8 images with labels, in splits train and test, of at most 4 GiB.
-      NotPrepared: it is not prepared and there is no network.
+      NotPrepared: it is not prepared, or far away, and there is no network.
     """
+    if data_dir.startswith("gs://"):
+        require_network(name, data_dir, address=network.download_address())
     _check_descriptions(name, data_dir)
     builder = _builder(name, data_dir)
     _check_features(name, builder)
@@ -76,9 +78,9 @@ def require_network(
     """Raises NotPrepared unless a host that data come from answers."""
     if not network.connected(address, timeout_seconds=timeout_seconds):
         raise NotPrepared(
-            f"Dataset {name!r} is not prepared in {data_dir!r}, and there is no "
-            f"network to download it ({address[0]}:{address[1]} did not answer). "
-            f"Point --data_dir at a folder that holds {name!r} prepared by "
+            f"Dataset {name!r} is not prepared in {data_dir!r}, or that is far away, "
+            f"and there is no network to fetch it ({address[0]}:{address[1]} did not "
+            f"answer). Point --data_dir at a folder that holds {name!r} prepared by "
             "tensorflow-datasets, or run once where there is a network."
         )
 

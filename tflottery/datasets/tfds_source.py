@@ -103,7 +103,7 @@ def read(name: str, *, data_dir: str | None, working_dir: pathlib.Path) -> RawSo
       RuntimeError: reading or downloading failed.
     """
     data_dir = folder(data_dir)
-    _LOG.info("Dataset %r is read from %s, which happens once.", name, data_dir)
+    _LOG.info("Reading dataset %r from %s, for the first time.", name, data_dir)
     _run_reader(name, data_dir, working_dir)
     info = json.loads((working_dir / "info.json").read_text())
     arrays = {
