@@ -523,5 +523,5 @@ def test_the_data_of_a_state_are_described_in_its_manifest(execute, facts, tmp_p
     manifest = json.loads(
         (tmp_path / "store" / state.address / "manifest.json").read_text()
     )
-    assert manifest["derivation"]["data"]["Data"]["name"] == "digits"
+    assert manifest["derivation"]["data"]["data"]["name"] == "digits"
     assert manifest["derivation"]["first_iteration"] == 0
