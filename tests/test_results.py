@@ -207,3 +207,24 @@ def test_summary_refuses_what_it_would_have_to_pool():
         results.summary(accuracies(*rows), of=["error"])
     with pytest.raises(ValueError, match="'model' is not one of numbers: .*lenet"):
         results.summary(accuracies(*rows), of=["model"])
+
+
+@pytest.mark.parametrize(
+    ("said", "part"),
+    [
+        ('{"complete": false, "artifacts": {"made": 2, "wanted": 5}}', "2 of 5 art"),
+        ('{"complete": false}', "a part of its artifacts"),
+    ],
+)
+def test_incomplete_tables_are_loaded_with_a_warning(folder, said, part):
+    (folder / "a" / "config.json").write_text(said)
+    with pytest.warns(UserWarning, match=f"out/a' are incomplete, made from {part}"):
+        frame = results.load(f"{folder}/*", table="instability")
+    assert configs(frame) == ["a", "a", "b", "b"]
+
+
+@pytest.mark.parametrize("said", ['{"complete": true}', "{}", "[]", "half a {"])
+def test_no_other_tables_are_warned_of(folder, said, recwarn):
+    (folder / "a" / "config.json").write_text(said)
+    results.load(folder / "a", table="instability")
+    assert not recwarn

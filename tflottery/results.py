@@ -6,7 +6,9 @@ print(results.summary(table, of=["test_instability"]))
 """
 
 import glob
+import json
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -37,6 +39,7 @@ def load(
       *sources: CSV files, folders (every table in them and below), patterns of either
         such as "results/*/lenet*", or lists of these. What exists under the very name
         is no pattern, so brackets are fine in a name. A file named twice is read once.
+        Warns of tables that are incomplete, as their config.json says.
       table: which table, such as "instability", where there are several.
 
     Raises:
@@ -52,6 +55,7 @@ def load(
     if not files:
         raise ValueError("No source was given: name CSV files, folders or patterns.")
     _check_one_table(list(files))
+    _warn_of_incomplete(list(files))
     frames = {path: tables.read(path) for path in files}
     # A table without rows has no columns to compare, and adds nothing.
     filled = {path: frame for path, frame in frames.items() if len(frame.columns)}
@@ -59,6 +63,28 @@ def load(
         return pandas.DataFrame()
     _check_columns(filled)
     return pandas.concat(filled.values(), ignore_index=True)
+
+
+def _warn_of_incomplete(files: Sequence[str]) -> None:
+    """Warns of tables that a command has not finished, or could not."""
+    for folder in dict.fromkeys(os.path.dirname(file) for file in files):
+        try:
+            text = epath.Path(folder or ".", "config.json").read_text()
+            said = json.loads(text)
+            if said.get("complete", True):
+                continue
+            extent = said.get("artifacts") or {}
+        except (OSError, ValueError, AttributeError):
+            # A table of one's own has none.
+            continue
+        known = "a part of its artifacts"
+        if extent:
+            known = f"{extent.get('made')} of {extent.get('wanted')} artifacts"
+        warnings.warn(
+            f"The tables in {folder!r} are incomplete, made from {known}: their "
+            "command has not finished. The same command makes the rest.",
+            stacklevel=3,
+        )
 
 
 def summary(

@@ -1,13 +1,16 @@
-"""Progress: quiet without a terminal, a bar and a line a job on one."""
+"""Progress: a line a minute without a terminal, a bar and a line a job on one."""
 
 import dataclasses
 import io
+import time
 
 import pytest
 from rich.console import Console
 
+from tflottery.execution import progress as progress_module
+from tflottery.execution.log import Log
 from tflottery.execution.plan import plan
-from tflottery.execution.progress import Progress, describe, tell
+from tflottery.execution.progress import Progress, describe
 from tflottery.experiments import instability
 
 
@@ -21,7 +24,7 @@ def todo(make_study, store):
 def shown(todo, *, terminal, act):
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=terminal, width=200)
-    with Progress(todo, console=console) as progress:
+    with Progress(todo, log=Log(console)) as progress:
         act(progress)
         progress._bar.refresh()
     return screen.getvalue()
@@ -32,9 +35,45 @@ def work(progress, step):
     progress.update(0, 0.5)
 
 
-def test_quiet_without_a_terminal(todo):
+def test_quiet_for_a_minute_without_a_terminal(todo):
     text = shown(todo, terminal=False, act=lambda one: work(one, todo.steps[0]))
     assert text == ""
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_each_minute_tells_how_far_it_is(todo, tmp_path, monkeypatch, terminal):
+    monkeypatch.setattr(progress_module, "_MINUTE", 0.01)
+    step = next(one for one in todo.steps if one.num_iterations == 90)
+    screen = io.StringIO()
+    log = Log(Console(file=screen, force_terminal=terminal, width=200))
+    path = tmp_path / "log.txt"
+    log.keep_in(path)
+    with Progress(todo, log=log) as progress:
+        work(progress, step)
+        deadline = time.monotonic() + 30
+        while "45 of" not in path.read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert "done, 45 of" in progress.line()
+    line = path.read_text().splitlines()[-1]
+    share = 50 * step.flops / todo.flops
+    assert f"  {share:.1f}% done, 45 of {todo.num_iterations} iterations, " in line
+    assert "a second, 1 jobs at work, about " in line and line.endswith(" left")
+    # On a terminal there is the bar.
+    assert ("% done, " in screen.getvalue()) != terminal
+
+
+def test_the_time_left_is_that_at_the_speed_of_the_last_minutes(todo, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
+    step = next(one for one in todo.steps if one.num_iterations == 90)
+    progress = Progress(todo, log=Log(Console(file=io.StringIO())))
+    progress._before.append((100.0, 0.0, 0.0))
+    now[0] += 60
+    assert progress.line().endswith("0 a second, 0 jobs at work, time left unknown")
+    work(progress, step)
+    # Half of the step's work in a minute.
+    minutes = (todo.flops - step.flops / 2) / (step.flops / 2)
+    assert progress.line().endswith(f"about {minutes:.0f} minutes left")
 
 
 def test_notes_are_told_without_a_terminal(todo):
@@ -78,15 +117,6 @@ def test_a_plan_of_nothing_can_be_shown(store):
 def test_a_measurement_is_described_by_its_key(todo):
     step = todo.steps[-1]
     assert describe(step) == f"line {step.job.component.key[:8]}"
-
-
-_PATH = "/data/[a]/[/b] c/:smile:/[red]x"
-
-
-def test_paths_are_printed_letter_by_letter():
-    screen = io.StringIO()
-    tell(Console(file=screen, width=20), f"Results are in {_PATH}")
-    assert screen.getvalue() == f"Results are in {_PATH}\n"
 
 
 def test_names_with_brackets_are_shown_as_they_are(todo):

@@ -1,9 +1,11 @@
-"""What rows are made from."""
+"""What rows are made from: nothing is silently missing."""
+
+import shutil
 
 import pytest
 
-from tflottery.execution.results_reader import ResultsReader
-from tflottery.store.errors import DamagedArtifact
+from tflottery.execution.results_reader import PartialReader, ResultsReader, Stopped
+from tflottery.store.errors import DamagedArtifact, MissingArtifact
 
 
 @pytest.fixture
@@ -11,26 +13,70 @@ def number(toys):
     return toys.Number(1)
 
 
-def test_a_finished_artifact_has_a_folder(store, put, number):
+def content(folder):
+    return (folder / "number.txt").read_text()
+
+
+def flip(store, artifact):
+    path = store.open(artifact.address) / "number.txt"
+    path.write_text("x" * len(path.read_text()))
+
+
+KINDS = pytest.mark.parametrize("kind", [ResultsReader, PartialReader])
+
+
+@KINDS
+def test_a_finished_artifact_is_read(store, put, number, kind):
     put(number)
-    found = ResultsReader(store, unobtainable={})
-    assert (found.folder(number) / "number.txt").exists()
+    found = kind(store, unobtainable={})
+    assert found.read(number, content) == number.address
     assert found.diverged_iteration(number) is None
 
 
-def test_a_missing_artifact_has_none(store, number):
-    assert ResultsReader(store, unobtainable={}).folder(number) is None
-
-
-def test_an_artifact_lost_to_a_divergence_says_when(store, number):
-    found = ResultsReader(store, unobtainable={number.address: 7})
-    assert found.folder(number) is None
+@KINDS
+def test_an_artifact_lost_to_a_divergence_says_when(store, number, kind):
+    found = kind(store, unobtainable={number.address: 7})
+    assert found.read(number, content) is None
     assert found.diverged_iteration(number) == 7
+
+
+def test_a_missing_artifact_is_named(store, number):
+    with pytest.raises(MissingArtifact, match=number.address):
+        ResultsReader(store, unobtainable={}).read(number, content)
 
 
 def test_a_damaged_artifact_is_not_read(store, put, number):
     put(number)
-    text = (store.open(number.address) / "number.txt").read_text()
-    (store.open(number.address) / "number.txt").write_text("x" * len(text))
+    flip(store, number)
     with pytest.raises(DamagedArtifact, match=number.address):
-        ResultsReader(store, unobtainable={}).folder(number)
+        ResultsReader(store, unobtainable={}).read(number, content)
+
+
+def test_an_artifact_that_vanishes_while_it_is_read_is_missing(store, put, number):
+    put(number)
+
+    def too_late(folder):
+        shutil.rmtree(folder)
+        return content(folder)
+
+    with pytest.raises(MissingArtifact, match=number.address):
+        ResultsReader(store, unobtainable={}).read(number, too_late)
+
+
+def test_what_is_there_is_read_without_the_rest(store, put, toys):
+    there, damaged, missing = (toys.Number(value) for value in (1, 2, 3))
+    put(there)
+    put(damaged)
+    flip(store, damaged)
+    found = PartialReader(store, unobtainable={})
+    read = [found.read(one, content) for one in (there, damaged, missing)]
+    assert read == [there.address, None, None]
+    assert found.found == {there.address}
+    assert [damage.address for damage in found.damage] == [damaged.address]
+
+
+def test_reading_what_is_there_can_be_left(store, put, number):
+    put(number)
+    found = PartialReader(store, unobtainable={}, stopping=lambda: True)
+    with pytest.raises(Stopped):
+        found.read(number, content)

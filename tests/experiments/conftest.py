@@ -18,9 +18,10 @@ from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts, inspect
 from tflottery.execution.executor import Executor
 from tflottery.execution.inline import InlinePool
+from tflottery.execution.log import Log
 from tflottery.execution.plan import plan
 from tflottery.execution.progress import Progress
-from tflottery.execution.results_reader import ResultsReader
+from tflottery.execution.results_reader import PartialReader
 from tflottery.execution.worker import WorkerSettings
 from tflottery.experiments import instability
 from tflottery.store.store import Store
@@ -183,10 +184,10 @@ def make(runtime):
             gpu=None,
             checkpoint_seconds=60.0,
         )
-        console = Console(file=io.StringIO())
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
-            with Progress(plan(goals, store, facts=facts), console=console) as progress:
+            log = Log(Console(file=io.StringIO()))
+            with Progress(plan(goals, store, facts=facts), log=log) as progress:
                 executor = Executor(
                     InlinePool(settings), store, facts=facts, progress=progress
                 )
@@ -198,6 +199,6 @@ def make(runtime):
 
 
 @pytest.fixture
-def nothing_found(tmp_path) -> ResultsReader:
+def nothing_found(tmp_path) -> PartialReader:
     """What is found in an empty store."""
-    return ResultsReader(Store(tmp_path / "empty"), unobtainable={})
+    return PartialReader(Store(tmp_path / "empty"), unobtainable={})

@@ -4,6 +4,8 @@ import dataclasses
 
 import pytest
 
+from tflottery.execution.results_reader import PartialReader
+from tflottery.store.store import Store
 from tflottery.studies import session
 from tflottery.studies.session import Machine
 
@@ -61,3 +63,32 @@ def test_one_split_alone_leaves_the_columns_of_the_other_empty(
             compared += 1
             assert found[own].equals(both[own])
     assert compared
+
+
+def test_what_is_known_can_be_tabled_at_any_time(tiny, every_experiment, study_of):
+    whole = tiny(every_experiment)
+    config = every_experiment.Config.tiny()
+    members = getattr(every_experiment, "members", lambda config: [config])(config)
+    options = dataclasses.asdict(members[0])
+    study = study_of(every_experiment, **options)
+    addresses = dict.fromkeys(goal.address for goal in every_experiment.plan(study))
+
+    class Some(Store):
+        """The store without all but every third of the goals, or with none."""
+
+        def has(self, address, files=()):
+            place = list(addresses).index(address)
+            return place % 3 == self.left and super().has(address, files)
+
+    num_rows = []
+    for left in (0, 1, 2, None):
+        store = Some(whole.folder.parent / "store")
+        store.left = left
+        tables = every_experiment.rows(study, PartialReader(store, unobtainable={}))
+        assert tables.keys() == every_experiment.TABLES.keys()
+        first = next(iter(every_experiment.TABLES))
+        num_rows.append(len(tables[first]))
+        for rows in tables.values():
+            assert not any(getattr(row, "matching", None) for row in rows)
+            assert not any(getattr(row, "studied", None) for row in rows)
+    assert max(num_rows) <= len(whole.table(first))

@@ -13,9 +13,10 @@ from tflottery.components.accuracies import Accuracy
 from tflottery.components.lines import Line
 from tflottery.components.runs import State
 from tflottery.core.registry import MODELS
-from tflottery.execution.results_reader import ResultsReader
+from tflottery.execution.results_reader import PartialReader, ResultsReader
 from tflottery.experiments import instability, lottery
 from tflottery.experiments.instability import Config, Point, Row
+from tflottery.store.errors import MissingArtifact
 from tflottery.store.store import Store
 from tflottery.studies import session
 from tflottery.studies.study import resolve
@@ -112,9 +113,13 @@ def test_rows_are_worked_out_from_what_was_measured(study, tmp_path, monkeypatch
     assert [point.test_error for point in tables["interpolation"]] == [0.2, 1.0, 0.6]
 
 
-def test_what_is_neither_made_nor_diverged_has_no_row(study, tmp_path):
-    tables = instability.rows(study(), ResultsReader(Store(tmp_path), unobtainable={}))
+def test_what_is_neither_made_nor_diverged_has_no_row_before_the_end(study, tmp_path):
+    found = [PartialReader, ResultsReader]
+    partial, whole = (kind(Store(tmp_path), unobtainable={}) for kind in found)
+    tables = instability.rows(study(), partial)
     assert tables == {"instability": [], "interpolation": []}
+    with pytest.raises(MissingArtifact, match="lines/"):
+        instability.rows(study(), whole)
 
 
 def test_a_real_table(execute):

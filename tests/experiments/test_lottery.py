@@ -11,7 +11,7 @@ import pytest
 from tflottery import results
 from tflottery.components.accuracies import ACCURACY_FILE, Accuracy
 from tflottery.components.runs import State
-from tflottery.execution.results_reader import ResultsReader
+from tflottery.execution.results_reader import PartialReader
 from tflottery.execution.run_index import divergence_address
 from tflottery.experiments import lottery
 from tflottery.experiments.lottery import Best
@@ -169,7 +169,7 @@ def test_a_command_makes_a_figure_too(execute):
         lottery, figure=True, levels=("1",), subnetworks=(IMP,), replicates=1
     )
     names = {path.name for path in ended.folder.iterdir()}
-    assert names == {"accuracy.csv", "best.csv", "config.json", "figure.png"}
+    assert names == {"accuracy.csv", "best.csv", "config.json", "figure.png", "log.txt"}
     said = json.loads((ended.folder / "config.json").read_text())
     assert said["experiment"] == "lottery"
     assert said["decisions"]["levels"] == [1]
@@ -275,9 +275,13 @@ def test_kinds_and_data_orders(study):
 
 @pytest.fixture
 def tables_of(study, tmp_path):
-    """Returns the tables of made-up test errors, by kind, level, replicate and k."""
+    """Returns the tables of made-up test errors, by kind, level, replicate and k.
 
-    def make(errors, **options):
+    All other networks have diverged, and their rows are left out; or nothing is known
+    of them.
+    """
+
+    def make(errors, *, others="diverged", **options):
         found, store = study(**options), Store(tmp_path)
         sparse = Subnetworks(found)
         for (kind, level, replicate, k), error in errors.items():
@@ -291,7 +295,12 @@ def tables_of(study, tmp_path):
             values = {name: 0.5 for name in MEASURED} | {"test_error": error}
             with store.writing(accuracy.address, {}) as folder:
                 (folder / ACCURACY_FILE).write_text(json.dumps(values))
-        tables = lottery.rows(found, ResultsReader(store, unobtainable={}))
+        goals = [goal.address for goal in lottery.plan(found)]
+        lost = {one: 9 for one in goals if not store.has(one)}
+        unobtainable = lost if others == "diverged" else {}
+        tables = lottery.rows(found, PartialReader(store, unobtainable=unobtainable))
+        measured = [row for row in tables["accuracy"] if row.diverged_iteration is None]
+        tables |= {"accuracy": measured}
         return {name: pandas.DataFrame(rows) for name, rows in tables.items()}
 
     return make
@@ -369,6 +378,22 @@ def test_a_k_that_lacks_a_network_is_not_the_best(tables_of):
     assert list(best["level"]) == [1]
     assert list(best["rewind_iteration"]) == [0]
     assert list(best["num_rewind_iterations"]) == [1]
+
+
+def test_nothing_is_compared_with_a_part_of_the_networks(tables_of):
+    one = (
+        errors_of(1, 0, 0.3, 0.3) | errors_of(1, 8, 0.2, 0.2) | {(DENSE, 0, 1, 0): 0.3}
+    )
+    tables = tables_of(one, others="unknown")
+    assert len(tables["accuracy"]) == 5 and not len(tables["best"])
+    assert list(tables["accuracy"]["matching"]) == [None] * 5
+    # With the other dense network level 1 is whole; the studied one may be level 2.
+    tables = tables_of(one | _DENSE, others="unknown")
+    assert list(tables["best"]["level"]) == [1]
+    assert list(tables["best"]["studied"]) == [None]
+    # Of level 2 the networks of one k are unknown, and could be better.
+    tables = tables_of(one | _DENSE | errors_of(2, 0, 0.3, 0.3), others="unknown")
+    assert list(tables["best"]["level"]) == [1]
 
 
 def test_the_studied_level_may_lie_beyond_levels_that_do_not_match(tables_of):

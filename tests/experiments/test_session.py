@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ import pytest
 from tflottery.components.lines import Line
 from tflottery.components.runs import State
 from tflottery.core.registry import MODELS
+from tflottery.execution.executor import Executor
+from tflottery.execution.results_reader import PartialReader
 from tflottery.execution.run_index import divergence_address
 from tflottery.experiments import instability
 from tflottery.experiments.instability import Config
@@ -20,7 +24,7 @@ from tflottery.models.lenet import lenet
 from tflottery.store import staging
 from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
-from tflottery.studies import session
+from tflottery.studies import session, tabulation
 from tflottery.studies.output import Output
 from tflottery.studies.study import resolve
 from tflottery.training.distribution import Placement
@@ -59,6 +63,7 @@ def test_a_command_makes_tables_config_and_figure(execute):
         "figure.png",
         "instability.csv",
         "interpolation.csv",
+        "log.txt",
     ]
     assert f"Results are in {ended.folder}" in ended.text
     # A trunk of 8, two copies of 24 and two of 16.
@@ -211,30 +216,12 @@ def test_an_interrupt_stops_and_the_same_command_goes_on(
     assert len(calls) == iteration
     assert stopped.code == session.INTERRUPTED
     assert "Stopped. To go on:\n" in stopped.text
-    assert files(stopped.folder) == ["config.json"]
+    assert "figure.png" not in files(stopped.folder)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     ended = execute()
     assert ended.code == 0
     assert len(calls) == 88
     assert ended.csvs == tiny_csvs
-
-
-def test_an_interrupt_during_the_last_measurement_stops(
-    execute, monkeypatch, tiny_csvs
-):
-    run, measured = Line.execute, []
-
-    def interrupting(self, context):
-        measured.append(1)
-        if len(measured) == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-        run(self, context)
-
-    monkeypatch.setattr(Line, "execute", interrupting)
-    stopped = execute()
-    assert stopped.code == session.INTERRUPTED
-    assert files(stopped.folder) == ["config.json"]
-    assert execute().csvs == tiny_csvs
 
 
 def spoil(path, how):
@@ -295,6 +282,197 @@ def test_a_damaged_manifest_does_not_count(execute, tmp_path, tiny_csvs):
     for path in (tmp_path / "store").rglob("manifest.json"):
         spoil(path, "truncated")
     assert execute().csvs == tiny_csvs
+
+
+# What is lost before its row is read.
+
+
+def _losing(monkeypatch, lose, *, times):
+    """Has `lose` called after the work is done and before rows are read."""
+    execute, calls = Executor.execute, []
+
+    def losing(self, goals):
+        outcome = execute(self, goals)
+        calls.append(1)
+        if len(calls) <= times:
+            lose()
+        return outcome
+
+    monkeypatch.setattr(Executor, "execute", losing)
+    return calls
+
+
+def test_what_vanishes_before_its_row_is_read_is_made_again(
+    execute, tmp_path, monkeypatch, tiny_csvs
+):
+    lines = tmp_path / "store" / "lines"
+    calls = _losing(monkeypatch, lambda: shutil.rmtree(lines), times=2)
+    ended = execute()
+    assert ended.code == 0
+    assert ended.csvs == tiny_csvs
+    assert len(calls) == 3
+    assert ended.text.count("It is made again") == 4
+
+
+@pytest.mark.parametrize("how", ["vanishes", "is damaged"])
+def test_what_is_lost_each_time_is_given_up_by_name(
+    execute, tmp_path, monkeypatch, tiny_csvs, how
+):
+    def lose():
+        path = sorted((tmp_path / "store" / "lines").glob("*/line.json"))[0]
+        if how == "vanishes":
+            shutil.rmtree(path.parent)
+        else:
+            spoil(path, "flipped")
+
+    with monkeypatch.context() as patch:
+        calls = _losing(patch, lose, times=99)
+        ended = execute()
+    assert ended.code == session.INCOMPLETE
+    assert len(calls) == 3
+    address = sorted((tmp_path / "store" / "lines").parent.glob("lines/*"))
+    assert "Given up after 3 times" in ended.text and "lines/" in ended.text, address
+    assert "Tables of what is known (1 of 2 artifacts)" in ended.text
+    assert len(ended.table()) == 1
+    assert execute().csvs == tiny_csvs
+
+
+# What is known before the end.
+
+
+def config(folder):
+    return json.loads((folder / "config.json").read_text())
+
+
+def test_a_stop_leaves_the_rows_that_are_known(execute, monkeypatch, tiny_csvs):
+    run, measured = Line.execute, []
+
+    def interrupting(self, context):
+        measured.append(1)
+        if len(measured) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        run(self, context)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Line, "execute", interrupting)
+        stopped = execute()
+    assert stopped.code == session.INTERRUPTED
+    assert config(stopped.folder)["complete"] is False
+    made = {"made": 1, "diverged": 0, "wanted": 2}
+    assert config(stopped.folder)["artifacts"] == made
+    with pytest.warns(UserWarning, match="made from 1 of 2 artifacts"):
+        known = stopped.table()
+    ended = execute()
+    assert ended.csvs == tiny_csvs
+    assert config(ended.folder)["complete"] is True
+    table = ended.table()
+    same = table["rewind_iteration"].isin(known["rewind_iteration"])
+    assert known.equals(table[same].reset_index(drop=True))
+
+
+def test_an_incomplete_end_is_marked(execute, monkeypatch):
+    monkeypatch.setattr(Line, "execute", lambda *_: 1 / 0)
+    ended = execute()
+    assert ended.code == session.INCOMPLETE
+    assert config(ended.folder)["complete"] is False
+    assert "Tables of what is known (0 of 2 artifacts)" in ended.text
+
+
+def test_divergences_leave_whole_tables(execute):
+    ended = execute(optimizer="sgd", learning_rate=1e20)
+    assert config(ended.folder)["complete"] is True
+    assert config(ended.folder)["artifacts"] == {"made": 0, "diverged": 2, "wanted": 2}
+
+
+def test_whole_tables_are_not_replaced_by_those_of_a_stop(
+    execute, monkeypatch, tiny_csvs
+):
+    execute()
+    with monkeypatch.context() as patch:
+        patch.setattr(Line, "execute", lambda *_: 1 / 0)
+        ended = execute(store="other")
+    assert ended.code == session.INCOMPLETE
+    assert "whole tables of an earlier command stay" in ended.text
+    assert ended.csvs == tiny_csvs
+    assert config(ended.folder)["complete"] is True
+
+
+def test_what_is_known_is_written_every_few_minutes(
+    execute, monkeypatch, tmp_path, tiny_csvs
+):
+    monkeypatch.setattr(tabulation, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(tabulation, "_PAUSE_FACTOR", 1.0)
+    run, seen = Line.execute, []
+
+    def waiting(self, context):
+        wanted, deadline = len(seen), time.monotonic() + 60
+        while time.monotonic() < deadline:
+            said = config(tmp_path / "output")
+            if said.get("artifacts", {}).get("made") == wanted:
+                break
+            time.sleep(0.01)
+        seen.append((said["artifacts"]["made"], said["complete"]))
+        run(self, context)
+
+    monkeypatch.setattr(Line, "execute", waiting)
+    ended = execute()
+    assert seen == [(0, False), (1, False)]
+    assert ended.code == 0
+    assert ended.csvs == tiny_csvs
+    assert config(ended.folder)["complete"] is True
+
+
+def test_trouble_with_what_is_known_costs_no_result(execute, monkeypatch, tiny_csvs):
+    monkeypatch.setattr(tabulation, "_PAUSE_SECONDS", 0.0)
+    rows = instability.rows
+
+    def failing(study, results):
+        if isinstance(results, PartialReader):
+            raise ArithmeticError("not with so few rows")
+        return rows(study, results)
+
+    monkeypatch.setattr(instability, "rows", failing)
+    ended = execute()
+    assert ended.code == 0
+    assert ended.csvs == tiny_csvs
+    assert "not with so few rows" in ended.text
+
+
+def test_tables_that_cannot_be_written_lose_nothing(
+    execute, monkeypatch, trainings, tiny_csvs
+):
+    with monkeypatch.context() as patch:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        patch.setattr("tflottery.core.tables.write", lambda *_, **__: raise_(full))
+        ended = execute()
+    assert ended.code == session.INCOMPLETE
+    assert "output' cannot be written: No space left on device" in ended.text
+    assert "the same command with another --output_dir needs nothing more" in ended.text
+    trainings.clear()
+    assert execute(output="other").csvs == tiny_csvs
+    assert trainings == []
+
+
+def raise_(error):
+    raise error
+
+
+def test_a_log_stays_beside_the_tables(execute, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["program", "--model=lenet"])
+    ended = execute()
+    text = (ended.folder / "log.txt").read_text()
+    parts = [" --model=lenet\n", "iterations  88 to make", "Results are in "]
+    assert [text.index(part) for part in parts] == sorted(map(text.index, parts))
+    execute()
+    assert (ended.folder / "log.txt").read_text().count("Results are in") == 2
+
+
+def test_a_log_that_cannot_be_written_costs_no_result(execute, tmp_path, tiny_csvs):
+    (tmp_path / "output" / "log.txt").mkdir(parents=True)
+    ended = execute()
+    assert ended.code == 0
+    assert ended.csvs == tiny_csvs
+    assert "log.txt' cannot be written" in ended.text
 
 
 # What cannot be made.
@@ -465,7 +643,7 @@ def test_a_store_that_can_only_be_read_is_enough_for_what_is_there(
         raise PermissionError(errno.EACCES, "Permission denied", "drafts")
 
     monkeypatch.setattr(staging.Drafts, "new", refuse)
-    monkeypatch.setattr("tflottery.store.locks.acquire", refuse)
+    monkeypatch.setattr(Store, "lock", refuse)
     again = execute(output="drawn again")
     assert (again.code, again.csvs) == (0, tiny_csvs)
     assert execute(dry_run=True, data_orders=3, output="more").code == 0

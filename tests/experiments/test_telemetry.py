@@ -12,7 +12,7 @@ from tflottery import results
 from tflottery.components.runs import State
 from tflottery.core.registry import MODELS
 from tflottery.execution.plan import plan
-from tflottery.execution.results_reader import ResultsReader
+from tflottery.execution.results_reader import PartialReader
 from tflottery.experiments import lottery, table1, telemetry
 from tflottery.experiments.telemetry import Config, Phase, Reading, Weight
 from tflottery.store.store import Store
@@ -179,7 +179,7 @@ def test_a_replicate_that_lacks_an_iteration_is_in_no_phase(tiny, study, tmp_pat
     shutil.copytree(tiny(telemetry).folder.parent / "store", tmp_path / "store")
     lost = telemetry.plan(study())[2 * len(ITERATIONS) + 3]
     shutil.rmtree(tmp_path / "store" / lost.address)
-    found = ResultsReader(Store(tmp_path / "store"), unobtainable={})
+    found = PartialReader(Store(tmp_path / "store"), unobtainable={})
     tables = telemetry.rows(study(), found)
     table, whole = pandas.DataFrame(tables["telemetry"]), tiny(telemetry)
     # Error and loss of that iteration are there.

@@ -150,6 +150,11 @@ class Executor:
             for number, message in self._pool.messages(_POLL_SECONDS):
                 self._receive(number, message)
 
+    @property
+    def outcome(self) -> Outcome:
+        """How the work ended, or what is known of that by now."""
+        return self._outcome
+
     def note(self, text: str) -> None:
         """Tells the user something that stays on the screen."""
         self._progress.note(text)

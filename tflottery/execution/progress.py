@@ -1,33 +1,38 @@
-"""Progress: one bar for the plan and a line per running job; quiet without a terminal.
+"""Progress: one bar for the plan and a line per running job, or a line a minute.
 
 Work is counted in arithmetic operations, so that training and measuring add up and the
 time left is about right; what is shown are iterations.
 """
 
+import collections
+import threading
 import time
 
-from rich import console as rich_console
 from rich import progress as rich_progress
 
+from tflottery.execution import estimate
 from tflottery.execution.jobs import Advance
+from tflottery.execution.log import Log
 from tflottery.execution.plan import Plan, Step
 
-
-def tell(console: rich_console.Console, text: str) -> None:
-    """Prints text as it is: brackets, colons and long lines of paths mean nothing."""
-    console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+_MINUTE = 60.0
+# The speed told is that of as many minutes.
+_NUM_MINUTES = 10
 
 
 class Progress:
-    """Shows how far a plan is carried out."""
+    """Shows how far a plan is carried out: on a terminal, and in the log.
 
-    def __init__(self, plan: Plan, *, console: rich_console.Console | None = None):
+    A bar where there is a terminal; without one a line a minute. The log has the lines.
+    """
+
+    def __init__(self, plan: Plan, *, log: Log | None = None):
         """Args:
         plan: what is to be done.
-        console: where to show it; None is standard error.
+        log: where to show it; None is standard error.
         """
-        self._console = console or rich_console.Console(stderr=True)
-        self._shown = self._console.is_terminal
+        self._log = log or Log()
+        self._shown = self._log.console.is_terminal
         self._num_iterations = plan.num_iterations
         self._bar = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}", markup=False),
@@ -35,7 +40,7 @@ class Progress:
             rich_progress.TextColumn("{task.percentage:>3.0f}%"),
             rich_progress.TextColumn("{task.fields[detail]}", markup=False),
             rich_progress.TimeRemainingColumn(elapsed_when_finished=True),
-            console=self._console,
+            console=self._log.console,
             transient=True,
             disable=not self._shown,
             # The speed is that of the last minutes, not of the last second.
@@ -46,15 +51,24 @@ class Progress:
         self._tasks: dict[int, rich_progress.TaskID] = {}
         self._steps: dict[int, Step] = {}
         self._shares: dict[int, float] = {}
-        self._iterations_done = 0.0
+        self._done = self._iterations_done = 0.0
         self._told_waiting: set[str] = set()
+        # (seconds, work done, iterations done) of the last minutes.
+        self._before: collections.deque[tuple[float, float, float]] = collections.deque(
+            maxlen=_NUM_MINUTES
+        )
+        self._ended = threading.Event()
+        self._teller = threading.Thread(target=self._tell_each_minute, daemon=True)
 
     def __enter__(self) -> "Progress":
         self._bar.start()
-        self._started = time.monotonic()
+        self._before.append((time.monotonic(), 0.0, 0.0))
+        self._teller.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        self._teller.join()
         self._bar.stop()
 
     def begin(self, worker: int, step: Step) -> None:
@@ -68,6 +82,7 @@ class Progress:
         """Shows that a share of a worker's job is done."""
         step, before = self._steps[worker], self._shares[worker]
         self._shares[worker] = share
+        self._done += (share - before) * step.flops
         self._iterations_done += (share - before) * step.num_iterations
         detail = ""
         if step.num_iterations:
@@ -87,13 +102,38 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Prints a line that stays."""
-        tell(self._console, text)
+        self._log.say(text)
 
     def waiting(self, name: str) -> None:
         """Says once that another process is at a job."""
         if name not in self._told_waiting:
             self._told_waiting.add(name)
             self.note(f"Another process is making {name}; waiting for it.")
+
+    def line(self) -> str:
+        """Returns in a line how far the plan is, how fast it goes and how long yet."""
+        now = time.monotonic()
+        then, done_then, iterations_then = self._before[0]
+        share = min(self._done / self._total, 1.0)
+        elapsed = max(now - then, 1e-9)
+        speed = (self._done - done_then) / elapsed
+        rate = (self._iterations_done - iterations_then) / elapsed
+        left = "time left unknown"
+        if speed > 0:
+            remaining = estimate.readable((1 - share) * self._total / speed)
+            left = f"about {remaining} left"
+        return (
+            f"{share:.1%} done, {self._iterations_done:,.0f} of "
+            f"{self._num_iterations:,} iterations, {rate:,.3g} a second, "
+            f"{len(self._steps)} jobs at work, {left}"
+        )
+
+    def _tell_each_minute(self) -> None:
+        """Tells the line until the work ends; on a terminal, where the bar is, not."""
+        tell = self._log.keep if self._shown else self._log.say
+        while not self._ended.wait(_MINUTE):
+            tell(self.line())
+            self._before.append((time.monotonic(), self._done, self._iterations_done))
 
 
 def describe(step: Step) -> str:

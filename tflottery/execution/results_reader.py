@@ -1,15 +1,19 @@
-"""What was found: the finished artifacts, and why others are missing."""
+"""What is read of the goals of a command: nothing of them is silently missing."""
 
-from collections.abc import Mapping
+import typing
+from collections.abc import Callable, Mapping
 
 from etils import epath
 
 from tflottery.components.component import Artifact
+from tflottery.store.errors import DamagedArtifact, MissingArtifact
 from tflottery.store.store import Store
+
+_Content = typing.TypeVar("_Content")
 
 
 class ResultsReader:
-    """What rows are made from."""
+    """What rows are made from: each artifact is there, or known to have diverged."""
 
     def __init__(self, store: Store, *, unobtainable: Mapping[str, int]):
         """Args:
@@ -20,16 +24,79 @@ class ResultsReader:
         self._store = store
         self._unobtainable = unobtainable
 
-    def folder(self, artifact: Artifact) -> epath.Path | None:
-        """Returns the folder of an artifact; None if it is not there.
+    def read(
+        self, artifact: Artifact, read: Callable[[epath.Path], _Content]
+    ) -> _Content | None:
+        """Returns what a function reads in the folder of an artifact.
+
+        None if a divergence kept the artifact from being made.
 
         Raises:
+          MissingArtifact: it is not there, though nothing is known to have kept it.
           DamagedArtifact: it is damaged; it has been set aside.
         """
-        if not self._store.has(artifact.address, artifact.files):
-            return None
-        return self._store.open(artifact.address)
+        address = artifact.address
+        if not self._store.has(address, artifact.files):
+            if address in self._unobtainable:
+                return None
+            raise MissingArtifact(address, self._store.root)
+        try:
+            return read(self._store.open(address))
+        except FileNotFoundError as error:
+            # It was taken out of the store meanwhile.
+            raise MissingArtifact(address, self._store.root) from error
 
     def diverged_iteration(self, artifact: Artifact) -> int | None:
         """Returns when a run that an artifact needs diverged; None if none did."""
         return self._unobtainable.get(artifact.address)
+
+
+class PartialReader(ResultsReader):
+    """What is there already: whatever is missing or damaged reads as None.
+
+    Attributes:
+      found: addresses of what was read.
+      damage: what was found damaged, and set aside.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        unobtainable: Mapping[str, int],
+        stopping: Callable[[], bool] = lambda: False,
+    ):
+        """Args:
+        store: holds the finished artifacts.
+        unobtainable: as of `ResultsReader`, as far as it is known.
+        stopping: whether to read nothing more.
+        """
+        super().__init__(store, unobtainable=unobtainable)
+        self._stopping = stopping
+        self.found: set[str] = set()
+        self.damage: list[DamagedArtifact] = []
+
+    def read(
+        self, artifact: Artifact, read: Callable[[epath.Path], _Content]
+    ) -> _Content | None:
+        """Returns what a function reads in the folder of an artifact; None without it.
+
+        Raises:
+          Stopped: nothing more is to be read.
+        """
+        if self._stopping():
+            raise Stopped
+        try:
+            content = super().read(artifact, read)
+        except MissingArtifact:
+            return None
+        except DamagedArtifact as damage:
+            self.damage.append(damage)
+            return None
+        if content is not None:
+            self.found.add(artifact.address)
+        return content
+
+
+class Stopped(Exception):
+    """Reading ends before the end, because it was asked to."""

@@ -7,7 +7,10 @@ Such a module holds, and nothing else decides what the experiment is:
   flags. `Config.tiny()` is what tests run;
 - frozen dataclasses for rows, and `TABLES`: by name of the table, of which it is made;
 - `plan(study)`: the artifacts wanted;
-- `rows(study, results)`: the tables, a list of rows each;
+- `rows(study, results)`: the tables, a list of rows each, of what is read with
+  `results.read(artifact, function of its folder)`. That is None where a training
+  diverged, and, in tables of what is known before the end, where nothing is yet: a
+  column that compares with all others stays None until all are known;
 - optionally `figure(tables, study)`: a matplotlib figure of the tables as DataFrames,
   of which the first has rows; None where they show nothing;
 - optionally `subject(study)`: a few words more for the plan's title;

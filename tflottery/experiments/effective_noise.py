@@ -101,7 +101,7 @@ def plan(study: Study) -> list[Artifact]:
 
 def rows(study: Study, results: ResultsReader) -> dict[str, list]:
     """Returns the tables: points, correlation (a row a k), accuracy (a network)."""
-    table = perturbed_runs.rows(_networks(study), results)
+    table = perturbed_runs.rows(study, _networks(study), results)
     points = _points(table, ks=study.rewind_iterations)
     return {
         "points": points,
@@ -137,8 +137,8 @@ def _points(table: Sequence[PerturbedNetwork], *, ks: Sequence[int]) -> list[Poi
     """Returns the points of the figure; the ticket of 0 is none, unless 0 is a k."""
     groups: dict[tuple, list[PerturbedNetwork]] = {}
     for row in table:
-        measured = row.test_error is not None and row.subnetwork != DENSE
-        if measured and row.rewind_iteration in ks:
+        measured = None not in (row.test_error, row.effective_std)
+        if measured and row.subnetwork != DENSE and row.rewind_iteration in ks:
             key = (row.level, row.rewind_iteration, row.perturbation, row.condition)
             groups.setdefault(key, []).append(row)
     return [_point(group) for group in groups.values()]

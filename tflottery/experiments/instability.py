@@ -193,18 +193,12 @@ def plan(study: Study) -> list[Artifact]:
 
 def rows(study: Study, results: ResultsReader) -> dict[str, list[Pair]]:
     """Returns the tables: instability (a row a pair) and interpolation (a point)."""
-    dense = {
-        replicate: error
-        for replicate, accuracy in _dense(study).items()
-        if (folder := results.folder(accuracy)) is not None
-        and (error := accuracies.read(folder).get("test_error")) is not None
-    }
+    dense = _dense_errors(study, results)
     tables: dict[str, list[Pair]] = {name: [] for name in TABLES}
     for pair, line in _pairs(study):
         keys = dataclasses.asdict(pair)
-        folder = results.folder(line)
-        if folder is not None:
-            measured = lines.read(folder)
+        measured = results.read(line, lines.read)
+        if measured is not None:
             row = Row(**keys, **_summary(measured))
             ended = row.iteration == study.last
             tables["instability"].append(_compared(row, dense) if ended else row)
@@ -243,6 +237,17 @@ def _dense(study: Study) -> dict[int, Accuracy]:
         row.replicate: accuracy
         for row, accuracy in accuracy_table.dense_networks(study)
     }
+
+
+def _dense_errors(study: Study, results: ResultsReader) -> dict[int, float]:
+    """Returns the dense networks' test errors by replicate, once all are known."""
+    errors, whole = {}, True
+    for replicate, accuracy in _dense(study).items():
+        measured = results.read(accuracy, accuracies.read)
+        if measured is not None and "test_error" in measured:
+            errors[replicate] = measured["test_error"]
+        whole &= measured is not None or bool(results.diverged_iteration(accuracy))
+    return errors if whole else {}
 
 
 def _compared(row: Row, dense: Mapping[int, float]) -> Row:

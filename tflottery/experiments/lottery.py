@@ -9,6 +9,7 @@ The random controls train at one k (--random_rewind_iterations), as in the paper
 figures; IMP at every k. Accuracy is that of the end of training.
 """
 
+import collections
 import dataclasses
 import itertools
 import typing
@@ -114,10 +115,9 @@ def plan(study: Study) -> list[Artifact]:
 def rows(study: Study, results: ResultsReader) -> dict[str, list]:
     """Returns the tables: accuracy (a row a network) and best (a row a level)."""
     table = accuracy_table.rows(_networks(study), results)
-    dense = accuracy_table.dense_errors(table)
+    dense = accuracy_table.dense_errors(study, table)
     table = accuracy_table.compared(table, dense=dense)
-    num_networks = study.config.replicates * study.config.data_orders
-    return {"accuracy": table, "best": _best(table, dense, num_networks=num_networks)}
+    return {"accuracy": table, "best": _best(study, table, dense)}
 
 
 def subject(study: Study) -> str:
@@ -171,22 +171,31 @@ def _random_ks(study: Study) -> Sequence[int]:
 
 
 def _best(
-    table: Sequence[TrainedNetwork], dense: Sequence[float], *, num_networks: int
+    study: Study, table: Sequence[TrainedNetwork], dense: Sequence[float]
 ) -> list[Best]:
-    """Returns the best k of every level of IMP, among those with all their networks."""
-    by_level: dict[int, dict[int, list[TrainedNetwork]]] = {}
-    for row in table:
-        if row.subnetwork == IMP and row.test_error is not None:
-            by_k = by_level.setdefault(row.level, {})
-            by_k.setdefault(row.rewind_iteration, []).append(row)
-    complete = {
-        level: {k: rows for k, rows in by_k.items() if len(rows) == num_networks}
-        for level, by_k in sorted(by_level.items())
-    }
+    """Returns the best k of every level of IMP, among those with all their networks.
+
+    Levels of which a network is neither measured nor known to diverge wait for it, and
+    so does the level studied for all of them.
+    """
     if not dense:
         return []
-    found = [_best_of(by_k, dense) for by_k in complete.values() if by_k]
-    if all(best.matching is None for best in found):
+    num_networks = study.config.replicates * study.config.data_orders
+    num_wanted = len(study.rewind_iterations) * num_networks
+    num_known, by_level = collections.Counter(), collections.defaultdict(dict)
+    for row in table:
+        if row.subnetwork == IMP:
+            num_known[row.level] += 1
+            if row.test_error is not None:
+                by_k = by_level[row.level]
+                by_k.setdefault(row.rewind_iteration, []).append(row)
+    found = []
+    for level, by_k in sorted(by_level.items()):
+        whole = {k: rows for k, rows in by_k.items() if len(rows) == num_networks}
+        if whole and num_known[level] == num_wanted:
+            found.append(_best_of(whole, dense))
+    waiting = num_known.total() < num_wanted * len(Subnetworks(study).levels)
+    if waiting or all(best.matching is None for best in found):
         return found
     studied = max((best.level for best in found if best.matching), default=None)
     return [dataclasses.replace(one, studied=one.level == studied) for one in found]

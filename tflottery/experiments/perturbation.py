@@ -105,7 +105,7 @@ def plan(study: Study) -> list[Artifact]:
 
 def rows(study: Study, results: ResultsReader) -> dict[str, list]:
     """Returns the table: accuracy (a row a network)."""
-    return {"accuracy": perturbed_runs.rows(_networks(study), results)}
+    return {"accuracy": perturbed_runs.rows(study, _networks(study), results)}
 
 
 def subject(study: Study) -> str:

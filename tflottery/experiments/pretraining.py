@@ -137,11 +137,8 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list]:
     table = accuracy_table.rows(_networks(study), results)
     # A pre-trained dense network is no replicate of the ordinary one.
     ordinary = [row for row in table if not row.pretraining_epochs]
-    return {
-        "accuracy": accuracy_table.compared(
-            table, dense=accuracy_table.dense_errors(ordinary)
-        )
-    }
+    dense = accuracy_table.dense_errors(study, ordinary)
+    return {"accuracy": accuracy_table.compared(table, dense=dense)}
 
 
 def subject(study: Study) -> str:

@@ -209,10 +209,8 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list]:
     """Returns the tables: telemetry, weights and phases."""
     readings, weights = [], []
     for keys, accuracy, measure in _measurements(study):
-        found: dict[str, object] = {}
-        for artifact, read in ((accuracy, accuracies.read), (measure, components.read)):
-            folder = results.folder(artifact)
-            found |= {} if folder is None else read(folder)
+        found = dict(results.read(accuracy, accuracies.read) or {})
+        found |= results.read(measure, components.read) or {}
         weights += [
             Weight(**keys, weight=number, **weight)
             for number, weight in enumerate(found.pop("weights", ()), start=1)

@@ -12,6 +12,9 @@ import json
 import os
 import socket
 
+# Of the OSError that `acquire` raises on a file system without locks.
+UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+
 # Descriptors held by this process. A forked child closes its copies: otherwise a lock
 # would live on in a child that has nothing to do with it.
 _held: set[int] = set()
@@ -107,7 +110,7 @@ def _locked(descriptor: int, path: str) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+        if error.errno not in UNSUPPORTED:
             raise
         raise OSError(
             error.errno,

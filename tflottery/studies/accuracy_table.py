@@ -109,9 +109,9 @@ def rows(
     """Returns the rows of the networks that were measured or are known to diverge."""
     table = []
     for row, measure in networks:
-        folder = results.folder(measure)
-        if folder is not None:
-            table.append(dataclasses.replace(row, **accuracies.read(folder)))
+        measured = results.read(measure, accuracies.read)
+        if measured is not None:
+            table.append(dataclasses.replace(row, **measured))
         elif (diverged := results.diverged_iteration(measure)) is not None:
             table.append(dataclasses.replace(row, diverged_iteration=diverged))
     return table
@@ -139,9 +139,14 @@ def shows_accuracy(table: "pandas.DataFrame") -> bool:
     return bool(table["test_error"].notna().any())
 
 
-def dense_errors(table: Iterable[TrainedNetwork]) -> list[float]:
-    """Returns the test errors of the dense networks that were measured."""
-    return measured_errors(row for row in table if row.subnetwork == DENSE)
+def dense_errors(study: Study, table: Iterable[TrainedNetwork]) -> list[float]:
+    """Returns the test errors of the dense networks that others are compared with.
+
+    None before every replicate's is measured or known to diverge: a comparison with
+    some of them could turn into its opposite.
+    """
+    own = [row for row in table if row.subnetwork == DENSE]
+    return measured_errors(own) if len(own) == len(study.replicates) else []
 
 
 def measured_errors(table: Iterable[TrainedNetwork]) -> list[float]:

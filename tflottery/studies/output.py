@@ -1,20 +1,52 @@
-"""The output folder: a CSV per table, config.json and figure.png."""
+"""The output folder: a CSV per table, config.json, figure.png and log.txt."""
 
+import contextlib
 import dataclasses
 import io
 import json
+import time
 import types
-import uuid
-from collections.abc import Mapping, Sequence
+import typing
+from collections.abc import Iterator, Mapping, Sequence
 
 from etils import epath
 
-from tflottery.core import fingerprints, paths, tables
+from tflottery.core import files, fingerprints, paths, tables
 from tflottery.figures import style
-from tflottery.store import manifests
+from tflottery.store import locks, manifests
 from tflottery.studies.study import Study
 
-CONFIG_FILE, FIGURE_FILE = "config.json", "figure.png"
+if typing.TYPE_CHECKING:
+    import pandas
+
+CONFIG_FILE, FIGURE_FILE, LOG_FILE = "config.json", "figure.png", "log.txt"
+# Held while the folder is looked at and written, by whichever command does so.
+_LOCK_FILE = ".lock"
+_PATIENCE_SECONDS, _POLL_SECONDS = 120.0, 0.05
+
+
+class OutputError(ValueError):
+    """The output folder cannot be written, or holds other results."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Extent:
+    """How much of what a command asks for its tables were made from.
+
+    Attributes:
+      made: artifacts that were read.
+      diverged: artifacts that a diverged training keeps from being made.
+      wanted: artifacts asked for.
+    """
+
+    made: int
+    diverged: int
+    wanted: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all is known that can be."""
+        return self.made + self.diverged == self.wanted
 
 
 class Output:
@@ -27,7 +59,7 @@ class Output:
         folder: the folder; None is one named after experiment and configuration.
 
         Raises:
-          ValueError: the folder holds other results.
+          OutputError: the folder holds other results.
         """
         self._module = module
         self._studies = studies
@@ -37,65 +69,136 @@ class Output:
         self._check()
 
     def claim(self) -> None:
-        """Writes config.json, so that the folder is this study's from now on."""
-        text = json.dumps(self._description(), indent=2) + "\n"
+        """Makes the folder this study's: from now on no other may write there.
+
+        Raises:
+          OutputError: another command came first, or it cannot be written.
+        """
+        with self._alone():
+            if not self._check():
+                self._write_config(complete=False)
+
+    def write(self, rows: Mapping[str, Sequence[object]], extent: Extent) -> bool:
+        """Writes the tables, unless whole ones are there and these are not.
+
+        A folder that was removed meanwhile is made again.
+
+        Args:
+          rows: by name of the table.
+          extent: what they were made from; config.json tells it.
+
+        Returns:
+          Whether they were written.
+
+        Raises:
+          OutputError: the folder holds other results by now, or cannot be written.
+        """
+        with self._alone():
+            theirs = self._check() or {}
+            if theirs.get("complete") and not extent.is_complete:
+                return False
+            # Between the first table and the last one the folder is not whole.
+            if theirs.get("complete") or not theirs:
+                self._write_config(complete=False)
+            for name, table in rows.items():
+                path = self.folder / f"{name}.csv"
+                tables.write(table, path, row_type=self._module.TABLES[name])
+            self._write_config(complete=extent.is_complete, extent=extent)
+        return True
+
+    def frames(self) -> dict[str, "pandas.DataFrame"]:
+        """Returns the tables as they were written."""
+        names = self._module.TABLES
+        return {name: tables.read(self.folder / f"{name}.csv") for name in names}
+
+    def draw(self, frames: Mapping[str, "pandas.DataFrame"]) -> None:
+        """Draws the figure from the tables, where the experiment has one.
+
+        Raises:
+          OutputError: the folder holds other results by now, or cannot be written.
+        """
+        draw = getattr(self._module, "figure", None)
+        first = next(iter(self._module.TABLES))
+        drawn, image = None, io.BytesIO()
+        if draw is not None and len(frames[first]):
+            with style.plain():
+                drawn = draw(frames, self._studies[0])
+                if drawn is not None:
+                    drawn.savefig(image, format="png", dpi=150)
+        with self._alone():
+            self._check()
+            if drawn is not None:
+                files.write(self.folder / FIGURE_FILE, image.getvalue())
+            else:
+                # What an earlier, incomplete end may have drawn.
+                (self.folder / FIGURE_FILE).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keeps other commands from the folder, and says of an OSError where it was.
+
+        Folders that are URLs, and file systems without locks, go without: there each
+        command still looks whose the folder is before it writes.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._replace(CONFIG_FILE, text.encode())
+            with self._lock() or contextlib.nullcontext():
+                yield
         except OSError as error:
-            raise ValueError(
+            raise OutputError(
                 f"--output_dir={str(self.folder)!r} cannot be written: "
                 f"{error.strerror or error}. Name another."
             ) from error
 
-    def write(self, rows: Mapping[str, Sequence[object]]) -> None:
-        """Writes the tables and draws the figure from them.
+    def _lock(self) -> locks.Lock | None:
+        """Returns the folder's lock, waiting for it; None where there is none."""
+        if "://" in str(self.folder):
+            return None
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                lock = locks.acquire(str(self.folder / _LOCK_FILE))
+            except OSError as error:
+                if error.errno in locks.UNSUPPORTED:
+                    return None
+                raise
+            if lock is not None:
+                return lock
+            time.sleep(_POLL_SECONDS)
+        holder = locks.holder(str(self.folder / _LOCK_FILE)) or "another process"
+        raise OutputError(
+            f"--output_dir={str(self.folder)!r} is being written by {holder} for more "
+            f"than {_PATIENCE_SECONDS:.0f} seconds. End it, or name another."
+        )
 
-        A folder that was removed meanwhile is made again.
+    def _write_config(self, *, complete: bool, extent: Extent | None = None) -> None:
+        """Writes config.json: what decided the results, and how whole they are."""
+        said = self._description() | {"complete": complete}
+        if extent is not None:
+            said["artifacts"] = dataclasses.asdict(extent)
+        files.write(
+            self.folder / CONFIG_FILE, (json.dumps(said, indent=2) + "\n").encode()
+        )
+
+    def _check(self) -> dict[str, object] | None:
+        """Returns what the folder's config.json says, None where it is free.
+
+        Raises:
+          OutputError: it is not free for this study.
         """
-        if not (self.folder / CONFIG_FILE).exists():
-            self.claim()
-        frames = {}
-        for name, table in rows.items():
-            path = self.folder / f"{name}.csv"
-            tables.write(table, path, row_type=self._module.TABLES[name])
-            frames[name] = tables.read(path)
-        draw = getattr(self._module, "figure", None)
-        first = next(iter(self._module.TABLES))
-        if draw is None or not len(frames[first]):
-            return
-        with style.plain():
-            drawn = draw(frames, self._studies[0])
-            if drawn is None:
-                return
-            image = io.BytesIO()
-            drawn.savefig(image, format="png", dpi=150)
-        self._replace(FIGURE_FILE, image.getvalue())
-
-    def _replace(self, name: str, data: bytes) -> None:
-        """Writes a file of the folder, whole or not at all."""
-        draft = self.folder / f".{name}.{uuid.uuid4().hex[:8]}"
-        try:
-            draft.write_bytes(data)
-            draft.replace(self.folder / name)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-
-    def _check(self) -> None:
-        """Raises ValueError if the folder is not free for this study."""
         if not self.folder.exists():
-            return
+            return None
         if not self.folder.is_dir():
-            raise ValueError(
+            raise OutputError(
                 f"--output_dir={str(self.folder)!r} is no folder. Name another."
             )
-        # Hidden files are what a killed process left of its drafts, or the system's.
-        if all(one.name.startswith(".") for one in self.folder.iterdir()):
-            return
         path = self.folder / CONFIG_FILE
         if not path.exists():
-            raise ValueError(
+            # Hidden files are what a killed process left, or the system's.
+            shown = [one.name for one in self.folder.iterdir() if one.name[0] != "."]
+            if not set(shown) - {LOG_FILE}:
+                return None
+            raise OutputError(
                 f"--output_dir={str(self.folder)!r} is not empty and has no "
                 f"{CONFIG_FILE}: it is not a folder of results. Name another."
             )
@@ -111,15 +214,15 @@ class Output:
             for name in decided.keys() | wanted.keys()
             if decided.get(name) != wanted.get(name)
         )
-        if not differing:
-            return
-        raise ValueError(
-            f"--output_dir={str(self.folder)!r} holds other results "
-            f"({'; '.join(differing)}). Name another."
-        )
+        if differing:
+            raise OutputError(
+                f"--output_dir={str(self.folder)!r} holds other results "
+                f"({'; '.join(differing)}). Name another."
+            )
+        return theirs
 
     def _description(self) -> dict[str, object]:
-        """Returns what config.json says."""
+        """Returns what decided the results, as config.json says it."""
         described = {study.name: _described(study) for study in self._studies}
         if len(self._studies) == 1:
             (parts,) = described.values()
@@ -156,14 +259,14 @@ def _read(path: epath.Path) -> dict[str, object]:
     """Returns what a config.json says.
 
     Raises:
-      ValueError: it is none.
+      OutputError: it is none.
     """
     try:
         found = json.loads(path.read_text())
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise ValueError(
+        raise OutputError(
             f"{str(path)!r} is not a {CONFIG_FILE} that an experiment wrote. Remove it "
             "if the folder holds nothing of value, or name another --output_dir."
         )

@@ -198,20 +198,20 @@ def artifacts(found: Iterable[PerturbedPlan]) -> list[Artifact]:
 
 
 def rows(
-    found: Iterable[PerturbedPlan], results: ResultsReader
+    study: Study, found: Iterable[PerturbedPlan], results: ResultsReader
 ) -> list[PerturbedNetwork]:
     """Returns the rows of the networks that were measured or are known to diverge."""
     table = []
     for row, accuracy, change in found:
         amount: Mapping[str, float] = _NO_CHANGE
         if change is not None:
-            folder = results.folder(change)
-            amount = {} if folder is None else perturbing.read(folder)
+            amount = results.read(change, perturbing.read) or {}
         told = {f"effective_{name}": amount.get(name) for name in _NO_CHANGE}
         row = dataclasses.replace(row, **told)
         network = accuracy_table.PlannedNetwork(row, accuracy)
         table += accuracy_table.rows([network], results)
-    return accuracy_table.compared(table, dense=accuracy_table.dense_errors(table))
+    dense = accuracy_table.dense_errors(study, table)
+    return accuracy_table.compared(table, dense=dense)
 
 
 def _perturbed(

@@ -15,8 +15,6 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
 
-from rich.console import Console
-
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
 from tflottery.core import hardware
@@ -25,22 +23,24 @@ from tflottery.execution import estimate
 from tflottery.execution.executor import Executor, Outcome, ask
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
+from tflottery.execution.log import Log
 from tflottery.execution.plan import plan
 from tflottery.execution.pool import Pool
-from tflottery.execution.progress import Progress, tell
-from tflottery.execution.results_reader import ResultsReader
+from tflottery.execution.progress import Progress
 from tflottery.execution.worker import WorkerSettings
-from tflottery.store.errors import DamagedArtifact
 from tflottery.store.store import Store
 from tflottery.studies.config import Config, option
-from tflottery.studies.output import Output
+from tflottery.studies.output import LOG_FILE, Output, OutputError
 from tflottery.studies.study import Study, dataset_of, resolve
+from tflottery.studies.tabulation import Tabulation
 from tflottery.training import distribution
 from tflottery.training.distribution import Placement
 
 # Exit codes: part of the results is missing; stopped by Ctrl-C, as shells have it.
 INCOMPLETE, INTERRUPTED = 1, 130
 EXECUTORS = ("local", "inline")
+# How often what is lost before its row is read is made again.
+_MAX_LOSSES = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,8 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
         one.check()
     machine.check()
     placement = distribution.placement(machine.distribute, tpu=machine.tpu)
-    console = Console(stderr=True)
+    log = Log()
+    log.keep(command())
     store = Store(machine.store)
     store.check_root()
     with _pool(machine, placement, store) as pool, _stop_signals(pool) as stop:
@@ -134,24 +135,23 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
             num_workers=pool.size,
             placement=placement,
         )
-        tell(console, told)
+        log.say(told)
         if machine.dry_run:
             return 0
         if todo.steps:
             # A store that holds all that is wanted may be another user's.
             store.check(todo.num_bytes)
         output.claim()
-        with Progress(todo, console=console) as progress:
+        log.keep_in(output.folder / LOG_FILE)
+        tabulation = Tabulation(
+            module, studies, goals=goals, store=store, output=output, log=log
+        )
+        with Progress(todo, log=log) as progress:
             executor = Executor(
                 pool, store, facts=networks, progress=progress, stopping=stop.is_set
             )
-            outcome, tables = _results(module, studies, executor, goals, store)
-    if outcome.stopped:
-        tell(console, f"Stopped. To go on:\n  {command()}")
-        return INTERRUPTED
-    output.write(tables)
-    tell(console, f"Results are in {output.folder}")
-    return _told_what_is_missing(outcome, console)
+            outcome = _made(goals, executor, tabulation)
+    return _ended(outcome, tabulation, output, log)
 
 
 def _title(module: types.ModuleType, study: Study) -> str:
@@ -188,27 +188,50 @@ def _studies(
     ]
 
 
-def _results(
-    module: types.ModuleType,
-    studies: Sequence[Study],
-    executor: Executor,
-    goals: Sequence[Artifact],
-    store: Store,
-) -> tuple[Outcome, dict[str, list]]:
-    """Returns how the work ended and the tables; what is damaged is made again."""
+def _made(
+    goals: Sequence[Artifact], executor: Executor, tabulation: Tabulation
+) -> Outcome:
+    """Makes all goals, and tables of what is known by then; returns how it ended.
+
+    What is found missing or damaged when the tables are made is made again.
+    """
+    num_losses: collections.Counter[str] = collections.Counter()
     while True:
-        outcome = executor.execute(goals)
-        results = ResultsReader(store, unobtainable=outcome.unobtainable)
-        try:
-            if outcome.stopped:
-                return outcome, {}
-            tables: dict[str, list] = {name: [] for name in module.TABLES}
-            for study in studies:
-                for name, rows in module.rows(study, results).items():
-                    tables[name] += rows
-            return outcome, tables
-        except DamagedArtifact as damage:
-            executor.note(f"{damage} It is made again.")
+        with tabulation.kept_up(lambda: dict(executor.outcome.unobtainable)):
+            outcome = executor.execute(goals)
+        if outcome.stopped or outcome.failures or outcome.skipped:
+            return outcome
+        lost = tabulation.collect(outcome.unobtainable)
+        if not lost:
+            return outcome
+        num_losses.update(lost.keys())
+        for address, reason in lost.items():
+            if num_losses[address] < _MAX_LOSSES:
+                executor.note(f"{reason} It is made again.")
+            else:
+                given_up = f"Given up after {_MAX_LOSSES} times: {reason}"
+                outcome.failures[address] = given_up
+        if outcome.failures:
+            return outcome
+
+
+def _ended(outcome: Outcome, tabulation: Tabulation, output: Output, log: Log) -> int:
+    """Writes and tells what is known in the end; returns the exit code."""
+    written = True
+    try:
+        log.say(tabulation.write(outcome.unobtainable))
+        if not outcome.stopped:
+            output.draw(output.frames())
+    except OutputError as error:
+        written = False
+        log.say(
+            f"{error} All that was made is in the store: the same command with another "
+            "--output_dir needs nothing more."
+        )
+    if outcome.stopped:
+        log.say(f"Stopped. To go on:\n  {command()}")
+        return INTERRUPTED
+    return max(_told_what_is_missing(outcome, log), 0 if written else INCOMPLETE)
 
 
 def _pool(machine: Machine, placement: Placement, store: Store) -> Pool | InlinePool:
@@ -271,20 +294,18 @@ def command() -> str:
     return shlex.join([*program, *sys.argv[1:]])
 
 
-def _told_what_is_missing(outcome: Outcome, console: Console) -> int:
+def _told_what_is_missing(outcome: Outcome, log: Log) -> int:
     """Prints what could not be made; returns the exit code."""
     if outcome.unobtainable:
-        tell(
-            console,
+        log.say(
             f"{len(outcome.unobtainable)} artifacts were not made, because a training "
             "diverged: see the column diverged_iteration.",
         )
     causes = collections.Counter(outcome.failures.values())
     for text, count in causes.items():
-        tell(console, f"{count} jobs failed:\n{text}")
+        log.say(f"{count} jobs failed:\n{text}")
     if outcome.skipped:
-        tell(
-            console,
+        log.say(
             f"{len(outcome.skipped)} artifacts were not made because of that. The same "
             "command makes what is missing.",
         )

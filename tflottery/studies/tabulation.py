@@ -1,0 +1,189 @@
+"""From artifacts to tables: whole at the end of a command, what is known before.
+
+A table at the end is made from every artifact that the command asked for, or from
+knowing that a training diverged. What is known is written every few minutes, at a stop
+and at an incomplete end, and marked in config.json.
+"""
+
+import contextlib
+import threading
+import time
+import traceback
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from tflottery.components.component import Artifact
+from tflottery.execution.log import Log
+from tflottery.execution.results_reader import PartialReader, ResultsReader, Stopped
+from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
+from tflottery.store.store import Store
+from tflottery.studies.output import Extent, Output, OutputError
+from tflottery.studies.study import Study
+
+# Between two writings of what is known, and how many times as long as a writing took.
+_PAUSE_SECONDS, _PAUSE_FACTOR = 300.0, 50.0
+
+
+class Tabulation:
+    """Makes the tables of a command from its goals, and has them written."""
+
+    def __init__(
+        self,
+        module: types.ModuleType,
+        studies: Sequence[Study],
+        *,
+        goals: Sequence[Artifact],
+        store: Store,
+        output: Output,
+        log: Log,
+    ):
+        """Args:
+        module: the experiment.
+        studies: whose tables they are.
+        goals: all that the tables are made from.
+        store: holds what is made.
+        output: where tables go.
+        log: what cannot be written is told to.
+        """
+        self._module = module
+        self._studies = studies
+        self._goals = {goal.address: goal for goal in goals}
+        self._store = store
+        self._output = output
+        self._log = log
+        self._whole: tuple[dict[str, list], Extent] | None = None
+
+    def collect(self, unobtainable: Mapping[str, int]) -> dict[str, str]:
+        """Makes the tables of all goals, for `write`, if each is there or diverged.
+
+        Args:
+          unobtainable: as of `ResultsReader`.
+
+        Returns:
+          Which goals are missing or damaged, by address, with what is wrong of them;
+          there are no whole tables then.
+
+        Raises:
+          MissingArtifact: rows ask for what is no goal.
+        """
+        reader = ResultsReader(self._store, unobtainable=unobtainable)
+        try:
+            tables = self._tables(reader)
+        except (MissingArtifact, DamagedArtifact) as error:
+            lost = self._lost(reader)
+            if isinstance(error, DamagedArtifact):
+                # Set aside by now, so that the look at all goals misses it.
+                lost[error.address] = str(error)
+            if lost:
+                return lost
+            # Another process has made it again meanwhile.
+            tables = self._tables(reader)
+        num_diverged = len(self._goals.keys() & unobtainable.keys())
+        num_made = len(self._goals) - num_diverged
+        self._whole = tables, Extent(num_made, num_diverged, len(self._goals))
+        return {}
+
+    def write(self, unobtainable: Mapping[str, int]) -> str:
+        """Writes the tables that were collected, else those of what is known.
+
+        Args:
+          unobtainable: as of `ResultsReader`, as far as it is known.
+
+        Returns:
+          What there is to say about it.
+
+        Raises:
+          OutputError: the output folder does not take them.
+        """
+        tables, extent = self._whole or self._known(
+            PartialReader(self._store, unobtainable=unobtainable), unobtainable
+        )
+        written = self._output.write(tables, extent)
+        if extent.is_complete:
+            return f"Results are in {self._output.folder}"
+        known = f"{extent.made:,} of {extent.wanted:,} artifacts"
+        if written:
+            return f"Tables of what is known ({known}) are in {self._output.folder}"
+        return (
+            f"The whole tables of an earlier command stay in {self._output.folder}; "
+            f"now {known} are there."
+        )
+
+    @contextlib.contextmanager
+    def kept_up(self, unobtainable: Callable[[], Mapping[str, int]]) -> Iterator[None]:
+        """Writes what is known every few minutes while the block works.
+
+        In a thread of its own, which is at it for a fiftieth of the time at most.
+
+        Args:
+          unobtainable: returns what is known to be so by now.
+        """
+        ended = threading.Event()
+        thread = threading.Thread(
+            target=self._keep_up, args=(unobtainable, ended), daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _keep_up(
+        self, unobtainable: Callable[[], Mapping[str, int]], ended: threading.Event
+    ) -> None:
+        """Writes what is known again and again, until the work has ended."""
+        # What this thread has verified is no business of the other's.
+        store, pause = Store(self._store.root), _PAUSE_SECONDS
+        while not ended.wait(pause):
+            started = time.monotonic()
+            lost = unobtainable()
+            reader = PartialReader(store, unobtainable=lost, stopping=ended.is_set)
+            try:
+                self._output.write(*self._known(reader, lost))
+            except Stopped:
+                return
+            except (OutputError, StoreError) as error:
+                # The end tells for good; until then a full disk may get room again.
+                self._log.say(f"Tables of what is known were not written: {error}")
+            except Exception:
+                # Never worth the work that goes on beside it.
+                reason = traceback.format_exc()
+                self._log.say(f"Tables of what is known were not written: {reason}")
+                return
+            pause = max(_PAUSE_SECONDS, _PAUSE_FACTOR * (time.monotonic() - started))
+
+    def _known(
+        self, reader: PartialReader, unobtainable: Mapping[str, int]
+    ) -> tuple[dict[str, list], Extent]:
+        """Returns the tables of what is there, and how much that is.
+
+        Raises:
+          Stopped: the reader was asked to.
+        """
+        tables = self._tables(reader)
+        for damage in reader.damage:
+            self._log.say(str(damage))
+        num_diverged = len(self._goals.keys() & unobtainable.keys())
+        return tables, Extent(len(reader.found), num_diverged, len(self._goals))
+
+    def _tables(self, reader: ResultsReader) -> dict[str, list]:
+        """Returns the rows of every table, of all studies."""
+        tables: dict[str, list] = {name: [] for name in self._module.TABLES}
+        for study in self._studies:
+            for name, rows in self._module.rows(study, reader).items():
+                tables[name] += rows
+        return tables
+
+    def _lost(self, reader: ResultsReader) -> dict[str, str]:
+        """Returns which goals are missing or damaged, with what is wrong of them.
+
+        Changes: damaged ones are set aside.
+        """
+        lost = {}
+        for address, goal in self._goals.items():
+            try:
+                reader.read(goal, lambda folder: None)
+            except (MissingArtifact, DamagedArtifact) as error:
+                lost[address] = str(error)
+        return lost
