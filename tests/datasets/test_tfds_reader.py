@@ -1,5 +1,6 @@
 """What can be told of a dataset before TensorFlow starts is refused in a sentence."""
 
+import errno
 import json
 import os
 import pathlib
@@ -168,3 +169,17 @@ def test_whatever_goes_wrong_is_said_in_a_sentence(tmp_path, monkeypatch):
         "text": "Dataset 'little' could not be read from '/data': RuntimeError: "
         "corrupted record at 0 failed",
     }
+
+
+def test_a_full_disk_is_named_and_leaves_room_for_saying_so(tmp_path, monkeypatch):
+    def fail(name, data_dir, link):
+        pathlib.Path("train_images.npy").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tfds_reader, "_write", fail)
+    monkeypatch.chdir(tmp_path)
+    assert tfds_reader.main("little", "/data", str(tmp_path)) == 1
+    told = json.loads(pathlib.Path("error.json").read_text())
+    for fact in ("'little'", "No space left", f"'{tmp_path}'", "TFLOTTERY_CACHE"):
+        assert fact in told["text"]
+    assert os.listdir(tmp_path) == ["error.json"]

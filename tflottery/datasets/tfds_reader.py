@@ -7,6 +7,7 @@ wrong with a dataset is found out before TensorFlow starts, as far as its descri
 and the lengths of its records tell it, and said in error.json.
 """
 
+import errno
 import json
 import math
 import mmap
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 MAXIMUM_BYTES = 4 * 2**30
 _IMAGES_PER_READ = 1024
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LONGEST_ERROR = 1000
 # Of a record: its length and a checksum of that before, a checksum of the data behind.
 _LENGTH, _BEFORE, _BEHIND = struct.Struct("<Q"), 12, 4
@@ -302,6 +304,14 @@ def main(name: str, data_dir: str, working_dir: str) -> int:
             told["text"] = (
                 f"Dataset {name!r} could not be read from {data_dir!r}: {told['text']}"
             )
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            told["text"] += (
+                f". There is no room for its images in {working_dir!r}: set "
+                "TFLOTTERY_CACHE to a folder that has it."
+            )
+        # On a full disk the message needs their room.
+        for path in pathlib.Path().glob("*.npy"):
+            path.unlink()
         if link != data_dir:
             for path in (os.path.abspath(link), link):
                 told["text"] = told["text"].replace(path, data_dir)

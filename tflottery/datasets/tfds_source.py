@@ -6,6 +6,7 @@ process ends with the one that started it. Which edition of the data a folder ho
 told from names, sizes and times of its files alone, in milliseconds.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -203,9 +204,9 @@ def _failure(
     name: str, data_dir: str, working_dir: pathlib.Path, code: int
 ) -> Exception:
     """Returns the error of a reader that ended with a code."""
-    told = working_dir / "error.json"
-    if told.exists() and told.stat().st_size:
-        error = json.loads(told.read_text())
+    # Absent where the reader was killed, cut where the disk is full.
+    with contextlib.suppress(OSError, ValueError):
+        error = json.loads((working_dir / "error.json").read_text())
         kinds = {kind.__name__: kind for kind in (ValueError, FileNotFoundError)}
         return kinds.get(error["kind"], RuntimeError)(error["text"])
     ended = f"ended with exit code {code}"
