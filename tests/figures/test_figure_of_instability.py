@@ -66,6 +66,9 @@ def test_legend_names_every_k_and_chance(tables):
     figure = instability.draw(*tables(rewind_iterations=(0, 500, 2500)), chance=0.9)
     assert legend_texts(figure)[:3] == ["k = 0", "k = 500", "k = 2.5K"]
     assert "chance" in legend_texts(figure)
+    for axes in figure.axes[:2]:
+        (line,) = [one for one in axes.lines if list(one.get_ydata()) == [90.0, 90.0]]
+        assert axes.get_ylim()[1] > 90.0 and line.get_visible()
     test_error = panels(figure)[0]["Test error along the line"]
     assert any(np.allclose(one.get_ydata(), 90) for one in test_error.lines)
 

@@ -127,6 +127,8 @@ def _draw_setting(
         if chance is not None:
             style = {"color": "0.5", "linestyle": ":", "linewidth": 1}
             axes.axhline(chance * _PERCENT, **style)
+            # Limits were fixed before: the line may lie above them.
+            axes.set_ylim(top=max(axes.get_ylim()[1], 1.04 * chance * _PERCENT))
     _draw_instability(others.pop(0), ends, setting)
     _draw_distance(others.pop(0), ends)
     if _is_compared(pairs):
