@@ -7,6 +7,7 @@ tflottery instability --model=lenet --dataset=digits
 
 import ast
 import importlib.util
+import os
 import pkgutil
 import runpy
 import sys
@@ -35,6 +36,8 @@ def main() -> None:
         print(f"error: there is no program {name!r}. Known: {known}.", file=sys.stderr)
         sys.exit(WRONG_INPUT)
     del sys.argv[1]
+    # As with `python -m`, modules in the current folder can be named by --plugins.
+    sys.path.insert(0, os.getcwd())
     runpy.run_module(chosen[0], run_name="__main__", alter_sys=True)
 
 

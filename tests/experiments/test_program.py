@@ -114,6 +114,7 @@ def test_every_field_has_a_flag_of_its_kind():
         "distribute": ("mirrored", "mirrored"),
         "tpu": ("name", "name"),
         "checkpoint_every": ("2.5", 2.5),
+        "plugins": ("a,b.c", ["a", "b.c"]),
         "dry_run": ("true", True),
     }
     # Density and levels exclude each other.

@@ -1,13 +1,19 @@
 """Registries: which models, datasets, pretexts, criteria and perturbations exist.
 
 Adding one is adding one file: a registry imports every file of its package at the first
-look-up, and each file registers its functions by name.
+look-up, and each file registers its functions by name. A module outside the package
+registers in the same way; it is named by --plugins (`load_plugins`), or its
+distribution names it as an entry point of the group "tflottery.plugins".
 """
 
 import dataclasses
+import functools
 import importlib
+import importlib.metadata
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+
+_ENTRY_POINTS = "tflottery.plugins"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +101,36 @@ class Registry:
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{self._package}.{module.name}")
         self._loaded = True
+        _load_entry_points()
+
+
+def load_plugins(names: Sequence[str]) -> None:
+    """Imports modules outside the package, which register what they add.
+
+    Args:
+      names: of modules, as `import` takes them.
+
+    Raises:
+      ValueError: there is no such module; says where it is looked for.
+    """
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            # What the module itself lacks is its own trouble, and told as such.
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise
+            raise ValueError(
+                f"--plugins names {name!r}, and there is no module {error.name!r}: run "
+                "the command in its folder, put that into PYTHONPATH, or install it."
+            ) from error
+
+
+@functools.cache
+def _load_entry_points() -> None:
+    """Imports the modules that installed distributions name as plugins, once."""
+    for point in importlib.metadata.entry_points(group=_ENTRY_POINTS):
+        point.load()
 
 
 def _origin(function: Callable) -> str:

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from multiprocessing import connection
 
+from tflottery.core import registry
 from tflottery.core.environment import SetupError
 from tflottery.datasets.arrays import ChangedData
 from tflottery.execution import jobs, notes
@@ -59,6 +60,7 @@ class WorkerSettings:
       placement: where it trains.
       gpu: id of the GPU to use, "all", or None.
       checkpoint_seconds: how much work of a job may be lost to a kill.
+      plugins: modules to import, which register models and more.
     """
 
     store: str
@@ -66,6 +68,7 @@ class WorkerSettings:
     placement: Placement
     gpu: str | None
     checkpoint_seconds: float
+    plugins: tuple[str, ...] = ()
 
 
 def main(
@@ -140,6 +143,7 @@ def set_up(
         gpu=settings.gpu, logical_cpus=NUM_LOGICAL_CPUS if mirrored_cpus else 1
     )
     distribution.check(settings.placement)
+    registry.load_plugins(settings.plugins)
     return functools.partial(
         JobContext,
         store=Store(settings.store),

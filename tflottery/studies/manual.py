@@ -5,6 +5,7 @@ import textwrap
 import types
 from collections.abc import Iterator, Sequence
 
+from tflottery.core import registry
 from tflottery.core.recipes import Recipe, recipe_of
 from tflottery.core.registry import MODELS
 
@@ -28,6 +29,8 @@ def text(module: types.ModuleType, machine: type, arguments: Sequence[str]) -> s
       machine: the dataclass of options that decide no results.
       arguments: the command line; a model named there has its recipe shown.
     """
+    plugins = _given(arguments).get("plugins")
+    registry.load_plugins(plugins.split(",") if plugins else ())
     parts = [module.__doc__.strip()]
     for group, lines in _groups(module.Config, machine).items():
         parts.append("\n".join([f"{group}:", *lines]))
@@ -77,10 +80,7 @@ def _option(field: dataclasses.Field) -> Iterator[str]:
 
 def _recipe(config: type, arguments: Sequence[str]) -> str:
     """Returns the recipe of the model named, else of the default one; "" of a list."""
-    given = {}
-    for argument in arguments[1:]:
-        name, _, value = argument.removeprefix("--").partition("=")
-        given[name] = value
+    given = _given(arguments)
     model = given.get("model") or config.model
     if model not in MODELS:
         return ""
@@ -95,6 +95,12 @@ def _recipe(config: type, arguments: Sequence[str]) -> str:
         f"{MODELS[model]['dataset']}), {name}:"
     )
     return _paragraph(heading, ", ".join(_values(recipe)))
+
+
+def _given(arguments: Sequence[str]) -> dict[str, str]:
+    """Returns the flags of a command line as texts, by name."""
+    pairs = (one.removeprefix("--").partition("=") for one in arguments[1:])
+    return {name: value for name, _, value in pairs}
 
 
 def _values(recipe: Recipe) -> Iterator[str]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
-from tflottery.core import hardware
+from tflottery.core import hardware, registry
 from tflottery.datasets import tfds_source
 from tflottery.execution import estimate
 from tflottery.execution.executor import Executor, Outcome, ask
@@ -73,6 +73,9 @@ class Machine:
     checkpoint_every: float = option(
         60.0, "seconds of work of a job that a kill may lose"
     )
+    plugins: tuple[str, ...] = option(
+        (), "modules of your own that register models, data sets and more, a list"
+    )
     dry_run: bool = option(False, "print the plan and stop")
 
     def check(self) -> None:
@@ -107,10 +110,8 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
       ValueError: an option is wrong; nothing was trained.
       StoreError: the store cannot be used or has too little room.
     """
-    members = module.members(config) if hasattr(module, "members") else (config,)
-    configs = [one.named() for one in members]
-    for one in configs:
-        one.check()
+    registry.load_plugins(machine.plugins)
+    configs = _checked(module, config)
     machine.check()
     placement = distribution.placement(machine.distribute, tpu=machine.tpu)
     log = Log()
@@ -152,6 +153,15 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
             )
             outcome = _made(goals, executor, tabulation)
     return _ended(outcome, tabulation, output, log)
+
+
+def _checked(module: types.ModuleType, config: Config) -> list[Config]:
+    """Returns the Configs of an experiment's studies, each with its model's name."""
+    members = module.members(config) if hasattr(module, "members") else (config,)
+    configs = [one.named() for one in members]
+    for one in configs:
+        one.check()
+    return configs
 
 
 def _title(module: types.ModuleType, study: Study) -> str:
@@ -255,6 +265,7 @@ def _pool(machine: Machine, placement: Placement, store: Store) -> Pool | Inline
             placement=placement,
             gpu=devices[number % len(devices)],
             checkpoint_seconds=machine.checkpoint_every,
+            plugins=machine.plugins,
         )
         for number in range(count)
     ]

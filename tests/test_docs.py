@@ -1,0 +1,82 @@
+"""What docs/extending.md shows: its blocks are one module, and its commands run."""
+
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+import tflottery
+from tflottery.core import registry
+from tflottery.core.registry import (
+    CRITERIA,
+    DATASETS,
+    MODELS,
+    PERTURBATIONS,
+    PRETEXTS,
+)
+
+_PAGE = pathlib.Path(tflottery.__file__).parents[1] / "docs/extending.md"
+
+
+def _blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", _PAGE.read_text(), re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with the page's module in it; what it registers goes with the test."""
+    if not _PAGE.exists():
+        pytest.skip("an installed package comes without docs/")
+    (tmp_path / "my_plugins.py").write_text("\n\n".join(_blocks("python")))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_plugins", raising=False)
+    for one in (MODELS, DATASETS, PRETEXTS, PERTURBATIONS, CRITERIA):
+        one.names()
+        monkeypatch.setattr(one, "_entries", dict(one._entries))
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run_with_its_module(folder):
+    commands = [
+        shlex.split(line)[2:]
+        for block in _blocks("bash")
+        for line in block.splitlines()
+    ]
+    assert len(commands) == 5
+    environment = {"PYTHONPATH": str(_PAGE.parents[1])}
+    for arguments in commands:
+        ended = subprocess.run(
+            [sys.executable, "-m", *arguments, f"--store={folder}/store"],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == 0, ended.stderr
+    tables = list(folder.glob("results/*/*/*.csv"))
+    names = {path.relative_to(folder / "results").parts[0] for path in tables}
+    assert names == {"lottery", "instability", "perturbation", "pretraining"}
+
+
+def test_its_module_registers_one_of_each_kind(folder):
+    registry.load_plugins(["my_plugins"])
+    assert "small_mlp" in MODELS and "stripes" in DATASETS
+    assert "upside_down" in PRETEXTS and "shrink" in PERTURBATIONS
+    assert CRITERIA["small_first"]["scored_weights"] == "trained"
+
+
+def test_a_module_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="--plugins names 'no_such_module', .* PYTHON"):
+        registry.load_plugins(["no_such_module"])
+
+
+def test_what_a_module_lacks_is_its_own_trouble(tmp_path, monkeypatch):
+    (tmp_path / "lacking.py").write_text("import no_such_thing")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ModuleNotFoundError, match="no_such_thing"):
+        registry.load_plugins(["lacking"])
