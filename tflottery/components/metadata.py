@@ -4,9 +4,8 @@ import dataclasses
 
 from tflottery.core.identities import Data, Network
 from tflottery.core.registry import MODELS, PRETEXTS
-from tflottery.datasets import pipeline
+from tflottery.datasets import forms
 from tflottery.datasets import source as sources
-from tflottery.datasets.source import Source
 from tflottery.training.runtime import Runtime
 
 
@@ -67,24 +66,9 @@ def inspect(
         pretext_version=PRETEXTS[pretext]["version"] if pretext else None,
     )
     if pretext:
-        _try(pretext, source)
+        forms.check(pretext, source)
     num_classes = sources.num_classes(source, pretext=pretext)
     return _measured(model, data, num_classes, runtime)
-
-
-def _try(pretext: str, source: Source) -> None:
-    """Raises ValueError if a pretext refuses the images of a dataset."""
-    import tensorflow as tf
-
-    load = pipeline.loader(
-        source, split="test", augmentation="none", pretext=pretext, pretext_seed=0
-    )
-    try:
-        load(tf.zeros(1, tf.int32), tf.zeros(1, tf.int32))
-    except ValueError as error:
-        raise ValueError(
-            f"Dataset {source.name!r} does not suit the pretext {pretext!r}: {error}"
-        ) from error
 
 
 def _measured(model_name: str, data: Data, num_classes: int, runtime: Runtime) -> Facts:

@@ -14,8 +14,13 @@ needs of
     seed: whole number, for what is random but the same in all epochs;
     num_classes: of the labels that come in.
 
-It has TensorFlow operations of static shapes only, rounds the same way compiled by XLA
-or not (`datasets.pipeline` says how), and declares `num_classes` (of the labels that go
-out; None: those of the data), `version` (raised when its results change) and `seeded`
-(whether it reads `seed`: then each replicate has a task of its own).
+It has TensorFlow operations of static shapes only and declares `num_classes` (of the
+labels that go out; None: those of the data), `version` (raised when its results change)
+and `seeded` (whether it reads `seed`: then each replicate has a task of its own).
+
+It should give the same bits whatever compiles it: that is tried, and told, before it is
+first used (`datasets.forms`). Sums are added up in any order, and products are joined
+with the sum that follows. So add whole numbers, which is exact, and multiply by powers
+of two: `tf.reduce_sum(tf.cast(tf.round(255 * images), tf.int32), axis)` in place of
+`tf.reduce_mean(images, axis)`.
 """

@@ -1,0 +1,121 @@
+"""A pretext that rounds differently in some form of loop is told of before its use."""
+
+import logging
+
+import pytest
+import tensorflow as tf
+
+from tflottery.components.metadata import inspect
+from tflottery.core.registry import PRETEXTS
+from tflottery.datasets import forms
+from tflottery.datasets import source as sources
+from tflottery.training.distribution import Placement
+from tflottery.training.runtime import Runtime
+
+_OWN = {"num_classes": None, "version": 1, "seeded": False}
+
+
+@pytest.fixture(scope="module")
+def source():
+    return sources.load("digits", minimum_image_size=32)
+
+
+@pytest.fixture
+def told(source, register, caplog):
+    """Returns what is told of a pretext."""
+
+    def check(task, **own):
+        if callable(task):
+            register(PRETEXTS, "own", task, **_OWN)
+            task = "own"
+        with caplog.at_level(logging.INFO, logger="tflottery"):
+            forms.check(task, source)
+        return [record.getMessage() for record in caplog.records]
+
+    return check
+
+
+def _mean(images, labels, **_):
+    """As a user would write it."""
+    return tf.reduce_mean(images, axis=-1, keepdims=True) + 0 * images, labels
+
+
+def _exact_mean(images, labels, **_):
+    """The same by a sum of whole numbers; a shift in place of a division."""
+    values = tf.cast(tf.round(255 * images), tf.int32)
+    total = tf.reduce_sum(values, axis=-1, keepdims=True)
+    return tf.cast(total, tf.float32) * (1 / 1024) + 0 * images, labels
+
+
+def _contrast(images, labels, **_):
+    mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+    return 0.5 + 0.3 * (images - mean), labels
+
+
+def _noise(images, labels, **_):
+    return images * tf.random.uniform(images.shape), labels
+
+
+def _other_labels(images, labels, **_):
+    return images, labels + tf.random.uniform(labels.shape, 0, 9, tf.int32)
+
+
+_traced = []
+
+
+def _counting_traces(images, labels, **_):
+    _traced.append(images)
+    return images if len(_traced) < 3 else 0.5 * images, labels
+
+
+def _by_rounding(images, labels, **_):
+    """Labels that hang on the last bit of a sum."""
+    mean = tf.reduce_mean(images, axis=(1, 2, 3))
+    bits = tf.bitcast(mean, tf.int32)
+    return images, tf.bitwise.bitwise_and(bits, 1)
+
+
+@pytest.mark.parametrize("name", PRETEXTS.names())
+def test_registered_pretexts_have_the_same_bits_in_every_form(name, told):
+    assert told(name) == []
+
+
+def test_a_mean_as_a_user_would_write_it_is_told_of(told):
+    (text,) = told(_contrast)
+    assert "'own' rounds differently than in a graph: " in text
+    assert " of 98304 values compiled by XLA" in text
+    assert "add whole numbers, as tf.cast(tf.round(255 * images), tf.int32)" in text
+
+
+def test_sums_of_whole_numbers_are_exact(told):
+    assert told(_exact_mean) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "text"),
+    [
+        (_noise, "'own' gives other images or labels each time.*from `bits` alone"),
+        (_other_labels, "'own' gives other images or labels each time"),
+        (
+            _counting_traces,
+            "gives other results compiled by XLA than in a graph: 0 of 32",
+        ),
+        (
+            _by_rounding,
+            r"gives other results .* than in a graph: \d+ of 32 labels differ",
+        ),
+    ],
+)
+def test_what_differs_by_more_than_rounding_is_refused(task, text, told):
+    with pytest.raises(ValueError, match=text):
+        told(task)
+
+
+def test_it_is_told_before_anything_is_planned(register, caplog):
+    runtime = Runtime(data_dir=None, placement=Placement())
+    register(PRETEXTS, "own", _contrast, **_OWN)
+    inspect("lenet", "digits", runtime, pretext="own")
+    assert "'own' rounds differently" in caplog.text
+    register(PRETEXTS, "own", _noise, **_OWN)
+    with pytest.raises(ValueError, match="'own' gives other images or labels"):
+        inspect("lenet", "digits", runtime, pretext="own")
