@@ -70,8 +70,10 @@ def test_assign_gives_every_variable_its_weights_and_no_mask():
         )
     }
     model_weights.assign(model, given)
-    for path, weight in model_weights.weights(model).items():
-        np.testing.assert_array_equal(weight, given[path])
+    for variable in model.variables:
+        if variable.path in given:
+            np.testing.assert_array_equal(variable, given.pop(variable.path))
+    assert not given and not model_weights.weights(model)["head/kernel"].any()
     np.testing.assert_array_equal(layers.masks(model)["head/kernel"], mask)
 
 

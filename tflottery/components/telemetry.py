@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 from etils import epath
 
-from tflottery import layers
 from tflottery.analysis import statistics, telemetry
 from tflottery.components import measuring
 from tflottery.components.component import Component, Context
@@ -54,6 +53,8 @@ class Telemetry(Component):
 
     def execute(self, context: Context) -> None:
         """Writes telemetry.json: a number each, and a list of chosen weights."""
+        from tflottery import layers
+
         evaluator = context.runtime.evaluator(self.of.run.network, self.of.run.data)
         paths = [layer.kernel.path for layer in layers.masked_layers(evaluator.model)]
         weights = {

@@ -1,13 +1,16 @@
 """Dense and convolution layers whose kernels are masked: how a subnetwork is trained.
 
 The forward pass uses kernel * mask, so that a pruned weight (mask 0) has no influence
-and gets a gradient of zero. The optimizer's L2 term is zero for it as well once it is
-0.0, and it stays exactly 0.0.
+and gets a gradient of zero. It stays exactly 0.0 whoever trains: a constraint of the
+kernel, which every Keras optimizer obeys, sets it back after each update, and
+`set_masks` makes the optimizer forget it.
 """
 
 import keras
 import numpy as np
 from keras import ops
+
+from tflottery.layers import optimizer_state
 
 Masks = dict[str, np.ndarray]
 
@@ -27,7 +30,7 @@ class MaskedDense(keras.layers.Dense):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
-        self.mask = _add_mask(self)
+        _add_mask(self)
 
     def call(self, inputs: object, training: bool | None = None) -> object:
         outputs = ops.matmul(inputs, _effective(self, self.kernel))
@@ -66,7 +69,7 @@ class MaskedConv2D(keras.layers.Conv2D):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
-        self.mask = _add_mask(self)
+        _add_mask(self)
 
     def convolution_op(self, inputs: object, kernel: object) -> object:
         return super().convolution_op(inputs, _effective(self, kernel))
@@ -100,17 +103,19 @@ def masks(model: keras.Model) -> Masks:
 
 
 def set_masks(model: keras.Model, masks: Masks) -> None:
-    """Prunes a model: sets its masks, and its pruned weights to 0.0.
+    """Prunes a model: sets its masks, and its pruned weights to 0.0 for good.
 
-    Assign weights first: weights assigned later are not set to zero (though the masks
-    keep them out of the forward pass).
+    The optimizer that the model is compiled with forgets them: momentum, moments and
+    averages of them are 0.0. Assign weights first: weights assigned later are set to
+    zero only by the next update (though the masks keep them out of the forward pass).
 
     Args:
       model: a built model with masked layers.
       masks: 0 or 1 of any dtype, of the kernel's shape, keyed by the kernel's path. A
         kernel without a mask here is not pruned: `{}` removes every mask.
 
-    Changes: the masks of the model's masked layers, and their kernels where pruned.
+    Changes: the masks of the model's masked layers; their kernels, and what the model's
+    optimizer keeps of these, where pruned.
 
     Raises:
       ValueError: a path is not that of a masked kernel, a shape is not the kernel's, or
@@ -129,9 +134,21 @@ def set_masks(model: keras.Model, masks: Masks) -> None:
         mask = np.asarray(masks.get(path, np.ones(shape)), np.float32)
         layer.mask.assign(mask)
         if not mask.all():
-            kernel = layer.kernel.numpy()
-            # A product would leave -0.0 where a negative weight was.
-            layer.kernel.assign(np.where(mask == 1, kernel, np.zeros_like(kernel)))
+            slots = optimizer_state.of(getattr(model, "optimizer", None), layer.kernel)
+            for variable in (layer.kernel, *slots):
+                variable.assign(_pruned(variable, layer.mask))
+
+
+def kernel_in_use(layer: keras.layers.Layer) -> np.ndarray:
+    """Returns a copy of a masked layer's kernel, as its forward pass uses it.
+
+    That is the variable's value, but where somebody has written over pruned weights
+    since: an average of weights from before the pruning, say.
+    """
+    values, mask = layer.kernel.numpy(), layer.mask.numpy()
+    if layer.mask_use != "product" or mask.all():
+        return values
+    return np.where(mask == 1, values, np.zeros_like(values))
 
 
 def ignore_masks(model: keras.Model) -> None:
@@ -143,7 +160,7 @@ def ignore_masks(model: keras.Model) -> None:
     Changes: how the model's masked layers compute.
     """
     for layer in masked_layers(model):
-        layer.mask_use = "none"
+        _use_mask(layer, "none")
 
 
 def mask_gradients_only(model: keras.Model) -> None:
@@ -156,7 +173,7 @@ def mask_gradients_only(model: keras.Model) -> None:
     Changes: how the model's masked layers compute.
     """
     for layer in masked_layers(model):
-        layer.mask_use = "gradient"
+        _use_mask(layer, "gradient")
 
 
 def _effective(layer: keras.layers.Layer, kernel: object) -> object:
@@ -183,12 +200,41 @@ def _with_masked_gradient(kernel: object, mask: object) -> object:
     return masked(ops.convert_to_tensor(kernel))
 
 
-def _add_mask(layer: keras.layers.Layer) -> keras.Variable:
-    """Returns a new variable `mask` of the layer: ones of its kernel's shape."""
-    layer.mask_use = "product"
-    return layer.add_weight(
+def _add_mask(layer: keras.layers.Layer) -> None:
+    """Gives a layer its variable `mask`: ones of the kernel's shape, in use."""
+    layer.mask = layer.add_weight(
         name="mask", shape=layer.kernel.shape, initializer="ones", trainable=False
     )
+    _use_mask(layer, "product")
+
+
+def _use_mask(layer: keras.layers.Layer, use: str) -> None:
+    """Sets how a layer uses its mask: as a "product", in the "gradient" or "none".
+
+    Changes: the layer's `mask_use` and its kernel's constraint.
+    """
+    layer.mask_use = use
+    own = layer.kernel_constraint
+    layer.kernel.constraint = _Pruned(layer.mask, own) if use == "product" else own
+
+
+class _Pruned(keras.constraints.Constraint):
+    """Pruned weights are 0.0; the others obey the user's own constraint, if any."""
+
+    def __init__(self, mask: keras.Variable, own: keras.constraints.Constraint | None):
+        self._mask = mask
+        self._own = own
+
+    def __call__(self, kernel: object) -> object:
+        """Returns what the kernel has to be; optimizers call it after each update."""
+        kernel = _pruned(kernel, self._mask)
+        return kernel if self._own is None else _pruned(self._own(kernel), self._mask)
+
+
+def _pruned(values: object, mask: object) -> object:
+    """Returns values with exactly 0.0 where the mask is 0."""
+    # A product would leave -0.0 where a negative weight was, and NaN.
+    return ops.where(ops.cast(mask, "bool"), values, ops.zeros_like(values))
 
 
 def _check(masks: Masks, layers: dict[str, keras.layers.Layer]) -> None:

@@ -10,7 +10,6 @@ there is none. It does not say what is pruned: all kernels are, those of both he
 
 from typing import TYPE_CHECKING
 
-from tflottery import layers
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
 
@@ -88,6 +87,8 @@ def inception_v3(
       auxiliary logits], each [batch, num_classes] float32.
     """
     import keras
+
+    from tflottery import layers
 
     images = keras.Input(input_shape, name="images")
     x = _stem(images)
@@ -193,6 +194,8 @@ def _auxiliary_logits(
     """
     import keras
 
+    from tflottery import layers
+
     small = min(inputs.shape[1:3]) < _PUBLISHED_AUXILIARY_SIZE
     padding = "same" if small else "valid"
     x = keras.layers.AveragePooling2D(
@@ -223,6 +226,8 @@ def _convolution(
 ) -> "keras.KerasTensor":
     """Returns the outputs of a convolution without bias, batch norm and a ReLU."""
     import keras
+
+    from tflottery import layers
 
     channels, *size = kernel
     x = layers.MaskedConv2D(

@@ -5,7 +5,6 @@ The output's kernel is pruned too: the densities on the paper's axes say so.
 
 from typing import TYPE_CHECKING
 
-from tflottery import layers
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
 
@@ -38,6 +37,8 @@ def lenet(*, input_shape: tuple[int, int, int], num_classes: int) -> "keras.Mode
       [batch, num_classes] float32.
     """
     import keras
+
+    from tflottery import layers
 
     images = keras.Input(input_shape, name="images")
     x = keras.layers.Flatten(name="flatten")(images)

@@ -6,8 +6,6 @@ Shortcuts that change shape are 1x1 convolutions with batch norm ("option B").
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tflottery import layers
-
 if TYPE_CHECKING:
     import keras
 
@@ -83,6 +81,8 @@ def classifier(
     """Returns the model from images to logits of the maps' average."""
     import keras
 
+    from tflottery import layers
+
     x = keras.layers.GlobalAveragePooling2D(name="average")(maps)
     logits = layers.MaskedDense(num_classes, name="head")(x)
     return keras.Model(images, logits, name=name)
@@ -97,6 +97,8 @@ def convolution(
     strides: int = 1,
 ) -> "keras.KerasTensor":
     """Returns the normalized outputs of a convolution without bias."""
+    from tflottery import layers
+
     x = bare_convolution(
         inputs, width, kernel_size=kernel_size, name=name, strides=strides
     )
@@ -113,6 +115,8 @@ def bare_convolution(
 ) -> "keras.KerasTensor":
     """Returns the outputs of a convolution without bias, not normalized."""
     import keras
+
+    from tflottery import layers
 
     padding = "same"
     if kernel_size > 1 and strides > 1:

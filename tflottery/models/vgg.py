@@ -10,7 +10,6 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tflottery import layers
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
 from tflottery.models.recipes import cifar10_recipes, early_phase_recipe
@@ -41,6 +40,8 @@ def vgg(
       [batch, num_classes] float32.
     """
     import keras
+
+    from tflottery import layers
 
     images = x = keras.Input(input_shape, name="images")
     index = 0

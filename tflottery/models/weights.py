@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tflottery import layers
 from tflottery.core import key_mismatch, seeds
 
 if TYPE_CHECKING:
@@ -30,12 +29,16 @@ _CONSTANTS = {
 
 
 def weights(model: "keras.Model") -> Weights:
-    """Returns a copy of the model's weights, in the model's order.
+    """Returns a copy of the model's weights, in the model's order; pruned ones are 0.0.
 
     Raises:
       ValueError: two variables of the model share a path.
     """
-    return {path: variable.numpy() for path, variable in _variables(model).items()}
+    from tflottery import layers
+
+    values = {path: variable.numpy() for path, variable in _variables(model).items()}
+    masked = layers.masked_layers(model)
+    return values | {layer.kernel.path: layers.kernel_in_use(layer) for layer in masked}
 
 
 def assign(model: "keras.Model", weights: Weights) -> None:
@@ -123,6 +126,8 @@ def trainable_paths(model: "keras.Model") -> tuple[str, ...]:
 
 def _variables(model: "keras.Model") -> dict[str, "keras.Variable"]:
     """Returns the model's variables by path, without masks."""
+    from tflottery import layers
+
     masks = {id(layer.mask) for layer in layers.masked_layers(model)}
     variables = [v for v in model.weights if id(v) not in masks]
     paths = Counter(variable.path for variable in variables)

@@ -9,7 +9,6 @@ the paper's axes say so.
 
 from typing import TYPE_CHECKING
 
-from tflottery import layers
 from tflottery.core.registry import MODELS
 from tflottery.models import residual
 from tflottery.models.recipes import early_phase_recipe
@@ -114,6 +113,8 @@ def _preactivation_block(
 def _activation(inputs: "keras.KerasTensor", *, name: str) -> "keras.KerasTensor":
     """Returns the inputs after batch norm and a ReLU."""
     import keras
+
+    from tflottery import layers
 
     x = layers.BatchNormalization(name=f"{name}_norm")(inputs)
     return keras.layers.ReLU(name=f"{name}_relu")(x)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import keras
 from etils import epath
 
+from tflottery import layers  # noqa: F401 - so that Keras opens saved models with them
 from tflottery.core import paths
 from tflottery.models import weights as model_weights
 from tflottery.training import checkpoints, optimizers

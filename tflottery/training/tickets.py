@@ -9,18 +9,17 @@ Algorithm 2). Of a model of your own:
 """
 
 import dataclasses
-import typing
 
+import keras
 import numpy as np
 from etils import epath
 
+from tflottery import layers
+from tflottery.models import weights as model_weights
 from tflottery.models.weights import Weights
 from tflottery.pruning import masks as pruning_masks
 from tflottery.pruning.masks import Masks
 from tflottery.training import checkpoints
-
-if typing.TYPE_CHECKING:
-    import keras
 
 _WEIGHT, _MASK, _ITERATION = "weight/", "mask/", "rewind_iteration"
 
@@ -51,15 +50,12 @@ class Ticket:
                 )
 
 
-def of(model: "keras.Model", *, rewind_iteration: int) -> Ticket:
+def of(model: keras.Model, *, rewind_iteration: int) -> Ticket:
     """Returns the ticket that a model with masked layers is now."""
-    from tflottery import layers
-    from tflottery.models import weights as model_weights
-
     return Ticket(model_weights.weights(model), layers.masks(model), rewind_iteration)
 
 
-def place(ticket: Ticket, model: "keras.Model") -> None:
+def place(ticket: Ticket, model: keras.Model) -> None:
     """Gives a model the weights and masks of a ticket.
 
     Changes: the model's variables.
@@ -67,9 +63,6 @@ def place(ticket: Ticket, model: "keras.Model") -> None:
     Raises:
       ValueError: the model has other variables; says which.
     """
-    from tflottery import layers
-    from tflottery.models import weights as model_weights
-
     model_weights.assign(model, ticket.weights)
     layers.set_masks(model, ticket.masks)
 
