@@ -170,6 +170,7 @@ def test_a_model_saved_and_loaded_trains_on_pruned(tmp_path, suffix):
     _assert_pruned(loaded, masks)
 
 
+@pytest.mark.slow
 def test_two_replicas(mirrored):
     with mirrored.scope():
         model = _compiled(OPTIMIZERS["ema"](), eager=False, dense=True)
