@@ -136,9 +136,24 @@ def _modules(*packages):
     ids=lambda modules: modules[-1],
 )
 def test_doors_load_nothing_heavy(modules):
+    code = f"for name in {modules!r}: importlib.import_module(name)"
+    assert _loaded_by(code) == []
+
+
+def test_what_registries_hold_is_known_without_a_framework():
     code = (
-        "import importlib, sys\n"
-        f"for name in {modules!r}: importlib.import_module(name)\n"
+        "from tflottery.core import registry\n"
+        "for one in vars(registry).values():\n"
+        "    if isinstance(one, registry.Registry): assert one.names()\n"
+        "registry.MODELS['vgg16']['recipes']"
+    )
+    assert _loaded_by(code) == []
+
+
+def _loaded_by(code):
+    """Returns which heavy modules a new process has loaded after these lines."""
+    code = (
+        f"import importlib, sys\n{code}\n"
         f"print(*(name for name in {_HEAVY!r} if name in sys.modules))"
     )
     told = subprocess.run(
@@ -148,4 +163,4 @@ def test_doors_load_nothing_heavy(modules):
         check=True,
         cwd=_ROOT.parent,
     )
-    assert told.stdout.split() == []
+    return told.stdout.split()

@@ -1,8 +1,5 @@
 """Recipes of every registered model, and those of the papers' tables."""
 
-import subprocess
-import sys
-
 import pytest
 
 from tflottery.core import recipes
@@ -136,12 +133,3 @@ def test_recipes_of_imagenet_are_those_of_table_1():
         rewind_iterations=_epochs(0, 1, 2, 3, 4, 6),
         **pruning,
     )
-
-
-def test_recipes_are_read_without_keras():
-    code = (
-        "import sys; from tflottery.core.registry import MODELS; "
-        "MODELS['vgg16']['recipes']; "
-        "sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -15,6 +15,7 @@ from tflottery.layers.masked import (
     mask_gradients_only,
     masked_layers,
     masks,
+    own_constraint,
     set_masks,
 )
 from tflottery.layers.normalization import BatchNormalization, normalizations
@@ -31,5 +32,6 @@ __all__ = [
     "masked_layers",
     "masks",
     "normalizations",
+    "own_constraint",
     "set_masks",
 ]

@@ -151,6 +151,12 @@ def kernel_in_use(layer: keras.layers.Layer) -> np.ndarray:
     return np.where(mask == 1, values, np.zeros_like(values))
 
 
+def own_constraint(weight: keras.Variable) -> object | None:
+    """Returns the constraint that a weight was given, seen through that of its mask."""
+    constraint = weight.constraint
+    return constraint.own if isinstance(constraint, _Pruned) else constraint
+
+
 def ignore_masks(model: keras.Model) -> None:
     """Leaves the masks out of a model, for one never pruned or only looked at.
 
@@ -223,12 +229,12 @@ class _Pruned(keras.constraints.Constraint):
 
     def __init__(self, mask: keras.Variable, own: keras.constraints.Constraint | None):
         self._mask = mask
-        self._own = own
+        self.own = own
 
     def __call__(self, kernel: object) -> object:
         """Returns what the kernel has to be; optimizers call it after each update."""
         kernel = _pruned(kernel, self._mask)
-        return kernel if self._own is None else _pruned(self._own(kernel), self._mask)
+        return kernel if self.own is None else _pruned(self.own(kernel), self._mask)
 
 
 def _pruned(values: object, mask: object) -> object:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tflottery import layers
 from tflottery.core import fingerprints
 
 if TYPE_CHECKING:
@@ -68,6 +67,8 @@ def architecture(model: "keras.Model") -> str:
     Raises:
       ValueError: a layer cannot say what it is made of.
     """
+    from tflottery import layers
+
     masks = {id(layer.mask) for layer in layers.masked_layers(model)}
     return fingerprints.fingerprint(_layer(model, masks), length=16)
 
@@ -188,12 +189,14 @@ def _is_described(layer: object) -> bool:
 
 def _weight(variable: "keras.Variable") -> dict[str, object]:
     """Returns what a variable is, but for its values."""
+    from tflottery import layers
+
     return {
         "path": variable.path,
         "shape": list(variable.shape),
         "dtype": variable.dtype,
         "trainable": bool(variable.trainable),
-        "constraint": _plain(variable.constraint),
+        "constraint": _plain(layers.own_constraint(variable)),
     }
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from tflottery.core import seeds
 from tflottery.core.registry import PRETEXTS
-from tflottery.layers import hashing
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -40,6 +39,8 @@ def randomize_labels(
       num_classes: labels are in [0, num_classes).
     """
     import tensorflow as tf
+
+    from tflottery.layers import hashing
 
     del labels, bits
     key = seeds.seed("random_labels", seed=seed)

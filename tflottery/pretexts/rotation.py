@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tflottery.core.registry import PRETEXTS
-from tflottery.layers import hashing
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -64,6 +63,8 @@ def rotate(
 def quarter_turns(bits: tf.Tensor) -> tf.Tensor:
     """Returns [batch] int32 in [0, 4): the top of a hash of the bits."""
     import tensorflow as tf
+
+    from tflottery.layers import hashing
 
     words = hashing.mixed(tf.cast(bits, tf.uint32))
     top = tf.bitwise.right_shift(words, tf.constant(30, tf.uint32))
