@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from tflottery import results
 from tflottery.execution.results_reader import PartialReader
 from tflottery.store.store import Store
 from tflottery.studies import session
@@ -19,6 +20,26 @@ def test_the_tables_are_those_promised(tiny, every_experiment):
         assert list(table) == [field.name for field in dataclasses.fields(row_type)]
     first = ended.table(next(iter(every_experiment.TABLES)))
     assert len(first) and not first.duplicated().any()
+
+
+def test_replicates_and_data_orders_are_all_that_a_summary_pools(
+    tiny, every_experiment
+):
+    ended = tiny(every_experiment)
+    for name in every_experiment.TABLES:
+        table = ended.table(name)
+        measured = [
+            column
+            for column, values in table.items()
+            if values.dtype.kind == "f" and column not in ("density", "axis_density")
+        ]
+        repeats = [one for one in table if one.startswith(("replicate", "data_order"))]
+        # Every row that tells of a network is one repetition of its setting.
+        for column in measured[:1]:
+            found = results.summary(table, of=column)
+            assert found[f"{column}_count"].sum() == table[column].count()
+            repetitions = len(table[repeats].drop_duplicates()) if repeats else 1
+            assert found[f"{column}_count"].max() <= repetitions
 
 
 def test_from_an_empty_store_the_same_bytes_come_again(tiny, execute, every_experiment):
