@@ -3,9 +3,11 @@
 import contextlib
 import os
 import resource
+import signal
 
 import pytest
 
+from tflottery.core import stopping
 from tflottery.core.registry import Entry
 from tflottery.training import distribution, process
 
@@ -45,6 +47,14 @@ def small_disk():
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
+
+
+@pytest.fixture
+def signals_as_before():
+    """Leaves the signals of the test process as they are."""
+    before = {one: signal.getsignal(one) for one in stopping.SIGNALS}
+    yield
+    stopping.restore(before)
 
 
 @pytest.fixture

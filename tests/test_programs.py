@@ -8,6 +8,8 @@ import pytest
 
 import tflottery.__main__ as programs
 
+pytestmark = pytest.mark.usefixtures("signals_as_before")
+
 
 def _told(monkeypatch, capsys, *arguments):
     monkeypatch.setattr(sys, "argv", ["tflottery", *arguments])

@@ -12,6 +12,8 @@ import pkgutil
 import runpy
 import sys
 
+from tflottery.core import stopping
+
 # What programs there are: heading, package, and what its modules are named by.
 _SHELVES = (
     ("Experiments", "tflottery.experiments"),
@@ -22,7 +24,12 @@ WRONG_INPUT = 2
 
 
 def main() -> None:
-    """Lists the programs, or runs the one named as it would be run by itself."""
+    """Lists the programs, or runs the one named as it would be run by itself.
+
+    Changes: how this process handles the signals that ask it to stop.
+    """
+    # Imports take most of a second, and would end with a traceback.
+    stopping.handle(stopping.exit_at_once)
     found = programs()
     names = sys.argv[1:2]
     if not names or names[0] in ("--help", "-h", "help"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tflottery.execution.executor import Executor, ask
+from tflottery.execution.executor import Executor, WorkerFailed, ask
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.worker import Message
@@ -105,6 +105,51 @@ def test_a_job_that_kills_its_worker_three_times_is_given_up(
     assert "Given up after 3 times" in outcome.failures[goal.address]
     assert "exit code -9" in outcome.failures[goal.address]
     assert store.has(toys.Number(5).address)
+
+
+def test_a_job_that_gets_on_between_deaths_is_not_given_up(
+    toys, store, settings, execute
+):
+    goal = toys.Sum(toys.Number(1), toys.Number(2))
+
+    class SavingPool(FailingPool):
+        """Saves work before each death but the first."""
+
+        def submit(self, number, job):
+            if 0 < self.deaths < 6 and self.dies_at in job.name:
+                self._messages.append((number, Message("saved", 1 / self.deaths)))
+            super().submit(number, job)
+
+    pool = SavingPool(settings, dies_at="sums/", deaths=6)
+    outcome, _ = execute([goal], pool=pool)
+    assert outcome.failures == {}
+    assert number(store, goal) == 3
+
+
+def test_what_comes_to_no_checkpoint_after_a_stop_is_ended(
+    toys, settings, execute, monkeypatch
+):
+    class Deaf(InlinePool):
+        """Its only worker compiles, say."""
+
+        closed = False
+
+        def submit(self, number, job):
+            self.given = True
+
+        def idle(self):
+            return [] if hasattr(self, "given") else [0]
+
+        def close(self):
+            self.closed = True
+
+    monkeypatch.setattr("tflottery.execution.executor._STOP_SECONDS", 0.1)
+    pool = Deaf(settings)
+    outcome, shown = execute(
+        [toys.Number(1)], pool=pool, stopping=lambda: hasattr(pool, "given")
+    )
+    assert outcome.stopped and pool.closed
+    assert "1 jobs came to no checkpoint" in shown.text
 
 
 def test_a_damaged_input_is_named_and_made_again(toys, store, execute):
@@ -306,5 +351,6 @@ def test_ask_outlives_dying_workers(settings):
 
 def test_ask_gives_up_after_three_deaths(settings):
     pool = FailingPool(settings, dies_at="inspect/", deaths=99)
-    with pytest.raises(RuntimeError, match="exit code -9"):
+    text = "3 times while it looked at model 'lenet' .* 'digits': exit code -9"
+    with pytest.raises(WorkerFailed, match=text):
         ask(pool, Inspect("lenet", "digits"), lambda: False)

@@ -10,6 +10,7 @@ import time
 import pytest
 
 import tflottery
+from tflottery.core import stopping
 from tflottery.core.environment import SetupError
 from tflottery.datasets import source
 from tflottery.execution.jobs import Inspect, Make
@@ -79,6 +80,12 @@ def running(pid):
             return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def group(leader):
+    """Returns the processes of a group, the resource tracker of Python among them."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return {pid for pid in pids if running(pid) and os.getpgid(pid) == leader}
 
 
 def steps(notes):
@@ -223,16 +230,18 @@ def test_workers_die_with_their_parent(parent, tmp_path, moment):
 
 
 @pytest.mark.parametrize("moment", ["starting", "working"])
-def test_an_interrupt_of_the_whole_group_leaves_the_workers(parent, tmp_path, moment):
+def test_signals_to_the_whole_group_leave_the_workers(parent, tmp_path, moment):
     process, workers = parent
-    # As Ctrl-C does, but for the parent, which is asked about in another test.
+    # To all but the parent, which is asked about in another test.
     if moment == "working":
         wait_for(lambda: steps(tmp_path / "notes") > 3)
-    for pid in workers:
-        os.kill(pid, signal.SIGINT)
+    members = group(process.pid)
+    for pid in members - {process.pid}:
+        for number in stopping.SIGNALS:
+            os.kill(pid, number)
     before = steps(tmp_path / "notes")
     wait_for(lambda: steps(tmp_path / "notes") > before + 5)
-    assert all(map(running, workers))
+    assert group(process.pid) == members >= {*workers}
 
 
 def test_damage_found_by_a_worker_is_told(pool, tmp_path, monkeypatch):

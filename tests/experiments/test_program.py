@@ -10,7 +10,10 @@ import sys
 import pytest
 
 import tflottery
+from tflottery.execution.executor import WorkerFailed
+from tflottery.experiments import instability
 from tflottery.experiments.instability import Config
+from tflottery.studies import program, session
 from tflottery.studies.session import Machine
 
 ROOT = pathlib.Path(tflottery.__file__).parents[1]
@@ -189,6 +192,36 @@ WRONG = {
     "is empty: name at least one k": "--rewind_iterations=",
     "nowhere.flags": "--flagfile=nowhere.flags",
 }
+
+
+@pytest.mark.parametrize("program", ["tflottery.experiments.lottery", "tflottery"])
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 75)])
+def test_a_signal_while_it_is_being_imported_ends_quietly(
+    tmp_path, program, name, code
+):
+    # A library that all experiments import.
+    text = f"import os, signal\nos.kill(os.getpid(), signal.{name})"
+    (tmp_path / "absl.py").write_text(text)
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    ended = subprocess.run(
+        [sys.executable, "-m", program, "lottery", "--dry_run"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, "", "")
+
+
+def test_a_worker_that_dies_at_the_first_question_is_told_in_a_line(
+    monkeypatch, capsys
+):
+    def execute(*_, **__):
+        raise WorkerFailed("Gave up after a worker died 3 times")
+
+    monkeypatch.setattr(session, "execute", execute)
+    monkeypatch.setattr(program, "_from_flags", lambda options: None)
+    assert program._main(instability, ["program"], set_aside=[]) == session.INCOMPLETE
+    assert capsys.readouterr().err == "error: Gave up after a worker died 3 times\n"
 
 
 def test_wrong_flags_are_refused_with_a_line_of_text(tmp_path):

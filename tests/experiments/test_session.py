@@ -14,6 +14,7 @@ import pytest
 
 from tflottery.components.lines import Line
 from tflottery.components.runs import State
+from tflottery.core import stopping
 from tflottery.core.registry import MODELS
 from tflottery.execution.executor import Executor
 from tflottery.execution.results_reader import PartialReader
@@ -214,7 +215,7 @@ def test_an_interrupt_stops_and_the_same_command_goes_on(
     monkeypatch.setattr(Trainer, "_note_speed", interrupting)
     stopped = execute()
     assert len(calls) == iteration
-    assert stopped.code == session.INTERRUPTED
+    assert stopped.code == stopping.INTERRUPTED
     assert "Stopped. To go on:\n" in stopped.text
     assert "figure.png" not in files(stopped.folder)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -356,7 +357,7 @@ def test_a_stop_leaves_the_rows_that_are_known(execute, monkeypatch, tiny_csvs):
     with monkeypatch.context() as patch:
         patch.setattr(Line, "execute", interrupting)
         stopped = execute()
-    assert stopped.code == session.INTERRUPTED
+    assert stopped.code == stopping.INTERRUPTED
     assert config(stopped.folder)["complete"] is False
     made = {"made": 1, "diverged": 0, "wanted": 2}
     assert config(stopped.folder)["artifacts"] == made

@@ -5,6 +5,7 @@ same artifacts.
 """
 
 import dataclasses
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +23,11 @@ from tflottery.execution.worker import ENDINGS, Message
 from tflottery.store.store import Store
 
 _POLL_SECONDS = 0.25
-# How often a job may be begun again after a death or a lost input.
+# How often a job may be begun again after a death or a lost input, without getting on.
 _MAX_SETBACKS = 3
+# A stopped command ends within ten seconds: what has come to no checkpoint by now, as
+# where a network is being compiled, is ended as if killed. The rest is for the tables.
+_STOP_SECONDS = 6.0
 # How long to leave a job alone that another process is at.
 _BUSY_SECONDS = 1.0
 
@@ -44,6 +48,10 @@ class Outcome:
     unobtainable: Mapping[str, int] = dataclasses.field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     stopped: bool = False
+
+
+class WorkerFailed(Exception):
+    """A worker cannot answer, and not because of what the user asked for."""
 
 
 def _print(text: str) -> None:
@@ -67,7 +75,7 @@ def ask(
 
     Raises:
       ValueError: what was asked about cannot be; says what is wrong.
-      RuntimeError: the worker failed.
+      WorkerFailed: the worker failed, or died each time.
       KeyboardInterrupt: it has to stop.
     """
     deaths = 0
@@ -80,11 +88,17 @@ def ask(
                 note(message.value)
             if message.kind == "refused":
                 raise ValueError(message.value)
-            if message.kind == "died" and deaths + 1 < _MAX_SETBACKS:
+            if message.kind == "died":
                 deaths += 1
+                if deaths == _MAX_SETBACKS:
+                    raise WorkerFailed(
+                        f"Gave up after a worker died {deaths} times while it looked "
+                        f"at model {question.model!r} and data set "
+                        f"{question.dataset!r}: {message.value} Short of memory?"
+                    )
                 pool.submit(0, question)
             elif message.kind in ENDINGS:
-                raise RuntimeError(f"A worker failed. {message.value}")
+                raise WorkerFailed(f"A worker failed. {message.value}")
     raise KeyboardInterrupt
 
 
@@ -141,14 +155,29 @@ class Executor:
 
     def _work_off(self) -> None:
         """Has all pending jobs done that can be."""
+        stop_by = math.inf
         while self._running or (self._ready() and not self._outcome.stopped):
-            if self._stopping() and not self._outcome.stopped:
+            if self._stopping() and stop_by == math.inf:
+                stop_by = time.monotonic() + _STOP_SECONDS
                 self._outcome.stopped = True
                 self._pool.stop()
+            if time.monotonic() > stop_by:
+                self._end_workers()
+                return
             if not self._outcome.stopped:
                 self._assign()
             for number, message in self._pool.messages(_POLL_SECONDS):
                 self._receive(number, message)
+
+    def _end_workers(self) -> None:
+        """Ends what came to no checkpoint in time after a stop, as if killed."""
+        num_ended = len(self._running)
+        self._running.clear()
+        self._pool.close()
+        self.note(
+            f"{num_ended} jobs came to no checkpoint within {_STOP_SECONDS:.0f} "
+            "seconds; they go on from their last one."
+        )
 
     @property
     def outcome(self) -> Outcome:
@@ -208,10 +237,11 @@ class Executor:
         step = self._running.get(number)
         if step is None:
             return
-        if message.kind == "made":
-            self._available.add(message.value)
+        if message.kind in ("made", "saved"):
             # Setbacks count against a job that gets nowhere between them.
             self._setbacks.pop(step.job.name, None)
+        if message.kind == "made":
+            self._available.add(message.value)
         elif message.kind == "progress":
             self._progress.update(number, message.value)
         if message.kind not in ENDINGS:

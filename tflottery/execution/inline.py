@@ -19,6 +19,7 @@ class InlinePool:
         self._settings = settings
         self._messages: list[tuple[int, Message]] = []
         self._stopping = False
+        self.is_busy = False
         self._begin = None
 
     def __enter__(self) -> "InlinePool":
@@ -26,6 +27,9 @@ class InlinePool:
 
     def __exit__(self, *exception: object) -> None:
         pass
+
+    def close(self) -> None:
+        """Ends all workers: there is none."""
 
     @property
     def size(self) -> int:
@@ -38,6 +42,14 @@ class InlinePool:
 
     def submit(self, number: int, job: object) -> None:
         """Does a job."""
+        self.is_busy = True
+        try:
+            self._do(number, job)
+        finally:
+            self.is_busy = False
+
+    def _do(self, number: int, job: object) -> None:
+        """Does a job and takes note of what it reports."""
         if self._begin is None:
             self._begin = worker.set_up(
                 self._settings,

@@ -4,6 +4,8 @@ TensorFlow starts and a graph is traced once per worker, not once per job. Worke
 with their parent; the death of a worker is a message like any other.
 """
 
+import atexit
+import contextlib
 import ctypes
 import dataclasses
 import multiprocessing
@@ -14,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from multiprocessing import connection, resource_tracker
 
-from tflottery.core import environment
+from tflottery.core import environment, stopping
 from tflottery.core.environment import SetupError
 from tflottery.execution import worker
 from tflottery.execution.worker import Message, WorkerSettings
@@ -49,6 +51,9 @@ class Pool:
         # Not an Event, whose lock a worker may hold when it is killed.
         self._stop = self._context.RawValue(ctypes.c_bool, False)
         self._workers: dict[int, _Worker] = {}
+        # Before multiprocessing asks workers to end, by a signal that they ignore, and
+        # waits for them.
+        atexit.register(self.close)
 
     def __enter__(self) -> "Pool":
         return self
@@ -60,6 +65,11 @@ class Pool:
     def size(self) -> int:
         """Number of workers."""
         return len(self._settings)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a worker does a job."""
+        return any(found.busy for found in self._workers.values())
 
     def idle(self) -> list[int]:
         """Returns the workers that wait for a job, those already running first."""
@@ -104,13 +114,17 @@ class Pool:
 
     def close(self) -> None:
         """Ends all workers, whatever they do, and removes what they left half done."""
-        for found in self._workers.values():
+        # One whose start was interrupted may never have begun.
+        begun = [one for one in self._workers.values() if one.process.pid is not None]
+        for found in begun:
             found.process.kill()
-        for found in self._workers.values():
+        for found in begun:
             found.process.join()
+        for found in self._workers.values():
             found.pipe.close()
-            os.unlink(found.log)
+            _remove(found.log)
         self._workers = {}
+        atexit.unregister(self.close)
         for root in {one.store for one in self._settings}:
             Store(root).sweep()
 
@@ -129,17 +143,19 @@ class Pool:
             name=f"{worker.NAME}-{number}",
             daemon=True,
         )
-        # Ctrl-C reaches every process of a terminal, also one that is still starting.
-        # The tracker comes first: starting it with the worker would lift the mask.
-        resource_tracker.ensure_running()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        self._workers[number] = _Worker(started, ours, log)
+        # Signals reach every process of a group, also one that is still starting: it
+        # inherits that they are blocked until it ignores them. So does the tracker,
+        # which comes first, since starting it lifts the mask of two of them.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, stopping.SIGNALS)
         try:
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, stopping.SIGNALS)
             with environment.fixed(process.variables(self._settings[number].gpu)):
                 started.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
-        self._workers[number] = _Worker(started, ours, log)
 
     def _receive(self, number: int) -> list[Message]:
         """Returns the messages of one worker; its death is the last one."""
@@ -161,15 +177,23 @@ class Pool:
         found.process.join()
         del self._workers[number]
         found.pipe.close()
-        with open(found.log, errors="replace") as log:
+        last_words = ""
+        # A log is never worth a result.
+        with contextlib.suppress(OSError), open(found.log, errors="replace") as log:
             last_words = log.read()[-2000:]
-        os.unlink(found.log)
+        _remove(found.log)
         code = found.process.exitcode
         if code == worker.IMPORTED_AGAIN:
             raise SetupError(_no_main_guard())
         if found.busy:
             received.append(Message("died", f"exit code {code}. {last_words}".strip()))
         return received
+
+
+def _remove(log: str) -> None:
+    """Removes a worker's log; someone who sweeps temporary files may have done so."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(log)
 
 
 def _no_main_guard() -> str:

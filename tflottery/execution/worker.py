@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 import traceback
@@ -15,6 +14,7 @@ from multiprocessing import connection
 
 from tflottery.core import registry
 from tflottery.core.environment import SetupError
+from tflottery.core.stopping import leave_to_parent
 from tflottery.datasets.arrays import ChangedData
 from tflottery.execution import jobs, notes
 from tflottery.execution.job_context import JobContext
@@ -85,8 +85,7 @@ def main(
       settings: of this worker.
       log: file for what libraries print; shown only if the worker dies.
     """
-    # Ctrl-C reaches every process of the terminal; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_to_parent()
     _print_into(log)
     # The parent's filters came along: as errors, the warnings of libraries end this.
     warnings.simplefilter("default")

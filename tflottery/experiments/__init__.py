@@ -20,3 +20,14 @@ Such a module holds, and nothing else decides what the experiment is:
 
 What they share stands in `tflottery.studies`.
 """
+
+import sys
+
+from tflottery.core import stopping
+
+if sys.argv[:1] == ["-m"]:
+    # `python -m tflottery.experiments.NAME` imports this package first, then all that
+    # an experiment needs, which takes most of a second. A signal would be told with the
+    # traceback of an import. The name of the program is "-m" only until then, so that
+    # neither workers nor programs that use the package come here.
+    stopping.handle(stopping.exit_at_once)

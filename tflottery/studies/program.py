@@ -6,6 +6,7 @@ one per field of `Machine`; `manual` is what --help prints of them.
 
 import dataclasses
 import importlib
+import signal
 import sys
 import types
 import typing
@@ -13,9 +14,11 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-from tflottery.core import environment
+from tflottery.core import environment, stopping
 from tflottery.core.durations import Duration
 from tflottery.core.environment import SetupError
+from tflottery.execution.executor import WorkerFailed
+from tflottery.execution.stop_request import say
 from tflottery.store.errors import StoreError
 from tflottery.studies import manual, session
 from tflottery.studies.session import Machine
@@ -29,7 +32,23 @@ def run(module_name: str) -> None:
 
     Args:
       module_name: full name of the experiment's module.
+
+    Changes: how this process handles the signals that ask it to stop.
     """
+    stopping.handle(stopping.interrupt)
+    try:
+        _run(module_name)
+    except KeyboardInterrupt as interrupt:
+        number = interrupt.args[0] if interrupt.args else signal.SIGINT
+        say(f"Stopped. To go on:\n  {session.command()}")
+        sys.exit(stopping.exit_code(number))
+    finally:
+        # What is left is the end of the interpreter.
+        stopping.handle(stopping.exit_at_once)
+
+
+def _run(module_name: str) -> None:
+    """Defines flags, parses them, executes, exits."""
     # First, because libraries read it while they are imported.
     set_aside = environment.fix()
     module = importlib.import_module(module_name)
@@ -78,9 +97,9 @@ def _main(
     except (ValueError, StoreError, OSError, SetupError) as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_INPUT
-    except KeyboardInterrupt:
-        print(f"Stopped. To go on:\n  {session.command()}", file=sys.stderr)
-        return session.INTERRUPTED
+    except WorkerFailed as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return session.INCOMPLETE
 
 
 def _define_flags(options: type, *, program: str) -> None:

@@ -5,15 +5,12 @@ experiment knows of any of it.
 """
 
 import collections
-import contextlib
 import dataclasses
 import shlex
-import signal
 import sys
-import threading
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
@@ -27,6 +24,7 @@ from tflottery.execution.log import Log
 from tflottery.execution.plan import plan
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
+from tflottery.execution.stop_request import StopRequest
 from tflottery.execution.worker import WorkerSettings
 from tflottery.store.store import Store
 from tflottery.studies.config import Config, option
@@ -36,8 +34,8 @@ from tflottery.studies.tabulation import Tabulation
 from tflottery.training import distribution
 from tflottery.training.distribution import Placement
 
-# Exit codes: part of the results is missing; stopped by Ctrl-C, as shells have it.
-INCOMPLETE, INTERRUPTED = 1, 130
+# Exit code where part of the results is missing; `core.stopping` has those of a stop.
+INCOMPLETE = 1
 EXECUTORS = ("local", "inline")
 # How often what is lost before its row is read is made again.
 _MAX_LOSSES = 3
@@ -104,7 +102,7 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
       machine: where and how.
 
     Returns:
-      The exit code: 0, `INCOMPLETE` or `INTERRUPTED`.
+      The exit code: 0, `INCOMPLETE`, or that of a stop.
 
     Raises:
       ValueError: an option is wrong; nothing was trained.
@@ -118,7 +116,7 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
     log.keep(command())
     store = Store(machine.store)
     store.check_root()
-    with _pool(machine, placement, store) as pool, _stop_signals(pool) as stop:
+    with _pool(machine, placement, store) as pool, StopRequest(pool) as stop:
         studies = _studies(configs, pool, placement, stopping=stop.is_set)
         output = Output(module, *studies, folder=machine.output_dir)
         goals = [goal for study in studies for goal in module.plan(study)]
@@ -152,7 +150,7 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
                 pool, store, facts=networks, progress=progress, stopping=stop.is_set
             )
             outcome = _made(goals, executor, tabulation)
-    return _ended(outcome, tabulation, output, log)
+    return _ended(outcome, tabulation, output, log, stop_code=stop.exit_code)
 
 
 def _checked(module: types.ModuleType, config: Config) -> list[Config]:
@@ -225,7 +223,14 @@ def _made(
             return outcome
 
 
-def _ended(outcome: Outcome, tabulation: Tabulation, output: Output, log: Log) -> int:
+def _ended(
+    outcome: Outcome,
+    tabulation: Tabulation,
+    output: Output,
+    log: Log,
+    *,
+    stop_code: int,
+) -> int:
     """Writes and tells what is known in the end; returns the exit code."""
     written = True
     try:
@@ -240,7 +245,7 @@ def _ended(outcome: Outcome, tabulation: Tabulation, output: Output, log: Log) -
         )
     if outcome.stopped:
         log.say(f"Stopped. To go on:\n  {command()}")
-        return INTERRUPTED
+        return stop_code
     return max(_told_what_is_missing(outcome, log), 0 if written else INCOMPLETE)
 
 
@@ -270,32 +275,6 @@ def _pool(machine: Machine, placement: Placement, store: Store) -> Pool | Inline
         for number in range(count)
     ]
     return InlinePool(settings[0]) if machine.executor == "inline" else Pool(settings)
-
-
-@contextlib.contextmanager
-def _stop_signals(pool: Pool | InlinePool) -> Iterator[threading.Event]:
-    """Makes Ctrl-C and SIGTERM a request to stop; a second one ends at once."""
-    stop = threading.Event()
-
-    def request_stop(number: int, frame: object) -> None:
-        del frame
-        if stop.is_set():
-            raise KeyboardInterrupt(number)
-        stop.set()
-        pool.stop()
-        print("\nStopping after a checkpoint; again to stop now.", file=sys.stderr)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    previous = {
-        one: signal.signal(one, request_stop) for one in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stop
-    finally:
-        for one, handler in previous.items():
-            signal.signal(one, handler)
 
 
 def command() -> str:

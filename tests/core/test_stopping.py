@@ -1,0 +1,33 @@
+"""Which signals stop a program, and with which exit code."""
+
+import os
+import signal
+
+import pytest
+
+from tflottery.core import stopping
+
+pytestmark = pytest.mark.usefixtures("signals_as_before")
+
+
+def test_the_exit_code_tells_a_user_from_a_scheduler():
+    codes = {one.name: stopping.exit_code(one) for one in stopping.SIGNALS}
+    assert codes == {"SIGINT": 130, "SIGTERM": 75, "SIGHUP": 75, "SIGUSR1": 75}
+
+
+@pytest.mark.parametrize("number", stopping.SIGNALS)
+def test_an_interrupt_knows_its_signal_and_is_handled_no_longer_than_asked(number):
+    signal.signal(number, signal.SIG_IGN if number != signal.SIGHUP else lambda *_: 0)
+    before = signal.getsignal(number)
+    handled = stopping.handle(stopping.interrupt)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        os.kill(os.getpid(), number)
+    assert raised.value.args == (number,)
+    stopping.restore(handled)
+    assert signal.getsignal(number) == before
+
+
+def test_a_hangup_that_is_ignored_stays_so():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stopping.handle(stopping.interrupt)
+    os.kill(os.getpid(), signal.SIGHUP)
