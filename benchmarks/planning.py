@@ -5,10 +5,11 @@
 The lottery of three kinds of subnetworks at all levels and k, and the instability of
 IMP's at every level, measured at four moments: some 20,000 runs and 110,000 artifacts.
 The share `--stored` of the artifacts lies in a store already, as empty files; nothing
-is trained. Planned twice: as a command does before it begins, and after half of the
-artifacts were made. Peak memory is that of the whole process.
+is trained. Peak memory is that of the whole process.
 """
 
+import concurrent.futures
+import multiprocessing
 import os
 import random
 import resource
@@ -19,37 +20,31 @@ from collections.abc import Callable
 from absl import app, flags
 
 from tflottery.components.component import Artifact
-from tflottery.components.metadata import Facts
-from tflottery.core.identities import Data, Network
-from tflottery.execution.plan import plan, sources
+from tflottery.components.metadata import Facts, inspect
+from tflottery.execution.lineage import sources
+from tflottery.execution.plan import plan
 from tflottery.experiments import instability, lottery
 from tflottery.store import manifests
 from tflottery.store.store import Store
 from tflottery.studies.study import resolve
-from tflottery.studies.subnetworks import IMP
+from tflottery.training import process
 from tflottery.training.distribution import Placement
+from tflottery.training.runtime import Runtime
 
 _STORED = flags.DEFINE_float("stored", 0.0, "share of the artifacts made before")
 _LEVELS = flags.DEFINE_integer("levels", 30, "prunings", lower_bound=1)
 _REPLICATES = flags.DEFINE_integer("replicates", 3, "of each study", lower_bound=1)
 
 _NUM_K = 15
-# LeNet on the digits that come with scikit-learn, as a worker would report it.
-_NETWORK = Network("lenet", (8, 8, 1), 10)
-_SHAPES = {"dense_1/kernel": (64, 300), "dense_2/kernel": (300, 100)}
-_FACTS = Facts(
-    network=_NETWORK,
-    data=Data("digits", "1-8x8x1", "0", (8, 8, 1), 1437, 360, 10),
-    num_weights=50_610,
-    num_trainable=50_610,
-    kernel_shapes=_SHAPES | {"head/kernel": (100, 10)},
-    flops_per_example=100_400,
-    num_reestimation_examples=0,
-    num_replicas=1,
-)
 
 
-def goals() -> list[Artifact]:
+def measured_facts() -> Facts:
+    """Returns the facts of LeNet on the digits that come with scikit-learn."""
+    process.configure()
+    return inspect("lenet", "digits", Runtime(data_dir=None, placement=Placement()))
+
+
+def goals(facts: Facts) -> list[Artifact]:
     """Returns what the studies want, as their commands would ask for it together."""
     shared = {
         "model": "lenet",
@@ -58,19 +53,16 @@ def goals() -> list[Artifact]:
         "data_orders": 5,
         "rewind_iterations": tuple(range(_NUM_K)),
         "training_iterations": 96,
+        "levels": (f"1-{_LEVELS.value}",),
     }
-    all_levels = lottery.Config(
-        **shared,
-        levels=_LEVELS.value,
-        random_rewind_iterations=shared["rewind_iterations"],
+    sparse = lottery.Config(
+        **shared, random_rewind_iterations=shared["rewind_iterations"]
     )
-    found = lottery.plan(resolve(all_levels, _FACTS, Placement()))
-    for level in range(1, _LEVELS.value + 1):
-        one_level = instability.Config(
-            **shared, subnetwork=IMP, levels=level, throughout=True
-        )
-        found += instability.plan(resolve(one_level, _FACTS, Placement()))
-    return found
+    copied = instability.Config(**shared, subnetwork=("imp",), throughout=True)
+    return [
+        *lottery.plan(resolve(sparse, facts, Placement())),
+        *instability.plan(resolve(copied, facts, Placement())),
+    ]
 
 
 def everything(wanted: list[Artifact]) -> list[Artifact]:
@@ -116,8 +108,12 @@ def counted(store: Store) -> Callable[[], int]:
 def main(arguments: list[str]) -> None:
     """Prints what planning takes."""
     del arguments
+    # In a process of its own, so that peak memory is not TensorFlow's.
+    spawning = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, spawning) as other:
+        facts = other.submit(measured_facts).result()
     started = time.process_time()
-    wanted = goals()
+    wanted = goals(facts)
     print(f"goals        {len(wanted):,} in {time.process_time() - started:.1f} s")
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
@@ -127,7 +123,7 @@ def main(arguments: list[str]) -> None:
             fill(store, random.Random(0).sample(artifacts, count))
         num_asked = counted(store)
         started = time.process_time()
-        found = plan(wanted, store, facts={_NETWORK: _FACTS})
+        found = plan(wanted, store, facts={facts.network: facts})
         seconds = time.process_time() - started
         print(
             f"plan         {found.num_runs:,} runs, {len(found.steps):,} steps, "

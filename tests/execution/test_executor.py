@@ -1,11 +1,20 @@
 """A plan is carried out whatever becomes of its workers."""
 
-import pytest
+import io
 
+import pytest
+from rich.console import Console
+
+from tflottery.components.runs import State
 from tflottery.execution.executor import Executor, WorkerFailed, ask
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
+from tflottery.execution.log import Log
+from tflottery.execution.plan import plan
+from tflottery.execution.progress import Progress
+from tflottery.execution.run_index import divergence_address
 from tflottery.execution.worker import Message
+from tflottery.store.errors import DamagedArtifact
 
 
 class FailingPool(InlinePool):
@@ -160,10 +169,179 @@ def test_a_damaged_input_is_named_and_made_again(toys, store, execute):
     (store.open(one.address) / "number.txt").write_text("7")
     outcome, shown = execute([goal])
     assert number(store, goal) == 3
-    assert f"{one.address} is damaged" in shown.text
+    assert f"{one.address} is damaged (number.txt has sha256 " in shown.text
+    assert "made again, which takes no training" in shown.text
     assert store.open(one.address).joinpath("number.txt").read_text() == "1"
     assert (store.open(one.address).parent.parent / "damaged").exists()
     assert outcome.failures == {}
+
+
+@pytest.mark.parametrize("name", ["number.txt", "manifest.json"])
+def test_damage_seen_by_size_or_manifest_is_named_too(toys, store, execute, name):
+    one = toys.Number(1)
+    goal = toys.Sum(one, toys.Number(2))
+    execute([one])
+    with (store.open(one.address) / name).open("a") as file:
+        file.write("1")
+    outcome, shown = execute([goal])
+    assert number(store, goal) == 3
+    assert f"{one.address} is damaged ({name} " in shown.text
+    assert outcome.failures == {}
+
+
+def test_what_making_a_damaged_artifact_again_costs_is_told(make_study, store, put):
+    """A trunk's state is damaged, and the state before it is gone."""
+    study = make_study()
+    begun, state = study.trunk_state(1, 5), study.trunk_state(1, 10)
+    run = study.branch(state, first_iteration=10, replicate=1, data_order=1)
+    goal = State(run, 50)
+    put(begun, state)
+    store.remove(begun.address)
+    todo = plan([goal], store, facts={study.facts.network: study.facts})
+    screen = io.StringIO()
+    pool = ScriptedPool(store)
+    pool.damages = {state.address}
+    with Progress(todo, log=Log(Console(file=screen, width=300))) as progress:
+        executor = Executor(
+            pool,
+            store,
+            facts={study.facts.network: study.facts},
+            progress=progress,
+        )
+        outcome = executor.execute([goal])
+    assert outcome.failures == {}
+    assert f"Artifact {state.address} is damaged (so told)" in screen.getvalue()
+    assert "It is made again, which takes 10 iterations." in screen.getvalue()
+    assert pool.given == [run.key, study.trunk(1).key, run.key]
+
+
+def test_what_is_damaged_each_time_is_made_three_times_and_given_up(
+    toys, store, settings, execute
+):
+    one = toys.Number(1)
+    goal = toys.Sum(one, toys.Number(2))
+
+    class Spoiling(InlinePool):
+        """The disk keeps nothing of what is written for one artifact."""
+
+        made = 0
+
+        def submit(self, number, job):
+            super().submit(number, job)
+            if job.name == one.address:
+                self.made += 1
+                (store.open(one.address) / "number.txt").write_text("7")
+
+    pool = Spoiling(settings)
+    outcome, _ = execute([goal, toys.Number(5)], pool=pool)
+    assert pool.made == 1 + 3
+    assert list(outcome.failures) == [one.address]
+    assert f"{one.address} is damaged whenever" in outcome.failures[one.address]
+    assert outcome.skipped == (goal.address,)
+    assert store.has(toys.Number(5).address)
+
+
+def test_what_vanishes_each_time_is_made_three_times_and_given_up(
+    toys, store, settings, execute
+):
+    goal = toys.Number(1)
+
+    class Vanishing(InlinePool):
+        made = 0
+
+        def submit(self, number, job):
+            super().submit(number, job)
+            self.made += 1
+            store.remove(goal.address)
+
+    pool = Vanishing(settings)
+    outcome, _ = execute([goal], pool=pool)
+    assert pool.made == 1 + 3
+    assert f"{goal.address} is missing whenever" in outcome.failures[goal.address]
+
+
+class ScriptedPool:
+    """One worker that trains nothing: runs end as it is told.
+
+    Attributes:
+      diverging: keys of runs that diverge, and when.
+      damages: addresses of inputs that are found damaged, once each.
+      given: keys of the runs given, in order.
+    """
+
+    size = 1
+
+    def __init__(self, store):
+        self.store = store
+        self.diverging, self.damages = {}, set()
+        self.given, self._told = [], []
+
+    def idle(self):
+        return [] if self._told else [0]
+
+    def stop(self):
+        pass
+
+    def messages(self, timeout):
+        told, self._told = self._told, []
+        return told
+
+    def submit(self, number, job):
+        run = job.run
+        self.given.append(run.key)
+        for source in run.sources:
+            if source.address in self.damages:
+                self.damages.discard(source.address)
+                self.store.remove(source.address)
+                damage = DamagedArtifact(source.address, "so told")
+                self._told.append((number, Message("damaged", damage)))
+                return
+        ending, last = "finished", self.diverging.get(run.key)
+        for state in job.states:
+            if last is not None and state.iteration >= last:
+                ending = "diverged"
+                manifest = {"iteration": last}
+                with self.store.writing(divergence_address(run), manifest):
+                    pass
+                break
+            with self.store.writing(state.address, {}) as folder:
+                for name in state.files:
+                    (folder / name).write_text("x")
+            self._told.append((number, Message("made", state.address)))
+        self._told.append((number, Message("ended", ending)))
+
+
+def test_divergences_are_walked_around_without_planning_anew(
+    make_study, store, monkeypatch
+):
+    study = make_study(replicates=30)
+    copies = {}
+    for replicate in study.replicates:
+        trunk = study.trunk_state(replicate, 10)
+        run = study.branch(trunk, first_iteration=10, replicate=replicate, data_order=1)
+        copies[replicate] = [State(run, 20), State(run, 100)]
+    goals = [state for states in copies.values() for state in states]
+    pool = ScriptedPool(store)
+    # Of ten the trunk, of ten others the copy.
+    pool.diverging = {study.trunk(n).key: 7 for n in range(1, 11)}
+    pool.diverging |= {copies[n][0].run.key: 50 for n in range(11, 21)}
+    facts = {study.facts.network: study.facts}
+    todo = plan(goals, store, facts=facts)
+    plans = []
+    monkeypatch.setattr(
+        "tflottery.execution.executor.plan",
+        lambda *a, **b: plans.append(a) or plan(*a, **b),
+    )
+    with Progress(todo, log=Log(Console(file=io.StringIO()))) as progress:
+        executor = Executor(pool, store, facts=facts, progress=progress)
+        outcome = executor.execute(goals)
+    assert len(plans) == 2
+    assert not outcome.failures and not outcome.skipped
+    expected = {state.address: 7 for n in range(1, 11) for state in copies[n]}
+    expected |= {study.trunk_state(n, 10).address: 7 for n in range(1, 11)}
+    expected |= {copies[n][1].address: 50 for n in range(11, 21)}
+    assert dict(outcome.unobtainable) == expected
+    assert len(pool.given) == 30 + 20
 
 
 def test_a_damaged_input_of_an_input_is_made_again(toys, store, execute):

@@ -2,12 +2,16 @@
 
 import dataclasses
 
+import pytest
+
 from tflottery.components.accuracies import Accuracy
 from tflottery.components.runs import State
+from tflottery.core import fingerprints
 from tflottery.execution.jobs import Advance, Make
 from tflottery.execution.plan import plan
 from tflottery.execution.run_index import divergence_address
 from tflottery.experiments import instability
+from tflottery.studies.subnetworks import Subnetwork, Subnetworks
 
 
 def plan_of(study, store):
@@ -206,13 +210,79 @@ def test_the_newest_state_of_a_run_keeps_slots_and_the_plan_says_what_that_costs
     assert (made.num_bytes, made.num_slots_bytes) == (3 * weights, 0)
 
 
-def test_a_truncated_artifact_does_not_count(make_study, store, put):
-    study = make_study()
-    put(trunk(study, 0), trunk(study, 10))
-    weights = store.open(trunk(study, 10).address) / trunk(study, 10).files[0]
-    weights.write_bytes(weights.read_bytes()[:-1])
-    made = plan_of(study, store)
-    assert made.num_iterations == 10 + 200 + 180
+@pytest.fixture
+def looks(store, monkeypatch):
+    """What a store is asked for, in order: names of its methods."""
+    asked = []
+    for name in ("manifest", "stamp", "listing"):
+        method = getattr(store._place, name)
+
+        def noted(*arguments, name=name, method=method):
+            asked.append(name)
+            return method(*arguments)
+
+        monkeypatch.setattr(store._place, name, noted)
+    return asked
+
+
+def test_a_large_plan_lists_the_store_once_and_opens_nothing(
+    toys, store, put, looks, monkeypatch
+):
+    goals = [toys.Sum(toys.Number(n), toys.Number(n + 1)) for n in range(1500)]
+    put(*goals[:20], *(toys.Number(n) for n in range(700, 720)))
+    looks.clear()
+    made = plan(goals, store, facts={})
+    assert looks == ["listing"]
+    # 0 to 19 are done; of the numbers from 20 to 1500 twenty are there.
+    assert len(made.steps) == (1500 - 20) + (1481 - 20)
+
+
+def test_a_small_plan_does_not_list_a_large_store(toys, store, put, looks):
+    goal = toys.Sum(toys.Number(1), toys.Number(2))
+    put(toys.Number(1))
+    listing, listed = store._place.listing, []
+    store._place.listing = lambda prefix: listed.append(prefix) or listing(prefix)
+    assert len(plan([goal], store, facts={}).steps) == 2
+    assert set(listed) == {one.address for one in (goal, goal.a, goal.b)}
+
+
+def test_a_run_that_can_go_on_needs_not_what_it_began_from(make_study, store, put):
+    study = make_study(rewind_iterations=(10,))
+    put(dataclasses.replace(end(study, 10, 1, iteration=50), needs_slots=True))
+    goals = [end(study, 10, 1)]
+    made = plan(goals, store, facts={study.facts.network: study.facts})
+    # The trunk, which is gone, is not trained for it.
+    assert [step.num_iterations for step in made.steps] == [50]
+
+
+def test_each_derivation_is_hashed_once(make_study, store, monkeypatch):
+    study = make_study(replicates=2, data_orders=3)
+    goals = instability.plan(study)
+    hashed, digest = [], fingerprints.digest
+    monkeypatch.setattr(
+        fingerprints, "digest", lambda *a, **b: hashed.append(a) or digest(*a, **b)
+    )
+    plan(goals, store, facts={study.facts.network: study.facts})
+    # Trunks and copies, their ends, and lines: 14 runs, 12 ends, 4 trunk states.
+    assert len(hashed) <= 14 + 12 + 4 + 12
+
+
+def test_what_goals_take_alone_is_counted_as_one_by_one(make_study, store):
+    study = make_study(replicates=2, data_orders=3, throughout=True)
+    sparse = Subnetworks(study)
+    goals = [*instability.plan(study), trunk(study, 10), end(study, 10, 1)]
+    for level in (1, 3):
+        which = Subnetwork(kind="imp", level=level, replicate=1, rewind_iteration=10)
+        run = sparse.run(which, data_order=1)
+        goals += [sparse.mask(which), Accuracy(State(run, 100))]
+    facts = {study.facts.network: study.facts}
+    alone = {}
+    for goal in goals:
+        made = plan([goal], store, facts=facts)
+        names = frozenset(step.job.name for step in made.steps if step.num_iterations)
+        alone[names] = max(alone.get(names, 0), made.num_iterations)
+    together = plan(goals, store, facts=facts)
+    assert together.num_shared == sum(alone.values()) - together.num_iterations
 
 
 def test_a_diverged_copy_takes_only_its_own_pairs_along(make_study, store):

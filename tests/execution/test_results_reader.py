@@ -17,9 +17,9 @@ def content(folder):
     return (folder / "number.txt").read_text()
 
 
-def flip(store, artifact):
+def flip(store, artifact, *, longer=0):
     path = store.open(artifact.address) / "number.txt"
-    path.write_text("x" * len(path.read_text()))
+    path.write_text("x" * (len(path.read_text()) + longer))
 
 
 KINDS = pytest.mark.parametrize("kind", [ResultsReader, PartialReader])
@@ -45,9 +45,10 @@ def test_a_missing_artifact_is_named(store, number):
         ResultsReader(store, unobtainable={}).read(number, content)
 
 
-def test_a_damaged_artifact_is_not_read(store, put, number):
+@pytest.mark.parametrize("longer", [0, 1])
+def test_a_damaged_artifact_is_not_read(store, put, number, longer):
     put(number)
-    flip(store, number)
+    flip(store, number, longer=longer)
     with pytest.raises(DamagedArtifact, match=number.address):
         ResultsReader(store, unobtainable={}).read(number, content)
 

@@ -75,13 +75,6 @@ def test_a_state_is_made_from_a_checkpoint_at_its_own_iteration(store, run, chec
     assert segments(store, run, 50) == [(50, address, [50])]
 
 
-def test_damaged_starts_are_passed_over(store, run, put, checkpoint):
-    put(State(run, 10, keeps_slots=True))
-    address = checkpoint(run, 35)
-    (store.open(address) / "slots.safetensors").write_text("longer than it was")
-    assert segments(store, run, 50) == [(10, State(run, 10).address, [50])]
-
-
 def test_states_on_both_sides_of_a_start_are_two_stretches(store, run, put):
     put(State(run, 20, keeps_slots=True))
     assert segments(store, run, 5, 10, 30, 40) == [
@@ -136,3 +129,45 @@ def test_a_divergence_is_found_and_is_no_start(store, run):
         (folder / "slots.safetensors").write_text("x")
     assert RunIndex(store).diverged(run) == 7
     assert segments(store, run, 50) == [(0, None, [50])]
+
+
+def test_what_a_state_needs_depends_on_where_its_run_can_go_on(
+    store, make_study, put, checkpoint
+):
+    study = make_study()
+    begun = study.trunk_state(1, 10)
+    run = study.branch(begun, first_iteration=10, replicate=1, data_order=1)
+    state = State(run, 50)
+    assert RunIndex(store).needed(state) == (begun,)
+    checkpoint(run, 35)
+    assert RunIndex(store).needed(state) == ()
+    assert RunIndex(store).needed(State(run, 30)) == (begun,)
+
+
+def test_junk_beside_states_is_no_start(store, run, put, checkpoint):
+    put(State(run, 10, needs_slots=True))
+    start = State(run, 10).address
+    for junk in ("abc", "35/deeper", "1e3"):
+        with store.writing(f"checkpoints/{run.key}/{junk}", {}) as folder:
+            (folder / "slots.safetensors").write_text("x")
+    for listed in (False, True):
+        [segment] = RunIndex(store, listed=listed).segments(run, [State(run, 50)])
+        assert (segment.first, segment.start) == (10, start)
+    assert run_index.checkpoints(run, store) == {}
+
+
+def test_a_listed_store_says_what_the_folders_say(store, make_study, put, checkpoint):
+    study = make_study()
+    run = study.trunk(1)
+    put(State(run, 10, needs_slots=True), State(run, 20))
+    checkpoint(run, 35)
+    with store.writing(run_index.divergence_address(run), {"iteration": 40}):
+        pass
+    wanted = [State(run, 10), State(run, 20), State(run, 20, needs_slots=True)]
+    wanted += [State(run, 30), State(study.trunk(2), 10)]
+    for listed in (False, True):
+        index = RunIndex(store, listed=listed)
+        assert [index.has(state) for state in wanted] == [True, True, *[False] * 3]
+        assert (index.diverged(run), index.diverged(study.trunk(2))) == (40, None)
+        [segment] = index.segments(run, [State(run, 50)])
+        assert segment.first == 35

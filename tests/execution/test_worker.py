@@ -84,7 +84,7 @@ def test_a_damaged_input_is_named(respond, toys, store):
     respond(Make(one))
     (store.open(one.address) / "number.txt").write_text("22")
     message = respond(Make(toys.Sum(one, one)))
-    assert (message.kind, message.value) == ("damaged", one.address)
+    assert (message.kind, message.value.address) == ("damaged", one.address)
     assert not store.has(one.address)
 
 

@@ -8,7 +8,7 @@ import pytest
 from tflottery.components.runs import Initialization, State
 from tflottery.components.transferring import BodyMask, Transferred
 from tflottery.core import seeds
-from tflottery.execution.plan import sources
+from tflottery.execution.lineage import sources
 from tflottery.experiments import lottery, pretraining
 from tflottery.experiments.pretraining import Config
 from tflottery.store.store import Store

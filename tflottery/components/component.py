@@ -72,7 +72,7 @@ class Component(Artifact):
     @functools.cached_property
     def key(self) -> str:
         """Hash of the derivation."""
-        return fingerprints.fingerprint(
+        return fingerprints.digest(
             [fingerprints.kind(self), self.VERSION, fingerprints.fields(self)]
         )
 

@@ -76,11 +76,12 @@ class Run:
     @functools.cached_property
     def key(self) -> str:
         """Hash of the derivation."""
-        return fingerprints.fingerprint([self.KIND, self.VERSION, self.derivation()])
+        return fingerprints.digest([self.KIND, self.VERSION, self.derivation()])
 
     def derivation(self) -> dict[str, object]:
         """Returns what decides the trajectory, in plain values."""
-        return fingerprints.fields(self, recipe=recipes.trajectory(self.recipe))
+        trajectory = fingerprints.once(recipes.trajectory, self.recipe)
+        return fingerprints.fields(self, recipe=trajectory)
 
     def _can_carry(self) -> bool:
         """Returns whether slots of the initial state would make a difference."""
@@ -91,7 +92,7 @@ class Run:
         starts = {self.first_iteration, initial.iteration, initial.run.first_iteration}
         return len(starts) > 1 or initial.run.optimizer_state == "carried"
 
-    @property
+    @functools.cached_property
     def sources(self) -> tuple[Artifact, ...]:
         """The artifacts that training needs to begin at `first_iteration`.
 

@@ -3,9 +3,13 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 
 # Metadata of a dataclass field that older fingerprints do not know.
 LATER = {"later": True}
+
+_MAX_KNOWN = 100
+_known: dict[tuple, tuple[object, object]] = {}
 
 
 def canonical(value: object) -> object:
@@ -30,7 +34,7 @@ def canonical(value: object) -> object:
     if hasattr(value, "key"):
         return {kind(value): value.key}
     if dataclasses.is_dataclass(value):
-        return {kind(value): fields(value)}
+        return once(_nested, value)
     raise TypeError(
         f"{value!r} of type {type(value).__name__} cannot enter a fingerprint: use "
         "numbers, text, lists, dicts and dataclasses."
@@ -74,5 +78,31 @@ def fields(value: object, **instead: object) -> dict[str, object]:
 
 def fingerprint(value: object, *, length: int = 32) -> str:
     """Returns the first `length` hexadecimal digits of the value's sha256."""
-    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"))
+    return digest(canonical(value), length=length)
+
+
+def digest(derivation: object, *, length: int = 32) -> str:
+    """Returns the fingerprint of what is canonical already."""
+    text = json.dumps(derivation, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def once(function: Callable[[object], object], value: object) -> object:
+    """Returns what a function makes of an object that never changes.
+
+    Worked out once while the same object comes again and again, as the recipe does in
+    thousands of runs.
+    """
+    key = function, id(value)
+    known = _known.get(key)
+    # Held on to, the object keeps its id to itself.
+    if known is None or known[0] is not value:
+        if len(_known) >= _MAX_KNOWN:
+            _known.clear()
+        known = _known[key] = value, function(value)
+    return known[1]
+
+
+def _nested(value: object) -> dict[str, object]:
+    """Returns a dataclass without a key of its own, canonical."""
+    return {kind(value): fields(value)}

@@ -4,6 +4,7 @@ Nothing here decides results: any number of workers, deaths and restarts lead to
 same artifacts.
 """
 
+import collections
 import dataclasses
 import math
 import sys
@@ -16,15 +17,20 @@ from tflottery.core.identities import Network
 from tflottery.execution import job_context
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
-from tflottery.execution.plan import Plan, Step, plan
+from tflottery.execution.plan import Step, plan
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
+from tflottery.execution.run_index import RunIndex
+from tflottery.execution.schedule import Schedule
 from tflottery.execution.worker import ENDINGS, Message
+from tflottery.store.errors import DamagedArtifact, MissingArtifact
 from tflottery.store.store import Store
 
 _POLL_SECONDS = 0.25
-# How often a job may be begun again after a death or a lost input, without getting on.
+# How often a job may be begun again after a death, without getting on.
 _MAX_SETBACKS = 3
+# How often an artifact may be made again that is damaged or gone when it is needed.
+_MAX_LOSSES = 3
 # A stopped command ends within ten seconds: what has come to no checkpoint by now, as
 # where a network is being compiled, is ended as if killed. The rest is for the tables.
 _STOP_SECONDS = 6.0
@@ -126,11 +132,13 @@ class Executor:
         self._facts = facts
         self._progress = progress
         self._stopping = stopping
-        self._pending: dict[str, Step] = {}
         self._running: dict[int, Step] = {}
-        self._available: set[str] = set()
-        self._not_before: dict[str, float] = {}
+        self._made: set[str] = set()
+        # Of a job since it last got anywhere; of an artifact in all.
         self._setbacks: dict[str, int] = {}
+        self._losses: collections.Counter[str] = collections.Counter()
+        # Addresses of artifacts that are not made again, and why.
+        self._given_up: dict[str, str] = {}
         self._noted: set[str] = set()
         self._outcome = Outcome()
         self._goals: Sequence[Artifact] = ()
@@ -141,22 +149,22 @@ class Executor:
         Changes: the store.
         """
         self._goals = goals
-        self._replan()
-        while self._ready():
-            self._work_off()
+        schedule = self._planned()
+        while schedule:
+            self._work_off(schedule)
             if self._outcome.stopped:
                 break
-            # What was set aside meanwhile, though its job had made it, shows here.
-            self._replan()
+            # What was lost meanwhile, though its job had made it, shows here.
+            schedule = self._planned()
         self._outcome.skipped = tuple(
-            address for step in self._pending.values() for address in step.makes
+            address for step in schedule.steps for address in step.makes
         )
         return self._outcome
 
-    def _work_off(self) -> None:
+    def _work_off(self, schedule: Schedule) -> None:
         """Has all pending jobs done that can be."""
         stop_by = math.inf
-        while self._running or (self._ready() and not self._outcome.stopped):
+        while self._running or (schedule and not self._outcome.stopped):
             if self._stopping() and stop_by == math.inf:
                 stop_by = time.monotonic() + _STOP_SECONDS
                 self._outcome.stopped = True
@@ -165,9 +173,9 @@ class Executor:
                 self._end_workers()
                 return
             if not self._outcome.stopped:
-                self._assign()
+                self._assign(schedule)
             for number, message in self._pool.messages(_POLL_SECONDS):
-                self._receive(number, message)
+                self._receive(number, message, schedule)
 
     def _end_workers(self) -> None:
         """Ends what came to no checkpoint in time after a stop, as if killed."""
@@ -184,51 +192,47 @@ class Executor:
         """How the work ended, or what is known of that by now."""
         return self._outcome
 
+    def lose(self, loss: DamagedArtifact | MissingArtifact) -> None:
+        """Takes note that a goal is lost, though it was made.
+
+        The next `execute` makes it again, or gives it up.
+        """
+        damaged = isinstance(loss, DamagedArtifact)
+        self._count_loss(loss.address, "damaged" if damaged else "missing")
+        if loss.address not in self._given_up:
+            goals = [goal for goal in self._goals if goal.address == loss.address]
+            again = plan(goals, self._store, facts=self._facts)
+            self.note(_told(loss, again.num_iterations))
+
     def note(self, text: str) -> None:
         """Tells the user something that stays on the screen."""
         self._progress.note(text)
 
-    def _replan(self) -> None:
-        """Works out anew what is missing; running and failed jobs stay as they are."""
+    def _planned(self) -> Schedule:
+        """Returns a schedule of what is missing; what was given up stays so."""
         current = plan(self._goals, self._store, facts=self._facts)
         self._outcome.unobtainable = current.unobtainable
-        self._pending = {
-            step.job.name: step
-            for step in _by_urgency(current)
-            if step.job.name not in self._outcome.failures
-        }
-        made = {address for step in current.steps for address in step.makes}
-        needed = {address for step in current.steps for address in step.needs}
-        self._available = needed - made - current.unobtainable.keys()
+        for step in current.steps:
+            for address in self._made & set(step.makes):
+                self._count_loss(address, "missing")
+        self._made.clear()
+        self._give_up(current.steps)
+        return Schedule(current, without=self._outcome.failures)
 
-    def _assign(self) -> None:
+    def _assign(self, schedule: Schedule) -> None:
         """Gives idle workers the most urgent jobs that can begin."""
-        at_work = {step.job.name for step in self._running.values()}
         for number in self._pool.idle():
             if number in self._running:
                 continue
-            now = time.monotonic()
-            ready = (
-                step
-                for name, step in self._pending.items()
-                if step.needs <= self._available
-                and name not in at_work
-                and self._not_before.get(name, 0.0) <= now
-            )
-            step = next(ready, None)
+            at_work = {step.job.name for step in self._running.values()}
+            step = schedule.take(time.monotonic(), without=at_work)
             if step is None:
                 return
-            del self._pending[step.job.name]
-            at_work.add(step.job.name)
             self._running[number] = step
             self._progress.begin(number, step)
             self._pool.submit(number, step.job)
 
-    def _ready(self) -> bool:
-        """Returns whether a pending job has all it needs."""
-        return any(step.needs <= self._available for step in self._pending.values())
-
-    def _receive(self, number: int, message: Message) -> None:
+    def _receive(self, number: int, message: Message, schedule: Schedule) -> None:
         """Takes note of what a worker reports."""
         if message.kind == "note" and message.value not in self._noted:
             # Several workers may find the same.
@@ -241,66 +245,125 @@ class Executor:
             # Setbacks count against a job that gets nowhere between them.
             self._setbacks.pop(step.job.name, None)
         if message.kind == "made":
-            self._available.add(message.value)
+            schedule.made(message.value)
+            self._made.add(message.value)
         elif message.kind == "progress":
             self._progress.update(number, message.value)
         if message.kind not in ENDINGS:
             return
         del self._running[number]
         self._progress.end(number, finished=message.value == job_context.FINISHED)
-        self._conclude(step, message)
+        self._conclude(step, message, schedule)
 
-    def _conclude(self, step: Step, message: Message) -> None:
+    def _conclude(self, step: Step, message: Message, schedule: Schedule) -> None:
         """Decides what follows from how a job ended."""
         name = step.job.name
         if message.kind == "failed":
             self._outcome.failures[name] = message.value
-        elif message.kind in ("died", "damaged", "missing"):
-            self._set_back(step, message)
+        elif message.kind == "died":
+            self._setbacks[name] = self._setbacks.get(name, 0) + 1
+            if self._setbacks[name] >= _MAX_SETBACKS:
+                self._outcome.failures[name] = (
+                    f"Given up after {_MAX_SETBACKS} times: its worker died with "
+                    f"{message.value} Short of memory? Try fewer --workers."
+                )
+            self._begin_again(step, schedule)
+        elif message.kind in ("damaged", "missing"):
+            self._count_loss(message.value.address, message.kind)
+            num_iterations = self._begin_again(step, schedule)
+            self.note(_told(message.value, num_iterations))
         elif message.value == job_context.BUSY:
-            self._await_another(step)
+            self._await_another(step, schedule)
         elif message.value == job_context.DIVERGED:
-            self._replan_around()
+            self._leave_out_diverged(step, schedule)
         elif message.value == job_context.STOPPED:
             # The last job may end before this process looks whether to stop.
             self._outcome.stopped = True
 
-    def _set_back(self, step: Step, message: Message) -> None:
-        """Has a job begun again that lost its worker or an input, or gives it up."""
-        name = step.job.name
-        self._setbacks[name] = self._setbacks.get(name, 0) + 1
-        if message.kind == "damaged":
-            self._progress.note(
-                f"Artifact {message.value} is damaged; it is set aside and made again."
-            )
-        if self._setbacks[name] >= _MAX_SETBACKS:
-            reason = f"its worker died with {message.value} Short of memory? Try fewer "
-            reason += "--workers."
-            if message.kind != "died":
-                reason = f"{message.value} is {message.kind} whenever it is needed."
-            self._outcome.failures[name] = (
-                f"Given up after {_MAX_SETBACKS} times: {reason}"
-            )
-        self._replan_around()
+    def _count_loss(self, address: str, how: str) -> None:
+        """Gives an artifact up that is lost whenever it is needed.
 
-    def _await_another(self, step: Step) -> None:
+        Args:
+          address: of what is lost.
+          how: "damaged" or "missing".
+        """
+        self._made.discard(address)
+        self._losses[address] += 1
+        if self._losses[address] > _MAX_LOSSES and address not in self._given_up:
+            self._given_up[address] = (
+                f"Given up: {address} is {how} whenever it is needed, although it was "
+                f"made again {_MAX_LOSSES} times. Is the disk sound?"
+            )
+
+    def _give_up(self, steps: Sequence[Step]) -> None:
+        """Takes jobs for failed that would make again what was given up."""
+        for step in steps:
+            for address in self._given_up.keys() & set(step.makes):
+                self._outcome.failures[step.job.name] = self._given_up[address]
+
+    def _begin_again(self, step: Step, schedule: Schedule) -> int:
+        """Has a job begun again, and what it needs and is lost made before.
+
+        Returns:
+          How many iterations more than before that takes.
+        """
+        wanted = {one.address: one for one in step.artifacts}
+        found = None
+        while found is None:
+            found = plan(list(wanted.values()), self._store, facts=self._facts)
+            # Of a run that others want more of, all is made in one go.
+            others = filter(None, (schedule.step(one.job.name) for one in found.steps))
+            more = {one.address: one for other in others for one in other.artifacts}
+            if not more.keys() <= wanted.keys():
+                wanted |= more
+                found = None
+        known = step.num_iterations + sum(
+            other.num_iterations
+            for other in (schedule.step(one.job.name) for one in found.steps)
+            if other is not None
+        )
+        self._give_up(found.steps)
+        schedule.add(found, without=self._outcome.failures)
+        self._leave_out(found.unobtainable, schedule)
+        return max(found.num_iterations - known, 0)
+
+    def _await_another(self, step: Step, schedule: Schedule) -> None:
         """Leaves a job alone for a while that another process is at."""
-        name = step.job.name
-        self._progress.waiting(name)
-        self._not_before[name] = time.monotonic() + _BUSY_SECONDS
-        self._available |= {one for one in step.makes if self._store.has(one)}
-        self._pending[name] = step
+        self._progress.waiting(step.job.name)
+        for artifact in step.artifacts:
+            if self._store.has(artifact.address, artifact.files):
+                schedule.made(artifact.address)
+        schedule.rest(step, time.monotonic() + _BUSY_SECONDS)
 
-    def _replan_around(self) -> None:
-        """Plans anew and keeps what running jobs are making out of the new plan."""
-        self._replan()
-        for step in self._running.values():
-            again = self._pending.get(step.job.name)
-            if again is not None and set(again.makes) <= set(step.makes):
-                del self._pending[step.job.name]
+    def _leave_out_diverged(self, step: Step, schedule: Schedule) -> None:
+        """Leaves out what a training that diverged keeps from being made."""
+        diverged = RunIndex(self._store).diverged(step.job.run)
+        if diverged is None:
+            # Its record was lost the moment it was made.
+            self._begin_again(step, schedule)
+            return
+        lost = [one.address for one in step.artifacts if one.iteration >= diverged]
+        self._leave_out(dict.fromkeys(lost, diverged), schedule)
+
+    def _leave_out(self, diverged: Mapping[str, int], schedule: Schedule) -> None:
+        """Leaves out what needs states that no training reaches.
+
+        Args:
+          diverged: addresses of the states, and where their runs diverged.
+          schedule: of what is to be done.
+        """
+        lost = dict(diverged)
+        for address, iteration in diverged.items():
+            for other in schedule.drop([address]):
+                lost[other] = min(lost.get(other, iteration), iteration)
+        self._outcome.unobtainable = {**self._outcome.unobtainable, **lost}
 
 
-def _by_urgency(current: Plan) -> list[Step]:
-    """Returns the steps, those first that the most work in sequence hangs on."""
-    chains = current.chains()
-    return sorted(current.steps, key=lambda step: -chains[step.job.name])
+def _told(loss: DamagedArtifact | MissingArtifact, num_iterations: int) -> str:
+    """Returns what the user is told of an artifact that is made again."""
+    what = f"Artifact {loss.address} is gone."
+    if isinstance(loss, DamagedArtifact):
+        moved = f"; it was moved to {loss.moved_to}" if loss.moved_to else ""
+        what = f"Artifact {loss.address} is damaged ({loss.reason}){moved}."
+    cost = f"{num_iterations:,} iterations" if num_iterations else "no training"
+    return f"{what} It is made again, which takes {cost}."

@@ -6,19 +6,22 @@ slots, whichever experiment wants them.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from tflottery.components import runs
 from tflottery.components.component import Artifact, Component
 from tflottery.components.metadata import Facts
 from tflottery.components.runs import Run, State
 from tflottery.core.identities import Network
-from tflottery.execution import run_index
 from tflottery.execution.jobs import Advance, Job, Make
+from tflottery.execution.lineage import Lineage, by_run
+from tflottery.execution.run_index import RunIndex
 from tflottery.store.store import Store
 
 # A training step costs about three forward passes.
 _PASSES_PER_UPDATE = 3
+# From how many artifacts on the store is listed as a whole.
+_MANY = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +41,12 @@ class Step:
     makes: tuple[str, ...]
     num_iterations: int
     flops: float
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """What it makes."""
+        job = self.job
+        return job.states if isinstance(job, Advance) else (job.component,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,35 +111,36 @@ def plan(
 ) -> Plan:
     """Returns what has to be done so that the store holds all goals.
 
+    Goes by the names of what is in the store: what is damaged there shows when it is
+    opened.
+
     Args:
       goals: the artifacts wanted.
       store: what is there already.
       facts: of every network that takes part.
     """
-    everything = _by_run(_closure(goals, follow=_always))
-    index = run_index.RunIndex(store)
-    reached = _closure(goals, follow=lambda artifact: not index.has(artifact))
-    missing = {name: one for name, one in reached.items() if not index.has(one)}
+    lineage = Lineage(goals)
+    index = RunIndex(store, listed=len(lineage.artifacts) > _MANY)
+    missing = lineage.missing(index.has, index.needed)
     unobtainable = _unobtainable(missing, index)
     feasible = {name: one for name, one in missing.items() if name not in unobtainable}
     steps = [
-        _advance_step(run, states, index, facts) for run, states in _by_run(feasible)
+        _advance_step(run, states, index, facts) for run, states in by_run(feasible)
     ]
     steps += [
         _make_step(artifact, facts)
         for artifact in feasible.values()
         if isinstance(artifact, Component)
     ]
-    made = [one for step in steps for one in _made(step.job)]
-    distinct = _num_updates(everything)
-    alone = _num_alone(goals)
+    made = [one for step in steps for one in step.artifacts]
+    distinct = lineage.num_updates()
     num_iterations = sum(step.num_iterations for step in steps)
     return Plan(
         steps=tuple(steps),
-        num_runs=len(everything),
+        num_runs=len(by_run(lineage.artifacts)),
         num_iterations=num_iterations,
         num_stored=distinct - num_iterations,
-        num_shared=alone - distinct,
+        num_shared=lineage.num_updates_alone() - distinct,
         num_bytes=sum(_num_bytes(one, facts) for one in made),
         num_slots_bytes=sum(
             _num_bytes(one, facts) - _num_bytes(feasible[one.address], facts)
@@ -140,59 +150,10 @@ def plan(
     )
 
 
-def _closure(
-    goals: Sequence[Artifact], *, follow: Callable[[Artifact], bool]
-) -> dict[str, Artifact]:
-    """Returns the goals and, through those to be followed, all they come from.
-
-    A state wanted with and without slots has them. The order is that of making: inputs
-    before what is made from them.
-    """
-    found: dict[str, Artifact] = {}
-    stack = [(goal, False) for goal in reversed(goals)]
-    order: list[str] = []
-    while stack:
-        artifact, done = stack.pop()
-        if done:
-            order.append(artifact.address)
-            continue
-        known = found.get(artifact.address)
-        if isinstance(known, State):
-            artifact = known.together(artifact)
-        found[artifact.address] = artifact
-        if known is not None and known.files == artifact.files:
-            continue
-        if follow(artifact):
-            stack.append((artifact, True))
-            stack += [(one, False) for one in reversed(sources(artifact))]
-        else:
-            order.append(artifact.address)
-    return {address: found[address] for address in dict.fromkeys(order)}
-
-
-def sources(artifact: Artifact) -> tuple[Artifact, ...]:
-    """Returns the artifacts that one is made from."""
-    if isinstance(artifact, State):
-        return artifact.run.sources
-    return tuple(artifact.inputs.values())
-
-
-def _by_run(artifacts: Mapping[str, Artifact]) -> list[tuple[Run, tuple[State, ...]]]:
-    """Returns every run among the artifacts with its states in ascending order."""
-    by_key: dict[str, list[State]] = {}
-    for artifact in artifacts.values():
-        if isinstance(artifact, State):
-            by_key.setdefault(artifact.run.key, []).append(artifact)
-    return [
-        (states[0].run, tuple(sorted(states, key=lambda state: state.iteration)))
-        for states in by_key.values()
-    ]
-
-
 def _advance_step(
     run: Run,
     states: tuple[State, ...],
-    index: run_index.RunIndex,
+    index: RunIndex,
     facts: Mapping[Network, Facts],
 ) -> Step:
     """Returns the step that trains a run through its missing states."""
@@ -213,11 +174,6 @@ def _advance_step(
     )
 
 
-def _made(job: Job) -> tuple[Artifact, ...]:
-    """Returns the artifacts that a job makes."""
-    return job.states if isinstance(job, Advance) else (job.component,)
-
-
 def _make_step(component: Component, facts: Mapping[Network, Facts]) -> Step:
     """Returns the step that executes a component."""
     return Step(
@@ -227,31 +183,6 @@ def _make_step(component: Component, facts: Mapping[Network, Facts]) -> Step:
         num_iterations=0,
         flops=float(component.flops(facts)),
     )
-
-
-def _num_alone(goals: Sequence[Artifact]) -> int:
-    """Returns how many updates the goals take if each trains its own runs.
-
-    Of goals that come from the same runs, as measurements of one run at many
-    iterations do, the furthest counts.
-    """
-    furthest: dict[frozenset[str], int] = {}
-    for goal in goals:
-        behind = _by_run(_closure([goal], follow=_always))
-        keys = frozenset(run.key for run, _ in behind)
-        furthest[keys] = max(furthest.get(keys, 0), _num_updates(behind))
-    return sum(furthest.values())
-
-
-def _num_updates(by_run: Sequence[tuple[Run, tuple[State, ...]]]) -> int:
-    """Returns how many updates runs take together, to the last state of each."""
-    return sum(states[-1].iteration - run.first_iteration for run, states in by_run)
-
-
-def _always(artifact: Artifact) -> bool:
-    """Follows every artifact."""
-    del artifact
-    return True
 
 
 def _num_bytes(artifact: Artifact, facts: Mapping[Network, Facts]) -> int:
@@ -266,9 +197,7 @@ def _num_bytes(artifact: Artifact, facts: Mapping[Network, Facts]) -> int:
     return artifact.num_bytes(facts)
 
 
-def _unobtainable(
-    missing: Mapping[str, Artifact], index: run_index.RunIndex
-) -> dict[str, int]:
+def _unobtainable(missing: Mapping[str, Artifact], index: RunIndex) -> dict[str, int]:
     """Returns what diverged runs keep from being made, in order of making."""
     lost: dict[str, int] = {}
     for address, artifact in missing.items():
@@ -279,7 +208,7 @@ def _unobtainable(
                 continue
         inherited = [
             lost[source.address]
-            for source in sources(artifact)
+            for source in index.needed(artifact)
             if source.address in lost
         ]
         if inherited:

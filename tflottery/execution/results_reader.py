@@ -37,6 +37,7 @@ class ResultsReader:
         """
         address = artifact.address
         if not self._store.has(address, artifact.files):
+            self._store.refuse_damaged(address)
             if address in self._unobtainable:
                 return None
             raise MissingArtifact(address, self._store.root)

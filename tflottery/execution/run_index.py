@@ -1,11 +1,14 @@
 """Where runs stand in a store: their states, checkpoints and divergences."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from tflottery.components.component import Artifact
 from tflottery.components.runs import SLOTS_FILE, Run, State
+from tflottery.execution.lineage import sources
 from tflottery.store.store import Store
+
+_FOLDERS_OF_STATES = ("checkpoints", "runs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,26 +36,50 @@ class Segment:
 
 
 class RunIndex:
-    """A view of a store, read once per run: for a plan or a job, not for longer."""
+    """A view of a store, read once: for a plan or a job, not for longer.
 
-    def __init__(self, store: Store):
+    Goes by the names of files. Whether they are sound shows when they are opened.
+    """
+
+    def __init__(self, store: Store, *, listed: bool = False):
+        """Args:
+        store: what is looked into.
+        listed: whether to list the store as a whole, at once, rather than the folders
+          that are asked about.
+        """
         self._store = store
-        self._starts: dict[str, dict[int, str]] = {}
-        self._found: dict[tuple, bool] = {}
+        self._listing = store.listing() if listed else None
+        self._looked_up: dict[str, frozenset[str] | None] = {}
+        self._starts = {} if self._listing is None else _starts_of(self._listing)
+        self._divergences: dict[str, int | None] = {}
 
     def has(self, artifact: Artifact) -> bool:
         """Returns whether the store holds an artifact with all its promised files."""
-        wanted = (artifact.address, artifact.files)
-        if wanted not in self._found:
-            self._found[wanted] = self._store.has(*wanted)
-        return self._found[wanted]
+        names = self._names(artifact.address)
+        return names is not None and names.issuperset(artifact.files)
+
+    def needed(self, artifact: Artifact) -> Sequence[Artifact]:
+        """Returns what a missing artifact has to be made from.
+
+        A run that goes on from a state of its own needs no other to begin with.
+        """
+        if not isinstance(artifact, State):
+            return sources(artifact)
+        _, start = self._nearest(artifact.run, artifact.iteration)
+        if start is None:
+            return sources(artifact)
+        mask = artifact.run.mask
+        return () if mask is None else (mask,)
 
     def diverged(self, run: Run) -> int | None:
         """Returns the iteration at which a run is known to have diverged, if it has."""
-        address = divergence_address(run)
-        if not self._store.has(address):
-            return None
-        return self._store.manifest(address)["iteration"]
+        if run.key not in self._divergences:
+            address, iteration = divergence_address(run), None
+            if self._names(address) is not None:
+                manifest = self._store.peek(address)
+                iteration = None if manifest is None else manifest["iteration"]
+            self._divergences[run.key] = iteration
+        return self._divergences[run.key]
 
     def segments(self, run: Run, states: Sequence[State]) -> list[Segment]:
         """Returns the stretches that make missing states of a run, each trained once.
@@ -89,13 +116,20 @@ class RunIndex:
     def _slots_at(self, run: Run) -> dict[int, str]:
         """Returns the addresses of a run's states with slots, by iteration."""
         if run.key not in self._starts:
-            self._starts[run.key] = {
-                iteration: address
-                for folder in (f"checkpoints/{run.key}", f"runs/{run.key}")
-                for iteration, address in _by_iteration(folder, self._store).items()
-                if self._store.has(address, (SLOTS_FILE,))
-            }
+            found = {}
+            if self._listing is None:
+                for folder in _FOLDERS_OF_STATES:
+                    found |= self._store.listing(f"{folder}/{run.key}")
+            self._starts[run.key] = _starts_of(found).get(run.key, {})
         return self._starts[run.key]
+
+    def _names(self, address: str) -> frozenset[str] | None:
+        """Returns the names of an artifact's files, None if there is no manifest."""
+        if self._listing is not None:
+            return self._listing.get(address)
+        if address not in self._looked_up:
+            self._looked_up[address] = self._store.listing(address).get(address)
+        return self._looked_up[address]
 
 
 def divergence_address(run: Run) -> str:
@@ -129,6 +163,22 @@ def superseded(run: Run, store: Store) -> list[str]:
 def checkpoint_address(run: Run, iteration: int) -> str:
     """Returns where a run's checkpoint at an iteration is kept."""
     return f"checkpoints/{run.key}/{iteration:08d}"
+
+
+def _starts_of(listing: Mapping[str, Set[str]]) -> dict[str, dict[int, str]]:
+    """Returns the states with slots in a listing, by run and iteration.
+
+    Of a checkpoint and a state at one iteration the state.
+    """
+    starts: dict[str, dict[int, str]] = {}
+    for folder in _FOLDERS_OF_STATES:
+        for address, names in listing.items():
+            parts = address.split("/")
+            if parts[0] != folder or len(parts) != 3 or SLOTS_FILE not in names:
+                continue
+            if parts[2].isdigit():
+                starts.setdefault(parts[1], {})[int(parts[2])] = address
+    return starts
 
 
 def _by_iteration(folder: str, store: Store) -> dict[int, str]:

@@ -40,8 +40,8 @@ class Message:
       kind: "note" (a text for the user), "made" (an address), "progress" (fraction of
         the job done), "saved" (the fraction that the next attempt goes on from), or how
         the job ended: "ended" (its result), "failed" (a traceback), "refused" (what is
-        wrong with what the user asked for), "damaged" (an address), "missing" (what of
-        its inputs is gone) or "died" (last words). Or "unfit" (why no worker can work
+        wrong with what the user asked for), "damaged" or "missing" (the exception that
+        names the artifact) or "died" (last words). Or "unfit" (why no worker can work
         on this machine), which `Pool` raises as a SetupError.
       value: as above.
     """
@@ -160,9 +160,9 @@ def respond(job: Job | Inspect, context: JobContext) -> Message:
     try:
         return Message("ended", jobs.perform(job, context))
     except DamagedArtifact as damage:
-        return Message("damaged", damage.address)
+        return Message("damaged", damage)
     except MissingArtifact as missing:
-        return Message("missing", str(missing))
+        return Message("missing", missing)
     except ChangedData as change:
         # Begun again, the job goes on from what was kept before, with a sound copy.
         context.runtime.forget()

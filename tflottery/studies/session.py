@@ -37,8 +37,6 @@ from tflottery.training.distribution import Placement
 # Exit code where part of the results is missing; `core.stopping` has those of a stop.
 INCOMPLETE = 1
 EXECUTORS = ("local", "inline")
-# How often what is lost before its row is read is made again.
-_MAX_LOSSES = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -203,7 +201,6 @@ def _made(
 
     What is found missing or damaged when the tables are made is made again.
     """
-    num_losses: collections.Counter[str] = collections.Counter()
     while True:
         with tabulation.kept_up(lambda: dict(executor.outcome.unobtainable)):
             outcome = executor.execute(goals)
@@ -212,15 +209,8 @@ def _made(
         lost = tabulation.collect(outcome.unobtainable)
         if not lost:
             return outcome
-        num_losses.update(lost.keys())
-        for address, reason in lost.items():
-            if num_losses[address] < _MAX_LOSSES:
-                executor.note(f"{reason} It is made again.")
-            else:
-                given_up = f"Given up after {_MAX_LOSSES} times: {reason}"
-                outcome.failures[address] = given_up
-        if outcome.failures:
-            return outcome
+        for loss in lost:
+            executor.lose(loss)
 
 
 def _ended(

@@ -169,12 +169,19 @@ class Study:
 
     def trunk(self, replicate: int) -> Run:
         """Returns a replicate's dense run from its initial weights, data order 0."""
-        return self.branch(
-            Initialization(seeds.init_seed(replicate)),
-            first_iteration=0,
-            replicate=replicate,
-            data_order=0,
-        )
+        if replicate not in self._trunks:
+            self._trunks[replicate] = self.branch(
+                Initialization(seeds.init_seed(replicate)),
+                first_iteration=0,
+                replicate=replicate,
+                data_order=0,
+            )
+        return self._trunks[replicate]
+
+    @functools.cached_property
+    def _trunks(self) -> dict[int, Run]:
+        """The trunks asked for so far: everything comes from them, over and over."""
+        return {}
 
     def trunk_state(self, replicate: int, iteration: int) -> State:
         """Returns the trunk at an iteration; it is kept so that others start there."""

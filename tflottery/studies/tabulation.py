@@ -53,15 +53,16 @@ class Tabulation:
         self._log = log
         self._whole: tuple[dict[str, list], Extent] | None = None
 
-    def collect(self, unobtainable: Mapping[str, int]) -> dict[str, str]:
+    def collect(
+        self, unobtainable: Mapping[str, int]
+    ) -> list[DamagedArtifact | MissingArtifact]:
         """Makes the tables of all goals, for `write`, if each is there or diverged.
 
         Args:
           unobtainable: as of `ResultsReader`.
 
         Returns:
-          Which goals are missing or damaged, by address, with what is wrong of them;
-          there are no whole tables then.
+          Which goals are missing or damaged; there are no whole tables then.
 
         Raises:
           MissingArtifact: rows ask for what is no goal.
@@ -72,16 +73,16 @@ class Tabulation:
         except (MissingArtifact, DamagedArtifact) as error:
             lost = self._lost(reader)
             if isinstance(error, DamagedArtifact):
-                # Set aside by now, so that the look at all goals misses it.
-                lost[error.address] = str(error)
+                # Set aside by now, so that the look at all goals finds it missing.
+                lost[error.address] = error
             if lost:
-                return lost
+                return list(lost.values())
             # Another process has made it again meanwhile.
             tables = self._tables(reader)
         num_diverged = len(self._goals.keys() & unobtainable.keys())
         num_made = len(self._goals) - num_diverged
         self._whole = tables, Extent(num_made, num_diverged, len(self._goals))
-        return {}
+        return []
 
     def write(self, unobtainable: Mapping[str, int]) -> str:
         """Writes the tables that were collected, else those of what is known.
@@ -175,8 +176,8 @@ class Tabulation:
                 tables[name] += rows
         return tables
 
-    def _lost(self, reader: ResultsReader) -> dict[str, str]:
-        """Returns which goals are missing or damaged, with what is wrong of them.
+    def _lost(self, reader: ResultsReader) -> dict[str, StoreError]:
+        """Returns which goals are missing or damaged, by address.
 
         Changes: damaged ones are set aside.
         """
@@ -185,5 +186,5 @@ class Tabulation:
             try:
                 reader.read(goal, lambda folder: None)
             except (MissingArtifact, DamagedArtifact) as error:
-                lost[address] = str(error)
+                lost[address] = error
         return lost
