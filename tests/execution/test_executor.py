@@ -88,6 +88,30 @@ def test_a_failing_component_leaves_the_rest_done(toys, store, execute):
     assert number(store, good) == 3
 
 
+def test_a_store_that_takes_nothing_more_stops_the_work(toys, store, settings, execute):
+    class Full(InlinePool):
+        """The disk is full after the first job."""
+
+        given = 0
+
+        def submit(self, number, job):
+            self.given += 1
+            if self.given == 1:
+                super().submit(number, job)
+            else:
+                message = Message("unusable", f"no room for {job.name}")
+                self._messages.append((number, message))
+
+    goals = [toys.Number(n) for n in range(5)]
+    pool = Full(settings)
+    outcome, _ = execute(goals, pool=pool)
+    assert pool.given == 2
+    assert outcome.stopped and not outcome.failures
+    assert outcome.unusable == f"no room for {goals[1].address}"
+    assert store.has(goals[0].address)
+    assert not execute(goals)[0].unusable
+
+
 def test_a_broken_promise_is_a_failure_that_says_which(toys, store, execute):
     goal = toys.Forgetful(1)
     outcome, _ = execute([goal])

@@ -1,5 +1,7 @@
 """What a worker says of how its jobs ended."""
 
+import errno
+
 import pytest
 
 from tflottery.datasets.arrays import ChangedData
@@ -93,3 +95,16 @@ def test_a_locked_job_is_busy(respond, toys, store):
     with store.lock(Make(goal).name):
         assert respond(Make(goal)).value == "busy"
     assert respond(Make(goal)).value == "finished"
+
+
+def test_a_store_that_cannot_be_written_is_no_failure_of_the_job(
+    respond, toys, monkeypatch
+):
+    def full(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tflottery.store.staging.Drafts.new", full)
+    message = respond(Make(toys.Number(1)))
+    assert message.kind == "unusable"
+    assert "No space left on device" in message.value
+    assert "Traceback" not in message.value

@@ -338,6 +338,19 @@ def test_what_is_lost_each_time_is_given_up_by_name(
     assert execute().csvs == tiny_csvs
 
 
+def test_a_disk_that_fills_up_is_told_once_and_the_same_command_goes_on(
+    execute, monkeypatch, tiny_csvs, small_disk
+):
+    with small_disk():
+        ended = execute()
+    assert ended.code == session.STORE_UNUSABLE
+    assert ended.text.count("no room in the store") == 1
+    assert "Traceback" not in ended.text
+    assert "To go on after that:" in ended.text
+    again = execute()
+    assert (again.code, again.csvs) == (0, tiny_csvs)
+
+
 # What is known before the end.
 
 

@@ -48,12 +48,14 @@ class Outcome:
         iteration it diverged.
       skipped: addresses not made because what they need failed.
       stopped: whether it was stopped before the end.
+      unusable: what is wrong with the store, if that is why it was stopped.
     """
 
     failures: dict[str, str] = dataclasses.field(default_factory=dict)
     unobtainable: Mapping[str, int] = dataclasses.field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     stopped: bool = False
+    unusable: str | None = None
 
 
 class WorkerFailed(Exception):
@@ -272,6 +274,11 @@ class Executor:
             self._count_loss(message.value.address, message.kind)
             num_iterations = self._begin_again(step, schedule)
             self.note(_told(message.value, num_iterations))
+        elif message.kind == "unusable":
+            # No other job would fare better: the disk is full, or may not be written.
+            self._outcome.unusable = self._outcome.unusable or message.value
+            self._outcome.stopped = True
+            self._pool.stop()
         elif message.value == job_context.BUSY:
             self._await_another(step, schedule)
         elif message.value == job_context.DIVERGED:

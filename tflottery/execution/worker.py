@@ -19,7 +19,7 @@ from tflottery.datasets.arrays import ChangedData
 from tflottery.execution import jobs, notes
 from tflottery.execution.job_context import JobContext
 from tflottery.execution.jobs import Inspect, Job
-from tflottery.store.errors import DamagedArtifact, MissingArtifact
+from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
 from tflottery.store.store import Store
 from tflottery.training import distribution, process, runtime
 from tflottery.training.distribution import NUM_LOGICAL_CPUS, Placement
@@ -29,7 +29,7 @@ NAME = "tflottery-worker"
 IMPORTED_AGAIN = 77
 
 # Kinds of messages after which a worker waits for its next job.
-ENDINGS = ("ended", "failed", "refused", "damaged", "missing", "died")
+ENDINGS = ("ended", "failed", "refused", "damaged", "missing", "unusable", "died")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Message:
         the job done), "saved" (the fraction that the next attempt goes on from), or how
         the job ended: "ended" (its result), "failed" (a traceback), "refused" (what is
         wrong with what the user asked for), "damaged" or "missing" (the exception that
-        names the artifact) or "died" (last words). Or "unfit" (why no worker can work
+        names the artifact), "unusable" (what is wrong with the store) or "died" (last
+        words). Or "unfit" (why no worker can work
         on this machine), which `Pool` raises as a SetupError.
       value: as above.
     """
@@ -163,6 +164,8 @@ def respond(job: Job | Inspect, context: JobContext) -> Message:
         return Message("damaged", damage)
     except MissingArtifact as missing:
         return Message("missing", missing)
+    except StoreError as error:
+        return Message("unusable", str(error))
     except ChangedData as change:
         # Begun again, the job goes on from what was kept before, with a sound copy.
         context.runtime.forget()
@@ -176,7 +179,8 @@ def respond(job: Job | Inspect, context: JobContext) -> Message:
 
 def _print_into(log: str) -> None:
     """Sends whatever this process prints, from C++ too, into a file."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+    # Someone who sweeps temporary files may have removed it already.
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(descriptor, sys.stdout.fileno())
     os.dup2(descriptor, sys.stderr.fileno())
 

@@ -6,6 +6,7 @@ experiment knows of any of it.
 
 import collections
 import dataclasses
+import os
 import shlex
 import sys
 import types
@@ -26,6 +27,7 @@ from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
 from tflottery.execution.stop_request import StopRequest
 from tflottery.execution.worker import WorkerSettings
+from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
 from tflottery.studies.config import Config, option
 from tflottery.studies.output import LOG_FILE, Output, OutputError
@@ -36,6 +38,10 @@ from tflottery.training.distribution import Placement
 
 # Exit code where part of the results is missing; `core.stopping` has those of a stop.
 INCOMPLETE = 1
+# Exit code where the store took no more on the way: its disk is full, or may not be
+# written any more ("input/output error" of sysexits.h). Until that is mended the same
+# command would not get on.
+STORE_UNUSABLE = os.EX_IOERR
 EXECUTORS = ("local", "inline")
 
 
@@ -100,7 +106,7 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
       machine: where and how.
 
     Returns:
-      The exit code: 0, `INCOMPLETE`, or that of a stop.
+      The exit code: 0, `INCOMPLETE`, `STORE_UNUSABLE`, or that of a stop.
 
     Raises:
       ValueError: an option is wrong; nothing was trained.
@@ -233,6 +239,16 @@ def _ended(
             f"{error} All that was made is in the store: the same command with another "
             "--output_dir needs nothing more."
         )
+    except StoreError:
+        # What may not even be read any more is told once, below.
+        if outcome.unusable is None:
+            raise
+    if outcome.unusable:
+        log.say(
+            f"{outcome.unusable} What was finished is kept. To go on after that:\n"
+            f"  {command()}"
+        )
+        return STORE_UNUSABLE
     if outcome.stopped:
         log.say(f"Stopped. To go on:\n  {command()}")
         return stop_code
