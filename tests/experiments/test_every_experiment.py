@@ -7,7 +7,7 @@ import pytest
 from tflottery import results
 from tflottery.execution.results_reader import PartialReader
 from tflottery.store.store import Store
-from tflottery.studies import session
+from tflottery.studies import answers, session
 from tflottery.studies.session import Machine
 
 
@@ -113,3 +113,24 @@ def test_what_is_known_can_be_tabled_at_any_time(tiny, every_experiment, study_o
             assert not any(getattr(row, "matching", None) for row in rows)
             assert not any(getattr(row, "studied", None) for row in rows)
     assert max(num_rows) <= len(whole.table(first))
+
+
+def test_a_command_ends_with_its_answer(tiny, every_experiment, monkeypatch):
+    ended = tiny(every_experiment)
+    tables = {name: ended.table(name) for name in every_experiment.TABLES}
+    text = answers.text(every_experiment, tables)
+    print(text)
+    lines = text.splitlines()
+    # A title, names of columns, a rule and at least a row.
+    assert 4 <= len(lines) <= 22
+    assert max(map(len, lines)) <= 120
+    assert any(character.isdigit() for character in lines[3])
+    assert "nan" not in text
+    assert text in (ended.folder / "log.txt").read_text()
+    # Nothing is known yet, or nothing of what is compared.
+    nothing = {name: table[:0] for name, table in tables.items()}
+    assert answers.text(every_experiment, nothing) == ""
+    first = {name: table[:1] for name, table in tables.items()}
+    assert isinstance(answers.text(every_experiment, first), str)
+    monkeypatch.delattr(every_experiment, "answer")
+    assert "nan" not in answers.text(every_experiment, tables)

@@ -13,6 +13,9 @@ Such a module holds, and nothing else decides what the experiment is:
   column that compares with all others stays None until all are known;
 - optionally `figure(tables, study)`: a matplotlib figure of the tables as DataFrames,
   of which the first has rows; None where they show nothing;
+- optionally `answer(tables)`: a `studies.answers.Answer` of the same DataFrames, which
+  may lack rows: the small table that the command ends with on the terminal. Without it
+  that is accuracy against density, of the first table that has such columns;
 - optionally `subject(study)`: a few words more for the plan's title;
 - optionally `members(config)`: the Configs of an experiment over several networks, each
   planned and read by itself into common tables;

@@ -17,6 +17,7 @@ from tflottery.components.component import Artifact
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import columns, perturbed_runs, program
 from tflottery.studies import config as shared
+from tflottery.studies.answers import Answer
 from tflottery.studies.perturbed_runs import Condition, PerturbedNetwork
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import DENSE, Subnetworks
@@ -125,6 +126,22 @@ def figure(
 
     del study
     return drawing.draw(tables["points"], tables["correlation"])
+
+
+def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
+    """Returns the correlation of accuracy with the size of the change, by k."""
+    rows = [
+        (
+            f"{100 * row.density:.3g}%",
+            str(row.rewind_iteration),
+            str(row.num_points),
+            "" if math.isnan(row.r) else f"{row.r:.3f}",
+            "" if math.isnan(row.p) else f"{row.p:.2g}",
+        )
+        for row in tables["correlation"].astype({"r": float, "p": float}).itertuples()
+    ]
+    title = "Correlation of test accuracy with the standard deviation of the change"
+    return Answer(title, ("density", "k", "points", "r", "p"), rows)
 
 
 def _networks(study: Study) -> list[perturbed_runs.PerturbedPlan]:

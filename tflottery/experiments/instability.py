@@ -25,8 +25,9 @@ from tflottery.components.component import Artifact
 from tflottery.components.lines import Line
 from tflottery.components.runs import State
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import accuracy_table, program
+from tflottery.studies import accuracy_table, answers, program
 from tflottery.studies import config as shared
+from tflottery.studies.answers import Answer
 from tflottery.studies.columns import NetworkKeys
 from tflottery.studies.config import option
 from tflottery.studies.study import Study
@@ -227,6 +228,41 @@ def figure(
         return None
     chance = 1 - 1 / study.facts.network.num_classes
     return drawing.draw(tables["instability"], tables["interpolation"], chance=chance)
+
+
+def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
+    """Returns the instability at the end of training, by subnetwork and k."""
+    table = tables["instability"]
+    ended = table[table["iteration"] == table["training_iterations"]]
+    split = answers.split(ended.rename(columns=lambda name: name.removesuffix("_a")))
+    wanted = {
+        "instability": f"{split}_instability",
+        "batch norm re-estimated": f"{split}_instability_reestimated",
+        "train instability": "train_instability" if split == "test" else None,
+    }
+    found = {
+        title: name
+        for title, name in wanted.items()
+        if name is not None and ended[name].notna().any()
+    }
+    rows = []
+    for (kind, density, k), own in ended.groupby(
+        ["subnetwork", "density", "rewind_iteration"], sort=False
+    ):
+        error = (own[f"{split}_error_a"] + own[f"{split}_error_b"]) / 2
+        measured = (*(own[name] for name in found.values()), error)
+        rows.append(
+            (
+                kind if kind == DENSE else f"{kind}, {100 * density:.3g}%",
+                str(k),
+                str(int(error.notna().sum())),
+                *(answers.mean_and_std(column, scale=100) for column in measured),
+                answers.matching(own),
+            )
+        )
+    title = f"Instability on {split} images, in points (mean ± std over pairs)"
+    columns = ("network", "k", "pairs", *found, "error", "matching")
+    return Answer(title, columns, rows)
 
 
 def _dense(study: Study) -> dict[int, Accuracy]:

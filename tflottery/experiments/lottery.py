@@ -21,9 +21,10 @@ from tflottery.components.component import Artifact
 from tflottery.core import durations
 from tflottery.core.durations import Duration
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import accuracy_table, columns, program
+from tflottery.studies import accuracy_table, answers, columns, program
 from tflottery.studies import config as shared
 from tflottery.studies.accuracy_table import TrainedNetwork, measured_errors
+from tflottery.studies.answers import Answer
 from tflottery.studies.config import option
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import (
@@ -137,6 +138,33 @@ def figure(
     if not accuracy_table.shows_accuracy(tables["accuracy"]):
         return None
     return drawing.draw(tables["accuracy"], tables["best"])
+
+
+def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
+    """Returns accuracies by level: IMP's at its best k, and the other kinds'."""
+    networks, best = tables["accuracy"], tables["best"].set_index("level")
+    dense = networks[networks["level"] == 0]
+    sparse = networks[networks["level"] > 0]
+    kinds = list(sparse["subnetwork"].unique())
+    rows = []
+    if len(dense):
+        found = answers.accuracy(dense)
+        rows.append(("0", "100%", found, *("" for _ in kinds[1:]), "", ""))
+    for level, own in sparse.groupby("level"):
+        k = best["rewind_iteration"].get(level)
+        cells = []
+        for kind in kinds:
+            shown = own[own["subnetwork"] == kind]
+            if kind == IMP and k is not None:
+                shown = shown[shown["rewind_iteration"] == k]
+            cells.append(answers.accuracy(shown))
+        density = f"{100 * own['density'].iloc[0]:.3g}%"
+        told = "" if k is None else str(k)
+        matches = best["matching"].get(level)
+        matches = {True: "yes", False: "no"}.get(matches, "")
+        rows.append((str(level), density, *cells, told, matches))
+    columns = ("level", "density", *(kinds or ["dense"]), "best k", "matching")
+    return Answer(answers.accuracy_title(networks), columns, rows)
 
 
 def _networks(study: Study) -> Iterator[accuracy_table.PlannedNetwork]:

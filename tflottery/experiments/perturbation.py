@@ -17,6 +17,7 @@ from tflottery.components.component import Artifact
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import accuracy_table, perturbed_runs, program
 from tflottery.studies import config as shared
+from tflottery.studies.answers import Answer
 from tflottery.studies.config import option
 from tflottery.studies.perturbed_runs import Condition, PerturbedNetwork
 from tflottery.studies.study import Study
@@ -126,6 +127,11 @@ def figure(
     if not accuracy_table.shows_accuracy(tables["accuracy"]):
         return None
     return drawing.draw(tables["accuracy"])
+
+
+def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
+    """Returns accuracies of the tickets of each k and change, by density."""
+    return perturbed_runs.answer(tables["accuracy"])
 
 
 def _networks(study: Study) -> list[perturbed_runs.PerturbedPlan]:

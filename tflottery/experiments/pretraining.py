@@ -22,9 +22,10 @@ from tflottery.components.component import Artifact
 from tflottery.components.runs import Run
 from tflottery.core.registry import PRETEXTS
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import accuracy_table, pretraining_runs, program
+from tflottery.studies import accuracy_table, answers, pretraining_runs, program
 from tflottery.studies import config as shared
 from tflottery.studies.accuracy_table import PlannedNetwork, TrainedNetwork
+from tflottery.studies.answers import Answer
 from tflottery.studies.config import option
 from tflottery.studies.pretraining_runs import Pretraining
 from tflottery.studies.study import Study
@@ -162,6 +163,26 @@ def figure(
     if not accuracy_table.shows_accuracy(tables["accuracy"]):
         return None
     return drawing.draw(tables["accuracy"])
+
+
+def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
+    """Returns accuracies of the tickets of each k and pre-training, by density."""
+
+    def line(kind: str, k: int, pretext: str, epochs: int, sparse: bool) -> str:
+        if kind == DENSE and not epochs:
+            return DENSE
+        begun = f"{pretext}, {epochs} epochs" if epochs else f"k = {k}"
+        # After it was pruned, a network goes on from k all the same.
+        begun += f", k = {k}" if epochs and sparse else ""
+        return begun if kind in (DENSE, IMP) and not sparse else f"{kind}, {begun}"
+
+    columns = ("rewind_iteration", "pretext", "pretraining_epochs")
+    return answers.accuracy_by_density(
+        tables["accuracy"],
+        by=("subnetwork", *columns, "sparse_pretraining"),
+        label=line,
+        name="network",
+    )
 
 
 def _networks(study: Study) -> Iterator[PlannedNetwork]:

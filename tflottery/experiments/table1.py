@@ -8,19 +8,24 @@ ImageNet and have to be named in --model. EP's table is --variant=early_phase wi
 """
 
 import dataclasses
+import math
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tflottery.analysis import statistics
 from tflottery.components.component import Artifact
 from tflottery.core.registry import MODELS
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.figures import reported
-from tflottery.studies import accuracy_table, program
+from tflottery.studies import accuracy_table, answers, program
 from tflottery.studies import config as shared
 from tflottery.studies.accuracy_table import TrainedNetwork, measured_errors
+from tflottery.studies.answers import Answer
 from tflottery.studies.config import option
 from tflottery.studies.study import Study
+
+if typing.TYPE_CHECKING:
+    import pandas
 
 _VARIANTS = ("standard", "low", "warmup")
 # The paper and method of what is reported, where the variant's name does not say it.
@@ -102,6 +107,23 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list]:
     """Returns the tables: table1 (a row a variant) and accuracy (a row a network)."""
     table = accuracy_table.rows(accuracy_table.dense_networks(study), results)
     return {"table1": [_row(study, measured_errors(table))], "accuracy": table}
+
+
+def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
+    """Returns the accuracy of each network and variant beside the paper's."""
+    networks, rows = tables["accuracy"], []
+    for row in tables["table1"].itertuples():
+        own = networks[networks["config"] == row.config]
+        own = own[(own["model"] == row.model) & (own["variant"] == row.variant)]
+        paper = (
+            ""
+            if math.isnan(row.reported_test_accuracy)
+            else (f"{100 * row.reported_test_accuracy:.1f}")
+        )
+        found = answers.accuracy(own) if len(own) else ""
+        rows.append((row.model, row.variant, str(len(own)), found, paper))
+    title = answers.accuracy_title(networks)
+    return Answer(title, ("network", "variant", "replicates", "found", "paper"), rows)
 
 
 def _listed(text: str) -> list[str]:

@@ -26,8 +26,9 @@ from tflottery.components.telemetry import Telemetry
 from tflottery.core import durations, seeds
 from tflottery.core.durations import Duration
 from tflottery.execution.results_reader import ResultsReader
+from tflottery.studies import answers, program
 from tflottery.studies import config as shared
-from tflottery.studies import program
+from tflottery.studies.answers import Answer
 from tflottery.studies.columns import NetworkKeys
 from tflottery.studies.config import option
 from tflottery.studies.study import Study
@@ -245,6 +246,32 @@ def figure(
 
     del study
     return drawing.draw(tables["telemetry"], tables["weights"])
+
+
+def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
+    """Returns means over replicates at some of the iterations."""
+    table = tables["telemetry"]
+    told = {
+        "weight": ("mean_weight_magnitude", 1, 4),
+        "signs changed (%)": ("share_of_signs_changed", 100, 1),
+        "gradient norm": ("gradient_norm", 1, 3),
+        "from initial": ("l2_from_initial", 1, 2),
+        "to final": ("l2_from_final", 1, 2),
+    }
+    split = answers.split(table)
+    rows = [
+        (
+            str(iteration),
+            answers.mean_and_std(1 - own[f"{split}_error"], scale=100),
+            *(
+                answers.mean_and_std(own[name], scale=scale, digits=digits)
+                for name, scale, digits in told.values()
+            ),
+        )
+        for iteration, own in table.groupby("iteration")
+    ]
+    columns = ("iteration", f"{split} accuracy (%)", *told)
+    return Answer("Telemetry (mean ± std over replicates)", columns, rows)
 
 
 def _measurements(

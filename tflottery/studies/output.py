@@ -14,6 +14,7 @@ from etils import epath
 from tflottery.core import files, fingerprints, paths, tables
 from tflottery.figures import style
 from tflottery.store import locks, manifests
+from tflottery.studies import answers
 from tflottery.studies.study import Study
 
 if typing.TYPE_CHECKING:
@@ -110,6 +111,10 @@ class Output:
         """Returns the tables as they were written."""
         names = self._module.TABLES
         return {name: tables.read(self.folder / f"{name}.csv") for name in names}
+
+    def answer(self, frames: Mapping[str, "pandas.DataFrame"]) -> str:
+        """Returns the experiment's answer in lines, "" where there is none yet."""
+        return answers.text(self._module, frames)
 
     def draw(self, frames: Mapping[str, "pandas.DataFrame"]) -> None:
         """Draws the figure from the tables, where the experiment has one.

@@ -19,10 +19,14 @@ from tflottery.components.runs import State
 from tflottery.core import seeds
 from tflottery.core.registry import PERTURBATIONS
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import accuracy_table
+from tflottery.studies import accuracy_table, answers
 from tflottery.studies.accuracy_table import TrainedNetwork
+from tflottery.studies.answers import Answer
 from tflottery.studies.study import Study
-from tflottery.studies.subnetworks import IMP, Subnetwork, Subnetworks
+from tflottery.studies.subnetworks import DENSE, IMP, Subnetwork, Subnetworks
+
+if typing.TYPE_CHECKING:
+    import pandas
 
 NONE = "none"
 # What is told of a change, as `perturbing.read` has it.
@@ -212,6 +216,25 @@ def rows(
         table += accuracy_table.rows([network], results)
     dense = accuracy_table.dense_errors(study, table)
     return accuracy_table.compared(table, dense=dense)
+
+
+def answer(table: "pandas.DataFrame") -> Answer:
+    """Returns accuracies of the tickets of each k and change, by density."""
+    condition = table["condition"].astype(object).fillna("")
+    return answers.accuracy_by_density(
+        table.assign(condition=condition),
+        by=("subnetwork", "rewind_iteration", "perturbation", "condition"),
+        label=_line,
+        name="network",
+    )
+
+
+def _line(kind: str, k: int, perturbation: str, condition: str) -> str:
+    """Returns a name for the tickets of a k that underwent a change."""
+    if kind == DENSE:
+        return DENSE
+    change = condition or ("" if perturbation == NONE else perturbation)
+    return f"k = {k}{', ' if change else ''}{change}"
 
 
 def _perturbed(

@@ -230,9 +230,13 @@ def _ended(
     """Writes and tells what is known in the end; returns the exit code."""
     written = True
     try:
-        log.say(tabulation.write(outcome.unobtainable))
+        told = tabulation.write(outcome.unobtainable)
+        frames = output.frames()
+        if answer := output.answer(frames):
+            log.say(answer)
         if not outcome.stopped:
-            output.draw(output.frames())
+            output.draw(frames)
+        log.say(told)
     except OutputError as error:
         written = False
         log.say(
