@@ -7,7 +7,7 @@ import time
 from benchmarks.attacks import attack, verdict
 from benchmarks.attacks.attack import Attack
 from benchmarks.attacks.reference import Reference
-from benchmarks.attacks.sandbox import Command, Sandbox
+from benchmarks.attacks.sandbox import Command, Instruments, Sandbox
 
 # Where a command beside another writes: a folder of its own; the same folder, with the
 # same options or with others.
@@ -23,13 +23,18 @@ class Companion(Attack):
       reference: of the other command.
       delay: seconds after which it begins.
       output: `OWN`, `SAME` or `CONTESTED`.
+      meets: whether all wait for each other before they claim their output folders.
     """
 
     number: int
     reference: Reference = dataclasses.field(repr=False)
     delay: float
     output: str
+    meets: bool = False
 
+    _instruments: Instruments | None = dataclasses.field(
+        default=None, init=False, repr=False
+    )
     _command: Command | None = dataclasses.field(default=None, init=False, repr=False)
     _begin_at: float = dataclasses.field(default=0.0, init=False, repr=False)
     _wins: bool = dataclasses.field(default=False, init=False, repr=False)
@@ -41,6 +46,11 @@ class Companion(Attack):
             SAME: "commands at once on an output folder",
             CONTESTED: "other options on an output folder",
         }[self.output]
+
+    def prepare(self, sandbox: Sandbox, instruments: Instruments) -> None:
+        if self.meets:
+            instruments.num_meeting = max(instruments.num_meeting, 1) + 1
+            self._instruments = instruments
 
     def begin(self, sandbox: Sandbox) -> None:
         self._begin_at = time.monotonic() + self.delay
@@ -73,8 +83,14 @@ class Companion(Attack):
         return self.reference if self._wins else reference
 
     def _begin(self, sandbox: Sandbox) -> None:
+        instruments = None
+        if self._instruments is not None:
+            # All know by now how many there are.
+            instruments = Instruments(num_meeting=self._instruments.num_meeting)
         self._command = sandbox.start(
-            self.reference.workload, output=self._folder(sandbox)
+            self.reference.workload,
+            instruments=instruments,
+            output=self._folder(sandbox),
         )
         self.happened = True
 

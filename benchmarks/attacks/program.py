@@ -2,8 +2,9 @@
 
 It is the experiment as it is, but for what the variable TFLOTTERY_ATTACK asks for: the
 process counts its file operations, or sends a signal right before one; an artifact
-vanishes right before rows are read; files have a largest size; a Python file changes
-the package first, so that tests can put old mistakes back. Workers run this module as
+vanishes right before rows are read; files have a largest size; commands wait for each
+other before they claim an output folder; a Python file changes the package first, so
+that tests can put old mistakes back. Workers run this module as
 their main module too, so all of it holds in them as well.
 """
 
@@ -19,12 +20,15 @@ import runpy
 import shutil
 import signal
 import sys
+import time
 import types
 from collections.abc import Callable, Sequence
 
 VARIABLE = "TFLOTTERY_ATTACK"
-# The operations that make what is on a disk count: written, moved, removed.
+# What makes things on a disk count: they are written, moved, removed.
 _OPERATIONS = ("fsync", "mkdir", "rename", "replace", "rmdir", "unlink")
+# How long a command waits for another that may have ended.
+_MEETING_SECONDS = 120.0
 
 
 def install(asked: dict[str, object], *, role: str) -> None:
@@ -41,7 +45,7 @@ def install(asked: dict[str, object], *, role: str) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         resource.setrlimit(resource.RLIMIT_FSIZE, (asked["largest_file_bytes"], hard))
-    if asked["patch"] is not None:
+    if asked.get("patch") is not None:
         runpy.run_path(asked["patch"])
     # Callbacks come after every call of the compiled loop; checkpoints are made there.
     _once_imported(
@@ -60,6 +64,9 @@ def install(asked: dict[str, object], *, role: str) -> None:
     if asked["vanish"] is not None and role == "parent":
         module = importlib.import_module(f"tflottery.experiments.{asked['experiment']}")
         module.rows = _after_vanishing(module.rows, asked["vanish"], marks)
+    if asked["num_meeting"] and role == "parent":
+        output = importlib.import_module("tflottery.studies.output").Output
+        output.claim = _after_meeting(output.claim, asked["num_meeting"], marks)
 
 
 def once(marks: pathlib.Path, name: str) -> bool:
@@ -127,6 +134,21 @@ def _after_vanishing(
             print(f"(attack: {chosen.name} vanishes)", file=sys.stderr)
             shutil.rmtree(chosen)
         return rows(*arguments, **named)
+
+    return replacement
+
+
+def _after_meeting(claim: Callable, num_meeting: int, marks: pathlib.Path) -> Callable:
+    """Returns a function that is called by several processes at one time."""
+
+    def replacement(*arguments: object, **named: object) -> object:
+        (marks / f"meeting-{os.getpid()}").touch()
+        last = time.monotonic() + _MEETING_SECONDS
+        while len(list(marks.glob("meeting-*"))) < num_meeting:
+            if time.monotonic() > last:
+                break
+            time.sleep(0.001)
+        return claim(*arguments, **named)
 
     return replacement
 

@@ -51,7 +51,8 @@ class Instruments:
         which process sends what to whom.
       vanish: {"store", "at"}: which artifact is lost right before rows are read.
       largest_file_bytes: no file may grow beyond it.
-      patch: path of a Python file that is run first.
+      num_meeting: how many commands wait for each other before they claim their output
+        folders.
       call_seconds: how long calls of the compiled training loop take.
     """
 
@@ -59,7 +60,7 @@ class Instruments:
     signal: dict[str, object] | None = None
     vanish: dict[str, object] | None = None
     largest_file_bytes: int | None = None
-    patch: str | None = None
+    num_meeting: int = 0
     call_seconds: float = _CALL_SECONDS
 
 
@@ -114,11 +115,14 @@ class Command:
 class Sandbox:
     """A context manager: at its end its processes and folders are gone."""
 
-    def __init__(self, root: pathlib.Path, *, fonts: pathlib.Path):
+    def __init__(
+        self, root: pathlib.Path, *, fonts: pathlib.Path, patch: str | None = None
+    ):
         """Args:
         root: folder to make.
         fonts: folder in which matplotlib keeps its list of fonts, which takes long to
           make; shared by all trials.
+        patch: path of a Python file that changes the package in all commands.
         """
         self.root = root
         self.mark = f"attack-{uuid.uuid4().hex}"
@@ -128,6 +132,7 @@ class Sandbox:
         # What has to be undone before the folders are removed.
         self.closing = contextlib.ExitStack()
         self._fonts = fonts
+        self._patch = patch
 
     def __enter__(self) -> "Sandbox":
         for folder in (self.paths["temporary"], self.marks):
@@ -158,15 +163,17 @@ class Sandbox:
 
         Args:
           workload: the command.
-          instruments: for `program`; None starts the experiment as users do.
+          instruments: for `program`; None, and no patch, starts the experiment as users
+            do.
           output: its output folder; None is the sandbox's.
         """
         module = f"tflottery.experiments.{workload.experiment}"
         asked = {"mark": self.mark}
-        if instruments is not None:
+        if instruments is not None or self._patch is not None:
             module = program.__name__
             asked |= {"experiment": workload.experiment, "marks": str(self.marks)}
-            asked |= dataclasses.asdict(instruments)
+            asked |= dataclasses.asdict(instruments or Instruments())
+            asked |= {"patch": self._patch}
         log = self.root / f"command-{len(self.commands) + 1}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(

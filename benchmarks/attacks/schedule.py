@@ -103,6 +103,7 @@ class _Draw:
     def companions(self, output: str, *, most: int = 1) -> list[Companion]:
         """Returns other commands beside the one attacked."""
         found = []
+        meets = output != OWN and self.chance.random() < 0.5
         for number in range(self.chance.randint(1, most)):
             reference = self.reference
             if output == CONTESTED:
@@ -110,7 +111,7 @@ class _Draw:
             elif output == OWN:
                 reference = self.chance.choice(self._references.commands)
             delay = round(self.chance.uniform(0, 1.5) ** 2, 2)
-            found.append(Companion(number + 1, reference, delay, output))
+            found.append(Companion(number + 1, reference, delay, output, meets))
         return found
 
     def share(self) -> float:

@@ -75,10 +75,10 @@ def carry_out(
       fonts: as of a Sandbox.
       patch: path of a Python file that changes the package first.
     """
-    with Sandbox(folder, fonts=fonts) as sandbox:
+    with Sandbox(folder, fonts=fonts, patch=patch) as sandbox:
         trial.reference.lay_out(sandbox, trial.beginning, cached=trial.cached)
         try:
-            complaints = _attacked(trial, sandbox, patch=patch)
+            complaints = _attacked(trial, sandbox)
         except TimeoutError as error:
             complaints = [str(error)]
         return Verdict(
@@ -88,7 +88,7 @@ def carry_out(
         )
 
 
-def _attacked(trial: Trial, sandbox: Sandbox, *, patch: str | None) -> list[str]:
+def _attacked(trial: Trial, sandbox: Sandbox) -> list[str]:
     """Returns all that is wrong."""
     complaints: list[str] = []
     reference, command = trial.reference, None
@@ -96,16 +96,14 @@ def _attacked(trial: Trial, sandbox: Sandbox, *, patch: str | None) -> list[str]
         if command is not None and command.code == attack.DONE:
             # There is nothing left to do, and so nothing to disturb.
             sandbox.forget_results()
-        command, found = _round(trial, attacks, sandbox, patch=patch)
+        command, found = _round(trial, attacks, sandbox)
         complaints += [f"round {number}: {one}" for one in found]
         for one in attacks:
             reference = one.final(reference)
     for _ in range(_MOST_ATTEMPTS):
         if command.code == attack.DONE or reference is not trial.reference:
             break
-        command = sandbox.start(
-            _command(trial), instruments=Instruments(patch=patch) if patch else None
-        )
+        command = sandbox.start(_command(trial))
         command.follow()
     else:
         if command.code != attack.DONE:
@@ -126,11 +124,11 @@ def _attacked(trial: Trial, sandbox: Sandbox, *, patch: str | None) -> list[str]
 
 
 def _round(
-    trial: Trial, attacks: Sequence[Attack], sandbox: Sandbox, *, patch: str | None
+    trial: Trial, attacks: Sequence[Attack], sandbox: Sandbox
 ) -> tuple[Command, list[str]]:
     """Runs the command under attack. Returns it, and what is wrong with its end."""
     sandbox.forget_marks()
-    instruments = Instruments(patch=patch)
+    instruments = Instruments()
     for one in attacks:
         one.prepare(sandbox, instruments)
     asked = instruments if instruments != Instruments() else None

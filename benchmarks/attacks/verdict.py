@@ -8,8 +8,8 @@ from benchmarks.attacks.reference import Reference
 from benchmarks.attacks.sandbox import Sandbox
 
 CONFIG_FILE = "config.json"
-# Beside the results, a command may leave this.
-_LOGS = "logs"
+# Tells what happened, so it is never the same.
+_LOG_FILE = "log.txt"
 # How long processes may take to end after their parent.
 LEAVING_SECONDS = 30.0
 
@@ -17,14 +17,14 @@ LEAVING_SECONDS = 30.0
 def of_output(folder: pathlib.Path, reference: Reference) -> list[str]:
     """Returns what is wrong with an output folder of a command that says it is done."""
     found, wanted = stored.contents(folder), reference.output
-    names = {name for name in found if not name.startswith(_LOGS)}
+    names = found.keys()
     complaints = [f"{name} is not written" for name in sorted(wanted.keys() - names)]
     complaints += [f"{name} is left behind" for name in sorted(names - wanted.keys())]
     for name in sorted(names & wanted.keys()):
         if name == CONFIG_FILE:
-            same = _decisions(found[name]) == _decisions(wanted[name])
+            same = _lasting(found[name]) == _lasting(wanted[name])
         else:
-            same = found[name] == wanted[name]
+            same = name == _LOG_FILE or found[name] == wanted[name]
         if not same:
             complaints.append(f"{name} differs from the reference")
     return complaints
@@ -100,9 +100,10 @@ def of_leftovers(sandbox: Sandbox) -> list[str]:
     ]
 
 
-def _decisions(data: bytes) -> object:
-    """Returns what a config.json says of what decides results."""
+def _lasting(data: bytes) -> object:
+    """Returns what a config.json says of the results, whatever made them."""
     try:
-        return json.loads(data)["decisions"]
-    except (ValueError, KeyError, TypeError):
+        said = json.loads(data)
+        return {name: said[name] for name in said if name != "environment"}
+    except (ValueError, TypeError):
         return data

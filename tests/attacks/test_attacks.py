@@ -126,7 +126,7 @@ def test_artifacts_anywhere_are_found(attack):
 
 def test_an_unclaimed_folder_is_found(attack, make_reference):
     other = make_reference(workloads.OTHER)
-    rival = Companion(1, other, 0.0, CONTESTED)
+    rival = Companion(1, other, 0.0, CONTESTED, meets=True)
     found = attack([rival], beginning=FINISHED, mistake="unclaimed_folder")
     both = "two commands with different options wrote one output folder"
     assert any(both in one for one in found.complaints)

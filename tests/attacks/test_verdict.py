@@ -25,7 +25,7 @@ def test_output_with_another_table_a_draft_and_no_config(sandbox, made_up):
     ]
 
 
-def test_of_a_config_only_the_decisions_count(sandbox, made_up):
+def test_of_a_config_the_environment_does_not_count(sandbox, made_up):
     path = sandbox.paths["output"] / "config.json"
     path.write_text('{"environment": 2, "decisions": 1}')
     assert verdict.of_output(path.parent, made_up) == []
