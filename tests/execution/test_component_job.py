@@ -4,6 +4,7 @@ import pytest
 
 from tflottery.execution.job_context import FINISHED, STOPPED, JobContext
 from tflottery.execution.jobs import Make, perform
+from tflottery.store.errors import DamagedArtifact, MissingArtifact
 
 
 class Killed(BaseException):
@@ -89,6 +90,9 @@ def test_damaged_partial_results_are_not_used(toys, store, make, notes):
     make(goal, until=0.5, then="stop")
     [address] = store.addresses("partial")
     (store.open(address) / "partial.json").write_text("23")
+    # Named and set aside, and the job is begun again.
+    with pytest.raises(DamagedArtifact, match=address):
+        make(goal)
     assert make(goal) == FINISHED
     assert notes.read_text() == "1\n2\n1\n2\n3\n4\n"
 
@@ -97,8 +101,30 @@ def test_half_written_output_is_not_used(toys, store, make):
     goal = toys.Number(3)
     make(goal)
     (store.open(goal.address) / "number.txt").write_text("")
+    with pytest.raises(DamagedArtifact, match=goal.address):
+        make(goal)
     assert make(goal) == FINISHED
     assert number(store, goal) == "3"
+
+
+def test_an_input_taken_away_while_it_is_read_is_missing(
+    toys, store, make, monkeypatch
+):
+    one = toys.Number(1)
+    goal = toys.Sum(one, toys.Number(2))
+    for made in (one, goal.b):
+        make(made)
+    execute = toys.Sum.execute
+
+    def too_late(self, context):
+        # As another command does that finds it damaged.
+        store.remove(one.address)
+        execute(self, context)
+
+    monkeypatch.setattr(toys.Sum, "execute", too_late)
+    with pytest.raises(MissingArtifact, match=one.address):
+        make(goal)
+    assert store.addresses() == [goal.b.address]
 
 
 def test_a_changed_parameter_is_another_artifact(toys, store, make):

@@ -194,7 +194,7 @@ def test_a_damaged_input_is_named_and_made_again(toys, store, execute):
     outcome, shown = execute([goal])
     assert number(store, goal) == 3
     assert f"{one.address} is damaged (number.txt has sha256 " in shown.text
-    assert "made again, which takes no training" in shown.text
+    assert "made again, which takes no further training" in shown.text
     assert store.open(one.address).joinpath("number.txt").read_text() == "1"
     assert (store.open(one.address).parent.parent / "damaged").exists()
     assert outcome.failures == {}

@@ -12,8 +12,9 @@ from tflottery.components.metadata import inspect
 from tflottery.components.runs import State
 from tflottery.execution.job_context import DIVERGED, FINISHED, STOPPED, JobContext
 from tflottery.execution.jobs import Advance, perform
-from tflottery.execution.run_index import RunIndex
+from tflottery.execution.run_index import RunIndex, divergence_address
 from tflottery.experiments.instability import Config
+from tflottery.store.errors import DamagedArtifact
 from tflottery.store.store import Store
 from tflottery.studies.study import resolve
 from tflottery.training import checkpoints as arrays
@@ -247,16 +248,46 @@ def test_slots_that_are_carried_are_made_where_they_lack(
     assert contents(store, needed) == unbroken[1]
 
 
-def test_a_damaged_checkpoint_costs_only_its_work(store, study, context_of, unbroken):
-    work = job(study, 0, 20, 60)
-    context, _ = context_of(store, until=3, then="stop")
-    perform(work, context)
+def test_a_damaged_checkpoint_is_named_and_costs_only_its_work(
+    store, study, context_of, checkpoint_at, unbroken
+):
+    checkpoint_at(50)
     [address] = store.addresses("checkpoints")
     path = store.open(address) / "slots.safetensors"
     path.write_bytes(path.read_bytes()[:-5])
-    context, _ = context_of(store)
-    assert perform(work, context) == FINISHED
+    work = job(study, 0, 20, 60)
+    with pytest.raises(DamagedArtifact, match=address):
+        perform(work, context_of(store)[0])
+    # Begun again, it goes on from where it can.
+    assert perform(work, context_of(store)[0]) == FINISHED
     assert [contents(store, state) for state in work.states] == unbroken
+
+
+def test_damage_to_what_a_run_made_is_named_before_it_trains(
+    store, study, context_of, trainings
+):
+    work = job(study, 0, 20)
+    perform(work, context_of(store)[0])
+    trainings.clear()
+    address = work.states[1].address
+    (store.open(address) / "weights.safetensors").unlink()
+    with pytest.raises(DamagedArtifact, match="weights.safetensors is missing"):
+        perform(work, context_of(store)[0])
+    assert trainings == []
+    assert perform(work, context_of(store)[0]) == FINISHED
+    assert trainings == [(0, 20)]
+
+
+def test_a_damaged_record_of_a_divergence_is_named(store, study, context_of):
+    work = job(study, 20)
+    address = divergence_address(work.run)
+    with store.writing(address, {"iteration": 10}):
+        pass
+    path = store.open(address) / "manifest.json"
+    path.write_text(path.read_text()[:-5])
+    with pytest.raises(DamagedArtifact, match=address):
+        perform(work, context_of(store)[0])
+    assert perform(work, context_of(store)[0]) == FINISHED
 
 
 def test_a_copy_leaves_its_trunk(store, study, context_of):

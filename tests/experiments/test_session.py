@@ -312,7 +312,10 @@ def test_what_vanishes_before_its_row_is_read_is_made_again(
     assert ended.code == 0
     assert ended.csvs == tiny_csvs
     assert len(calls) == 3
-    assert ended.text.count("is gone. It is made again, which takes no training") == 4
+    assert (
+        ended.text.count("is gone. It is made again, which takes no further training")
+        == 4
+    )
 
 
 @pytest.mark.parametrize("how", ["vanishes", "is damaged"])

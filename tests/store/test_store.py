@@ -223,6 +223,28 @@ def test_what_is_being_replaced_is_looked_for_again(store, monkeypatch):
     assert (store.open(ADDRESS) / "weights.safetensors").read_bytes() == b"weights"
 
 
+def test_what_is_replaced_or_taken_away_while_it_is_read_is_missing(store):
+    for change in (
+        lambda: store.remove(ADDRESS),
+        lambda: write(store, content=b"other"),
+    ):
+        write(store)
+        with pytest.raises(MissingArtifact, match=ADDRESS):
+            with store.reading(ADDRESS) as (folder,):
+                change()
+                (folder / "gone").read_bytes()
+
+
+def test_errors_of_reading_what_is_there_stay_themselves(store):
+    write(store)
+    with pytest.raises(FileNotFoundError, match="gone"):
+        with store.reading(ADDRESS) as (folder,):
+            (folder / "gone").read_bytes()
+    with pytest.raises(ZeroDivisionError), store.reading(ADDRESS):
+        store.remove(ADDRESS)
+        raise ZeroDivisionError
+
+
 def test_folder_without_manifest_never_counts(store):
     write(store)
     os.unlink(path_of(store, "manifest.json"))

@@ -22,11 +22,12 @@ def execute(component: Component, context: JobContext) -> str:
     if store.has(component.address, component.files):
         context.made(component.address)
         return FINISHED
-    inputs = {name: store.open(one.address) for name, one in component.inputs.items()}
+    store.refuse_damaged(component.address)
     # Partial results stay beside the artifact until it is whole.
     partial, remembered = f"partial/{component.key}", None
     if store.has(partial, (_PARTIAL_FILE,)):
         remembered = json.loads((store.open(partial) / _PARTIAL_FILE).read_text())
+    store.refuse_damaged(partial)
 
     def remember(value: object, fraction: float) -> None:
         """Tells how far the job is; keeps partial results when it is time to."""
@@ -37,7 +38,12 @@ def execute(component: Component, context: JobContext) -> str:
 
         context.progressed(fraction, save=save)
 
-    with store.writing(component.address, _description(component)) as output:
+    sources = [one.address for one in component.inputs.values()]
+    with (
+        store.reading(*sources) as folders,
+        store.writing(component.address, _description(component)) as output,
+    ):
+        inputs = dict(zip(component.inputs, folders, strict=True))
         component.execute(
             Context(inputs, output, context.runtime, remembered, remember)
         )

@@ -372,5 +372,5 @@ def _told(loss: DamagedArtifact | MissingArtifact, num_iterations: int) -> str:
     if isinstance(loss, DamagedArtifact):
         moved = f"; it was moved to {loss.moved_to}" if loss.moved_to else ""
         what = f"Artifact {loss.address} is damaged ({loss.reason}){moved}."
-    cost = f"{num_iterations:,} iterations" if num_iterations else "no training"
+    cost = f"{num_iterations:,} iterations" if num_iterations else "no further training"
     return f"{what} It is made again, which takes {cost}."

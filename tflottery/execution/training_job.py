@@ -36,6 +36,7 @@ def advance(run: Run, states: tuple[State, ...], context: JobContext) -> str:
     """
     # Another process may have made some meanwhile, or met a divergence.
     store, index = context.store, RunIndex(context.store)
+    store.refuse_damaged(run_index.divergence_address(run))
     diverged_at = index.diverged(run)
     missing, unobtainable = [], []
     for state in states:
@@ -44,6 +45,7 @@ def advance(run: Run, states: tuple[State, ...], context: JobContext) -> str:
         elif diverged_at is not None and state.iteration >= diverged_at:
             unobtainable.append(state)
         else:
+            store.refuse_damaged(state.address)
             missing.append(state)
     # Each stretch begins at the best state there is.
     segments = index.segments(run, missing)
@@ -131,23 +133,21 @@ def _restore(trainer: Trainer, segment: Segment, store: Store) -> None:
 
     Changes: the trainer's variables.
     """
-    run, slots = segment.run, None
+    run, slots, masks = segment.run, None, {}
     if segment.start is not None:
-        folder = store.open(segment.start)
-        weights, slots = (
-            checkpoints.read_weights(folder),
-            checkpoints.read_slots(folder),
-        )
+        with store.reading(segment.start) as (folder,):
+            weights = checkpoints.read_weights(folder)
+            slots = checkpoints.read_slots(folder)
     elif isinstance(run.initial, Initialization):
         weights = trainer.initial_weights(run.initial.seed)
     else:
-        folder = store.open(run.initial.address)
-        weights = checkpoints.read_weights(folder)
-        if run.optimizer_state == "carried":
-            slots = checkpoints.read_slots(folder)
-    masks = {}
+        with store.reading(run.initial.address) as (folder,):
+            weights = checkpoints.read_weights(folder)
+            if run.optimizer_state == "carried":
+                slots = checkpoints.read_slots(folder)
     if run.mask is not None:
-        masks = checkpoints.read_arrays(store.open(run.mask.address) / MASK_FILE)
+        with store.reading(run.mask.address) as (folder,):
+            masks = checkpoints.read_arrays(folder / MASK_FILE)
     trainer.restore(
         weights,
         masks=masks,

@@ -6,8 +6,6 @@ process may be killed at any moment, and any number of processes may share a sto
 """
 
 import contextlib
-import errno
-import hashlib
 import os
 import shutil
 import time
@@ -17,7 +15,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from etils import epath
 
-from tflottery.store import addresses, backends, errors, locks, manifests, staging
+from tflottery.store import (
+    addresses,
+    backends,
+    errors,
+    locks,
+    manifests,
+    staging,
+    verification,
+)
 from tflottery.store.addresses import checked
 from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
 
@@ -47,7 +53,7 @@ class Store:
         else:
             self._place = backends.Local(root)
         self._drafts = staging.Drafts(f"{self._place.scratch}/{addresses.DRAFTS}")
-        self._verified: dict[str, tuple] = {}
+        self._verifier = verification.Verifier(self._place)
 
     def __reduce__(self) -> tuple:
         return Store, (self.root,)
@@ -70,7 +76,7 @@ class Store:
     def peek(self, address: str) -> dict[str, object] | None:
         """Returns an artifact's manifest if `has` finds it whole, None if not."""
         data = self._manifest(checked(address))
-        if data is None or self._cheap_fault(address, data) is not None:
+        if data is None or self._verifier.visible_fault(address, data) is not None:
             return None
         return manifests.unsealed(data, address)
 
@@ -80,7 +86,7 @@ class Store:
         None also where nothing was finished. Goes by manifest and sizes, as `has`.
         """
         data = self._manifest(checked(address))
-        return None if data is None else self._cheap_fault(address, data)
+        return None if data is None else self._verifier.visible_fault(address, data)
 
     def refuse_damaged(self, address: str) -> None:
         """Sets aside what lies at an address and does not count, as `damage` has it.
@@ -89,7 +95,7 @@ class Store:
           DamagedArtifact: that was so.
         """
         data = self._manifest(checked(address))
-        fault = None if data is None else self._cheap_fault(address, data)
+        fault = None if data is None else self._verifier.visible_fault(address, data)
         # Someone may have replaced it between the looks at manifest and files.
         if fault is not None and self._manifest(address) == data:
             raise DamagedArtifact(address, fault, self._set_aside(address, data))
@@ -110,6 +116,25 @@ class Store:
         """
         manifest = self._verified_manifest(address)
         return self._place.folder(address, manifest.get("folder", ""))
+
+    @contextlib.contextmanager
+    def reading(self, *wanted: str) -> Iterator[list[epath.Path]]:
+        """Gives the folders of artifacts to a block that reads them, as `open`.
+
+        Raises:
+          MissingArtifact: reading failed because an artifact was taken away or replaced
+            meanwhile, or was not there.
+          DamagedArtifact: as `open`.
+        """
+        folders = [self.open(address) for address in wanted]
+        before = [self._manifest(address) for address in wanted]
+        try:
+            yield folders
+        except OSError as error:
+            for address, data in zip(wanted, before, strict=True):
+                if self._manifest(address) != data:
+                    raise MissingArtifact(address, self.root) from error
+            raise
 
     @contextlib.contextmanager
     def writing(
@@ -177,7 +202,7 @@ class Store:
           ValueError: the address is above other artifacts.
         """
         self._check_free(checked(address))
-        self._verified.pop(address, None)
+        self._verifier.forget(address)
         with self._explained(f"remove {address!r}"):
             draft = self._drafts.new()
             try:
@@ -248,11 +273,7 @@ class Store:
             file.flush()
             os.fsync(file.fileno())
         self._place.publish(draft, address, folder=folder, names=files)
-        # Hashed just now: reading it back need not hash it again.
-        written = manifests.unsealed(data, address)
-        stamps = self._stamps(address, written)
-        if self._manifest(address) == data and _fault(written, stamps) is None:
-            self._verified[address] = (_digest(data), stamps)
+        self._verifier.trust(address, data)
 
     def _holds(
         self,
@@ -268,7 +289,7 @@ class Store:
         data = self._manifest(address)
         if data is None:
             return False
-        if self._fault(address, data) is not None:
+        if self._verifier.fault(address, data) is not None:
             self._set_aside(address, data)
             return False
         present = manifests.unsealed(data, address)
@@ -287,7 +308,8 @@ class Store:
                     raise MissingArtifact(address, self.root)
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
                 continue
-            fault = self._fault(address, data)
+            with self._explained(f"read {address!r}"):
+                fault = self._verifier.fault(address, data)
             if fault is None:
                 return manifests.unsealed(data, address)
             # Someone may have replaced it while its files were read.
@@ -299,50 +321,9 @@ class Store:
         with self._explained(f"read {address!r}"):
             return self._place.manifest(address)
 
-    def _fault(self, address: str, data: bytes) -> str | None:
-        """Returns what is wrong with an artifact, None if nothing; hashes its files."""
-        fault = self._cheap_fault(address, data)
-        if fault is not None:
-            return fault
-        manifest = manifests.unsealed(data, address)
-        found = (_digest(data), self._stamps(address, manifest))
-        if self._verified.get(address) == found:
-            return None
-        folder = self._place.folder(address, manifest.get("folder", ""))
-        for name, promised in manifest["files"].items():
-            try:
-                with (folder / name).open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-            except FileNotFoundError:
-                return f"{name} is missing"
-            except OSError as error:
-                if error.errno == errno.EIO:
-                    return f"{name} cannot be read ({error.strerror})"
-                with self._explained(f"read {address!r}"):
-                    raise
-            if digest != promised["sha256"]:
-                return (
-                    f"{name} has sha256 {digest[:12]}..., "
-                    f"{promised['sha256'][:12]}... was written"
-                )
-        self._verified[address] = found
-        return None
-
-    def _cheap_fault(self, address: str, data: bytes) -> str | None:
-        """Returns what is wrong going by the manifest and the sizes."""
-        try:
-            manifest = manifests.unsealed(data, address)
-        except manifests.UnsoundManifest as reason:
-            return str(reason)
-        return _fault(manifest, self._stamps(address, manifest))
-
-    def _stamps(self, address: str, manifest: Mapping[str, object]) -> list:
-        folder = manifest.get("folder", "")
-        return [self._place.stamp(address, folder, name) for name in manifest["files"]]
-
     def _set_aside(self, address: str, data: bytes) -> str:
         """Moves a damaged artifact away. Returns where to, "" if it was gone."""
-        self._verified.pop(address, None)
+        self._verifier.forget(address)
         if self._manifest(address) != data:
             return ""
         target = f"{addresses.DAMAGED}/{address}-{uuid.uuid4().hex[:8]}"
@@ -371,20 +352,6 @@ class Store:
         self, task: str, folder: str = ""
     ) -> contextlib.AbstractContextManager[None]:
         return errors.explained(task, self.root, folder=folder)
-
-
-def _fault(manifest: Mapping[str, object], stamps: Sequence) -> str | None:
-    """Returns which file has not the size that the manifest promises."""
-    for (name, promised), stamp in zip(manifest["files"].items(), stamps, strict=True):
-        if stamp is None:
-            return f"{name} is missing"
-        if stamp[0] != promised["bytes"]:
-            return f"{name} has {stamp[0]} bytes, {promised['bytes']} were written"
-    return None
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
 
 
 def _cache(name: str) -> str:

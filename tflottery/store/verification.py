@@ -1,0 +1,95 @@
+"""Whether what lies at an address is what was written there.
+
+Manifest and sizes tell at once; the sha256 of every file is compared before an artifact
+is read, and again when its files have changed.
+"""
+
+import errno
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from tflottery.store import backends, manifests
+
+
+class Verifier:
+    """Compares artifacts with their manifests, and knows which it found sound."""
+
+    def __init__(self, place: backends.Local | backends.Remote):
+        """Args:
+        place: where the artifacts are.
+        """
+        self._place = place
+        self._sound: dict[str, tuple] = {}
+
+    def visible_fault(self, address: str, data: bytes) -> str | None:
+        """Returns what is wrong going by the manifest and the sizes; None if nothing.
+
+        Args:
+          address: where the artifact is.
+          data: the bytes of its manifest.
+        """
+        try:
+            manifest = manifests.unsealed(data, address)
+        except manifests.UnsoundManifest as reason:
+            return str(reason)
+        stamps = self._stamps(address, manifest)
+        promises = manifest["files"].items()
+        for (name, promised), stamp in zip(promises, stamps, strict=True):
+            if stamp is None:
+                return f"{name} is missing"
+            if stamp[0] != promised["bytes"]:
+                return f"{name} has {stamp[0]} bytes, {promised['bytes']} were written"
+        return None
+
+    def fault(self, address: str, data: bytes) -> str | None:
+        """Returns what is wrong going by every byte; arguments as `visible_fault`.
+
+        Raises:
+          OSError: a file may not be read.
+        """
+        fault = self.visible_fault(address, data)
+        if fault is not None:
+            return fault
+        manifest = manifests.unsealed(data, address)
+        found = _digest(data), self._stamps(address, manifest)
+        if self._sound.get(address) == found:
+            return None
+        folder = self._place.folder(address, manifest.get("folder", ""))
+        for name, promised in manifest["files"].items():
+            try:
+                with (folder / name).open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except FileNotFoundError:
+                return f"{name} is missing"
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                return f"{name} cannot be read ({error.strerror})"
+            if digest != promised["sha256"]:
+                return (
+                    f"{name} has sha256 {digest[:12]}..., "
+                    f"{promised['sha256'][:12]}... was written"
+                )
+        self._sound[address] = found
+        return None
+
+    def trust(self, address: str, data: bytes) -> None:
+        """Takes an artifact for sound that was hashed while it was written."""
+        if self._place.manifest(address) == data:
+            if self.visible_fault(address, data) is None:
+                manifest = manifests.unsealed(data, address)
+                found = _digest(data), self._stamps(address, manifest)
+                self._sound[address] = found
+
+    def forget(self, address: str) -> None:
+        """Takes an artifact for sound no longer."""
+        self._sound.pop(address, None)
+
+    def _stamps(self, address: str, manifest: Mapping[str, object]) -> Sequence:
+        """Returns what changes when a file does, of every file."""
+        folder = manifest.get("folder", "")
+        return [self._place.stamp(address, folder, name) for name in manifest["files"]]
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
