@@ -117,7 +117,7 @@ def test_gpus_have_a_rate_of_their_own(toys, store, three_gpus):
             1.0,
             "not known with 1 worker on the TPU",
         ),
-        (Placement(device="gpu"), 0.0, "not known with 1 worker on GPUs of their own"),
+        (Placement(device="gpu"), 0.0, "not known with 1 worker on 1 GPU"),
         (Placement("mirrored", device="gpu", num_replicas=3), 1e9, "worker on 3 GPUs"),
     ],
 )

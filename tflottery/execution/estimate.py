@@ -42,7 +42,7 @@ def summary(
         f"store, {plan.num_shared:,} saved by sharing",
         f"  disk        {plan.num_bytes / 1e6:,.1f} MB in {store}{longer}",
         f"  time        {told} with {num_workers} worker{plural} on "
-        f"{_devices(placement)}",
+        f"{_devices(placement, num_workers)}",
     ]
     if plan.unobtainable:
         lines.append(f"  diverged    {len(plan.unobtainable):,} results cannot be made")
@@ -83,12 +83,13 @@ def readable(duration: float) -> str:
     return f"{duration / 3600:,.1f} hours"
 
 
-def _devices(placement: Placement) -> str:
+def _devices(placement: Placement, num_workers: int) -> str:
     """Returns where workers train, in words."""
-    names = {"cpu": "the CPU", "gpu": "GPUs of their own", "tpu": "the TPU"}
-    if placement.device == "gpu" and placement.distribute != "none":
-        return f"{placement.num_replicas} GPUs"
-    return names[placement.device]
+    if placement.device != "gpu":
+        return f"the {placement.device.upper()}"
+    workers = min(num_workers, len(hardware.visible_gpus()))
+    count = workers if placement.distribute == "none" else placement.num_replicas
+    return f"{count} GPU{'s' * (count != 1)}"
 
 
 def _core_rate() -> float:
