@@ -2,9 +2,12 @@
 
 import math
 
+import keras
 import pytest
 
+from tflottery import layers
 from tflottery.components.metadata import inspect
+from tflottery.core.registry import MODELS
 from tflottery.training.distribution import Placement
 from tflottery.training.runtime import Runtime
 
@@ -38,6 +41,43 @@ def test_pretext_decides_the_classes(runtime):
     assert (facts.network.num_classes, facts.data.num_classes) == (4, 10)
     assert facts.data.pretext == "rotation"
     assert facts.kernel_shapes["head/kernel"] == (100, 4)
+
+
+def _network(*, dtype, **options):
+    def build(*, input_shape, num_classes):
+        images = keras.Input(input_shape, name="images")
+        x = keras.layers.Flatten(name="flatten")(images)
+        x = layers.MaskedDense(4, name="dense", dtype=dtype, **options)(x)
+        return keras.Model(images, layers.MaskedDense(num_classes, name="head")(x))
+
+    return build
+
+
+def test_precision_is_that_of_the_layers(runtime, register):
+    own = {"recipes": {}, "dataset": "digits", "minimum_image_size": 1}
+    register(MODELS, "mixed", _network(dtype="mixed_bfloat16"), **own)
+    mixed = inspect("mixed", "digits", runtime)
+    assert mixed.precision == "mixed_bfloat16"
+    register(MODELS, "mixed", _network(dtype="float32"), **own)
+    plain = inspect("mixed", "digits", runtime)
+    assert plain.precision == "float32"
+    assert plain.network.architecture != mixed.network.architecture
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"dtype": "mixed_float16"}, "computes in float16, float32"),
+        ({"dtype": None, "kernel_regularizer": "l2"}, "adds 1 losses of its own"),
+    ],
+)
+def test_a_network_that_the_loop_cannot_train_is_refused(
+    options, text, runtime, register
+):
+    own = {"recipes": {}, "dataset": "digits", "minimum_image_size": 1}
+    register(MODELS, "other", _network(**options), **own)
+    with pytest.raises(ValueError, match=text):
+        inspect("other", "digits", runtime)
 
 
 def test_replicas_are_the_strategys(mirrored):

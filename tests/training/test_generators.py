@@ -129,6 +129,15 @@ def test_the_seed_makes_a_difference(dense):
     assert len(found) == 2
 
 
+def test_every_iteration_of_the_loop_draws_something_else(dense):
+    found = []
+    for last in (3, 4):
+        _train(dense, [last])
+        states = [state.numpy() for state in dense._generators._states]
+        found.append(np.array(states))
+    assert (found[1] - found[0] == [1, 0]).all()
+
+
 def test_a_network_that_draws_needs_a_seed(dense):
     with pytest.raises(ValueError, match=r"draws from 3 seed generators .*core\.seeds"):
         _train(dense, [1], seed=None)
@@ -226,8 +235,10 @@ def test_reestimation_and_gradients_draw_the_same_in_every_process(source, regis
                 for path, shape in variable_shapes(evaluator.model).items()
             }
         )
-        evaluator.reestimate(64, batch_size=16)
         batch = evaluator.gradient_batches(num_examples=16, batch_size=16)[0]
+        first = evaluator.gradient_magnitudes(batch)
+        evaluator.reestimate(64, batch_size=16)
+        assert evaluator.gradient_magnitudes(batch) == first
         found.append(
             (
                 evaluator.model.get_layer("norm").moving_mean.numpy().tobytes(),
