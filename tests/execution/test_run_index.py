@@ -5,6 +5,7 @@ import pytest
 from tflottery.components.runs import State
 from tflottery.execution import run_index
 from tflottery.execution.run_index import RunIndex
+from tflottery.store import leftovers
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_the_newest_checkpoint_stays_until_a_state_has_slots(
     put(*(State(run, iteration, keeps_slots=True) for iteration in with_slots))
     put(State(run, 60))
     addresses = {iteration: checkpoint(run, iteration) for iteration in (20, 40)}
-    gone = run_index.superseded(run, store)
+    gone = leftovers.superseded(store, run.key)
     assert [one for one in addresses if addresses[one] not in gone] == left
 
 

@@ -142,24 +142,6 @@ def checkpoints(run: Run, store: Store) -> dict[int, str]:
     return _by_iteration(f"checkpoints/{run.key}", store)
 
 
-def superseded(run: Run, store: Store) -> list[str]:
-    """Returns the addresses of a run's checkpoints that nothing goes on from any more.
-
-    The newest state with slots is what a longer training goes on from; a checkpoint
-    only where it is newer, as that of a longer job which was interrupted.
-    """
-    states = _by_iteration(f"runs/{run.key}", store)
-    with_slots = (
-        iteration
-        for iteration in sorted(states, reverse=True)
-        if store.has(states[iteration], (SLOTS_FILE,))
-    )
-    kept = checkpoints(run, store)
-    if kept and max(kept) > next(with_slots, -1):
-        del kept[max(kept)]
-    return list(kept.values())
-
-
 def checkpoint_address(run: Run, iteration: int) -> str:
     """Returns where a run's checkpoint at an iteration is kept."""
     return f"checkpoints/{run.key}/{iteration:08d}"

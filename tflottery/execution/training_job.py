@@ -17,6 +17,7 @@ from tflottery.datasets.stream import Stream
 from tflottery.execution import run_index
 from tflottery.execution.job_context import DIVERGED, FINISHED, JobContext
 from tflottery.execution.run_index import RunIndex, Segment
+from tflottery.store import leftovers
 from tflottery.store.store import Store
 from tflottery.training import checkpoints
 from tflottery.training.callbacks import WeightSnapshot
@@ -62,7 +63,7 @@ def advance(run: Run, states: tuple[State, ...], context: JobContext) -> str:
         for address in run_index.checkpoints(run, store).values():
             store.remove(address)
         return DIVERGED
-    for address in run_index.superseded(run, store):
+    for address in leftovers.superseded(store, run.key):
         store.remove(address)
     return DIVERGED if unobtainable else FINISHED
 

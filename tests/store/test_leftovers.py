@@ -1,0 +1,167 @@
+"""What nobody needs is found and removed; what may be needed stays."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tflottery.store import leftovers
+from tflottery.store.errors import DamagedArtifact
+
+
+@pytest.fixture
+def put(store):
+    """Puts artifacts of one or two small files into the store."""
+
+    def write(address, *, slots=False, content=b"12345"):
+        with store.writing(address, {}) as folder:
+            (folder / "weights.safetensors").write_bytes(content)
+            if slots:
+                (folder / "slots.safetensors").write_bytes(content)
+
+    return write
+
+
+def found(store):
+    return [(one.kind, one.address) for one in leftovers.find(store)]
+
+
+def removed(store):
+    return [
+        one.address for one in leftovers.find(store) if leftovers.remove(store, one)
+    ]
+
+
+def damage(store, address):
+    path = f"{store.root}/{address}/weights.safetensors"
+    os.truncate(path, 1)
+    with pytest.raises(DamagedArtifact):
+        store.open(address)
+
+
+def test_a_store_of_what_is_needed_has_no_leftovers(store, put):
+    assert found(store) == []
+    put("runs/a/00000010", slots=True)
+    put("runs/a/00000020")
+    put("checkpoints/a/00000015", slots=True)
+    put("checkpoints/b/00000015", slots=True)
+    put("partial/k")
+    put("accuracies/other")
+    assert found(store) == []
+
+
+def test_damaged_artifacts_are_removed_and_leave_no_folder(store, put):
+    for address in ("runs/a/00000010", "lines/x"):
+        put(address)
+        damage(store, address)
+        put(address)
+        damage(store, address)
+    put("lines/y")
+    kinds = [kind for kind, _ in found(store)]
+    assert kinds == [leftovers.DAMAGED] * 4
+    assert all(one.num_bytes > 1 for one in leftovers.find(store))
+    assert len(removed(store)) == 4
+    assert not os.path.exists(f"{store.root}/damaged")
+    assert store.addresses() == ["lines/y"]
+
+
+def test_partial_results_go_once_their_component_is_done(store, put):
+    put("partial/k")
+    put("partial/l")
+    put("accuracies/k")
+    assert found(store) == [(leftovers.PARTIAL, "partial/k")]
+    assert removed(store) == ["partial/k"]
+    assert store.addresses() == ["accuracies/k", "partial/l"]
+
+
+def test_checkpoints_go_where_a_newer_state_has_slots(store, put):
+    put("runs/a/00000030", slots=True)
+    put("checkpoints/a/00000020", slots=True)
+    put("runs/b/00000010", slots=True)
+    put("runs/b/00000030")
+    for iteration in (15, 20, 25):
+        put(f"checkpoints/b/{iteration:08d}", slots=True)
+    gone = ["checkpoints/a/00000020", "checkpoints/b/00000015"]
+    gone.append("checkpoints/b/00000020")
+    assert found(store) == [(leftovers.CHECKPOINT, address) for address in gone]
+    assert removed(store) == gone
+    assert store.addresses("checkpoints") == ["checkpoints/b/00000025"]
+
+
+def test_a_checkpoint_stays_where_the_newer_state_is_damaged(store, put):
+    put("runs/a/00000030", slots=True)
+    put("checkpoints/a/00000020", slots=True)
+    os.truncate(f"{store.root}/runs/a/00000030/slots.safetensors", 1)
+    assert found(store) == []
+
+
+def test_a_diverged_run_needs_no_checkpoint(store, put):
+    put("checkpoints/a/00000020", slots=True)
+    put("runs/a/diverged")
+    assert removed(store) == ["checkpoints/a/00000020"]
+
+
+def test_what_a_living_process_is_at_stays(store, put):
+    put("accuracies/k")
+    put("partial/k")
+    put("runs/a/00000030", slots=True)
+    put("checkpoints/a/00000020", slots=True)
+    with store.lock("accuracies/k"), store.lock("runs/a"):
+        assert len(found(store)) == 2
+        assert removed(store) == []
+    assert len(removed(store)) == 2
+
+
+def test_what_is_needed_by_now_stays(store, put):
+    put("accuracies/k")
+    put("partial/k")
+    [one] = leftovers.find(store)
+    store.remove("accuracies/k")
+    assert not leftovers.remove(store, one)
+    assert store.has("partial/k")
+
+
+@pytest.fixture
+def clean(store):
+    """Runs the program; returns how it ended."""
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "tflottery.store", *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "TFLOTTERY_STORE": store.root},
+        )
+
+    return run
+
+
+def test_the_program_says_what_there_is_and_removes_it_when_told(store, put, clean):
+    put("accuracies/k")
+    put("partial/k", content=bytes(2_000_000))
+    told = clean("clean")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert store.root in told.stdout
+    assert "partial results             1          2.0 MB" in told.stdout
+    assert "Nothing was removed; --yes does it." in told.stdout
+    assert store.has("partial/k")
+    told = clean("clean", f"--store={store.root}", "--yes")
+    assert "Removed 1 of 1." in told.stdout
+    assert not store.has("partial/k")
+    assert store.has("accuracies/k")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((), "'' is nothing that can be done with a store. Known: clean"),
+        (("clean", "all"), "'clean all' is nothing"),
+        (("clean", "--store=/nowhere"), "no store in '/nowhere'"),
+        (("clean", "--sure"), "Unknown command line flag 'sure'"),
+    ],
+)
+def test_what_the_program_cannot_do_is_refused(clean, arguments, text):
+    told = clean(*arguments)
+    assert told.returncode == 2
+    assert text in told.stderr and "Traceback" not in told.stderr
