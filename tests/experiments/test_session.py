@@ -387,6 +387,23 @@ def test_a_stop_leaves_the_rows_that_are_known(execute, monkeypatch, tiny_csvs):
     assert known.equals(table[same].reset_index(drop=True))
 
 
+def test_a_stop_does_not_wait_for_much_to_be_read(execute, monkeypatch, tiny_csvs):
+    run = Line.execute
+
+    def interrupting(self, context):
+        os.kill(os.getpid(), signal.SIGINT)
+        run(self, context)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Line, "execute", interrupting)
+        patch.setattr(session, "_STOP_SECONDS", -1.0)
+        stopped = execute()
+    assert stopped.code == stopping.INTERRUPTED
+    assert "takes more than" in stopped.text and "To go on:" in stopped.text
+    assert stopped.csvs == {}
+    assert execute().csvs == tiny_csvs
+
+
 def test_an_incomplete_end_is_marked(execute, monkeypatch):
     monkeypatch.setattr(Line, "execute", lambda *_: 1 / 0)
     ended = execute()

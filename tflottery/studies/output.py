@@ -108,9 +108,18 @@ class Output:
         return True
 
     def frames(self) -> dict[str, "pandas.DataFrame"]:
-        """Returns the tables as they were written."""
-        names = self._module.TABLES
-        return {name: tables.read(self.folder / f"{name}.csv") for name in names}
+        """Returns the tables as they were written; none before they all were.
+
+        Raises:
+          OutputError: the folder cannot be read.
+        """
+        csvs = {name: self.folder / f"{name}.csv" for name in self._module.TABLES}
+        try:
+            if not all(path.exists() for path in csvs.values()):
+                return {}
+            return {name: tables.read(path) for name, path in csvs.items()}
+        except OSError as error:
+            raise self._unusable("read", error) from error
 
     def answer(self, frames: Mapping[str, "pandas.DataFrame"]) -> str:
         """Returns the experiment's answer in lines, "" where there is none yet."""
@@ -150,10 +159,14 @@ class Output:
             with self._lock() or contextlib.nullcontext():
                 yield
         except OSError as error:
-            raise OutputError(
-                f"--output_dir={str(self.folder)!r} cannot be written: "
-                f"{error.strerror or error}. Name another."
-            ) from error
+            raise self._unusable("written", error) from error
+
+    def _unusable(self, done: str, error: OSError) -> OutputError:
+        """Returns the error to raise where the disk fails."""
+        return OutputError(
+            f"--output_dir={str(self.folder)!r} cannot be {done}: "
+            f"{error.strerror or error}. Name another."
+        )
 
     def _lock(self) -> locks.Lock | None:
         """Returns the folder's lock, waiting for it; None where there is none."""

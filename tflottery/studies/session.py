@@ -6,6 +6,7 @@ experiment knows of any of it.
 
 import collections
 import dataclasses
+import math
 import os
 import shlex
 import sys
@@ -42,6 +43,8 @@ INCOMPLETE = 1
 # written any more ("input/output error" of sysexits.h). Until that is mended the same
 # command would not get on.
 STORE_UNUSABLE = os.EX_IOERR
+# After a stop, how long what is known is read before the process ends.
+_STOP_SECONDS = 5.0
 EXECUTORS = ("local", "inline")
 
 
@@ -230,12 +233,15 @@ def _ended(
     """Writes and tells what is known in the end; returns the exit code."""
     written = True
     try:
-        told = tabulation.write(outcome.unobtainable)
-        frames = output.frames()
-        if answer := output.answer(frames):
-            log.say(answer)
-        if not outcome.stopped:
-            output.draw(frames)
+        told = tabulation.write(
+            outcome.unobtainable,
+            seconds=_STOP_SECONDS if outcome.stopped else math.inf,
+        )
+        if frames := output.frames():
+            if answer := output.answer(frames):
+                log.say(answer)
+            if not outcome.stopped:
+                output.draw(frames)
         log.say(told)
     except OutputError as error:
         written = False

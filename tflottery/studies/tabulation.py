@@ -6,6 +6,7 @@ and at an incomplete end, and marked in config.json.
 """
 
 import contextlib
+import math
 import threading
 import time
 import traceback
@@ -84,11 +85,15 @@ class Tabulation:
         self._whole = tables, Extent(num_made, num_diverged, len(self._goals))
         return []
 
-    def write(self, unobtainable: Mapping[str, int]) -> str:
+    def write(
+        self, unobtainable: Mapping[str, int], *, seconds: float = math.inf
+    ) -> str:
         """Writes the tables that were collected, else those of what is known.
 
         Args:
           unobtainable: as of `ResultsReader`, as far as it is known.
+          seconds: for how long to read what is known; if that is not enough, the
+            tables of the last few minutes stay.
 
         Returns:
           What there is to say about it.
@@ -96,9 +101,19 @@ class Tabulation:
         Raises:
           OutputError: the output folder does not take them.
         """
-        tables, extent = self._whole or self._known(
-            PartialReader(self._store, unobtainable=unobtainable), unobtainable
+        deadline = time.monotonic() + seconds
+        reader = PartialReader(
+            self._store,
+            unobtainable=unobtainable,
+            stopping=lambda: time.monotonic() > deadline,
         )
+        try:
+            tables, extent = self._whole or self._known(reader, unobtainable)
+        except Stopped:
+            return (
+                f"Reading what is known takes more than {seconds:.0f} seconds: tables "
+                f"in {self._output.folder} are those of the last minutes, if any."
+            )
         written = self._output.write(tables, extent)
         if extent.is_complete:
             return f"Results are in {self._output.folder}"
