@@ -10,8 +10,9 @@ from tflottery.execution.schedule import Schedule
 def schedule(store):
     """Returns the schedule of a plan for goals."""
 
-    def make(goals, **options):
-        return Schedule(plan(goals, store, facts={}), **options)
+    def make(goals, *, num_workers=100, **options):
+        todo = plan(goals, store, facts={})
+        return Schedule(todo, num_workers=num_workers, **options)
 
     return make
 
@@ -134,3 +135,29 @@ def test_a_step_costs_no_look_at_all_the_others(schedule, toys, monkeypatch):
             steps.made(address)
     assert num_taken == 1500
     assert len(looks) == 1000
+
+
+def test_measurements_come_early_where_chains_do_not_decide(schedule, toys):
+    def chain(name):
+        link, found = None, []
+        for number in (1, 2, 3):
+            link = toys.Costly(f"{name}{number}", 10, link)
+            found.append(toys.Costly(f"row {name}{number}", 1, link))
+        return found
+
+    def order(goals, num_workers):
+        steps, names = schedule(goals, num_workers=num_workers), []
+        while steps:
+            step = steps.take(0.0, without=())
+            names.append(step.job.component.name)
+            steps.made(step.job.component.address)
+        return names
+
+    goals = [*chain("a"), *chain("b")]
+    # Each of two workers has 33 to do, and 31 of it are a sequence: that decides.
+    assert order(goals, 2)[:4] == ["a1", "b1", "a2", "b2"]
+    # With three chains more there is other work enough for both.
+    goals += [one for name in "cde" for one in chain(name)]
+    found = order(goals, 2)
+    assert found[:6] == ["a1", "row a1", "b1", "row b1", "c1", "row c1"]
+    assert len(set(found)) == len(found) == 30

@@ -219,7 +219,9 @@ class Executor:
                 self._count_loss(address, "missing")
         self._made.clear()
         self._give_up(current.steps)
-        return Schedule(current, without=self._outcome.failures)
+        return Schedule(
+            current, num_workers=self._pool.size, without=self._outcome.failures
+        )
 
     def _assign(self, schedule: Schedule) -> None:
         """Gives idle workers the most urgent jobs that can begin."""

@@ -1,5 +1,9 @@
 """A schedule: which of the steps still to be done can begin, the most urgent first.
 
+Most urgent is what the most work in sequence hangs on, where that decides when all is
+done. Where there is other work enough for all workers, measurements that nothing waits
+for come first, so that tables have rows early.
+
 Each change looks at the steps that it concerns and no others, so that a step of a large
 plan costs no more than one of a small plan.
 """
@@ -9,6 +13,9 @@ from collections.abc import Collection, Iterable
 
 from tflottery.execution.plan import Plan, Step
 
+# Work in sequence decides if it is as long as this fraction of each worker's work.
+_DECISIVE = 0.5
+
 
 class Schedule:
     """Steps that wait for what they need, for their time, or for a worker.
@@ -16,12 +23,16 @@ class Schedule:
     True while any of them can begin, now or after a rest.
     """
 
-    def __init__(self, plan: Plan, *, without: Collection[str] = ()):
+    def __init__(self, plan: Plan, *, num_workers: int, without: Collection[str] = ()):
         """Args:
         plan: what is to be done.
+        num_workers: among whom.
         without: names of jobs that are not to be done.
         """
+        self._num_workers = num_workers
         self._steps: dict[str, Step] = {}
+        # What the steps cost together.
+        self._cost = 0.0
         # What has to be made before steps can begin, and the names of those steps.
         self._absent: set[str] = set()
         self._users: dict[str, set[str]] = {}
@@ -32,8 +43,11 @@ class Schedule:
         self._able: set[str] = set()
         # (-urgency, number, name); what is not so any more is passed over.
         self._queue: list[tuple[float, int, str]] = []
+        # The same of measurements that nothing waits for.
+        self._results: list[tuple[float, int, str]] = []
         # (time, name): left alone until then.
         self._resting: list[tuple[float, str]] = []
+        self._asleep: set[str] = set()
         self.add(plan, without=without)
 
     def __bool__(self) -> bool:
@@ -70,33 +84,34 @@ class Schedule:
             self._urgencies[name] = max(chains[name], behind + step.flops)
             self._numbers.setdefault(name, len(self._numbers))
             self._put(step)
-            self._enqueue(name)
+        for step in plan.steps:
+            # By now it is known what waits for each.
+            self._enqueue(step.job.name)
 
     def take(self, now: float, *, without: Collection[str]) -> Step | None:
-        """Gives out the most urgent step that can begin; None if there is none.
+        """Gives out the step to begin with; None if none can begin.
 
         Args:
           now: the time, as of `rest`.
           without: names of jobs that cannot be begun.
         """
         while self._resting and self._resting[0][0] <= now:
-            self._enqueue(heapq.heappop(self._resting)[1])
-        passed, found = [], None
-        while self._queue and found is None:
-            entry = heapq.heappop(self._queue)
-            name = entry[2]
-            if name in without:
-                passed.append(entry)
-            elif name in self._able:
-                found = self._steps.pop(name)
-                self._able.discard(name)
-        for entry in passed:
-            heapq.heappush(self._queue, entry)
-        return found
+            _, name = heapq.heappop(self._resting)
+            self._asleep.discard(name)
+            self._enqueue(name)
+        name = self._first(self._queue, without)
+        if name is None:
+            return None
+        each = self._cost / self._num_workers
+        if self._urgencies[name] < _DECISIVE * each:
+            name = self._first(self._results, without) or name
+        self._able.discard(name)
+        return self._remove(name)
 
     def rest(self, step: Step, until: float) -> None:
         """Takes a step back that is not to be given out before a time."""
         self._put(step)
+        self._asleep.add(step.job.name)
         heapq.heappush(self._resting, (until, step.job.name))
 
     def made(self, address: str) -> None:
@@ -129,7 +144,7 @@ class Schedule:
         stack = list(lost)
         while stack:
             for name in self._waiting_for(stack.pop()):
-                step = self._steps.pop(name)
+                step = self._remove(name)
                 self._able.discard(name)
                 stack += [made for made in step.makes if made not in lost]
                 lost.update(step.makes)
@@ -138,7 +153,10 @@ class Schedule:
     def _put(self, step: Step) -> None:
         """Takes up a step."""
         name = step.job.name
+        if name in self._steps:
+            self._remove(name)
         self._steps[name] = step
+        self._cost += step.flops
         for address in step.needs:
             self._users.setdefault(address, set()).add(name)
         self._num_lacking[name] = len(self._absent & step.needs)
@@ -152,6 +170,31 @@ class Schedule:
         if name in self._able:
             entry = (-self._urgencies[name], self._numbers[name], name)
             heapq.heappush(self._queue, entry)
+            step = self._steps[name]
+            if not step.num_iterations and not any(map(self._users.get, step.makes)):
+                heapq.heappush(self._results, entry)
+
+    def _first(
+        self, queue: list[tuple[float, int, str]], without: Collection[str]
+    ) -> str | None:
+        """Returns the first job of a queue that can begin; it stays there."""
+        passed, found = [], None
+        while queue and found is None:
+            entry = heapq.heappop(queue)
+            name = entry[2]
+            if name in self._able:
+                passed.append(entry)
+                if name not in without and name not in self._asleep:
+                    found = name
+        for entry in passed:
+            heapq.heappush(queue, entry)
+        return found
+
+    def _remove(self, name: str) -> Step:
+        """Takes a step out."""
+        step = self._steps.pop(name)
+        self._cost -= step.flops
+        return step
 
     def _waiting_for(self, address: str) -> list[str]:
         """Returns the names of the steps, not given out, that need an artifact."""
