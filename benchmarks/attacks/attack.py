@@ -11,7 +11,8 @@ if typing.TYPE_CHECKING:
     from benchmarks.attacks.reference import Reference
 
 # Exit codes as the README has them.
-DONE, INCOMPLETE, REFUSED, INTERRUPTED, REQUEUE = 0, 1, 2, 130, 75
+DONE, INCOMPLETE, REFUSED = 0, 1, 2
+INTERRUPTED, REQUEUE, UNUSABLE = 130, 75, 74
 
 
 @dataclasses.dataclass(frozen=True)

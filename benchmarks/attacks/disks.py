@@ -93,7 +93,9 @@ class FullDisk(Attack):
             number = chance.randint(1, len(reference.artifacts))
             return cls(place, 0, Moment("store", "artifacts", number))
         needed = reference.num_bytes * (1 if place == "store" else 0.1)
-        return cls(place, int(chance.uniform(0, 1.2) * needed), None)
+        # A little more than the plan asks for: checkpoints need room, too.
+        lowest, highest = (1.0, 1.5) if chance.random() < 0.5 else (0.0, 1.0)
+        return cls(place, int(chance.uniform(lowest, highest) * needed), None)
 
     @property
     def kind(self) -> str:
@@ -121,7 +123,10 @@ class FullDisk(Attack):
             self._fill()
 
     def codes(self, sandbox: Sandbox) -> tuple[int, ...]:
-        return (attack.REFUSED, attack.INCOMPLETE)
+        # Tables that cannot be written make results incomplete.
+        if self.place == "output":
+            return (attack.REFUSED, attack.INCOMPLETE)
+        return (attack.REFUSED, attack.UNUSABLE)
 
     def end(self, sandbox: Sandbox, command: Command) -> list[str]:
         self._ballast.unlink(missing_ok=True)
@@ -165,7 +170,7 @@ class SmallFiles(Attack):
         self.happened = True
 
     def codes(self, sandbox: Sandbox) -> tuple[int, ...]:
-        return (attack.REFUSED, attack.INCOMPLETE)
+        return (attack.REFUSED, attack.INCOMPLETE, attack.UNUSABLE)
 
     def end(self, sandbox: Sandbox, command: Command) -> list[str]:
         return [] if command.code == attack.DONE else verbose(command)
