@@ -198,6 +198,8 @@ def test_a_program_without_a_main_guard_is_told_what_it_lacks(tmp_path):
 def parent(tmp_path, store):
     """A process group of a parent and two workers; the workers' ids come with it."""
     root = os.path.dirname(os.path.dirname(tflottery.__file__))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     program = tmp_path / "parent.py"
     program.write_text(PARENT)
     process = subprocess.Popen(
@@ -205,7 +207,7 @@ def parent(tmp_path, store):
         + [str(tmp_path / "notes")],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": root},
+        env={**os.environ, "PYTHONPATH": root, "TMPDIR": str(temporary)},
         start_new_session=True,
     )
     process.stdout.readline()
@@ -227,6 +229,8 @@ def test_workers_die_with_their_parent(parent, tmp_path, moment):
     killed = time.monotonic()
     wait_for(lambda: not any(map(running, workers)))
     assert time.monotonic() - killed < 30
+    # Nobody is left who could remove a file.
+    assert os.listdir(tmp_path / "temporary") == []
 
 
 @pytest.mark.parametrize("moment", ["starting", "working"])

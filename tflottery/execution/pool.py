@@ -5,16 +5,17 @@ with their parent; the death of a worker is a message like any other.
 """
 
 import atexit
-import contextlib
 import ctypes
 import dataclasses
 import multiprocessing
+import operator
 import os
 import signal
 import sys
 import tempfile
+import typing
 from collections.abc import Sequence
-from multiprocessing import connection, resource_tracker
+from multiprocessing import connection, reduction, resource_tracker
 
 from tflottery.core import environment, stopping
 from tflottery.core.environment import SetupError
@@ -30,8 +31,20 @@ class _Worker:
 
     process: multiprocessing.process.BaseProcess
     pipe: connection.Connection
-    log: str
+    log: typing.BinaryIO
     busy: bool = False
+
+
+class _OpenFile:
+    """An open file that a process brings along, as a descriptor, when it is started."""
+
+    def __init__(self, file: typing.BinaryIO):
+        self._file = file
+
+    def __reduce__(self) -> tuple:
+        # Called while the process is started, which calls `detach` for the descriptor.
+        duplicate = reduction.DupFd(self._file.fileno())
+        return operator.methodcaller("detach"), (duplicate,)
 
 
 class Pool:
@@ -122,7 +135,7 @@ class Pool:
             found.process.join()
         for found in self._workers.values():
             found.pipe.close()
-            _remove(found.log)
+            found.log.close()
         self._workers = {}
         atexit.unregister(self.close)
         for root in {one.store for one in self._settings}:
@@ -135,11 +148,10 @@ class Pool:
     def _start(self, number: int) -> None:
         """Starts a worker."""
         ours, theirs = self._context.Pipe()
-        handle, log = tempfile.mkstemp(prefix="tflottery-worker-", suffix=".log")
-        os.close(handle)
+        log = _log()
         started = self._context.Process(
             target=worker.main,
-            args=(theirs, self._stop, self._settings[number], log),
+            args=(theirs, self._stop, self._settings[number], _OpenFile(log)),
             name=f"{worker.NAME}-{number}",
             daemon=True,
         )
@@ -177,11 +189,9 @@ class Pool:
         found.process.join()
         del self._workers[number]
         found.pipe.close()
-        last_words = ""
-        # A log is never worth a result.
-        with contextlib.suppress(OSError), open(found.log, errors="replace") as log:
-            last_words = log.read()[-2000:]
-        _remove(found.log)
+        with found.log:
+            found.log.seek(0)
+            last_words = found.log.read().decode(errors="replace")[-2000:]
         code = found.process.exitcode
         if code == worker.IMPORTED_AGAIN:
             raise SetupError(_no_main_guard())
@@ -190,10 +200,13 @@ class Pool:
         return received
 
 
-def _remove(log: str) -> None:
-    """Removes a worker's log; someone who sweeps temporary files may have done so."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(log)
+def _log() -> typing.BinaryIO:
+    """Returns a file for what a worker prints, without a name: it goes with us both."""
+    try:
+        return tempfile.TemporaryFile(buffering=0)
+    except OSError:
+        # A log is never worth a result.
+        return open(os.devnull, "r+b", buffering=0)
 
 
 def _no_main_guard() -> str:

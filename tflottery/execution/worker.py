@@ -76,7 +76,7 @@ def main(
     pipe: connection.Connection,
     stop: ctypes.c_bool,
     settings: WorkerSettings,
-    log: str,
+    log: int,
 ) -> None:
     """Does the jobs that arrive, until the pipe closes.
 
@@ -84,7 +84,7 @@ def main(
       pipe: jobs come in, messages go out.
       stop: true, in shared memory, when jobs have to stop at the next good moment.
       settings: of this worker.
-      log: file for what libraries print; shown only if the worker dies.
+      log: descriptor of a file for what libraries print; shown if the worker dies.
     """
     leave_to_parent()
     _print_into(log)
@@ -177,12 +177,10 @@ def respond(job: Job | Inspect, context: JobContext) -> Message:
         return Message("failed", traceback.format_exc())
 
 
-def _print_into(log: str) -> None:
+def _print_into(log: int) -> None:
     """Sends whatever this process prints, from C++ too, into a file."""
-    # Someone who sweeps temporary files may have removed it already.
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.dup2(descriptor, sys.stdout.fileno())
-    os.dup2(descriptor, sys.stderr.fileno())
+    os.dup2(log, sys.stdout.fileno())
+    os.dup2(log, sys.stderr.fileno())
 
 
 def _die_with_parent() -> None:
