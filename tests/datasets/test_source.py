@@ -114,7 +114,10 @@ def test_prepared_datasets(tmp_path, name, num_train, shape):
 def test_digits_have_a_recipe_of_their_own():
     paper = dataclasses.replace(RECIPE, optimizer="adam", rewind_iterations=(0, 2000))
     adam = source.adapted(paper, dataset="digits")
-    assert (adam.training_iterations, adam.learning_rate) == (600, 0.03)
+    assert (adam.training_iterations, adam.learning_rate) == (
+        600,
+        25 * paper.learning_rate,
+    )
     assert adam.rewind_iterations[0] == 0 and max(adam.rewind_iterations) <= 600 / 5
     # A rate of SGD says nothing about one of Adam.
     sgd = source.adapted(dataclasses.replace(paper, optimizer="sgd"), dataset="digits")

@@ -110,7 +110,7 @@ def test_rows_by_hand(tiny):
     # 64 * 300 + 300 * 100 + 100 * 10 weights and 410 biases.
     assert row["num_parameters"] == 50_200 + 410
     assert (row["batch_size"], row["optimizer"], row["warmup"]) == (60, "adam", 0)
-    assert row["learning_rate"] == 12e-4
+    assert row["learning_rate"] == 25 * 12e-4
     # The paper has no digits.
     assert (
         table[["reported_test_accuracy", "reported_test_accuracy_std"]]
@@ -190,7 +190,7 @@ def test_several_networks_in_one_command(execute, trainings, tiny):
         ("second", "standard"),
         ("second", "low"),
     ]
-    assert list(table["learning_rate"]) == [12e-4, 12e-4, 6e-4]
+    assert list(table["learning_rate"]) == [25 * 12e-4, 25 * 12e-4, 25 * 6e-4]
     keys = ["model", "variant", "dataset", "training_iterations", "config"]
     assert not table.duplicated(keys).any()
     assert not networks.duplicated([*keys, "replicate"]).any()

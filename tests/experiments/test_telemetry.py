@@ -121,7 +121,7 @@ def test_motion_is_that_of_the_stored_weights(tiny, stored):
             expected[f"cosine_to_{name}"] = own @ other / length
         assert dict(row[list(expected)]) == pytest.approx(expected, rel=1e-12)
     changed = tiny(telemetry).table("telemetry")["share_of_signs_changed"]
-    assert 0 < changed.max() < 0.2
+    assert 0 < changed.max() < 0.5
 
 
 def test_gradients_are_those_of_the_stored_weights(tiny, stored, runtime, facts):
