@@ -109,6 +109,17 @@ def test_what_was_not_finished_is_taken_back(todo):
     assert f"135/{todo.num_iterations} it" not in text
 
 
+def test_what_has_to_be_made_again_is_more_to_do(todo):
+    step = next(one for one in todo.steps if one.num_iterations == 90)
+
+    def act(progress):
+        progress.grow(90, step.flops)
+        work(progress, step)
+
+    text = shown(todo, terminal=True, act=act)
+    assert f"45/{todo.num_iterations + 90} it" in text
+
+
 def test_a_plan_of_nothing_can_be_shown(store):
     empty = plan([], store, facts={})
     assert shown(empty, terminal=False, act=lambda progress: None) == ""

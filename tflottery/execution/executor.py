@@ -17,7 +17,7 @@ from tflottery.core.identities import Network
 from tflottery.execution import job_context
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
-from tflottery.execution.plan import Step, plan
+from tflottery.execution.plan import Plan, Step, plan
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
 from tflottery.execution.run_index import RunIndex
@@ -121,6 +121,7 @@ class Executor:
         facts: Mapping[Network, Facts],
         progress: Progress,
         stopping: Callable[[], bool] = lambda: False,
+        planned: Plan | None = None,
     ):
         """Args:
         pool: does the jobs.
@@ -128,12 +129,14 @@ class Executor:
         facts: of every network that takes part.
         progress: shows how far it is.
         stopping: whether to stop; asked several times a second.
+        planned: what is to be done first, where that was worked out already.
         """
         self._pool = pool
         self._store = store
         self._facts = facts
         self._progress = progress
         self._stopping = stopping
+        self._first = planned
         self._running: dict[int, Step] = {}
         self._made: set[str] = set()
         # Of a job since it last got anywhere; of an artifact in all.
@@ -212,7 +215,9 @@ class Executor:
 
     def _planned(self) -> Schedule:
         """Returns a schedule of what is missing; what was given up stays so."""
-        current = plan(self._goals, self._store, facts=self._facts)
+        current, self._first = self._first, None
+        if current is None:
+            current = plan(self._goals, self._store, facts=self._facts)
         self._outcome.unobtainable = current.unobtainable
         for step in current.steps:
             for address in self._made & set(step.makes):
@@ -321,20 +326,20 @@ class Executor:
         while found is None:
             found = plan(list(wanted.values()), self._store, facts=self._facts)
             # Of a run that others want more of, all is made in one go.
-            others = filter(None, (schedule.step(one.job.name) for one in found.steps))
+            names = (one.job.name for one in found.steps)
+            others = filter(None, map(schedule.step, names))
             more = {one.address: one for other in others for one in other.artifacts}
             if not more.keys() <= wanted.keys():
                 wanted |= more
                 found = None
-        known = step.num_iterations + sum(
-            other.num_iterations
-            for other in (schedule.step(one.job.name) for one in found.steps)
-            if other is not None
-        )
+        names = (one.job.name for one in found.steps)
+        before = [step, *filter(None, map(schedule.step, names))]
+        num_more = found.num_iterations - sum(one.num_iterations for one in before)
+        self._progress.grow(num_more, found.flops - sum(one.flops for one in before))
         self._give_up(found.steps)
         schedule.add(found, without=self._outcome.failures)
         self._leave_out(found.unobtainable, schedule)
-        return max(found.num_iterations - known, 0)
+        return max(num_more, 0)
 
     def _await_another(self, step: Step, schedule: Schedule) -> None:
         """Leaves a job alone for a while that another process is at."""

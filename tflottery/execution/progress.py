@@ -71,6 +71,12 @@ class Progress:
         self._teller.join()
         self._bar.stop()
 
+    def grow(self, num_iterations: int, flops: float) -> None:
+        """Takes note of more to do than was planned, or of less."""
+        self._num_iterations += num_iterations
+        self._total = max(self._total + flops, 1.0)
+        self._bar.update(self._plan_task, total=self._total)
+
     def begin(self, worker: int, step: Step) -> None:
         """Shows a job that begins on a worker."""
         self._steps[worker], self._shares[worker] = step, 0.0

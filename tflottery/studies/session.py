@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
 from tflottery.core import hardware, registry
+from tflottery.core.identities import Network
 from tflottery.datasets import tfds_source
 from tflottery.execution import estimate
 from tflottery.execution.executor import Executor, Outcome, ask
@@ -127,11 +128,7 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
         studies = _studies(configs, pool, placement, stopping=stop.is_set)
         output = Output(module, *studies, folder=machine.output_dir)
         goals = [goal for study in studies for goal in module.plan(study)]
-        networks = {
-            facts.network: facts
-            for study in studies
-            for facts in (study.facts, *study.pretext_facts.values())
-        }
+        networks = _networks(studies)
         todo = plan(goals, store, facts=networks)
         title = "\n".join(_title(module, study) for study in studies)
         told = estimate.summary(
@@ -154,7 +151,12 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
         )
         with Progress(todo, log=log) as progress:
             executor = Executor(
-                pool, store, facts=networks, progress=progress, stopping=stop.is_set
+                pool,
+                store,
+                facts=networks,
+                progress=progress,
+                stopping=stop.is_set,
+                planned=todo,
             )
             outcome = _made(goals, executor, tabulation)
     return _ended(outcome, tabulation, output, log, stop_code=stop.exit_code)
@@ -201,6 +203,15 @@ def _studies(
         )
         for config in configs
     ]
+
+
+def _networks(studies: Sequence[Study]) -> dict[Network, Facts]:
+    """Returns the facts of every network that takes part."""
+    return {
+        facts.network: facts
+        for study in studies
+        for facts in (study.facts, *study.pretext_facts.values())
+    }
 
 
 def _made(
