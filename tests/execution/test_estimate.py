@@ -27,7 +27,9 @@ def test_the_summary_says_all_that_a_user_decides_by(todo, store):
     assert text.startswith("a title\n")
     assert "runs        5" in text
     assert "390 to make, 0 in the store, 0 saved by sharing" in text
-    assert f"MB in {store.root}" in text
+    # The ends of four copies keep Adam's two slots for each of 50,610 weights.
+    longer = "1.6 MB of it to train for longer from the ends"
+    assert f"MB in {store.root}, {longer}" in text
     assert "with 4 workers on the CPU" in text
     assert "diverged" not in text
 

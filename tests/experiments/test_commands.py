@@ -61,7 +61,7 @@ def recorded(job, context):
 
     train = originals.setdefault("train", trainer.Trainer.train)
 
-    def noted(self, stream, last, *, callbacks):
+    def noted(self, stream, last, *, callbacks, **options):
         import keras
 
         class Notes(keras.callbacks.Callback):
@@ -71,7 +71,8 @@ def recorded(job, context):
         first = optimizers.iteration(self.optimizer)
         note(kind="begin", run=job.run.key, iteration=first)
         # First, since a job that stops raises.
-        reached = train(self, stream, last, callbacks=[Notes(), *callbacks])
+        callbacks = [Notes(), *callbacks]
+        reached = train(self, stream, last, callbacks=callbacks, **options)
         note(kind="end", run=job.run.key, iteration=reached)
         return reached
 
@@ -348,6 +349,41 @@ def test_an_interrupted_command_goes_on(launch, unbroken, tmp_path, moment):
             reached = max(one["iteration"] for one in before if one["run"] == run)
             first = [one["iteration"] for one in again if one["run"] == run]
             assert first in ([], [reached])
+
+
+def num_updates(command):
+    """Returns how many updates all commands of a store made, and how many trainings."""
+    total, open_at = 0, {}
+    events = [one for kind in ("begin", "at", "end") for one in command.events(kind)]
+    for event in sorted(events, key=lambda one: one["time"]):
+        if event["kind"] != "begin":
+            total += event["iteration"] - open_at[event["pid"]]
+        open_at[event["pid"]] = event["iteration"]
+    return total
+
+
+def test_what_schedulers_send_stops_after_a_checkpoint(launch, unbroken, tmp_path):
+    """To the whole group or to the command alone; a scheduler may requeue it."""
+    for number, send in (
+        (signal.SIGTERM, os.killpg),
+        (signal.SIGHUP, os.kill),
+        (signal.SIGUSR1, os.killpg),
+    ):
+        command = launch()
+        count = len(command.events("at"))
+        wait_for(lambda one=command, n=count: len(one.events("at")) > n)
+        sent = time.monotonic()
+        send(command.process.pid, number)
+        code, text = command.wait()
+        assert code == 75, text
+        assert time.monotonic() - sent < 10
+        assert "Traceback" not in text and "Stopped. To go on:\n" in text
+    command = launch()
+    code, text = command.wait()
+    assert code == 0, text
+    assert command.csvs == unbroken
+    check_whole(tmp_path / "store")
+    assert num_updates(command) == NUM_ITERATIONS
 
 
 def test_two_commands_at_once_share_their_work(launch, unbroken, tmp_path):
