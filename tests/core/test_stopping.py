@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -31,3 +33,21 @@ def test_a_hangup_that_is_ignored_stays_so():
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     stopping.handle(stopping.interrupt)
     os.kill(os.getpid(), signal.SIGHUP)
+
+
+def test_a_signal_at_the_very_end_leaves_the_exit_code_as_it_is():
+    """As late as the interpreter's own end, when handlers are gone."""
+    code = """
+import os, signal, sys
+from tflottery.core import stopping
+
+class Late:
+    def __del__(self, kill=os.kill, pid=os.getpid(), hangup=signal.SIGHUP):
+        kill(pid, hangup)
+
+sys.late = Late()
+stopping.hold_back()
+sys.exit(75)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert (done.returncode, done.stderr) == (75, b"")

@@ -41,12 +41,21 @@ def restore(before: Mapping[int, object]) -> None:
 
 
 def exit_at_once(number: int, frame: object) -> None:
-    """Handles a signal where nothing is under way yet, or any more: ends quietly.
+    """Handles a signal where nothing is under way yet: ends quietly.
 
     An exception would be told with the traceback of whatever is being imported.
     """
     del frame
     os._exit(exit_code(number))
+
+
+def hold_back() -> None:
+    """Keeps the signals from a process that is about to end.
+
+    The interpreter puts their handlers back to what kills as it ends, and a second
+    signal would then replace the exit code.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def interrupt(number: int, frame: object) -> None:

@@ -43,8 +43,8 @@ def run(module_name: str) -> None:
         say(f"Stopped. To go on:\n  {session.command()}")
         sys.exit(stopping.exit_code(number))
     finally:
-        # What is left is the end of the interpreter.
-        stopping.handle(stopping.exit_at_once)
+        # What is left is the end of the interpreter, with the exit code as it is.
+        stopping.hold_back()
 
 
 def _run(module_name: str) -> None:
