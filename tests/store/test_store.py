@@ -463,3 +463,16 @@ def test_store_errors_have_one_base():
     assert missing.address == "a" and "/store" in str(missing)
     damaged = pickle.loads(pickle.dumps(DamagedArtifact("a", "b", "c")))
     assert (damaged.address, damaged.reason, damaged.moved_to) == ("a", "b", "c")
+
+
+def test_a_change_is_seen_though_size_and_time_are_put_back(store):
+    """Of a file that this very process wrote, and had hashed as it did."""
+    with store.writing("a", {}) as folder:
+        (folder / "file").write_bytes(b"sound")
+    path = store.open("a") / "file"
+    before = os.stat(path)
+    with open(path, "r+b") as file:
+        file.write(b"S")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(DamagedArtifact, match="file has sha256"):
+        store.open("a")

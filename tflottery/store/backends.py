@@ -43,7 +43,7 @@ class Local:
             found = os.stat(f"{self.root}/{address}/{name}")
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return found.st_size, found.st_mtime_ns, found.st_ino
+        return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
     def folder(self, address: str, folder: str) -> epath.Path:
         """Returns the folder with an artifact's files."""
