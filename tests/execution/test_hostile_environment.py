@@ -18,6 +18,7 @@ from rich.console import Console
 from tflottery.components.runs import State
 from tflottery.execution.executor import Executor, ask
 from tflottery.execution.jobs import Inspect
+from tflottery.execution.log import Log
 from tflottery.execution.plan import plan
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
@@ -39,8 +40,8 @@ if __name__ == "__main__":
             facts[answer.network] = answer
             run = resolve(config, answer, Placement()).trunk(1)
             goals.append(State(run, 3))
-        console = Console(file=io.StringIO())
-        with Progress(plan(goals, store, facts=facts), console=console) as progress:
+        log = Log(Console(file=io.StringIO()))
+        with Progress(plan(goals, store, facts=facts), log=log) as progress:
             executor = Executor(pool, store, facts=facts, progress=progress)
             outcome = executor.execute(goals)
     assert not outcome.failures, outcome.failures
@@ -68,7 +69,6 @@ VARIABLES = {
     "TF2_BEHAVIOR": "0",
     "TENSORFLOW_USE_CUSTOM_CONTRACTION_KERNEL": "0",
     "OMP_NUM_THREADS": "7",
-    "OPENBLAS_CORETYPE": "Prescott",
     "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3",
     "KERAS_BACKEND": "jax",
     "SCIPY_ARRAY_API": "1",
