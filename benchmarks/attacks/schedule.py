@@ -175,8 +175,9 @@ def _cuts(draw: _Draw) -> Trial:
 
 
 def _unfinished(draw: _Draw) -> Trial:
-    how = draw.chance.choice((damage.FLIP, damage.CUT, damage.EMPTY, damage.REMOVE))
     manifest = draw.chance.random() < 0.3
+    # What has no manifest was never there.
+    how = draw.chance.choice((damage.FLIP, damage.CUT, damage.EMPTY))
     attacks = [draw.damage(how, among=damage.UNFINISHED, manifest=manifest)]
     return draw.trial(attacks, beginnings=("training", "measuring"))
 
