@@ -1,5 +1,6 @@
 """Disks that are full, or become full, and files that may not grow."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -16,6 +17,7 @@ if typing.TYPE_CHECKING:
     from benchmarks.attacks.reference import Reference
 
 _DISK_BYTES = 32 << 20
+_BLOCK_BYTES = 1 << 16
 # A full disk is one message, not one for each thing that could not be written.
 _MOST_LINES = 25
 
@@ -136,8 +138,11 @@ class FullDisk(Attack):
         """Leaves as much free as there is to be."""
         disk = os.statvfs(self._ballast.parent)
         size = disk.f_bavail * disk.f_frsize - self.free_bytes
-        with self._ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(size, 1))
+        # The command writes meanwhile: there may be less room than there was.
+        with contextlib.suppress(OSError), self._ballast.open("wb") as file:
+            while file.tell() < size:
+                file.write(bytes(min(_BLOCK_BYTES, size - file.tell())))
+                file.flush()
         self.happened = True
 
 

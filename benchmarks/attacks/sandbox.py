@@ -203,6 +203,19 @@ class Sandbox:
         """Returns whether `program` has sent its signal."""
         return (self.marks / "struck").exists()
 
+    def clean(self) -> None:
+        """Removes from the store what nobody needs, as users are offered to."""
+        if not self.paths["store"].exists():
+            return
+        command = [sys.executable, "-m", "tflottery.store", "clean", "--yes"]
+        subprocess.run(
+            [*command, f"--store={self.paths['store']}"],
+            check=True,
+            capture_output=True,
+            cwd=self.root,
+            env=self._environment(),
+        )
+
     def leftovers(self, seconds: float) -> list[int]:
         """Returns the processes that are still there after some seconds of waiting."""
         last = time.monotonic() + seconds

@@ -112,10 +112,12 @@ def _attacked(trial: Trial, sandbox: Sandbox) -> list[str]:
             )
     every = trial.attacks
     complaints += verdict.of_output(sandbox.paths["output"], reference)
+    complaints += verdict.of_leftovers(sandbox)
+    # A kill between a run's last state and the removal of its checkpoints leaves these.
+    sandbox.clean()
     others = [trial.reference, *_references(every)]
     complaints += verdict.of_store(sandbox, reference, *others)
     complaints += verdict.of_cache(sandbox, trial.reference, spoiled=_spoiled(every))
-    complaints += verdict.of_leftovers(sandbox)
     for one in every:
         complaints += one.verify(sandbox)
     if "Traceback (most recent call last)" in sandbox.text:

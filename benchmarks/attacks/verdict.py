@@ -58,11 +58,6 @@ def of_store(sandbox: Sandbox, reference: Reference, *others: Reference) -> list
                 for name in files.keys() & known[address].keys()
                 if files[name]["sha256"] != known[address][name]["sha256"]
             ]
-    complaints += [
-        f"{path.relative_to(sandbox.root)} is left behind"
-        for part in (".drafts", ".staging", ".locks")
-        for path in sorted((sandbox.paths["store"] / part).glob("*"))
-    ]
     return complaints
 
 
@@ -91,12 +86,14 @@ def of_cache(
 
 
 def of_leftovers(sandbox: Sandbox) -> list[str]:
-    """Returns which processes and temporary files are left behind."""
+    """Returns which processes, drafts, locks and temporary files are left behind."""
     left = sandbox.leftovers(LEAVING_SECONDS)
     complaints = [f"process {one} is left behind" for one in left]
+    store, temporary = sandbox.paths["store"], sandbox.paths["temporary"]
     return complaints + [
-        f"{path.name} is left behind in TMPDIR"
-        for path in sorted(sandbox.paths["temporary"].iterdir())
+        f"{path.relative_to(sandbox.root)} is left behind"
+        for folder in (store / ".drafts", store / ".locks", temporary)
+        for path in sorted(folder.glob("*"))
     ]
 
 

@@ -35,7 +35,7 @@ def test_of_a_config_the_environment_does_not_count(sandbox, made_up):
     ]
 
 
-def test_store_with_other_bytes_something_unknown_and_a_draft(sandbox, made_up):
+def test_store_with_other_bytes_something_unknown(sandbox, made_up):
     store = sandbox.paths["store"]
     shutil.copytree(store / "lines" / "c", store / "checkpoints" / "d" / "00000001")
     with Store(store).writing("accuracies/a", {}) as folder:
@@ -43,12 +43,9 @@ def test_store_with_other_bytes_something_unknown_and_a_draft(sandbox, made_up):
     # Where nobody has to read it, damage is not left behind, nor does it differ.
     (store / "accuracies" / "b" / "value.json").write_text("damaged")
     shutil.rmtree(store / "runs" / "d")
-    (store / ".locks").mkdir()
-    (store / ".locks" / "runs").touch()
     found = verdict.of_store(sandbox, made_up)
     assert "value.json of accuracies/a differs from the reference" in found
     assert "checkpoints/d/00000001 is left behind in the store" in found
-    assert "store/.locks/runs is left behind" in found
     gone = "accuracies/b, which results come from, is damaged or not there"
     assert [one for one in found if "accuracies/b" in one] == [gone]
     assert not any("runs/d" in one for one in found)
@@ -65,8 +62,28 @@ def test_cache_with_other_images(sandbox, made_up):
     ]
 
 
-def test_temporary_files(sandbox):
-    (sandbox.paths["temporary"] / "tflottery-worker-1.log").touch()
-    assert verdict.of_leftovers(sandbox) == [
-        "tflottery-worker-1.log is left behind in TMPDIR"
+def test_temporary_files_drafts_and_locks(sandbox):
+    paths = [
+        sandbox.paths["temporary"] / "tflottery-worker-1.log",
+        sandbox.paths["store"] / ".drafts" / "123",
+        sandbox.paths["store"] / ".locks" / "runs",
     ]
+    before = verdict.of_leftovers(sandbox)
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    found = set(verdict.of_leftovers(sandbox)) - {*before}
+    assert found == {
+        f"{path.relative_to(sandbox.root)} is left behind" for path in paths
+    }
+
+
+def test_a_checkpoint_that_nobody_needs_is_cleaned_as_users_are_offered_to(sandbox):
+    store = Store(sandbox.paths["store"])
+    for address in ("runs/e/00000120", "checkpoints/e/00000042"):
+        with store.writing(address, {}) as folder:
+            (folder / "weights.safetensors").write_text("w")
+            (folder / "slots.safetensors").write_text("s")
+    sandbox.clean()
+    assert store.addresses("runs/e") == ["runs/e/00000120"]
+    assert store.addresses("checkpoints") == []
