@@ -48,6 +48,10 @@ def advance(run: Run, states: tuple[State, ...], context: JobContext) -> str:
         else:
             store.refuse_damaged(state.address)
             missing.append(state)
+    if missing:
+        # Damage is named before the training begins farther back because of it.
+        for address in run_index.checkpoints(run, store).values():
+            store.refuse_damaged(address)
     # Each stretch begins at the best state there is.
     segments = index.segments(run, missing)
     total = sum(segment.num_iterations for segment in segments)
