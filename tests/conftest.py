@@ -63,7 +63,8 @@ def register(monkeypatch):
 
     def add(registry, name, function, **attributes):
         registry.names()
-        monkeypatch.setitem(registry._entries, name, Entry(name, function, attributes))
+        entry = Entry(name, function, registry._defaults | attributes)
+        monkeypatch.setitem(registry._entries, name, entry)
 
     return add
 

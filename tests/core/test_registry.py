@@ -92,7 +92,7 @@ def test_attributes_are_exactly_those_declared(attributes, message):
 def test_the_packages_own_registries():
     assert {"lenet", "resnet20", "vgg16"} <= set(MODELS.names())
     assert {"cifar10", "digits", "mnist"} <= set(DATASETS.names())
-    assert PRETEXTS["rotation"]["num_classes"] == 4
+    assert PRETEXTS["rotation"]["num_outputs"] == 4
     with pytest.raises(
         ValueError, match=r"no model 'lenett'\. Known: .*lenet, resnet18"
     ):

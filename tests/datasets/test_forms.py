@@ -12,7 +12,7 @@ from tflottery.datasets import source as sources
 from tflottery.training.distribution import Placement
 from tflottery.training.runtime import Runtime
 
-_OWN = {"num_classes": None, "version": 1, "seeded": False}
+_OWN = {"num_outputs": None, "version": 1, "seeded": False}
 
 
 @pytest.fixture(scope="module")

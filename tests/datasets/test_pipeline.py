@@ -109,7 +109,7 @@ def test_a_pretext_is_given_all_it_may_read(augmentation, register):
         given.update(others, images=images, labels=labels)
         return 1 - images, labels + 100
 
-    register(PRETEXTS, "negative", task, num_classes=None, version=1, seeded=True)
+    register(PRETEXTS, "negative", task, num_outputs=None, version=1, seeded=True)
     load = pipeline.loader(
         data,
         split="test",

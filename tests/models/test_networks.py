@@ -13,7 +13,7 @@ from tflottery import layers
 from tflottery.core.registry import MODELS
 from tflottery.models import weights as model_weights
 from tflottery.models.architecture import architecture, is_known
-from tflottery.training import losses
+from tflottery.training import tasks
 
 # Counts are for ten classes, but a thousand where the paper's data has them.
 _NUM_CLASSES = {"inception_v3": 1000, "resnet50": 1000}
@@ -120,7 +120,7 @@ def _train(model: keras.Model, *, iterations: int) -> list[float]:
     for _ in range(iterations):
         with tf.GradientTape() as tape:
             outputs = model(images, training=True)
-            loss = tf.reduce_mean(losses.cross_entropies(labels, outputs))
+            loss = tf.reduce_mean(tasks.Task().training_losses(labels, outputs))
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)
         values.append(float(loss))
@@ -233,7 +233,7 @@ def test_convolutions_of_inception_and_of_its_auxiliary_head():
 @_deep_ones_slow
 def test_outputs_are_float32_logits(name: str):
     model = _built(name)
-    logits = losses.main_logits(model(_batch(model)[0]))
+    logits = tasks.main_outputs(model(_batch(model)[0]))
     assert logits.shape == (4, _NUM_CLASSES.get(name, 10))
     assert logits.dtype == "float32"
     assert np.isfinite(logits).all()

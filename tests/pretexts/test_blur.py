@@ -106,4 +106,4 @@ def test_sizes_that_four_does_not_divide_are_refused(name, shape, ask):
 
 
 def test_keeps_the_classes_of_the_data():
-    assert PRETEXTS["blur"]["num_classes"] is None
+    assert PRETEXTS["blur"]["num_outputs"] is None

@@ -24,4 +24,4 @@ def test_images_that_are_not_square_are_refused(ask):
 
 
 def test_registered_with_four_classes():
-    assert PRETEXTS["blur_rotation"]["num_classes"] == 4
+    assert PRETEXTS["blur_rotation"]["num_outputs"] == 4

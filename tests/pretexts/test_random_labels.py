@@ -101,4 +101,4 @@ def test_fixed_across_epochs_and_orders():
 
 
 def test_keeps_the_classes_of_the_data():
-    assert PRETEXTS["random_labels"]["num_classes"] is None
+    assert PRETEXTS["random_labels"]["num_outputs"] is None

@@ -15,7 +15,7 @@ def test_a_file_of_its_name_and_what_it_declares(name):
     entry = PRETEXTS[name]
     assert entry.function.__module__ == f"tflottery.pretexts.{name}"
     assert isinstance(entry["version"], int) and entry["version"] >= 1
-    assert entry["num_classes"] is None or entry["num_classes"] >= 2
+    assert entry["num_outputs"] is None or entry["num_outputs"] >= 2
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -25,7 +25,7 @@ def test_shapes_types_and_ranges_stay(name, shape, ask):
     assert images.shape == (200, *shape) and images.dtype == np.float32
     assert labels.shape == (200,) and labels.dtype == np.int32
     assert images.min() >= 0 and images.max() <= 1
-    num_classes = PRETEXTS[name]["num_classes"] or 10
+    num_classes = PRETEXTS[name]["num_outputs"] or 10
     assert set(labels.tolist()) == set(range(num_classes))
 
 

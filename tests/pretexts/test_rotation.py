@@ -55,5 +55,5 @@ def test_images_that_are_not_square_are_refused(ask):
 
 
 def test_registered_with_four_classes():
-    assert PRETEXTS["rotation"]["num_classes"] == 4
+    assert PRETEXTS["rotation"]["num_outputs"] == 4
     assert PRETEXTS["rotation"]["version"] == 1

@@ -77,7 +77,7 @@ def test_a_random_pretext_reads_the_bits_of_its_own_split(split, register):
         return images, bits % 2
 
     register(MODELS, "bright", _bright)
-    register(PRETEXTS, "coin", coin, num_classes=2, version=1, seeded=False)
+    register(PRETEXTS, "coin", coin, num_outputs=2, version=1, seeded=False)
     # As many test images as training images, so that only the bits differ.
     both = _split(500)
     source = Source("dots", "1", "0", both, both, 2, (0.0,), (1.0,))

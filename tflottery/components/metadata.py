@@ -6,6 +6,7 @@ from tflottery.core.identities import Data, Network
 from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.datasets import forms
 from tflottery.datasets import source as sources
+from tflottery.datasets.source import Source
 from tflottery.training.runtime import Runtime
 
 
@@ -67,22 +68,24 @@ def inspect(
     )
     if pretext:
         forms.check(pretext, source)
-    num_classes = sources.num_classes(source, pretext=pretext)
-    return _measured(model, data, num_classes, runtime)
+    return _measured(model, data, source, runtime)
 
 
-def _measured(model_name: str, data: Data, num_classes: int, runtime: Runtime) -> Facts:
+def _measured(model_name: str, data: Data, source: Source, runtime: Runtime) -> Facts:
     """Returns the facts of a network, which is built for that and thrown away."""
     from tflottery import layers
     from tflottery.models import weights
     from tflottery.models.architecture import architecture
     from tflottery.training import requirements
 
+    num_outputs = sources.num_outputs(source, pretext=data.pretext)
     model = MODELS[model_name].function(
-        input_shape=data.image_shape, num_classes=num_classes
+        input_shape=data.image_shape, num_classes=num_outputs
     )
     requirements.check(model)
-    network = Network(model_name, data.image_shape, num_classes, architecture(model))
+    if data.pretext:
+        requirements.check_task(model, data.pretext, source)
+    network = Network(model_name, data.image_shape, num_outputs, architecture(model))
     sizes = {path: value.size for path, value in weights.weights(model).items()}
     trainable = sum(sizes[variable.path] for variable in model.trainable_variables)
     maskable = layers.masked_layers(model)

@@ -37,15 +37,24 @@ class Entry:
 class Registry:
     """The functions of one package, by name."""
 
-    def __init__(self, kind: str, package: str, *, attributes: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        kind: str,
+        package: str,
+        *,
+        attributes: tuple[str, ...] = (),
+        defaults: Mapping[str, object] | None = None,
+    ):
         """Args:
         kind: what is registered, in the singular, for error messages ("model").
         package: the package whose files register here ("tflottery.models").
         attributes: what every registration has to declare.
+        defaults: what it may declare besides, and what holds where it does not.
         """
         self.kind = kind
         self._package = package
         self._required = frozenset(attributes)
+        self._defaults = dict(defaults or {})
         self._entries: dict[str, Entry] = {}
         self._loaded = False
 
@@ -56,7 +65,7 @@ class Registry:
           ValueError: the name is taken, or the attributes are not those required.
         """
         missing = self._required - attributes.keys()
-        unknown = attributes.keys() - self._required
+        unknown = attributes.keys() - self._required - self._defaults.keys()
         if missing or unknown:
             raise ValueError(
                 f"{self.kind} {name!r} is registered with the wrong attributes: "
@@ -70,7 +79,7 @@ class Registry:
                     f"{self.kind} {name!r} is registered twice: in {first} and in "
                     f"{_origin(function)}. Rename one of them."
                 )
-            self._entries[name] = Entry(name, function, attributes)
+            self._entries[name] = Entry(name, function, self._defaults | attributes)
             return function
 
         return decorator
@@ -149,7 +158,11 @@ DATASETS = Registry(
     "dataset", "tflottery.datasets", attributes=("adapt_recipe", "version")
 )
 PRETEXTS = Registry(
-    "pretext", "tflottery.pretexts", attributes=("num_classes", "version", "seeded")
+    "pretext",
+    "tflottery.pretexts",
+    attributes=("num_outputs", "version", "seeded"),
+    # One view and classification, as `training.tasks` has it.
+    defaults={"num_views": 1, "losses": None, "errors": None},
 )
 PERTURBATIONS = Registry(
     "perturbation", "tflottery.perturbations", attributes=("version", "options")

@@ -28,6 +28,7 @@ _TENSOR_ALIGNMENT_BYTES = 64
 _UNIT_VALUES = (np.arange(256) / 255).astype(np.float32)
 _ITERATIONS_PER_READ = 64
 
+# From indices and bits to images and targets.
 Loader = Callable[["tf.Tensor", "tf.Tensor"], tuple["tf.Tensor", "tf.Tensor"]]
 
 
@@ -51,7 +52,8 @@ def loader(
     Returns:
       A function of indices [batch] int32 in [0, examples) and bits [batch] int32 in
       [0, 2**31), both of static shape, that returns images [batch, height, width,
-      channels] float32, normalized, and labels [batch] int32.
+      channels] float32, normalized, and labels [batch] int32; of a pretext, what
+      `tflottery.pretexts` says of its images and targets.
 
     Raises:
       ValueError: an unknown split, augmentation or pretext.
@@ -64,7 +66,7 @@ def loader(
             f"{', '.join(AUGMENTATIONS)}."
         )
     arrays = _split(source, split)
-    task = PRETEXTS[pretext].function if pretext else None
+    show = PRETEXTS[pretext].function if pretext else None
     images, labels = _tensor(arrays.images), tf.constant(arrays.labels, tf.int32)
 
     def load(indices: tf.Tensor, bits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -72,11 +74,11 @@ def loader(
         batch_labels = tf.gather(labels, indices)
         if augmentation == "flip_crop":
             batch = flipped_and_cropped(batch, bits)
-        if task is None:
+        if show is None:
             return _normalized(batch, source, white=255.0), batch_labels
         # Looked up: XLA would fuse a product here with what a pretext does to it.
         batch = tf.gather(_UNIT_VALUES, tf.cast(batch, tf.int32))
-        batch, batch_labels = task(
+        batch, targets = show(
             batch,
             batch_labels,
             bits=bits,
@@ -84,7 +86,7 @@ def loader(
             seed=pretext_seed,
             num_classes=source.num_classes,
         )
-        return _normalized(batch, source, white=1.0), batch_labels
+        return _normalized(batch, source, white=1.0), targets
 
     return load
 
@@ -189,12 +191,12 @@ def _normalized(images: tf.Tensor, source: Source, *, white: float) -> tf.Tensor
     """Returns (image / white - mean) / std in float32; white is the brightest value."""
     import tensorflow as tf
 
-    height, width, channels = images.shape[1:]
+    height, width, channels = images.shape[-3:]
     # Constants for every value of a row of the batch: broadcasting along the channels
     # alone is several times slower.
     mean = np.tile(np.float64(source.mean) * white, height * width)
     scale = np.tile(1 / (np.float64(source.std) * white), height * width)
-    flat = tf.reshape(images, (images.shape[0], height * width * channels))
+    flat = tf.reshape(images, (-1, height * width * channels))
     flat = tf.cast(flat, tf.float32) - mean.astype(np.float32)
     return tf.reshape(flat * scale.astype(np.float32), images.shape)
 

@@ -13,7 +13,7 @@ from tflottery.core.registry import DATASETS, PRETEXTS
 from tflottery.datasets import cache, tfds_source
 from tflottery.datasets.arrays import RawSource, Source, Split
 
-__all__ = ["RawSource", "Source", "Split", "adapted", "load", "num_classes"]
+__all__ = ["RawSource", "Source", "Split", "adapted", "load", "num_outputs"]
 
 
 def load(
@@ -85,7 +85,9 @@ def adapted(recipe: Recipe, *, dataset: str) -> Recipe:
     return DATASETS[dataset]["adapt_recipe"](recipe) if dataset in DATASETS else recipe
 
 
-def num_classes(source: Source, *, pretext: str | None) -> int:
-    """Returns how many classes a model tells apart: the pretext's, or the data's."""
-    declared = PRETEXTS[pretext]["num_classes"] if pretext else None
+def num_outputs(source: Source, *, pretext: str | None) -> int:
+    """Returns how many outputs a model has for a pretext: one a class, as a rule."""
+    declared = PRETEXTS[pretext]["num_outputs"] if pretext else None
+    if callable(declared):
+        return declared(source.num_classes)
     return declared or source.num_classes

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FACTOR = 4
 
 
-@PRETEXTS.register("blur", num_classes=None, version=1, seeded=False)
+@PRETEXTS.register("blur", num_outputs=None, version=1, seeded=False)
 def blur(
     images: tf.Tensor,
     labels: tf.Tensor,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-@PRETEXTS.register("blur_rotation", num_classes=4, version=1, seeded=False)
+@PRETEXTS.register("blur_rotation", num_outputs=4, version=1, seeded=False)
 def blur_and_rotate(
     images: tf.Tensor,
     labels: tf.Tensor,

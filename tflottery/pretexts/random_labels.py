@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-@PRETEXTS.register("random_labels", num_classes=None, version=1, seeded=True)
+@PRETEXTS.register("random_labels", num_outputs=None, version=1, seeded=True)
 def randomize_labels(
     images: tf.Tensor,
     labels: tf.Tensor,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-@PRETEXTS.register("rotation", num_classes=4, version=1, seeded=False)
+@PRETEXTS.register("rotation", num_outputs=4, version=1, seeded=False)
 def rotate(
     images: tf.Tensor,
     labels: tf.Tensor,

@@ -42,13 +42,13 @@ class Row:
 
     Attributes:
       pretext: its name, or None for the data's own task.
-      num_classes: of its labels.
+      num_outputs: of a network for it, one a class as a rule.
       images: [examples, height, width, channels] float32 in [0, 1].
       labels: [examples] int32.
     """
 
     pretext: str | None
-    num_classes: int
+    num_outputs: int
     images: np.ndarray
     labels: np.ndarray
 
@@ -84,9 +84,12 @@ def rows(source: Source, *, num_examples: int, seed: int) -> list[Row]:
         )
         images, labels = load(tf.constant(batch.indices[0]), tf.constant(batch.bits[0]))
         images = images.numpy() * np.float32(source.std) + np.float32(source.mean)
-        num_classes = sources.num_classes(source, pretext=pretext)
+        if images.ndim == 5:
+            # Views stand side by side.
+            images = np.concatenate(list(images.swapaxes(0, 1)), axis=2)
+        num_outputs = sources.num_outputs(source, pretext=pretext)
         # What normalization rounded may lie beyond black or white.
-        found.append(Row(pretext, num_classes, images.clip(0, 1), labels.numpy()))
+        found.append(Row(pretext, num_outputs, images.clip(0, 1), labels.numpy()))
     return found
 
 
@@ -102,7 +105,7 @@ def drawn(table: Sequence[Row], *, title: str) -> "matplotlib.figure.Figure":
     panels = figure.subplots(len(table), num_examples, squeeze=False)
     for row, line in zip(table, panels, strict=True):
         line[0].set_ylabel(
-            f"{row.pretext or 'the data'}\n{row.num_classes} classes",
+            f"{row.pretext or 'the data'}\n{row.num_outputs} classes",
             fontsize=9,
             rotation="horizontal",
             horizontalalignment="right",

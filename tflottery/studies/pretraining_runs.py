@@ -136,7 +136,7 @@ def _back(
 
 def _has_own_head(pretraining: Pretraining) -> bool:
     """Returns whether a pretext asks for other classes than the task proper."""
-    return PRETEXTS[pretraining.pretext]["num_classes"] is not None
+    return PRETEXTS[pretraining.pretext]["num_outputs"] is not None
 
 
 def _data(facts: Facts, replicate: int) -> Data:

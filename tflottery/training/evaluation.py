@@ -19,8 +19,9 @@ from tflottery.core.registry import MODELS
 from tflottery.datasets import pipeline
 from tflottery.datasets.source import Source
 from tflottery.models import weights as model_weights
-from tflottery.training import gradients, losses
+from tflottery.training import gradients, tasks
 from tflottery.training.generators import Generators
+from tflottery.training.tasks import Task
 from tflottery.training.trainer import compiled_by_xla
 
 # Images of a batch and of a call. Convolutions take batches small enough for a CPU's
@@ -72,6 +73,7 @@ class Evaluator:
         # Pruned weights are zero; the masks would change nothing.
         layers.ignore_masks(self.model)
         self._source = source
+        self._task = tasks.task_of(pretext)
         self._loaders = {
             split: pipeline.loader(
                 source,
@@ -222,9 +224,11 @@ class Evaluator:
         @tf.function(jit_compile=self._jit, autograph=False)
         def count(indices, weights, num_batches):
             def step(batch, wrong, loss):
-                images, labels = load(indices[batch], tf.gather(bits, indices[batch]))
+                images, targets = load(indices[batch], tf.gather(bits, indices[batch]))
                 self._generators.set(batch)
-                more, extra = count_errors(self.model, images, labels, weights[batch])
+                more, extra = count_errors(
+                    self.model, self._task, images, targets, weights[batch]
+                )
                 return batch + 1, wrong + more, loss + tf.cast(extra, tf.float64)
 
             start = [tf.constant(0), tf.constant(0), tf.constant(0.0, tf.float64)]
@@ -240,7 +244,12 @@ class Evaluator:
         """The compiled gradient of a batch."""
         load, bits = self._loaders["train"], self._bits("train")
         return gradients.Gradients(
-            self.model, load, generators=self._generators, bits=bits, jit=self._jit
+            self.model,
+            load,
+            self._task,
+            generators=self._generators,
+            bits=bits,
+            jit=self._jit,
         )
 
     @functools.cached_property
@@ -260,7 +269,7 @@ class Evaluator:
                     variance.assign(tf.zeros_like(variance.value))
                 images, _ = load(indices[batch], tf.gather(bits, indices[batch]))
                 self._generators.set(batch)
-                self.model(images, training=True)
+                self._task.outputs(self.model, images, training=True)
                 # From zero, a moving statistic moves by (1 - momentum) times a batch's.
                 found = []
                 for mean, variance, share in variables:
@@ -284,18 +293,25 @@ class Evaluator:
 
 
 def count_errors(
-    model: keras.Model, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+    model: keras.Model,
+    task: Task,
+    images: tf.Tensor,
+    targets: tf.Tensor,
+    weights: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns (wrong answers int32, summed cross-entropy float32) of a batch.
+    """Returns (errors int32, summed loss float32) of a batch.
 
     Args:
-      model: gives logits, or a list that begins with them.
-      images: [batch, height, width, channels] float32, normalized.
-      labels: [batch] int32.
-      weights: [batch] float32; 0 leaves an image out (padding).
+      model: gives outputs, or a list that begins with them.
+      task: what the outputs are for.
+      images: [batch, ...] float32, normalized, as the task shows them.
+      targets: [batch, ...] int32.
+      weights: [batch] float32; 0 leaves an example out (padding).
     """
-    logits = losses.main_logits(model(images, training=False))
-    wrong = tf.argmax(logits, axis=-1, output_type=tf.int32) != labels
-    cross_entropies = losses.cross_entropies(labels, logits)
-    counted = tf.cast(wrong, tf.int32) * tf.cast(weights, tf.int32)
-    return tf.reduce_sum(counted), tf.reduce_sum(cross_entropies * weights)
+    outputs = tasks.main_outputs(task.outputs(model, images, training=False))
+    errors = tf.cast(task.errors(targets, outputs), tf.int32)
+    losses = task.losses(targets, outputs)
+    return (
+        tf.reduce_sum(errors * tf.cast(weights, tf.int32)),
+        tf.reduce_sum(losses * weights),
+    )

@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from tflottery import layers
 from tflottery.datasets.pipeline import Loader
-from tflottery.training import losses
 from tflottery.training.generators import Generators
+from tflottery.training.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Gradients:
         self,
         model: keras.Model,
         load: Loader,
+        task: Task,
         *,
         generators: Generators,
         bits: tf.Tensor,
@@ -48,6 +49,7 @@ class Gradients:
         """Args:
         model: whose kernels the gradients are by.
         load: of training batches.
+        task: whose loss the gradient is of.
         generators: of the model, seeded; each batch draws the same.
         bits: random bits of every training image: [examples] int32.
         jit: whether XLA compiles the loop.
@@ -57,7 +59,7 @@ class Gradients:
             for layer in layers.normalizations(model)
             for variable in (layer.moving_mean, layer.moving_variance)
         ]
-        self._measure = _compiled(model, load, generators, bits=bits, jit=jit)
+        self._measure = _compiled(model, load, task, generators, bits=bits, jit=jit)
 
     def magnitudes(self, batch: np.ndarray) -> Magnitudes:
         """Returns the magnitudes at the model's weights, which stay as they are.
@@ -76,6 +78,7 @@ class Gradients:
 def _compiled(
     model: keras.Model,
     load: Loader,
+    task: Task,
     generators: Generators,
     *,
     bits: tf.Tensor,
@@ -87,11 +90,11 @@ def _compiled(
 
     @tf.function(jit_compile=jit, autograph=False)
     def measure(indices):
-        images, labels = load(indices, tf.gather(bits, indices))
+        images, targets = load(indices, tf.gather(bits, indices))
         generators.set(0)
         with tf.GradientTape() as tape:
-            outputs = model(images, training=True)
-            loss = tf.reduce_mean(losses.cross_entropies(labels, outputs))
+            outputs = task.outputs(model, images, training=True)
+            loss = tf.reduce_mean(task.training_losses(targets, outputs))
         found = [tf.cast(one, tf.float64) for one in tape.gradient(loss, kernels)]
         square = tf.add_n([tf.reduce_sum(tf.square(one)) for one in found])
         total = tf.add_n([tf.reduce_sum(tf.abs(one)) for one in found])

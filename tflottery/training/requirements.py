@@ -1,10 +1,13 @@
-"""What the training loop asks of a network, checked before anything trains."""
+"""What the loop asks of networks and pretexts, checked before anything trains."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tflottery.datasets import pipeline
+from tflottery.datasets.source import Source
 from tflottery.models import architecture
+from tflottery.training import tasks
 from tflottery.training.generators import Generators
 
 # By the dtypes in which layers compute; variables and outputs are float32 in all.
@@ -29,6 +32,42 @@ def check(model: keras.Model) -> None:
         _check_repeatable(model)
 
 
+def check_task(model: keras.Model, pretext: str, source: Source) -> None:
+    """Tries a pretext with a network for it on a few images.
+
+    Args:
+      model: a built network, with the outputs that the pretext declares.
+      pretext: name of a registered pretext.
+      source: the data.
+
+    Raises:
+      ValueError: images, targets, losses or errors are not of the shapes, types and
+        values they have to be of.
+    """
+    task = tasks.task_of(pretext)
+    load = pipeline.loader(source, split="train", augmentation="none", pretext=pretext)
+    count = min(_TRIED_IMAGES, len(source.train.labels))
+    images, targets = load(tf.range(count), tf.range(count))
+    several = () if task.num_views == 1 else (task.num_views,)
+    _check_tensor(pretext, "images", images, (count, *several, *source.image_shape))
+    _check_tensor(
+        pretext, "targets", targets, (count, *targets.shape[1:]), dtype="int32"
+    )
+    outputs = tasks.main_outputs(task.outputs(model, images, training=False))
+    if task.losses is tasks.cross_entropies:
+        _check_tensor(pretext, "labels", targets, (count,), dtype="int32")
+        found = set(targets.numpy().tolist())
+        if not found <= set(range(outputs.shape[-1])):
+            raise ValueError(
+                f"Pretext {pretext!r} gives labels {sorted(found)}, and its networks "
+                f"have {outputs.shape[-1]} outputs: labels go from 0 to "
+                f"{outputs.shape[-1] - 1}. Declare num_outputs=."
+            )
+    _check_tensor(pretext, "losses", task.losses(targets, outputs), (count,))
+    errors = task.errors(targets, outputs)
+    _check_tensor(pretext, "errors", errors, (count,), dtype="bool")
+
+
 def precision(model: keras.Model) -> str:
     """Returns "float32" or "mixed_bfloat16": in what a model's layers compute.
 
@@ -51,6 +90,18 @@ def precision(model: keras.Model) -> str:
             "dtype='float32' for the last one."
         )
     return found
+
+
+def _check_tensor(
+    pretext: str, name: str, found: tf.Tensor, shape: tuple, *, dtype: str = "float32"
+) -> None:
+    """Raises ValueError unless something of a pretext has its shape and dtype."""
+    if tuple(found.shape) != shape or found.dtype.name != dtype:
+        raise ValueError(
+            f"Pretext {pretext!r} gives {name} of shape {tuple(found.shape)} and dtype "
+            f"{found.dtype.name} for {shape[0]} examples; {shape} and {dtype} are "
+            "expected. See tflottery/pretexts."
+        )
 
 
 def _check_losses(model: keras.Model) -> None:

@@ -19,7 +19,7 @@ from tflottery.datasets.source import Source
 from tflottery.datasets.stream import Batches, Stream
 from tflottery.layers import masked, normalization
 from tflottery.models import weights as model_weights
-from tflottery.training import losses, optimizers
+from tflottery.training import optimizers, tasks
 from tflottery.training.generators import Generators
 
 # Iterations for which one call's buffers have room.
@@ -69,6 +69,7 @@ class Trainer:
         self._strategy = strategy
         self._source = source
         self._pretext = {"pretext": pretext, "pretext_seed": pretext_seed}
+        self._task = tasks.task_of(pretext)
         scope = strategy.scope() if strategy else tf.distribute.get_strategy().scope()
         with scope:
             self.model = MODELS[model_name].function(
@@ -213,7 +214,7 @@ class Trainer:
         iterator = iter(self._strategy.experimental_distribute_dataset(batches))
         return lambda _, count: self._advance(iterator, tf.constant(count))
 
-    def _update(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def _update(self, images: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """Makes one update; returns this replica's part of the global batch's loss.
 
         The loss is not a number where the state before the update has infinite batch
@@ -222,9 +223,9 @@ class Trainer:
         sound = self._has_finite_statistics()
         self._generators.set(self.optimizer.iterations)
         with tf.GradientTape() as tape:
-            outputs = self.model(images, training=True)
-            cross_entropies = losses.cross_entropies(labels, outputs)
-            loss = tf.reduce_sum(cross_entropies) / self.recipe.batch_size
+            outputs = self._task.outputs(self.model, images, training=True)
+            losses = self._task.training_losses(targets, outputs)
+            loss = tf.reduce_sum(losses) / self.recipe.batch_size
         variables = self.model.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return tf.where(sound, loss, float("nan"))

@@ -11,7 +11,7 @@ from tflottery.core.registry import MODELS
 from tflottery.datasets.arrays import Source, Split
 from tflottery.datasets.stream import Stream
 from tflottery.models import weights as model_weights
-from tflottery.training import evaluation, losses
+from tflottery.training import evaluation, tasks
 from tflottery.training.trainer import Trainer
 
 _RATE = 0.5
@@ -75,17 +75,17 @@ def test_cross_entropies_by_hand():
     leaning = tf.constant([[np.log(3), 0.0, 0.0, 0.0]] * 2, tf.float32)
     for outputs in (leaning, [leaning]):
         np.testing.assert_allclose(
-            losses.cross_entropies(labels, outputs), np.log([2, 6]), rtol=1e-6
+            tasks.Task().training_losses(labels, outputs), np.log([2, 6]), rtol=1e-6
         )
-    found = losses.cross_entropies(labels, [even, leaning, leaning])
+    found = tasks.Task().training_losses(labels, [even, leaning, leaning])
     expected = np.log(4) + 0.8 * np.log([2, 6])
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_main_logits_are_the_first():
+def test_the_main_outputs_are_the_first():
     first, second = tf.zeros([1, 2]), tf.ones([1, 2])
     for outputs in (first, [first, second], (first, second)):
-        assert losses.main_logits(outputs) is first
+        assert tasks.main_outputs(outputs) is first
 
 
 def test_auxiliary_loss_enters_the_gradient_with_its_weight(two_heads):
@@ -110,7 +110,11 @@ def test_auxiliary_head_leaves_measurements_alone(two_heads):
         changed = weights | {path: factor * weights[path]}
         model_weights.assign(two_heads.model, changed)
         wrong, loss = evaluation.count_errors(
-            two_heads.model, tf.constant(images), tf.constant(labels), counted
+            two_heads.model,
+            tasks.Task(),
+            tf.constant(images),
+            tf.constant(labels),
+            counted,
         )
         found.append((int(wrong), float(loss)))
     logits = images.reshape(len(labels), -1) @ weights["head/kernel"]
