@@ -21,7 +21,7 @@ from tflottery.execution import estimate
 from tflottery.execution.plan import plan
 from tflottery.experiments import instability, lottery
 from tflottery.store.store import Store
-from tflottery.studies.study import dataset_of, resolve
+from tflottery.studies.study import resolve
 from tflottery.studies.subnetworks import DENSE, sparse_kinds
 from tflottery.training import process
 from tflottery.training.distribution import Placement
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     process.configure()
     placement = Placement()
     runtime = Runtime(data_dir=_DATA_DIR.value, placement=placement)
-    data = dataset_of(lottery.Config(model=_MODEL.value))
+    data = lottery.Config(model=_MODEL.value).setting.dataset
     facts = inspect(_MODEL.value, data, runtime)
     networks = {facts.network: facts}
     with tempfile.TemporaryDirectory() as folder:

@@ -79,7 +79,12 @@ def _fields(options):
 
 
 def test_the_lines_of_pandas_read_a_result(tmp_path):
-    keys = {"model": "lenet", "variant": "standard", "dataset": "digits"}
+    keys = {
+        "model": "lenet",
+        "variant": "standard",
+        "dataset": "digits",
+        "task": "labels",
+    }
     rows = [
         Row(
             **keys,

@@ -188,10 +188,29 @@ def test_trajectory_is_all_but_the_length_and_what_is_done_with_it(field):
     assert (found == recipes.trajectory(_RECIPE)) == (field in apart)
 
 
+_DIGITS = recipes.Setting("digits")
+
+
 def test_recipe_of_a_variant():
     both = {"standard": _RECIPE, "low": dataclasses.replace(_RECIPE, warmup=0)}
-    first = recipes.recipe_of(both, model="m", variant=None)
+    first = recipes.recipe_of(both, model="m", variant=None, setting=_DIGITS)
     assert first == ("standard", _RECIPE)
-    assert recipes.recipe_of(both, model="m", variant="low") == ("low", both["low"])
+    low = recipes.recipe_of(both, model="m", variant="low", setting=_DIGITS)
+    assert low == ("low", both["low"])
     with pytest.raises(ValueError, match="'m' has no variant 'fast'.*standard, low"):
-        recipes.recipe_of(both, model="m", variant="fast")
+        recipes.recipe_of(both, model="m", variant="fast", setting=_DIGITS)
+
+
+def test_a_variant_may_have_a_recipe_for_each_setting():
+    def of(setting):
+        if setting == recipes.Setting("digits", "rotation"):
+            return dataclasses.replace(_RECIPE, batch_size=7)
+        return _RECIPE
+
+    sizes = [
+        recipes.recipe_of({"own": of}, model="m", variant=None, setting=one)[
+            1
+        ].batch_size
+        for one in (_DIGITS, recipes.Setting("digits", "rotation"))
+    ]
+    assert sizes == [_RECIPE.batch_size, 7]

@@ -25,7 +25,7 @@ from tflottery.execution.progress import Progress
 from tflottery.execution.worker import WorkerSettings
 from tflottery.experiments.instability import Config
 from tflottery.store.store import Store
-from tflottery.studies.study import dataset_of, resolve
+from tflottery.studies.study import resolve
 from tflottery.training.distribution import Placement
 
 if __name__ == "__main__":
@@ -35,7 +35,7 @@ if __name__ == "__main__":
     with Pool([settings]) as pool:
         for model in ("resnet20", "lenet"):
             config = Config(model=model, dataset="digits")
-            asked = Inspect(model, dataset_of(config))
+            asked = Inspect(model, config.setting.dataset)
             answer = ask(pool, asked, lambda: False)
             facts[answer.network] = answer
             run = resolve(config, answer, Placement()).trunk(1)

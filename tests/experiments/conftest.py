@@ -64,16 +64,20 @@ def study_of(facts, runtime):
     """Returns the study of an experiment: tiny, but for the options given."""
 
     @functools.cache
-    def facts_on(model: str, dataset: str, pretext: str) -> Facts:
+    def facts_on(model: str, dataset: str, pretext: str | None) -> Facts:
         return inspect(model, dataset, runtime, pretext=pretext)
 
     def make(module: types.ModuleType, *, of: Facts = facts, **options) -> Study:
         config = dataclasses.replace(module.Config.tiny(), **options)
-        pretext_facts = {
-            name: facts_on(of.network.model, of.data.name, name)
-            for name in config.pretexts()
+        related = {
+            name: resolve(
+                one,
+                facts_on(of.network.model, one.setting.dataset, one.setting.pretext),
+                Placement(),
+            )
+            for name, one in config.related().items()
         }
-        return resolve(config, of, Placement(), pretext_facts=pretext_facts)
+        return resolve(config, of, Placement(), related=related)
 
     return make
 

@@ -160,15 +160,19 @@ def _studies():
     )
     for recipe, (placement, facts, state) in zip(_RECIPES, places, strict=True):
         config = lottery.Config(model="lenet", dataset="digits", optimizer_state=state)
-        pretext_facts = {
+        study = Study(config, "", recipe, (0, 100), facts, placement)
+        related = {
             name: dataclasses.replace(
-                facts,
-                network=dataclasses.replace(facts.network, num_classes=classes),
-                data=dataclasses.replace(_DATA, pretext=name, pretext_version=1),
+                study,
+                facts=dataclasses.replace(
+                    facts,
+                    network=dataclasses.replace(facts.network, num_classes=classes),
+                    data=dataclasses.replace(_DATA, pretext=name, pretext_version=1),
+                ),
             )
             for name, classes in (("rotation", 4), ("blur", 10))
         }
-        yield Study(config, "", recipe, (0, 100), facts, placement, pretext_facts)
+        yield dataclasses.replace(study, related=related)
 
 
 def _subnetworks():

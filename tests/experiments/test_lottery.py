@@ -29,7 +29,7 @@ from tflottery.studies.subnetworks import (
 from tflottery.training import checkpoints
 
 _TICKET = Subnetwork(kind=IMP, level=1, replicate=1, rewind_iteration=8)
-SETTING = ["model", "variant", "dataset", "training_iterations", "config"]
+SETTING = ["model", "variant", "dataset", "task", "training_iterations", "config"]
 KEYS = [*SETTING, "subnetwork", "level", "density", "axis_density"]
 KEYS += ["replicate", "rewind_iteration", "data_order"]
 ADDRESSES = ["network", "mask"]

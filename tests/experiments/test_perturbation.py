@@ -308,6 +308,7 @@ def test_means_are_over_replicates_and_diverged_ones_do_not_count():
     keys = {
         "model": "lenet",
         "variant": "standard",
+        "task": "labels",
         "dataset": "digits",
         "training_iterations": 24,
         "config": "c",

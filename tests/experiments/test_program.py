@@ -84,6 +84,7 @@ def test_every_field_has_a_flag_of_its_kind():
         "stem": ("imagenet", "imagenet"),
         "variant": ("low", "low"),
         "dataset": ("digits", "digits"),
+        "task": ("rotation", "rotation"),
         "replicates": ("4", 4),
         "data_orders": ("5", 5),
         "rewind_iterations": ("0,100,4ep,3ep50it", ["0", "100", "4ep", "3ep50it"]),

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from tflottery.components.metadata import Facts
+from tflottery.components.metadata import Facts, inspect
 from tflottery.components.runs import Initialization
 from tflottery.core import seeds
 from tflottery.core.identities import Data, Network
 from tflottery.experiments import instability, table1
 from tflottery.experiments.instability import Config
-from tflottery.studies.study import dataset_of, resolve
+from tflottery.studies.study import resolve
 from tflottery.training.distribution import Placement
 
 CIFAR10 = Data(
@@ -55,7 +55,7 @@ def study(facts):
 
 def test_the_model_alone_is_the_papers_setting():
     found = cifar10_study("vgg16")
-    assert dataset_of(found.config) == "cifar10"
+    assert found.config.setting.dataset == "cifar10"
     recipe = found.recipe
     assert found.variant == "standard"
     assert (recipe.optimizer, recipe.learning_rate, recipe.momentum) == (
@@ -118,6 +118,35 @@ def test_zero_milestones_and_warmup_are_values_not_defaults():
 def test_digits_have_a_short_recipe_of_their_own(study):
     assert study().last == 600
     assert study(training_iterations=24_000).last == 24_000
+
+
+def test_a_task_is_in_the_runs_the_name_and_the_hash(study, runtime):
+    """Random labels are drawn once a replicate, so that each has data of its own."""
+    facts = inspect("lenet", "digits", runtime, pretext="random_labels")
+    config = Config(model="lenet", dataset="digits", task="random_labels")
+    found = resolve(config, facts, Placement())
+    datas = [found.trunk(replicate).data for replicate in (1, 2)]
+    assert [data.pretext for data in datas] == ["random_labels"] * 2
+    assert [data.pretext_seed for data in datas] == [
+        seeds.pretext_seed(replicate, pretext="random_labels") for replicate in (1, 2)
+    ]
+    assert found.columns()["task"] == "random_labels"
+    assert study().columns()["task"] == "labels"
+    assert found.name.startswith("lenet-digits-random_labels-standard-")
+    assert "digits, random_labels" in found.title
+    assert found.config_hash != study().config_hash
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"task": "jigsaw"}, "no pretext 'jigsaw'. Known: blur, "),
+        ({"task": "jigsaw", "model": "resnet20"}, "no pretext 'jigsaw'. Known: blur, "),
+    ],
+)
+def test_an_unknown_task_is_refused_before_data_are_read(options, text):
+    with pytest.raises(ValueError, match=text):
+        Config(**options).check()
 
 
 def test_the_recipes_grid_is_clipped_and_the_title_says_so(study):

@@ -11,10 +11,10 @@ from tflottery.experiments.table1 import Config, Row
 from tflottery.studies import session
 from tflottery.studies.accuracy_table import TrainedNetwork
 from tflottery.studies.output import Output
-from tflottery.studies.study import dataset_of
 
 COLUMNS = (
-    "model variant dataset training_iterations config num_parameters batch_size "
+    "model variant dataset task training_iterations config num_parameters "
+    "batch_size "
     "optimizer learning_rate warmup num_replicates test_accuracy_mean "
     "test_accuracy_std reported_test_accuracy reported_test_accuracy_std"
 ).split()
@@ -34,7 +34,7 @@ def test_every_network_of_cifar10_and_mnist_in_all_of_its_variants():
         *(("resnet20", variant) for variant in three),
         *(("vgg16", variant) for variant in three),
     ]
-    datasets = [dataset_of(one) for one in table1.members(Config())]
+    datasets = [one.setting.dataset for one in table1.members(Config())]
     assert datasets == ["mnist"] + 6 * ["cifar10"]
     assert named(Config(model="resnet50,inception_v3")) == [
         ("resnet50", "standard"),
@@ -191,7 +191,7 @@ def test_several_networks_in_one_command(execute, trainings, tiny):
         ("second", "low"),
     ]
     assert list(table["learning_rate"]) == [25 * 12e-4, 25 * 12e-4, 25 * 6e-4]
-    keys = ["model", "variant", "dataset", "training_iterations", "config"]
+    keys = ["model", "variant", "dataset", "task", "training_iterations", "config"]
     assert not table.duplicated(keys).any()
     assert not networks.duplicated([*keys, "replicate"]).any()
     assert len(networks) == 3 * 2

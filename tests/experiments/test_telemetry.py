@@ -85,7 +85,7 @@ def test_columns():
     assert names == [*KEYS, "iteration", "weight", "path", "position", "value"]
     names = [field.name for field in dataclasses.fields(Phase)]
     assert names == [
-        *["model", "variant", "dataset", "training_iterations", "config"],
+        *["model", "variant", "dataset", "task", "training_iterations", "config"],
         *["final_iteration", "gradient_examples", "phase_start", "phase_end"],
         *["num_iterations", "statistic", "num_replicates", "value", "value_std"],
     ]

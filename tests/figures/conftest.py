@@ -14,6 +14,7 @@ _SETTING = {
     "model": "resnet20",
     "variant": "standard",
     "dataset": "cifar10",
+    "task": "labels",
     "config": "0123abcd",
     "subnetwork": "dense",
     "level": 0,

@@ -12,6 +12,7 @@ _SETTING = {
     "model": "resnet20",
     "variant": "early_phase",
     "dataset": "cifar10",
+    "task": "labels",
     "training_iterations": 62500,
     "config": "0123abcd",
     "level": 8,

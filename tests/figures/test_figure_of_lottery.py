@@ -12,6 +12,7 @@ _SETTING = {
     "model": "lenet",
     "variant": "standard",
     "dataset": "mnist",
+    "task": "labels",
     "training_iterations": 24000,
     "config": "0123abcd",
 }

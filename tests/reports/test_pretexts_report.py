@@ -32,9 +32,9 @@ def test_a_row_for_the_data_and_for_each_pretext(digits):
     assert [row.pretext for row in table] == [None, *PRETEXTS.names()]
     found = by_pretext(table)
     for name in ("rotation", "blur_rotation"):
-        assert found[name].num_classes == 4
+        assert found[name].num_outputs == 4
     for name in (None, "blur", "random_labels"):
-        assert found[name].num_classes == 10
+        assert found[name].num_outputs == 10
     for row in table:
         assert row.images.shape == (40, 8, 8, 1) and row.labels.shape == (40,)
         assert row.images.min() >= 0 and row.images.max() <= 1
@@ -100,7 +100,7 @@ def test_the_sheet_says_what_its_rows_say(digits):
     for number, row in enumerate(table):
         line = panels[5 * number : 5 * number + 5]
         assert (row.pretext or "the data") in line[0].get_ylabel()
-        assert f"{row.num_classes} classes" in line[0].get_ylabel()
+        assert f"{row.num_outputs} classes" in line[0].get_ylabel()
         for panel, image, label in zip(line, row.images, row.labels, strict=True):
             assert panel.get_xlabel() == str(label)
             np.testing.assert_array_equal(panel.images[0].get_array(), image[..., 0])

@@ -1,18 +1,22 @@
 """Recipes: the hyperparameters with which a paper trains a network.
 
-A recipe belongs to a model, a dataset and a variant (`standard`, `low`, `warmup`, ...)
-and says which tensors that paper never prunes.
+A recipe belongs to a model, a variant (`standard`, `low`, `warmup`, ...) and a setting,
+the data set and the task that is learned, and says which tensors that paper never
+prunes.
 """
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tflottery.core import durations
 from tflottery.core.durations import Duration
 
 OPTIMIZERS = ("sgd", "adam")
 RANDOM_COUNTS = ("per_layer", "global")
+# The task of naming what is seen, by the labels of the data set; all others are
+# pretexts.
+LABELS = "labels"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,20 +110,44 @@ class Recipe:
                 raise ValueError(f"{name}={value!r} has to be {expected}.")
 
 
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a network learns: a variant may have another recipe for each.
+
+    Attributes:
+      dataset: name of the data set.
+      task: "labels" or a registered pretext.
+    """
+
+    dataset: str
+    task: str = LABELS
+
+    @property
+    def pretext(self) -> str | None:
+        """The pretext that is learned; None is naming what is seen."""
+        return None if self.task == LABELS else self.task
+
+
+# Of a model, by variant: one recipe for all settings, or a function of the setting.
+Recipes = Mapping[str, Recipe | Callable[[Setting], Recipe]]
+
+
 def recipe_of(
-    recipes: Mapping[str, Recipe], *, model: str, variant: str | None
+    recipes: Recipes, *, model: str, variant: str | None, setting: Setting
 ) -> tuple[str, Recipe]:
     """Returns the variant's name and recipe; None is the model's first variant.
 
     Raises:
-      ValueError: the model has no such variant; lists those it has.
+      ValueError: the model has no such variant; lists those it has. Or the variant has
+        no recipe for the setting.
     """
     name = variant or next(iter(recipes))
     if name not in recipes:
         raise ValueError(
             f"Model {model!r} has no variant {name!r}. Known: {', '.join(recipes)}."
         )
-    return name, recipes[name]
+    found = recipes[name]
+    return name, found(setting) if callable(found) else found
 
 
 def resolved(recipe: Recipe, *, num_examples: int) -> Recipe:

@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping
 
 from tflottery.components.component import Artifact
 from tflottery.components.runs import Run
-from tflottery.core.registry import PRETEXTS
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import accuracy_table, answers, pretraining_runs, program
 from tflottery.studies import config as shared
@@ -88,9 +87,6 @@ class Config(shared.PruningConfig):
         """Raises ValueError for what is wrong whatever the data are."""
         super().check()
         shared.refuse_carried(self)
-        for name in self.pretexts():
-            # Raises for an unknown name, and lists the known ones.
-            PRETEXTS[name]
         if not self.pretexts() or not self.lengths():
             raise ValueError(
                 "--pretext and --pretraining_epochs have to name at least one each."
@@ -98,8 +94,15 @@ class Config(shared.PruningConfig):
         for epochs in self.lengths():
             shared.check_count("pretraining_epochs", epochs)
 
+    def related(self) -> dict[str, "Config"]:
+        """Returns the Configs of the same network on each pretext task, by its name."""
+        return {
+            pretext: dataclasses.replace(self, task=pretext, pretext=())
+            for pretext in self.pretexts()
+        }
+
     def pretexts(self) -> tuple[str, ...]:
-        """Returns the pretext tasks that networks train on, beside the data's own."""
+        """Returns the pretext tasks that networks are pre-trained on."""
         default = ("rotation",) if self.sparse else _PRETEXTS
         return default if self.pretext is None else tuple(dict.fromkeys(self.pretext))
 

@@ -62,6 +62,7 @@ class Row:
     model: str
     variant: str
     dataset: str
+    task: str
     training_iterations: int
     config: str
     num_parameters: int
@@ -142,7 +143,7 @@ def _row(study: Study, errors: Sequence[float]) -> Row:
         "top1_accuracy_pct",
         paper=paper,
         model=study.config.model,
-        dataset=study.facts.data.name,
+        dataset=reported.learned(study.columns()),
         method=method,
     )
     return Row(

@@ -185,6 +185,7 @@ class Phase:
     model: str
     variant: str
     dataset: str
+    task: str
     training_iterations: int
     config: str
     final_iteration: int

@@ -9,7 +9,10 @@ import dataclasses
 import functools
 import importlib.resources
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from tflottery.core.recipes import LABELS
 
 if TYPE_CHECKING:
     import pandas
@@ -51,6 +54,17 @@ def load() -> "pandas.DataFrame":
     return _table().copy()
 
 
+def learned(setting: "Mapping[str, object] | pandas.Series") -> str:
+    """Returns what is learned as the papers write it: "CIFAR-10", "MNIST, rotation".
+
+    Args:
+      setting: columns of a row; one without the column task is about labels.
+    """
+    dataset, task = setting["dataset"], setting.get("task", LABELS)
+    name = DATASETS.get(dataset, dataset)
+    return name if task == LABELS else f"{name}, {task}"
+
+
 def number(
     metric: str, *, paper: str, model: str, dataset: str, method: str
 ) -> Number | None:
@@ -60,7 +74,7 @@ def number(
       metric: such as "top1_accuracy_pct".
       paper: "early_phase", "linear_mode_connectivity" or "limited_supervision".
       model: as users type it ("resnet20") or as the paper writes it.
-      dataset: likewise.
+      dataset: likewise, or what `learned` returns.
       method: as in the table, such as "standard" or "full network".
 
     Raises:

@@ -10,6 +10,7 @@ class LevelKeys:
     model: str
     variant: str
     dataset: str
+    task: str
     training_iterations: int
     config: str
     level: int
@@ -25,6 +26,7 @@ class NetworkKeys:
       model: name of the model.
       variant: name of its recipe.
       dataset: name of the data set.
+      task: what is learned of it: labels, or a pretext task.
       training_iterations: length of a whole training.
       config: short hash of whatever else decides the row.
       subnetwork: dense, imp, random_pruning or random_reinit.
@@ -38,6 +40,7 @@ class NetworkKeys:
     model: str
     variant: str
     dataset: str
+    task: str
     training_iterations: int
     config: str
     subnetwork: str = "dense"

@@ -2,13 +2,13 @@
 
 import dataclasses
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tflottery.components.measuring import SPLITS
 from tflottery.core import durations
 from tflottery.core.durations import Duration
-from tflottery.core.recipes import Recipe, recipe_of
-from tflottery.core.registry import MODELS
+from tflottery.core.recipes import LABELS, Recipe, Setting, recipe_of
+from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.pruning import counts
 
 if typing.TYPE_CHECKING:
@@ -54,6 +54,9 @@ class Config:
         "experiment's paper, else the model's first",
     )
     dataset: str | None = option(None, "data set; None: the one of the model's paper")
+    task: str = option(
+        LABELS, "what is learned: labels, or a pretext task such as rotation"
+    )
     replicates: int = option(3, "independent repetitions, each from its own weights")
     rewind_iterations: tuple[Duration, ...] | None = option(
         None, "iterations k at which copies part, such as 0,100,4ep; None: the paper's"
@@ -99,6 +102,8 @@ class Config:
 
     def check(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
+        for one in self.related().values():
+            one.recipe()
         _, recipe = self.recipe()
         # The recipe checks the bounds of what replaces its values.
         given = self.recipe_values()
@@ -146,24 +151,37 @@ class Config:
             )
         return dataclasses.replace(self, model=model, stem=None)
 
+    @property
+    def setting(self) -> Setting:
+        """What is learned, on the data set named or that of the model's paper."""
+        return Setting(self.dataset or MODELS[self.model]["dataset"], self.task)
+
     def recipe(self) -> tuple[str, Recipe]:
         """Returns the name and the recipe of the variant, as the paper has it.
 
         Raises:
-          ValueError: the model has no such variant.
+          ValueError: there is no such task, or the model has no such variant.
         """
+        if self.setting.pretext is not None:
+            # Raises for an unknown name, and lists the known ones.
+            PRETEXTS[self.setting.pretext]
         recipes = MODELS[self.model]["recipes"]
         preferred = self.PREFERRED_VARIANT
         variant = self.variant or (preferred if preferred in recipes else None)
-        return recipe_of(recipes, model=self.model, variant=variant)
+        return recipe_of(
+            recipes, model=self.model, variant=variant, setting=self.setting
+        )
 
     def paper_iterations(self, recipe: Recipe) -> tuple[Duration, ...]:
         """Returns the k that the experiment's paper studies under a recipe."""
         return recipe.rewind_iterations
 
-    def pretexts(self) -> tuple[str, ...]:
-        """Returns the pretext tasks that networks train on, beside the data's own."""
-        return ()
+    def related(self) -> Mapping[str, "Config"]:
+        """Returns Configs of what takes part too, by a name: other tasks or data sets.
+
+        They have the model and the command in common; none has related ones.
+        """
+        return {}
 
     def usual_splits(self) -> tuple[str, ...]:
         """Returns the splits measured where the user names none."""

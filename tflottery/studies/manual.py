@@ -6,7 +6,7 @@ import types
 from collections.abc import Iterator, Sequence
 
 from tflottery.core import registry
-from tflottery.core.recipes import Recipe, recipe_of
+from tflottery.core.recipes import LABELS, Recipe, Setting, recipe_of
 from tflottery.core.registry import MODELS
 
 _WIDTH = 88
@@ -89,10 +89,11 @@ def _recipe(config: type, arguments: Sequence[str]) -> str:
     variant = given.get("variant") or (preferred if preferred in recipes else None)
     if variant is not None and variant not in recipes:
         variant = None
-    name, recipe = recipe_of(recipes, model=model, variant=variant)
+    usual = MODELS[model]["dataset"]
+    setting = Setting(given.get("dataset") or usual, given.get("task") or LABELS)
+    name, recipe = recipe_of(recipes, model=model, variant=variant, setting=setting)
     heading = (
-        f"Recipe of {model} (variants {', '.join(recipes)}; data set "
-        f"{MODELS[model]['dataset']}), {name}:"
+        f"Recipe of {model} (variants {', '.join(recipes)}; data set {usual}), {name}:"
     )
     return _paragraph(heading, ", ".join(_values(recipe)))
 

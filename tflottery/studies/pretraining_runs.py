@@ -9,11 +9,9 @@ fresh optimizer slots (the paper is silent on all of this).
 import dataclasses
 
 from tflottery.components.component import Artifact
-from tflottery.components.metadata import Facts
 from tflottery.components.runs import Initialization, Run, State
 from tflottery.components.transferring import BodyMask, Transferred
 from tflottery.core import durations, seeds
-from tflottery.core.identities import Data
 from tflottery.core.registry import PRETEXTS
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import Subnetwork, Subnetworks
@@ -62,7 +60,7 @@ def sparse_run(
         schedule and data stream.
     """
     replicate = subnetwork.replicate
-    facts = study.pretext_facts[pretraining.pretext]
+    pretext = study.related[pretraining.pretext]
     mask, weights = subnetworks.mask(subnetwork), subnetworks.weights(subnetwork)
     head_seed = seeds.init_seed(replicate)
     if isinstance(weights, Initialization):
@@ -71,8 +69,8 @@ def sparse_run(
     else:
         weights = Transferred(
             weights,
-            facts.network,
-            _data(facts, replicate),
+            pretext.facts.network,
+            pretext.data(replicate),
             head_seed,
             new_head=_has_own_head(pretraining),
         )
@@ -96,13 +94,13 @@ def _run(
     mask: Artifact | None,
 ) -> Run:
     """Returns the training on the pretext task."""
-    facts = study.pretext_facts[pretraining.pretext]
+    pretext = study.related[pretraining.pretext]
     recipe = dataclasses.replace(
         study.recipe, milestones=(), warmup=0, final_learning_rate=None
     )
     return Run(
-        network=facts.network,
-        data=_data(facts, replicate),
+        network=pretext.facts.network,
+        data=pretext.data(replicate),
         recipe=recipe,
         initial=initial,
         mask=mask,
@@ -110,8 +108,8 @@ def _run(
         augmentation_seed=seeds.pretraining_augmentation_seed(replicate),
         dropout_seed=seeds.pretraining_dropout_seed(replicate),
         device=study.placement.device,
-        num_replicas=facts.num_replicas,
-        precision=facts.precision,
+        num_replicas=pretext.facts.num_replicas,
+        precision=pretext.facts.precision,
     )
 
 
@@ -137,11 +135,3 @@ def _back(
 def _has_own_head(pretraining: Pretraining) -> bool:
     """Returns whether a pretext asks for other classes than the task proper."""
     return PRETEXTS[pretraining.pretext]["num_outputs"] is not None
-
-
-def _data(facts: Facts, replicate: int) -> Data:
-    """Returns the data of a pretext; those with a seed are the replicate's own."""
-    if not PRETEXTS[facts.data.pretext]["seeded"]:
-        return facts.data
-    seed = seeds.pretext_seed(replicate, pretext=facts.data.pretext)
-    return dataclasses.replace(facts.data, pretext_seed=seed)

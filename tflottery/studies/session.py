@@ -33,7 +33,7 @@ from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
 from tflottery.studies.config import Config, option
 from tflottery.studies.output import LOG_FILE, Output, OutputError
-from tflottery.studies.study import Study, dataset_of, resolve
+from tflottery.studies.study import Study, resolve
 from tflottery.studies.tabulation import Tabulation
 from tflottery.training import distribution
 from tflottery.training.distribution import Placement
@@ -188,29 +188,23 @@ def _studies(
     """Returns the studies of Configs, having asked a worker for the facts of each."""
     known: dict[Inspect, Facts] = {}
 
-    def facts(config: Config, pretext: str | None) -> Facts:
-        question = Inspect(config.model, dataset_of(config), pretext)
+    def study(config: Config) -> Study:
+        setting = config.setting
+        question = Inspect(config.model, setting.dataset, setting.pretext)
         if question not in known:
             known[question] = ask(pool, question, stopping)
-        return known[question]
+        related = {name: study(one) for name, one in config.related().items()}
+        return resolve(config, known[question], placement, related=related)
 
-    return [
-        resolve(
-            config,
-            facts(config, None),
-            placement,
-            pretext_facts={name: facts(config, name) for name in config.pretexts()},
-        )
-        for config in configs
-    ]
+    return [study(config) for config in configs]
 
 
 def _networks(studies: Sequence[Study]) -> dict[Network, Facts]:
     """Returns the facts of every network that takes part."""
     return {
-        facts.network: facts
+        one.facts.network: one.facts
         for study in studies
-        for facts in (study.facts, *study.pretext_facts.values())
+        for one in (study, *study.related.values())
     }
 
 

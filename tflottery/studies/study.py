@@ -15,8 +15,9 @@ from tflottery.components.metadata import Facts
 from tflottery.components.runs import Initialization, Run, State
 from tflottery.core import durations, fingerprints, recipes, seeds
 from tflottery.core.durations import Duration
-from tflottery.core.recipes import Recipe
-from tflottery.core.registry import MODELS
+from tflottery.core.identities import Data
+from tflottery.core.recipes import LABELS, Recipe
+from tflottery.core.registry import PRETEXTS
 from tflottery.datasets import source as sources
 from tflottery.studies.config import Config
 from tflottery.training.distribution import Placement
@@ -33,7 +34,7 @@ class Study:
       rewind_iterations: the k to study, ascending.
       facts: of the network and the data.
       placement: where training takes place.
-      pretext_facts: of the network on each pretext task that the Config names.
+      related: the studies of `Config.related`, by their names.
     """
 
     config: Config
@@ -42,7 +43,7 @@ class Study:
     rewind_iterations: tuple[int, ...]
     facts: Facts
     placement: Placement
-    pretext_facts: Mapping[str, Facts] = dataclasses.field(default_factory=dict)
+    related: Mapping[str, "Study"] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def config_hash(self) -> str:
@@ -99,14 +100,19 @@ class Study:
     @property
     def name(self) -> str:
         """A name for folders, unlike that of any other configuration."""
-        parts = (self.config.model, self.facts.data.name, self.variant)
+        parts = [self.config.model, self.facts.data.name, self.variant]
+        if self.config.task != LABELS:
+            parts.insert(2, self.config.task)
         return "-".join((*parts, fingerprints.fingerprint(self.decisions(), length=8)))
 
     @property
     def title(self) -> str:
         """A line for people."""
+        learned = self.facts.data.name
+        if self.config.task != LABELS:
+            learned += f", {self.config.task}"
         title = (
-            f"{self.config.model} on {self.facts.data.name}, {self.variant} recipe, "
+            f"{self.config.model} on {learned}, {self.variant} recipe, "
             f"{self.last:,} iterations"
         )
         if not self.config.REWINDS:
@@ -163,9 +169,18 @@ class Study:
             "model": self.config.model,
             "variant": self.variant,
             "dataset": self.facts.data.name,
+            "task": self.config.task,
             "training_iterations": self.last,
             "config": self.config_hash,
         }
+
+    def data(self, replicate: int) -> Data:
+        """Returns what a replicate trains on; a seeded pretext is its own."""
+        data = self.facts.data
+        if data.pretext is None or not PRETEXTS[data.pretext]["seeded"]:
+            return data
+        seed = seeds.pretext_seed(replicate, pretext=data.pretext)
+        return dataclasses.replace(data, pretext_seed=seed)
 
     def trunk(self, replicate: int) -> Run:
         """Returns a replicate's dense run from its initial weights, data order 0."""
@@ -210,7 +225,7 @@ class Study:
         order = {"level": level, "data_order": data_order}
         return Run(
             network=self.facts.network,
-            data=self.facts.data,
+            data=self.data(replicate),
             recipe=self.recipe,
             initial=initial,
             mask=mask,
@@ -231,17 +246,12 @@ class Study:
         return self.config.optimizer_state if carries else "fresh"
 
 
-def dataset_of(config: Config) -> str:
-    """Returns the data set of a Config: its own, or that of the model's paper."""
-    return config.dataset or MODELS[config.model]["dataset"]
-
-
 def resolve(
     config: Config,
     facts: Facts,
     placement: Placement,
     *,
-    pretext_facts: Mapping[str, Facts] | None = None,
+    related: Mapping[str, Study] | None = None,
 ) -> Study:
     """Returns the study of a Config.
 
@@ -249,7 +259,7 @@ def resolve(
       config: with the model's full name (`Config.named`).
       facts: of its network and data.
       placement: where training takes place.
-      pretext_facts: of its network on the pretext tasks of `Config.pretexts`.
+      related: the studies of `Config.related`.
 
     Raises:
       ValueError: a k beyond the end of training, a batch that the replicas cannot
@@ -263,7 +273,7 @@ def resolve(
             "replicas: --batch_size has to be a multiple of their number."
         )
 
-    study = Study(config, variant, recipe, (), facts, placement, pretext_facts or {})
+    study = Study(config, variant, recipe, (), facts, placement, related or {})
     grid = [k for k in study.paper_iterations if k < study.last]
     if config.rewind_iterations is not None:
         grid = study.grid("rewind_iterations", config.rewind_iterations)
