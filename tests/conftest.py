@@ -12,6 +12,8 @@ from tflottery.core.registry import Entry
 from tflottery.training import distribution, process
 
 process.configure(logical_cpus=2)
+# Whoever started the tests may ignore it (nohup), and programs inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

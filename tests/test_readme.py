@@ -166,4 +166,5 @@ def test_the_main_job_as_the_readme_gives_it(tmp_path):
         "interpolation.csv",
         "config.json",
         "figure.png",
+        "log.txt",
     }

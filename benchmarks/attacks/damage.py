@@ -5,7 +5,7 @@ import os
 import pathlib
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from benchmarks.attacks import stored
 from benchmarks.attacks.attack import Attack, Moment
@@ -154,10 +154,13 @@ class Damage(Attack):
 
     def _strike(self, sandbox: Sandbox) -> None:
         """Damages the artifact, if there is one to choose."""
+        found = stored.folders(sandbox.paths["store"])
         folders = {
             address: folder
-            for address, folder in stored.folders(sandbox.paths["store"]).items()
-            if address.startswith(self.among) and stored.fault(folder, address) is None
+            for address, folder in found.items()
+            if address.startswith(self.among)
+            and stored.fault(folder, address) is None
+            and not _is_left_over(address, found)
         }
         if not folders:
             return
@@ -212,6 +215,17 @@ class Swap(Attack):
 
     def verify(self, sandbox: Sandbox) -> list[str]:
         return unnamed(self._addresses, sandbox)
+
+
+def _is_left_over(address: str, addresses: Collection[str]) -> bool:
+    """Returns whether something unfinished is over by now: nobody needs to read it."""
+    kind, _, rest = address.partition("/")
+    if kind != "checkpoints":
+        done = {one.partition("/")[2] for one in addresses if not one.startswith(kind)}
+        return kind == "partial" and rest in done
+    run, _, iteration = rest.partition("/")
+    states = (one for one in addresses if one.startswith(f"runs/{run}/"))
+    return any(one.rpartition("/")[2] >= iteration for one in states)
 
 
 def unnamed(addresses: Sequence[str], sandbox: Sandbox) -> list[str]:

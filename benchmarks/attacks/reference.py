@@ -13,8 +13,9 @@ from benchmarks.attacks.sandbox import Command, Instruments, Sandbox, Workload
 # What a trial can begin with: nothing, what was left by a command that was killed while
 # it trained or measured, all that was made.
 EMPTY, TRAINING, MEASURING, FINISHED = "empty", "training", "measuring", "finished"
-# What lies in the store meanwhile, and at which file operation on it the kill comes.
-_SIGNS = {TRAINING: ("checkpoints", 15), MEASURING: ("partial", 5)}
+# What lies in the store meanwhile, and at which file operation on it the kill comes:
+# soon after there is one, since a fast machine is done after a few.
+_SIGNS = {TRAINING: ("checkpoints", 2), MEASURING: ("partial", 5)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from benchmarks.attacks import damage, stored
 from benchmarks.attacks.caches import CacheDamage
 from benchmarks.attacks.damage import Damage, Deletion, Swap
 from benchmarks.attacks.sandbox import Instruments
+from tflottery.store.store import Store
 
 
 def of(how, **options):
@@ -49,6 +50,26 @@ def test_damage_that_is_made_good_has_to_be_named(sandbox, say, made_up, manifes
     assert attack.verify(sandbox) == ["damage to lines/c was not named"]
     say("Artifact lines/c is damaged; it is made again.")
     assert attack.verify(sandbox) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "happens"),
+    [
+        # There are states of this run up to 120, and no other one's.
+        ("checkpoints/d/00000085", False),
+        ("checkpoints/d/00000121", True),
+        ("checkpoints/e/00000085", True),
+        ("partial/c", False),
+        ("partial/d", True),
+    ],
+)
+def test_what_is_over_is_left_alone(address, happens, sandbox):
+    """Nobody reads it any more, so that nobody could name its damage."""
+    with Store(str(sandbox.paths["store"])).writing(address, {}) as draft:
+        (draft / "value.json").write_text("{}")
+    attack = of(damage.FLIP, among=damage.UNFINISHED)
+    attack.prepare(sandbox, Instruments())
+    assert attack.happened == happens
 
 
 def test_swapped_artifacts_are_at_fault(sandbox):
