@@ -48,10 +48,16 @@ def _epochs(*epochs: int) -> tuple[int, ...]:
 @pytest.mark.parametrize("name", MODELS.names())
 def test_recipes_are_whole(name: str):
     entry = MODELS[name]
-    for variant, recipe in entry["recipes"].items():
+    setting = recipes.Setting(entry["dataset"])
+    for variant in entry["recipes"]:
+        _, recipe = recipes.recipe_of(
+            entry["recipes"], model=name, variant=variant, setting=setting
+        )
         resolved = recipes.resolved(recipe, num_examples=50_000)
         ks = resolved.rewind_iterations
-        assert list(ks) == sorted(set(ks)) and ks[0] == 0, variant
+        assert list(ks) == sorted(set(ks)), variant
+        # The paper on limited supervision rewinds to the end of one epoch alone.
+        assert ks[0] == 0 or variant == "limited_supervision"
         assert ks[-1] < resolved.training_iterations
         assert list(resolved.milestones) == sorted(resolved.milestones)
         assert all(m < resolved.training_iterations for m in resolved.milestones)
@@ -102,6 +108,34 @@ def test_recipes_of_the_early_phase_are_those_of_table_a1():
     assert found == {
         name: recipes.Recipe(**common, **own) for name, own in _EARLY_PHASE.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("task", "values"),
+    [
+        ("labels", (0.001, 15_625, (7_813, 11_719))),
+        ("rotation", (0.001, 15_625, (7_813, 11_719))),
+        ("exemplar", (0.0003, 17_579, (11_719,))),
+    ],
+)
+def test_recipes_of_limited_supervision_are_those_of_appendix_a(task, values):
+    _, recipe = recipes.recipe_of(
+        MODELS["vgg19"]["recipes"],
+        model="vgg19",
+        variant="limited_supervision",
+        setting=recipes.Setting("cifar10", task),
+    )
+    found = recipes.resolved(recipe, num_examples=50_000)
+    rate, iterations, milestones = values
+    assert (found.optimizer, found.batch_size, found.weight_decay) == (
+        "adam",
+        512,
+        1e-4,
+    )
+    assert found.learning_rate == rate
+    assert (found.training_iterations, found.milestones) == (iterations, milestones)
+    assert found.rewind_iterations == (98,)
+    assert (found.random_counts, found.unpruned) == ("global", ("head",))
 
 
 def test_recipes_of_imagenet_are_those_of_table_1():

@@ -3,6 +3,7 @@
 The output's kernel is pruned too: the densities on the paper's axes say so.
 """
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from tflottery.core.recipes import Recipe
@@ -22,8 +23,18 @@ _STANDARD = Recipe(
 )
 
 
+# No network of that paper: a small one to try its experiments with. As there, the last
+# layer is not pruned, and random pruning does not know of layers.
+_LIMITED_SUPERVISION = dataclasses.replace(
+    _STANDARD, unpruned=("head",), random_counts="global"
+)
+
+
 @MODELS.register(
-    "lenet", recipes={"standard": _STANDARD}, dataset="mnist", minimum_image_size=1
+    "lenet",
+    recipes={"standard": _STANDARD, "limited_supervision": _LIMITED_SUPERVISION},
+    dataset="mnist",
+    minimum_image_size=1,
 )
 def lenet(*, input_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
     """Returns a new LeNet-300-100.

@@ -7,12 +7,15 @@ The Early Phase of Neural Network Training trains VGG-13.
 """
 
 import functools
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tflottery.core.recipes import Recipe
+from tflottery.core.recipes import Recipes
 from tflottery.core.registry import MODELS
-from tflottery.models.recipes import cifar10_recipes, early_phase_recipe
+from tflottery.models.recipes import (
+    cifar10_limited_supervision,
+    cifar10_recipes,
+    early_phase_recipe,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -76,9 +79,7 @@ _EARLY_PHASE = early_phase_recipe(
 )
 
 
-def _register(
-    name: str, *num_convolutions: int, recipes: Mapping[str, Recipe] = _RECIPES
-) -> None:
+def _register(name: str, *num_convolutions: int, recipes: Recipes = _RECIPES) -> None:
     """Registers the network of that many convolutions in each stage."""
     function = functools.partial(vgg, name=name, num_convolutions=num_convolutions)
     MODELS.register(name, recipes=recipes, dataset="cifar10", minimum_image_size=16)(
@@ -89,4 +90,8 @@ def _register(
 _register("vgg11", 1, 1, 2, 2, 2)
 _register("vgg13", 2, 2, 2, 2, 2, recipes={**_RECIPES, "early_phase": _EARLY_PHASE})
 _register("vgg16", 2, 2, 3, 3, 3)
-_register("vgg19", 2, 2, 4, 4, 4)
+_register(
+    "vgg19",
+    *(2, 2, 4, 4, 4),
+    recipes={**_RECIPES, "limited_supervision": cifar10_limited_supervision},
+)

@@ -10,9 +10,9 @@ import dataclasses
 
 from tflottery.components.component import Artifact
 from tflottery.components.runs import Initialization, Run, State
-from tflottery.components.transferring import BodyMask, Transferred
+from tflottery.components.transferring import Transferred
 from tflottery.core import durations, seeds
-from tflottery.core.registry import PRETEXTS
+from tflottery.studies import transfer
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import Subnetwork, Subnetworks
 
@@ -35,7 +35,7 @@ def trunk(study: Study, pretraining: Pretraining, replicate: int) -> Run:
     initial = Initialization(seeds.init_seed(replicate))
     run = _run(study, pretraining, replicate, initial=initial, mask=None)
     return study.branch(
-        _back(study, pretraining, run, head_seed=initial.seed),
+        _back(study, pretraining, replicate, run, head_seed=initial.seed),
         first_iteration=0,
         replicate=replicate,
         data_order=0,
@@ -67,21 +67,17 @@ def sparse_run(
         # Weights that are none of the ticket's: the head is none either.
         head_seed = weights.seed
     else:
-        weights = Transferred(
-            weights,
-            pretext.facts.network,
-            pretext.data(replicate),
-            head_seed,
-            new_head=_has_own_head(pretraining),
+        weights = transfer.weights(
+            weights, of=study, to=pretext, replicate=replicate, head_seed=head_seed
         )
     run = _run(
         study,
         pretraining,
         replicate,
         initial=weights,
-        mask=BodyMask(mask) if _has_own_head(pretraining) else mask,
+        mask=transfer.mask(mask, of=study, to=pretext),
     )
-    initial = _back(study, pretraining, run, head_seed=head_seed)
+    initial = _back(study, pretraining, replicate, run, head_seed=head_seed)
     return subnetworks.run(subnetwork, data_order=1, initial=initial)
 
 
@@ -114,7 +110,7 @@ def _run(
 
 
 def _back(
-    study: Study, pretraining: Pretraining, run: Run, *, head_seed: int
+    study: Study, pretraining: Pretraining, replicate: int, run: Run, *, head_seed: int
 ) -> Transferred:
     """Returns the end of the pre-training as weights for the task proper."""
     end = durations.iterations(
@@ -122,16 +118,10 @@ def _back(
         num_examples=study.facts.data.num_train,
         batch_size=study.recipe.batch_size,
     )
-    facts = study.facts
-    return Transferred(
+    return transfer.weights(
         State(run, end),
-        facts.network,
-        facts.data,
-        head_seed,
-        new_head=_has_own_head(pretraining),
+        of=study.related[pretraining.pretext],
+        to=study,
+        replicate=replicate,
+        head_seed=head_seed,
     )
-
-
-def _has_own_head(pretraining: Pretraining) -> bool:
-    """Returns whether a pretext asks for other classes than the task proper."""
-    return PRETEXTS[pretraining.pretext]["num_outputs"] is not None

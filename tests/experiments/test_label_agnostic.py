@@ -1,0 +1,118 @@
+"""Tickets found on other tasks: which runs find them, and how they go on."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tflottery.components.runs import State
+from tflottery.components.transferring import Transferred, is_head
+from tflottery.core import seeds
+from tflottery.experiments import label_agnostic, lottery
+from tflottery.experiments.label_agnostic import Config
+from tflottery.models import weights as model_weights
+from tflottery.store.store import Store
+from tflottery.studies import transfer
+from tflottery.studies.subnetworks import IMP, RANDOM_PRUNING, Subnetwork, Subnetworks
+from tflottery.training import checkpoints
+
+_TICKET = Subnetwork(kind=IMP, level=2, replicate=1, rewind_iteration=8)
+
+
+@pytest.fixture
+def study(study_of):
+    def make(**options):
+        return study_of(label_agnostic, **options)
+
+    return make
+
+
+def test_one_row_for_each_task_level_and_replicate(tiny):
+    ended = tiny(label_agnostic)
+    assert ended.code == 0
+    table = ended.table("accuracy")
+    found = list(
+        zip(table["subnetwork"], table["ticket_task"], table["level"], strict=True)
+    )
+    labels = [(IMP, "labels", level) for level in (1, 2)]
+    rotation = [(IMP, "rotation", level) for level in (1, 2)]
+    assert found[1:5] == labels + rotation
+    assert list(table["subnetwork"]) == ["dense", *[IMP] * 4, *[RANDOM_PRUNING] * 2]
+    assert table["ticket_task"].isna().sum() == 3
+    # All of them name digits: a tenth of 100 images and more is right.
+    assert set(table["task"]) == {"labels"}
+    assert table["test_error"].between(0, 0.9).all()
+    assert table["variant"].eq("limited_supervision").all()
+
+
+def test_a_ticket_of_rotation_is_found_without_labels(study):
+    found = study()
+    finder = found.related["rotation"]
+    run = transfer.run(finder, _TICKET, to=found)
+    mask = run.mask
+    assert mask.of == Subnetworks(finder).mask(_TICKET)
+    pruned = mask.of.scored.run
+    while pruned.mask is not None:
+        assert (pruned.data.pretext, pruned.network.num_classes) == ("rotation", 4)
+        pruned = pruned.mask.scored.run
+    assert pruned.data.pretext == "rotation"
+    # It begins from the finder's weights at k, and goes on with the labels.
+    assert run.initial.of == State(finder.trunk(1), 8, keeps_slots=True)
+    assert (run.first_iteration, run.data.pretext) == (8, None)
+    assert (run.initial.new_head, run.initial.seed) == (True, seeds.init_seed(1))
+
+
+def test_a_ticket_of_labels_is_that_of_the_lottery(study, study_of):
+    found = study()
+    run = transfer.run(found, _TICKET, to=found)
+    other = study_of(lottery, variant="limited_supervision", rewind_iterations=(8,))
+    assert run.key == Subnetworks(other).run(_TICKET, data_order=1).key
+
+
+def test_a_task_of_the_same_classes_keeps_its_head(study):
+    found = study(ticket_tasks=("blur",))
+    run = transfer.run(found.related["blur"], _TICKET, to=found)
+    assert not run.initial.new_head
+    assert run.mask == Subnetworks(found.related["blur"]).mask(_TICKET)
+
+
+def test_weights_and_masks_by_themselves(study, make, facts, tmp_path):
+    """The body is the finder's, the head the replicate's own initial one."""
+    found = study()
+    finder = found.related["rotation"]
+    run = transfer.run(finder, _TICKET, to=found)
+    assert isinstance(run.initial, Transferred)
+    goals = [run.initial, run.mask]
+    store = make(goals, Store(tmp_path / "store"), found.facts, finder.facts)
+    weights = checkpoints.read_weights(store.open(run.initial.address))
+    state = State(finder.trunk(1), 8)
+    before = checkpoints.read_weights(store.open(state.address))
+    shapes = {path: value.shape for path, value in weights.items()}
+    initial = model_weights.initial_values(shapes, seeds.init_seed(1))
+    for path, value in weights.items():
+        expected = initial[path] if is_head(path) else before[path]
+        np.testing.assert_array_equal(value, expected)
+    assert weights["head/kernel"].shape == (100, 10)
+    assert before["head/kernel"].shape == (100, 4)
+    masks = checkpoints.read_arrays(store.open(run.mask.address) / "mask.safetensors")
+    assert set(masks) == {"dense_1/kernel", "dense_2/kernel"}
+    assert sum(mask.sum() for mask in masks.values()) == round(0.64 * 49_200)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"ticket_tasks": ()}, "--ticket_tasks is empty"),
+        ({"ticket_tasks": ("labels", "jigsaw")}, "no pretext 'jigsaw'"),
+        ({"optimizer_state": "carried"}, "'carried' does not suit"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, text):
+    with pytest.raises(ValueError, match=text):
+        dataclasses.replace(Config.tiny(), **options).check()
+
+
+def test_a_head_for_other_classes_may_not_be_pruned(study):
+    found = study(variant="standard")
+    with pytest.raises(ValueError, match="'standard' prunes head/kernel, and a ticket"):
+        label_agnostic.plan(found)

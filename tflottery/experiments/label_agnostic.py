@@ -1,0 +1,159 @@
+"""Does a ticket have to be found with labels? (Finding Winning Tickets, Figure 1)
+
+IMP finds tickets on several tasks, which see labels or none (--ticket_tasks); each is
+then trained on the task proper, with the labels, beside random pruning and the unpruned
+network. Accuracy against density, a line a task that found the tickets.
+
+A ticket is the finder's mask and its weights at iteration k; training goes on from k on
+the schedule of the task proper. A head for other classes is the replicate's initial
+one; heads are not pruned.
+"""
+
+import dataclasses
+import itertools
+import typing
+from collections.abc import Iterator, Mapping
+
+from tflottery.components.component import Artifact
+from tflottery.core.recipes import LABELS
+from tflottery.execution.results_reader import ResultsReader
+from tflottery.studies import accuracy_table, answers, program, transfer
+from tflottery.studies import config as shared
+from tflottery.studies.accuracy_table import PlannedNetwork, TrainedNetwork
+from tflottery.studies.answers import Answer
+from tflottery.studies.config import option
+from tflottery.studies.study import Study
+from tflottery.studies.subnetworks import (
+    IMP,
+    RANDOM_PRUNING,
+    Subnetwork,
+    Subnetworks,
+)
+
+if typing.TYPE_CHECKING:
+    import pandas
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(shared.PruningConfig):
+    """Options of the experiment."""
+
+    PREFERRED_VARIANT: typing.ClassVar[str | None] = "limited_supervision"
+
+    ticket_tasks: tuple[str, ...] = option(
+        (LABELS, "rotation"), "tasks on which tickets are found: labels, or pretexts"
+    )
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """Returns a Config that a test runs in seconds."""
+        return cls(
+            model="lenet",
+            dataset="digits",
+            replicates=1,
+            rewind_iterations=(8,),
+            training_iterations=24,
+            evaluation_examples=100,
+            levels=("1-2",),
+        )
+
+    def check(self) -> None:
+        """Raises ValueError for what is wrong whatever the data are."""
+        super().check()
+        shared.refuse_carried(self)
+        if not self.ticket_tasks:
+            raise ValueError(
+                "--ticket_tasks is empty: name at least one, such as labels."
+            )
+
+    def related(self) -> dict[str, "Config"]:
+        """Returns the Configs of the same network on the other tasks, by name."""
+        return {
+            task: dataclasses.replace(self, task=task, ticket_tasks=())
+            for task in self.ticket_tasks
+            if task != self.task
+        }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ticket(TrainedNetwork):
+    """A row of accuracy.csv.
+
+    Attributes:
+      ticket_task: on which the ticket was found; None where nothing was.
+    """
+
+    ticket_task: str | None = None
+
+
+TABLES = {"accuracy": Ticket}
+
+
+def plan(study: Study) -> list[Artifact]:
+    """Returns the artifacts that the table is read from."""
+    return [accuracy for _, accuracy in _networks(study)]
+
+
+def rows(study: Study, results: ResultsReader) -> dict[str, list]:
+    """Returns the table accuracy: a row a network."""
+    table = accuracy_table.rows(_networks(study), results)
+    dense = accuracy_table.dense_errors(study, table)
+    return {"accuracy": accuracy_table.compared(table, dense=dense)}
+
+
+def subject(study: Study) -> str:
+    """Returns what the study is about, for the plan's title."""
+    sparse = Subnetworks(study)
+    return (
+        f"tickets of {', '.join(study.config.ticket_tasks)} to "
+        f"{sparse.describe(sparse.levels[-1])}"
+    )
+
+
+def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
+    """Returns accuracies by density, of the tickets of each task and k."""
+
+    def line(kind: str, task: str, k: int) -> str:
+        if kind == IMP:
+            return f"tickets of {task}, k = {k}"
+        return kind if kind != RANDOM_PRUNING else f"{kind}, k = {k}"
+
+    return answers.accuracy_by_density(
+        tables["accuracy"],
+        by=("subnetwork", "ticket_task", "rewind_iteration"),
+        label=line,
+        name="network",
+    )
+
+
+def _networks(study: Study) -> Iterator[PlannedNetwork]:
+    """Yields every network, and what measures it."""
+    yield from accuracy_table.dense_networks(study, row_type=Ticket)
+    for task in study.config.ticket_tasks:
+        finder = study.related.get(task, study)
+        yield from _tickets(study, finder, IMP, task)
+    yield from _tickets(study, study, RANDOM_PRUNING, None)
+
+
+def _tickets(
+    study: Study, finder: Study, kind: str, task: str | None
+) -> Iterator[PlannedNetwork]:
+    """Yields subnetworks that a study finds, trained on the task proper."""
+    subnetworks = Subnetworks(study)
+    for k, level, replicate in itertools.product(
+        finder.rewind_iterations, subnetworks.levels, study.replicates
+    ):
+        ticket = Subnetwork(
+            kind=kind, level=level, replicate=replicate, rewind_iteration=k
+        )
+        yield accuracy_table.planned(
+            study,
+            subnetworks.columns(ticket) | {"ticket_task": task},
+            transfer.run(finder, ticket, to=study),
+            data_order=1,
+            row_type=Ticket,
+        )
+
+
+if __name__ == "__main__":
+    program.run(__spec__.name)

@@ -1,0 +1,91 @@
+"""From one study's task or data set to another's: weights, masks and heads.
+
+The body of a network and its batch norm statistics stay as they are. A head answers for
+the classes of one task; for others it is the replicate's own initial one, and is not
+pruned, since a mask of another head says nothing of it (the papers are silent on both).
+"""
+
+from tflottery.components.component import Artifact
+from tflottery.components.runs import Run
+from tflottery.components.transferring import BodyMask, Transferred, is_head
+from tflottery.core import seeds
+from tflottery.core.registry import PRETEXTS
+from tflottery.studies.study import Study
+from tflottery.studies.subnetworks import Subnetwork, Subnetworks
+
+
+def shares_head(one: Study, other: Study) -> bool:
+    """Returns whether the outputs of two studies' networks stand for the same."""
+    if one.facts.data.name != other.facts.data.name:
+        return False
+    pretexts = {study.facts.data.pretext for study in (one, other)}
+    own = (name for name in pretexts if name and PRETEXTS[name]["num_outputs"])
+    return len(pretexts) == 1 or not any(own)
+
+
+def weights(
+    found: Artifact, *, of: Study, to: Study, replicate: int, head_seed: int
+) -> Transferred:
+    """Returns weights of one study's network as those of another's.
+
+    Args:
+      found: holds the weights.
+      of: the study they come from.
+      to: the study they are for.
+      replicate: whose data they are for, where a pretext is seeded.
+      head_seed: of a head that is drawn afresh.
+    """
+    return Transferred(
+        found,
+        to.facts.network,
+        to.data(replicate),
+        head_seed,
+        new_head=not shares_head(of, to),
+    )
+
+
+def mask(found: Artifact, *, of: Study, to: Study) -> Artifact:
+    """Returns masks of one study's network for another's."""
+    return found if shares_head(of, to) else BodyMask(found)
+
+
+def run(finder: Study, subnetwork: Subnetwork, *, to: Study) -> Run:
+    """Returns the training, on one study's task, of a ticket that another one found.
+
+    It begins from the finder's weights at k, and goes on from k on its own schedule and
+    data stream.
+
+    Args:
+      finder: the study that pruned, or `to` itself.
+      subnetwork: which of the finder's, of level 1 or more.
+      to: the study whose task it is trained on.
+
+    Raises:
+      ValueError: the finder pruned a head for other classes.
+    """
+    subnetworks = Subnetworks(finder)
+    if finder is to:
+        return subnetworks.run(subnetwork, data_order=1)
+    pruned = [path for path, _ in subnetworks.kernels if is_head(path)]
+    if pruned and not shares_head(finder, to):
+        raise ValueError(
+            f"Variant {to.variant!r} prunes {', '.join(pruned)}, and a ticket of "
+            f"{finder.config.task!r} has another head than one of "
+            f"{to.config.task!r}. Take a variant that does not, such as "
+            "--variant=limited_supervision."
+        )
+    replicate = subnetwork.replicate
+    return to.branch(
+        weights(
+            subnetworks.weights(subnetwork),
+            of=finder,
+            to=to,
+            replicate=replicate,
+            head_seed=seeds.init_seed(replicate),
+        ),
+        first_iteration=subnetwork.rewind_iteration,
+        replicate=replicate,
+        data_order=1,
+        level=subnetwork.level,
+        mask=mask(subnetworks.mask(subnetwork), of=finder, to=to),
+    )
