@@ -36,7 +36,10 @@ def test_a_row_for_the_data_and_for_each_pretext(digits):
     for name in (None, "blur", "random_labels"):
         assert found[name].num_outputs == 10
     for row in table:
-        assert row.images.shape == (40, 8, 8, 1) and row.labels.shape == (40,)
+        # Views stand side by side.
+        num_views = PRETEXTS[row.pretext]["num_views"] if row.pretext else 1
+        assert row.images.shape == (40, 8, 8 * num_views, 1)
+        assert row.labels.shape == (40,)
         assert row.images.min() >= 0 and row.images.max() <= 1
     plain = found[None]
     # Each is a training image with its label.
@@ -100,9 +103,11 @@ def test_the_sheet_says_what_its_rows_say(digits):
     for number, row in enumerate(table):
         line = panels[5 * number : 5 * number + 5]
         assert (row.pretext or "the data") in line[0].get_ylabel()
-        assert f"{row.num_outputs} classes" in line[0].get_ylabel()
+        asked = "128 outputs" if row.pretext == "exemplar" else "classes"
+        assert asked in line[0].get_ylabel()
         for panel, image, label in zip(line, row.images, row.labels, strict=True):
-            assert panel.get_xlabel() == str(label)
+            told = "" if row.pretext == "exemplar" else str(label)
+            assert panel.get_xlabel() == told
             np.testing.assert_array_equal(panel.images[0].get_array(), image[..., 0])
             # Dark and bright mean the same in all panels.
             assert panel.images[0].get_clim() == (0, 1)

@@ -44,13 +44,18 @@ class Row:
       pretext: its name, or None for the data's own task.
       num_outputs: of a network for it, one a class as a rule.
       images: [examples, height, width, channels] float32 in [0, 1].
-      labels: [examples] int32.
+      labels: [examples] int32, or other targets.
     """
 
     pretext: str | None
     num_outputs: int
     images: np.ndarray
     labels: np.ndarray
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the task is to name labels."""
+        return self.pretext is None or PRETEXTS[self.pretext]["losses"] is None
 
 
 def rows(source: Source, *, num_examples: int, seed: int) -> list[Row]:
@@ -105,7 +110,8 @@ def drawn(table: Sequence[Row], *, title: str) -> "matplotlib.figure.Figure":
     panels = figure.subplots(len(table), num_examples, squeeze=False)
     for row, line in zip(table, panels, strict=True):
         line[0].set_ylabel(
-            f"{row.pretext or 'the data'}\n{row.num_outputs} classes",
+            f"{row.pretext or 'the data'}\n{row.num_outputs} "
+            f"{'classes' if row.classifies else 'outputs'}",
             fontsize=9,
             rotation="horizontal",
             horizontalalignment="right",
@@ -114,7 +120,7 @@ def drawn(table: Sequence[Row], *, title: str) -> "matplotlib.figure.Figure":
         for axes, image, label in zip(line, row.images, row.labels, strict=True):
             gray = image.shape[-1] == 1
             axes.imshow(image[..., 0] if gray else image, cmap="gray", vmin=0, vmax=1)
-            axes.set_xlabel(str(label), fontsize=9)
+            axes.set_xlabel(str(label) if row.classifies else "", fontsize=9)
             axes.set_xticks([])
             axes.set_yticks([])
     return figure

@@ -1,0 +1,209 @@
+"""Exemplar: two views of an image lie closer together than views of two images.
+
+Dosovitskiy et al. (2014) give each image a class of its own; the paper on limited
+supervision trains with a triplet loss in its place (Appendix A): of embeddings with
+128 values, max(0, 0.5 + d(anchor, positive) - d(anchor, negative)). Where it is silent:
+d is the cosine distance; anchor and positive are two views of one image, the negative
+is the anchor of the batch's next one; an error is a triplet whose negative is no
+farther than its positive. A view is mirrored or not, moved by up to an eighth of its
+size, turned by up to 20 degrees, and its brightness, contrast and saturation are
+changed by up to 40%.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tflottery.core.registry import PRETEXTS
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+EMBEDDING_SIZE = 128
+MARGIN = 0.5
+MOST_DEGREES = 20
+_MOST_SHIFT = 1 / 8
+# Colours are changed in steps of 1/128, of whole numbers, which is exact.
+_ONE, _MOST_CHANGE = 128, 51
+# Weights of red, green and blue in brightness, of 256 (ITU-R BT.601).
+_LUMA = (77, 150, 29)
+_GREY_VALUES = (np.arange(256) / 255).astype(np.float32)
+# What the views of an example draw from its bits with.
+_VIEWS = (0x0A11CE5E, 0x0B0B5EED)
+
+
+def triplet_losses(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Returns how far each triplet is from its margin: [batch] float32.
+
+    Args:
+      targets: not used.
+      outputs: embeddings of anchors and positives, [batch, 2, size] float32.
+    """
+    import tensorflow as tf
+
+    del targets
+    to_positive, to_negative = _distances(outputs)
+    return tf.maximum(0.0, MARGIN + (to_positive - to_negative))
+
+
+def unsatisfied(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Returns in which triplets the negative is no farther than the positive.
+
+    Args:
+      targets: not used.
+      outputs: embeddings of anchors and positives, [batch, 2, size] float32.
+    """
+    del targets
+    to_positive, to_negative = _distances(outputs)
+    return to_negative <= to_positive
+
+
+@PRETEXTS.register(
+    "exemplar",
+    num_outputs=EMBEDDING_SIZE,
+    version=1,
+    seeded=False,
+    num_views=len(_VIEWS),
+    losses=triplet_losses,
+    errors=unsatisfied,
+)
+def two_views(
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    bits: tf.Tensor,
+    indices: tf.Tensor,
+    seed: int,
+    num_classes: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns two views of each image, [batch, 2, height, width, channels].
+
+    Args:
+      images: [batch, height, width, channels] float32, of static shape.
+      labels: not used.
+      bits: [batch] int32 in [0, 2**31); decide all that is drawn.
+      indices: returned, as nothing has to be named.
+      seed: not used.
+      num_classes: not used.
+    """
+    import tensorflow as tf
+
+    from tflottery.layers import hashing
+
+    del labels, seed, num_classes
+    words = tf.cast(bits, tf.uint32)
+    views = []
+    for number in _VIEWS:
+        own = hashing.mixed(
+            tf.bitwise.bitwise_xor(words, tf.constant(number, "uint32"))
+        )
+        views.append(_recoloured(_moved(images, own), hashing.mixed(own)))
+    return tf.stack(views, axis=1), indices
+
+
+def _distances(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns cosine distances of anchors to positives, and to negatives: [batch]."""
+    import tensorflow as tf
+
+    anchors, positives = tf.unstack(tf.math.l2_normalize(outputs, axis=-1), axis=1)
+    negatives = tf.roll(anchors, shift=-1, axis=0)
+    to_positive, to_negative = (
+        1.0 - tf.reduce_sum(anchors * others, axis=-1)
+        for others in (positives, negatives)
+    )
+    return to_positive, to_negative
+
+
+def _moved(images: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
+    """Returns images mirrored or not, turned and moved, with black beyond the border.
+
+    Args:
+      images: [batch, height, width, channels] float32.
+      words: [batch] uint32, random.
+    """
+    import tensorflow as tf
+
+    batch, height, width, channels = images.shape
+    down, right = (max(1, round(_MOST_SHIFT * size)) for size in (height, width))
+    mirrors, words = _drawn(words, 2)
+    turns, words = _drawn(words, 2 * MOST_DEGREES + 1)
+    downs, words = _drawn(words, 2 * down + 1)
+    rights, _ = _drawn(words, 2 * right + 1)
+
+    # Which pixel each pixel of a turned image shows: the nearest one, by a table.
+    sources = tf.constant(_turned_grids(height, width))
+    rows = tf.gather(sources[0], turns) + (downs - down)[:, None]
+    columns = tf.gather(sources[1], turns) + (rights - right)[:, None]
+    columns = tf.where(mirrors[:, None] == 1, width - 1 - columns, columns)
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    # The pixel behind all others is black.
+    firsts = tf.range(batch)[:, None] * (height * width)
+    places = tf.where(inside, firsts + rows * width + columns, batch * height * width)
+    pixels = tf.reshape(images, (batch * height * width, channels))
+    pixels = tf.concat([pixels, tf.zeros((1, channels), images.dtype)], axis=0)
+    return tf.reshape(tf.gather(pixels, places), images.shape)
+
+
+def _turned_grids(height: int, width: int) -> np.ndarray:
+    """Returns rows and columns of what is seen after each turn.
+
+    Returns:
+      [2, turns, height * width] int32; some lie beyond the image.
+    """
+    degrees = np.arange(-MOST_DEGREES, MOST_DEGREES + 1)
+    cosines, sines = (f(np.deg2rad(degrees))[:, None] for f in (np.cos, np.sin))
+    rows, columns = np.indices((height, width)).reshape(2, 1, -1)
+    below, beside = rows - (height - 1) / 2, columns - (width - 1) / 2
+    found = [
+        cosines * below - sines * beside + (height - 1) / 2,
+        sines * below + cosines * beside + (width - 1) / 2,
+    ]
+    return np.rint(found).astype(np.int32)
+
+
+def _recoloured(images: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
+    """Returns images of other brightness, contrast and, in colour, saturation.
+
+    Args:
+      images: [batch, height, width, channels] float32 in [0, 1].
+      words: [batch] uint32, random.
+    """
+    import tensorflow as tf
+
+    values = tf.cast(tf.round(255.0 * images), tf.int32)
+    factors = []
+    for _ in range(3):
+        drawn, words = _drawn(words, 2 * _MOST_CHANGE + 1)
+        factors.append((drawn + _ONE - _MOST_CHANGE)[:, None, None, None])
+    values = _blended(values, tf.zeros_like(values[..., :1]), factors[0])
+    grey = tf.reduce_sum(values, axis=(1, 2, 3), keepdims=True)
+    grey //= images.shape[1] * images.shape[2] * images.shape[3]
+    values = _blended(values, grey, factors[1])
+    if images.shape[-1] == len(_LUMA):
+        grey = tf.reduce_sum(values * tf.constant(_LUMA), axis=-1, keepdims=True) // 256
+        values = _blended(values, grey, factors[2])
+    return tf.gather(_GREY_VALUES, values)
+
+
+def _blended(values: tf.Tensor, grey: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Returns grey + (values - grey) * factors / 128 in [0, 255]; all are int32."""
+    import tensorflow as tf
+
+    return tf.clip_by_value(grey + (values - grey) * factors // _ONE, 0, 255)
+
+
+def _drawn(words: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns numbers in [0, count) that words decide, int32, and words to go on with.
+
+    None is likelier than another by more than `count` in 2**31.
+    """
+    import tensorflow as tf
+
+    from tflottery.layers import hashing
+
+    top = tf.bitwise.right_shift(words, tf.constant(1, tf.uint32))
+    return tf.cast(top, tf.int32) % count, hashing.mixed(
+        words + tf.constant(1, "uint32")
+    )
