@@ -54,14 +54,14 @@ def load(
         files.update(dict.fromkeys(_files(source, table)))
     if not files:
         raise ValueError("No source was given: name CSV files, folders or patterns.")
-    _check_one_table(list(files))
+    _validate_one_table(list(files))
     _warn_of_incomplete(list(files))
     frames = {path: tables.read(path) for path in files}
     # A table without rows has no columns to compare, and adds nothing.
     filled = {path: frame for path, frame in frames.items() if len(frame.columns)}
     if not filled:
         return pandas.DataFrame()
-    _check_columns(filled)
+    _validate_columns(filled)
     return pandas.concat(filled.values(), ignore_index=True)
 
 
@@ -115,7 +115,7 @@ def summary(
     settings = [name for name in table if name not in names and _sets(table[name])]
     repeats = [name for name in _REPEATS if name in table]
     rows = values[[*settings, *repeats, *names]].drop_duplicates()
-    _check_repeats(rows, [*settings, *repeats], names)
+    _validate_repeats(rows, [*settings, *repeats], names)
     telling = [name for name in settings if rows[name].nunique(dropna=False) > 1]
     # Without any column of settings all rows are one.
     by = telling or settings or (lambda row: 0)
@@ -149,7 +149,7 @@ def _sets(column: "pandas.Series") -> bool:
     return column.name in _FRACTIONS or column.dtype.kind != "f"
 
 
-def _check_repeats(
+def _validate_repeats(
     rows: "pandas.DataFrame", keys: Sequence[str], names: Sequence[str]
 ) -> None:
     """Raises ValueError if rows that the keys do not tell apart have several values."""
@@ -234,7 +234,7 @@ def _literal_start(source: str) -> tuple[str, str]:
     return "", source
 
 
-def _check_one_table(files: Sequence[str]) -> None:
+def _validate_one_table(files: Sequence[str]) -> None:
     names: dict[str, str] = {}
     for path in files:
         names.setdefault(_table(path), path)
@@ -246,7 +246,7 @@ def _check_one_table(files: Sequence[str]) -> None:
         )
 
 
-def _check_columns(frames: dict[str, "pandas.DataFrame"]) -> None:
+def _validate_columns(frames: dict[str, "pandas.DataFrame"]) -> None:
     first = next(iter(frames))
     expected = list(frames[first].columns)
     for path, frame in frames.items():

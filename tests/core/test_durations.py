@@ -21,7 +21,7 @@ from tflottery.core import durations
 )
 def test_forms(duration, expected):
     # 1,437 examples in batches of 60 are 23.95 batches.
-    durations.check(duration)
+    durations.validate(duration)
     found = durations.iterations(duration, num_examples=1437, batch_size=60)
     assert found == expected
 
@@ -49,7 +49,7 @@ def test_the_papers_length_in_epochs():
 )
 def test_anything_else_is_refused_with_the_forms(duration):
     for read in (
-        durations.check,
+        durations.validate,
         lambda d: durations.iterations(d, num_examples=10, batch_size=5),
     ):
         with pytest.raises(ValueError, match=r"not a duration\. Write .*3ep50it") as e:

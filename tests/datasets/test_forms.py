@@ -29,7 +29,7 @@ def told(source, register, caplog):
             register(PRETEXTS, "own", task, **_OWN)
             task = "own"
         with caplog.at_level(logging.INFO, logger="tflottery"):
-            forms.check(task, source)
+            forms.validate(task, source)
         return [record.getMessage() for record in caplog.records]
 
     return check

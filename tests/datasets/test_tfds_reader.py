@@ -38,25 +38,25 @@ def shard(folder, split="train"):
 )
 def test_what_cannot_be_used_is_refused(data_dir, name, reason):
     with pytest.raises(Refusal, match=f"'{name}' cannot be used.*{reason}"):
-        tfds_reader.checked_builder(name, str(data_dir))
+        tfds_reader.validated_builder(name, str(data_dir))
 
 
 def test_what_does_not_fit_in_memory_is_refused(data_dir, monkeypatch):
     monkeypatch.setattr(tfds_reader, "MAXIMUM_BYTES", 479)
     with pytest.raises(Refusal, match="10 images take.*more than"):
-        tfds_reader.checked_builder("little", str(data_dir))
+        tfds_reader.validated_builder("little", str(data_dir))
     monkeypatch.setattr(tfds_reader, "MAXIMUM_BYTES", 480)
-    tfds_reader.checked_builder("little", str(data_dir))
+    tfds_reader.validated_builder("little", str(data_dir))
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(Refusal, match="'no_such_set'.*cifar10, digits, mnist"):
-        tfds_reader.checked_builder("no_such_set", str(tmp_path))
+        tfds_reader.validated_builder("no_such_set", str(tmp_path))
 
 
 def test_an_unknown_version_is_named(tmp_path):
     with pytest.raises(Refusal, match="'mnist:0.0.1' cannot be opened.*0.0.1"):
-        tfds_reader.checked_builder("mnist:0.0.1", str(tmp_path))
+        tfds_reader.validated_builder("mnist:0.0.1", str(tmp_path))
 
 
 @pytest.mark.parametrize("content", ["", '{"name": "li', "\0\0"])
@@ -64,7 +64,7 @@ def test_an_unknown_version_is_named(tmp_path):
 def test_a_description_that_is_cut_is_named(little, tmp_path, file, content):
     (little / file).write_text(content)
     with pytest.raises(Refusal, match=f"'little' .*in part: .*{file}' is no JSON"):
-        tfds_reader.checked_builder("little", str(tmp_path))
+        tfds_reader.validated_builder("little", str(tmp_path))
 
 
 def test_data_without_their_description_are_prepared_in_part(tmp_path):
@@ -72,7 +72,7 @@ def test_data_without_their_description_are_prepared_in_part(tmp_path):
     folder.mkdir(parents=True)
     (folder / "mnist-train.tfrecord-00000-of-00001").write_bytes(b"")
     with pytest.raises(Refusal, match=f"'mnist' .*in part: '{folder}' holds no data"):
-        tfds_reader.checked_builder("mnist", str(tmp_path))
+        tfds_reader.validated_builder("mnist", str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_damaged_records_are_named(little, tmp_path, damage, fault):
     path.unlink() if damage == "removed" else path.write_bytes(changed[damage])
     expected = f"'little'.*'{path}' should hold 7 examples, but {fault}.*delete"
     with pytest.raises(Refusal, match=expected):
-        tfds_reader.checked_builder("little", str(tmp_path))
+        tfds_reader.validated_builder("little", str(tmp_path))
 
 
 def test_records_are_counted(data_dir):

@@ -11,8 +11,8 @@ def test_the_defaults_are_sound(every_experiment):
     members = getattr(every_experiment, "members", lambda config: [config])
     for config in (every_experiment.Config(), every_experiment.Config.tiny()):
         for one in members(config):
-            one.check()
-    Config().check()
+            one.validate()
+    Config().validate()
 
 
 def test_every_option_has_a_help_text_that_names_what_decides_its_default(
@@ -40,7 +40,7 @@ def test_every_option_has_a_help_text_that_names_what_decides_its_default(
     ],
 )
 def test_sound_options(options):
-    Config(**options).check()
+    Config(**options).validate()
 
 
 @pytest.mark.parametrize(
@@ -59,4 +59,4 @@ def test_sound_options(options):
 )
 def test_wrong_options(options, text):
     with pytest.raises(ValueError, match=text):
-        Config(**options).check()
+        Config(**options).validate()

@@ -126,7 +126,7 @@ def test_conditions_are_the_paper_s_but_for_what_is_given(options, texts):
 def test_options_that_make_no_sense_are_refused(options, text):
     config = dataclasses.replace(Config.tiny(), **options)
     with pytest.raises(ValueError, match=text):
-        config.check()
+        config.validate()
 
 
 def test_a_new_perturbation_is_one_registration(register):
@@ -140,7 +140,7 @@ def test_a_new_perturbation_is_one_registration(register):
     config = dataclasses.replace(
         Config.tiny(), perturbation="halved", noise_scales=None
     )
-    config.check()
+    config.validate()
     assert [one.text for one in config.conditions()] == [
         "scope=layers share=0.5 loudly=false"
     ]

@@ -64,7 +64,7 @@ def test_the_defaults_are_figures_9_and_10():
 )
 def test_options_that_make_no_sense_are_refused(options, text):
     with pytest.raises(ValueError, match=text):
-        dataclasses.replace(Config.tiny(), **options).check()
+        dataclasses.replace(Config.tiny(), **options).validate()
 
 
 # Runs.

@@ -28,8 +28,8 @@ from tflottery.studies import program, session
 
 def begin(module, config, *, machine):
     for one in getattr(module, "members", lambda config: [config])(config):
-        one.check()
-    machine.check()
+        one.validate()
+    machine.validate()
     options = dataclasses.asdict(config) | dataclasses.asdict(machine)
     print(json.dumps(options))
     return 0

@@ -53,7 +53,7 @@ def test_a_file_is_no_folder_of_datasets(tmp_path):
     (tmp_path / "file").write_text("")
     machine = session.Machine(data_dir=str(tmp_path / "file"))
     with pytest.raises(ValueError, match="--data_dir=.*file' is a file"):
-        machine.check()
+        machine.validate()
 
 
 def test_a_command_makes_tables_config_and_figure(execute):

@@ -146,8 +146,8 @@ def test_addresses_and_remove(store, bucket):
     assert store.addresses("nothing") == []
 
 
-def test_check_and_locks_work_beside_a_bucket(store, bucket, tmp_path):
-    store.check(10**18)
+def test_room_and_locks_work_beside_a_bucket(store, bucket, tmp_path):
+    store.ensure_writable(10**18)
     assert not bucket.store
     with store.lock("run"):
         assert Store(store.root).lock("run") is None

@@ -373,16 +373,20 @@ def test_root_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     store = Store(tmp_path / "file" / "store")
     assert not store.has(ADDRESS)
-    for action in (store.check, lambda: write(store), lambda: store.lock("run")):
+    for action in (
+        store.ensure_writable,
+        lambda: write(store),
+        lambda: store.lock("run"),
+    ):
         with pytest.raises(StoreError, match="file/store.*TFLOTTERY_STORE"):
             action()
 
 
-def test_check_compares_what_is_needed_with_what_is_free(store):
-    store.check(1000)
+def test_what_is_needed_is_compared_with_what_is_free(store):
+    store.ensure_writable(1000)
     assert files_below(store.root) == []
     with pytest.raises(StoreError, match="free and 1000000000.0 GB are needed"):
-        store.check(10**18)
+        store.ensure_writable(10**18)
 
 
 FILL = """

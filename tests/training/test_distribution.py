@@ -33,7 +33,7 @@ def test_mirroring_over_one_gpu_is_training_on_it(monkeypatch):
 def test_a_gpu_that_tensorflow_does_not_find_is_refused():
     """No process of these tests has one: nothing is faked here."""
     with pytest.raises(SetupError) as caught:
-        distribution.check(Placement(device="gpu"))
+        distribution.validate(Placement(device="gpu"))
     for fact in (
         "run on 1 GPU that",
         "TensorFlow finds 0",
@@ -73,7 +73,7 @@ def found(monkeypatch):
 )
 def test_devices_as_placed_are_fine(chosen, gpus, found):
     found(gpus)
-    distribution.check(chosen)
+    distribution.validate(chosen)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_devices_as_placed_are_fine(chosen, gpus, found):
 def test_other_devices_are_refused(chosen, gpus, fact, found):
     found(gpus)
     with pytest.raises(SetupError, match=fact):
-        distribution.check(chosen)
+        distribution.validate(chosen)
 
 
 def test_unknown_way_to_distribute_lists_the_known_ones():

@@ -61,14 +61,14 @@ class _Drawing(keras.layers.Layer):
     ],
 )
 def test_random_numbers_of_seed_generators_are_supported(middle):
-    requirements.check(_model(middle=middle))
+    requirements.validate(_model(middle=middle))
 
 
 @pytest.mark.parametrize("how", ["global", "tensorflow", "numpy"])
 def test_random_numbers_from_elsewhere_are_refused(how):
     text = "draws random numbers that do not come from seed generators .*SeedGenerator"
     with pytest.raises(ValueError, match=text):
-        requirements.check(_model(middle=lambda: _Drawing(how)))
+        requirements.validate(_model(middle=lambda: _Drawing(how)))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_random_numbers_from_elsewhere_are_refused(how):
 def test_precision_of_what_is_supported(dtype, last, expected):
     model = _model(dtype=dtype, last=last)
     assert requirements.precision(model) == expected
-    requirements.check(model)
+    requirements.validate(model)
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_precision_of_what_is_supported(dtype, last, expected):
 )
 def test_other_precisions_are_refused(dtype, last, text):
     with pytest.raises(ValueError, match=text):
-        requirements.check(_model(dtype=dtype, last=last))
+        requirements.validate(_model(dtype=dtype, last=last))
 
 
 def test_losses_that_the_loop_would_leave_out_are_refused():
     model = _model(kernel_regularizer=keras.regularizers.L2(1e-4))
     with pytest.raises(ValueError, match="adds 1 losses .*--weight_decay"):
-        requirements.check(model)
+        requirements.validate(model)

@@ -201,5 +201,5 @@ def test_what_does_not_fit_is_refused(show, declared, text, digits, register):
     register(PRETEXTS, "own", show, num_outputs=None, **_OWN, **declared)
     model = _linear(input_shape=digits.image_shape, num_classes=10)
     with pytest.raises(ValueError) as raised:
-        requirements.check_task(model, "own", digits)
+        requirements.validate_task(model, "own", digits)
     assert text in str(raised.value)

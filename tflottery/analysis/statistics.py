@@ -13,12 +13,12 @@ import numpy as np
 
 def mean(values: Sequence[float] | np.ndarray) -> float:
     """Returns the arithmetic mean of at least one value; NaN if one is NaN."""
-    return float(np.mean(_checked(values)))
+    return float(np.mean(_validated(values)))
 
 
 def std(values: Sequence[float] | np.ndarray) -> float:
     """Returns the sample standard deviation (n - 1); NaN for a single value."""
-    values = _checked(values)
+    values = _validated(values)
     return float(np.std(values, ddof=1)) if values.size > 1 else math.nan
 
 
@@ -44,7 +44,7 @@ def pearson(
     Raises:
       ValueError: no values at all, or x and y are not of the same length.
     """
-    x, y = _checked(x), _checked(y)
+    x, y = _validated(x), _validated(y)
     if x.size != y.size:
         raise ValueError(
             f"x has {x.size} values and y has {y.size}, expected one of each a point."
@@ -58,7 +58,7 @@ def pearson(
     return float(found.statistic), float(found.pvalue)
 
 
-def _checked(values: Sequence[float] | np.ndarray) -> np.ndarray:
+def _validated(values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Returns the values as [n] float64; refuses none at all."""
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or not values.size:

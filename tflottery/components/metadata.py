@@ -67,7 +67,7 @@ def inspect(
         pretext_version=PRETEXTS[pretext]["version"] if pretext else None,
     )
     if pretext:
-        forms.check(pretext, source)
+        forms.validate(pretext, source)
     return _measured(model, data, source, runtime)
 
 
@@ -82,9 +82,9 @@ def _measured(model_name: str, data: Data, source: Source, runtime: Runtime) -> 
     model = MODELS[model_name].function(
         input_shape=data.image_shape, num_classes=num_outputs
     )
-    requirements.check(model)
+    requirements.validate(model)
     if data.pretext:
-        requirements.check_task(model, data.pretext, source)
+        requirements.validate_task(model, data.pretext, source)
     network = Network(model_name, data.image_shape, num_outputs, architecture(model))
     sizes = {path: value.size for path, value in weights.weights(model).items()}
     trainable = sum(sizes[variable.path] for variable in model.trainable_variables)

@@ -74,7 +74,7 @@ class Perturbed(Component):
             seed=self.seed,
             **dict(self.options),
         )
-        _check(self.perturbation, before, after)
+        _validate(self.perturbation, before, after)
         checkpoints.write(context.output, {**weights, **after})
         amount = dataclasses.asdict(noise.effective(before, after, masks))
         (context.output / NOISE_FILE).write_text(json.dumps(amount))
@@ -96,7 +96,7 @@ def read(folder: epath.Path) -> dict[str, float]:
     return json.loads((folder / NOISE_FILE).read_text())
 
 
-def _check(name: str, before: Weights, after: Weights) -> None:
+def _validate(name: str, before: Weights, after: Weights) -> None:
     """Raises ValueError unless both have the same paths and shapes, all finite."""
     shapes = {path: np.shape(kernel) for path, kernel in before.items()}
     found = {path: np.shape(kernel) for path, kernel in after.items()}

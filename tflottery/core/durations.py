@@ -7,7 +7,7 @@ Duration = int | str
 _PATTERN = re.compile(r"(?:(\d+)ep)?(?:(\d+)(?:it)?)?")
 
 
-def check(duration: Duration) -> None:
+def validate(duration: Duration) -> None:
     """Raises ValueError if `duration` is not one of the four forms."""
     _parts(duration)
 

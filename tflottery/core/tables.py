@@ -50,7 +50,7 @@ def read(path: str | os.PathLike) -> "pandas.DataFrame":
         text = epath.Path(paths.expanded(path)).read_bytes().decode()
         if not text:
             return pandas.DataFrame()
-        _check_text(text)
+        _validate_text(text)
         # Only nothing and NaN are missing values: a dataset may well be called "NA".
         return pandas.read_csv(
             io.StringIO(text),
@@ -66,7 +66,7 @@ def read(path: str | os.PathLike) -> "pandas.DataFrame":
         ) from error
 
 
-def _check_text(text: str) -> None:
+def _validate_text(text: str) -> None:
     """Raises ValueError unless every line has as many values as there are columns.
 
     pandas would fill short lines with nothing, and take a line without commas, such as
@@ -75,7 +75,7 @@ def _check_text(text: str) -> None:
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = next(lines)
-        _check_header(header)
+        _validate_header(header)
         for values in lines:
             if values and len(values) != len(header):
                 count = f"{len(values)} value{'s' if len(values) > 1 else ''}"
@@ -90,7 +90,7 @@ def _check_text(text: str) -> None:
         raise ValueError("its last line has no end, so that some of it may be lost")
 
 
-def _check_header(names: Sequence[str]) -> None:
+def _validate_header(names: Sequence[str]) -> None:
     """Raises ValueError unless these can be the names of columns."""
     if not names:
         raise ValueError("line 1 names no columns")

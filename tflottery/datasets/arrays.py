@@ -120,11 +120,11 @@ class RawSource:
                 "Training and test images differ in shape: "
                 f"{self.train_images.shape[1:]} and {self.test_images.shape[1:]}."
             )
-        _check(self.train_images, self.train_labels, num_classes=self.num_classes)
-        _check(self.test_images, self.test_labels, num_classes=self.num_classes)
+        _validate(self.train_images, self.train_labels, num_classes=self.num_classes)
+        _validate(self.test_images, self.test_labels, num_classes=self.num_classes)
 
 
-def _check(images: np.ndarray, labels: np.ndarray, *, num_classes: int) -> None:
+def _validate(images: np.ndarray, labels: np.ndarray, *, num_classes: int) -> None:
     if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
         raise ValueError(
             f"Images came as {images.dtype} of shape {images.shape}: expected uint8 of "

@@ -37,7 +37,7 @@ _REMEDY = (
 )
 
 
-def check(pretext: str, source: Source) -> None:
+def validate(pretext: str, source: Source) -> None:
     """Tries a pretext; logs a warning if it rounds differently in some form.
 
     Args:

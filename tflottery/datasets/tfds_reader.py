@@ -45,7 +45,7 @@ class NotPrepared(FileNotFoundError):
     """The data are not there, and cannot be downloaded."""
 
 
-def checked_builder(name: str, data_dir: str) -> "tfds.core.DatasetBuilder":
+def validated_builder(name: str, data_dir: str) -> "tfds.core.DatasetBuilder":
     """Returns the builder of a dataset once all that can be told of it is right.
 
     Raises:
@@ -55,11 +55,11 @@ def checked_builder(name: str, data_dir: str) -> "tfds.core.DatasetBuilder":
     """
     if data_dir.startswith("gs://"):
         require_network(name, data_dir, address=network.download_address())
-    _check_descriptions(name, data_dir)
+    _validate_descriptions(name, data_dir)
     builder = _builder(name, data_dir)
-    _check_features(name, builder)
+    _validate_features(name, builder)
     if builder.is_prepared():
-        check_prepared(name, builder)
+        validate_prepared(name, builder)
     elif builder.data_path.exists():
         raise Refusal(
             f"Dataset {name!r} is prepared only in part: {str(builder.data_path)!r} "
@@ -87,7 +87,7 @@ def require_network(
         )
 
 
-def check_prepared(name: str, builder: "tfds.core.DatasetBuilder") -> None:
+def validate_prepared(name: str, builder: "tfds.core.DatasetBuilder") -> None:
     """Raises Refusal unless train and test are there whole, and fit in memory."""
     splits = builder.info.splits
     if not set(tfds_source.SPLITS) <= set(splits):
@@ -106,7 +106,7 @@ def check_prepared(name: str, builder: "tfds.core.DatasetBuilder") -> None:
             found = os.fspath(path)
             if "://" in found or ".tfrecord" not in path.name:
                 continue
-            _check_records(name, found, expected)
+            _validate_records(name, found, expected)
 
 
 def num_records(path: str | os.PathLike[str]) -> int:
@@ -130,7 +130,7 @@ def num_records(path: str | os.PathLike[str]) -> int:
     return count
 
 
-def _check_descriptions(name: str, data_dir: str) -> None:
+def _validate_descriptions(name: str, data_dir: str) -> None:
     """Raises Refusal if a description of what is prepared under a name is no JSON."""
     if "://" in data_dir:
         return
@@ -144,7 +144,7 @@ def _check_descriptions(name: str, data_dir: str) -> None:
             ) from error
 
 
-def _check_records(name: str, path: str, expected: int) -> None:
+def _validate_records(name: str, path: str, expected: int) -> None:
     """Raises Refusal unless a file of records holds as many as its description says."""
     try:
         found = num_records(path)
@@ -184,7 +184,7 @@ def _builder(name: str, data_dir: str) -> "tfds.core.DatasetBuilder":
         raise Refusal(f"Dataset {name!r} cannot be opened: {error}") from error
 
 
-def _check_features(name: str, builder: "tfds.core.DatasetBuilder") -> None:
+def _validate_features(name: str, builder: "tfds.core.DatasetBuilder") -> None:
     """Raises Refusal unless examples are a uint8 image of one shape and a label."""
     import tensorflow_datasets as tfds
 
@@ -218,12 +218,12 @@ def _write(name: str, data_dir: str, link: str) -> None:
       data_dir: folder of prepared datasets.
       link: what tensorflow-datasets is told in its place.
     """
-    builder = checked_builder(name, link)
+    builder = validated_builder(name, link)
     if not builder.is_prepared():
         if "://" not in data_dir:
             os.makedirs(data_dir, exist_ok=True)
         builder.download_and_prepare()
-        check_prepared(name, builder)
+        validate_prepared(name, builder)
     edition = tfds_source.edition(name, data_dir=data_dir)
     for split in tfds_source.SPLITS:
         _write_split(builder, split)

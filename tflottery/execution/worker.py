@@ -142,7 +142,7 @@ def set_up(
     process.configure(
         gpu=settings.gpu, logical_cpus=NUM_LOGICAL_CPUS if mirrored_cpus else 1
     )
-    distribution.check(settings.placement)
+    distribution.validate(settings.placement)
     registry.load_plugins(settings.plugins)
     return functools.partial(
         JobContext,

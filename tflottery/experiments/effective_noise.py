@@ -51,9 +51,9 @@ class Config(shared.PerturbedConfig):
             levels=("1",),
         )
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
-        super().check()
+        super().validate()
         conditions()
 
 

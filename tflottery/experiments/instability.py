@@ -85,17 +85,17 @@ class Config(shared.PruningConfig):
             evaluation_examples=100,
         )
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
-        super().check()
-        shared.check_count("data_orders", self.data_orders)
+        super().validate()
+        shared.validate_count("data_orders", self.data_orders)
         if self.data_orders < 2:
             raise ValueError(
                 f"--data_orders={self.data_orders!r}: instability compares copies on "
                 "different data orders, so there have to be at least 2."
             )
         known = (DENSE, *sparse_kinds())
-        shared.check_kinds("subnetwork", self.subnetwork, known=known)
+        shared.validate_kinds("subnetwork", self.subnetwork, known=known)
         if self.subnetwork == (DENSE,) and (self.levels or self.density is not None):
             raise ValueError(
                 "--levels and --density are of a subnetwork: name one, such as "

@@ -71,18 +71,18 @@ class Config(shared.PruningConfig):
             levels=("1-2",),
         )
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
-        super().check()
-        shared.check_count("data_orders", self.data_orders)
-        shared.check_kinds("subnetworks", self.subnetworks, known=sparse_kinds())
+        super().validate()
+        shared.validate_count("data_orders", self.data_orders)
+        shared.validate_kinds("subnetworks", self.subnetworks, known=sparse_kinds())
         if self.random_rewind_iterations == ():
             raise ValueError(
                 "--random_rewind_iterations is empty: leave it out for the first k, or "
                 "choose kinds with --subnetworks."
             )
         for one in self.random_rewind_iterations or ():
-            durations.check(one)
+            durations.validate(one)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -76,9 +76,9 @@ class Config(shared.PerturbedConfig):
             noise_scales=(0.5, 3.0),
         )
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
-        super().check()
+        super().validate()
         self.conditions()
 
     def conditions(self) -> list[Condition]:

@@ -83,16 +83,16 @@ class Config(shared.PruningConfig):
             pretraining_epochs=(1,),
         )
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
-        super().check()
+        super().validate()
         shared.refuse_carried(self)
         if not self.pretexts() or not self.lengths():
             raise ValueError(
                 "--pretext and --pretraining_epochs have to name at least one each."
             )
         for epochs in self.lengths():
-            shared.check_count("pretraining_epochs", epochs)
+            shared.validate_count("pretraining_epochs", epochs)
 
     def related(self) -> dict[str, "Config"]:
         """Returns the Configs of the same network on each pretext task, by its name."""

@@ -96,9 +96,9 @@ class Config(shared.Config):
             gradient_examples=150,
         )
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
-        super().check()
+        super().validate()
         if self.iterations == ():
             raise ValueError(
                 "--iterations is empty: leave it out for the usual ones, or name at "
@@ -106,8 +106,8 @@ class Config(shared.Config):
             )
         for one in (*(self.iterations or ()), self.final_iteration):
             if one is not None:
-                durations.check(one)
-        shared.check_count("gradient_examples", self.gradient_examples)
+                durations.validate(one)
+        shared.validate_count("gradient_examples", self.gradient_examples)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

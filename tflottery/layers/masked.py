@@ -122,7 +122,7 @@ def set_masks(model: keras.Model, masks: Masks) -> None:
         a value is neither 0 nor 1. Nothing is changed then.
     """
     layers = {layer.kernel.path: layer for layer in masked_layers(model)}
-    _check(masks, layers)
+    _validate(masks, layers)
     ignoring = [path for path in masks if layers[path].mask_use == "none"]
     if any(not np.all(masks[path]) for path in ignoring):
         raise ValueError(
@@ -243,7 +243,7 @@ def _pruned(values: object, mask: object) -> object:
     return ops.where(ops.cast(mask, "bool"), values, ops.zeros_like(values))
 
 
-def _check(masks: Masks, layers: dict[str, keras.layers.Layer]) -> None:
+def _validate(masks: Masks, layers: dict[str, keras.layers.Layer]) -> None:
     """Raises ValueError unless every mask fits the layer of its path."""
     unknown = sorted(masks.keys() - layers.keys())
     if unknown:

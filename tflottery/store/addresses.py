@@ -10,7 +10,7 @@ _ADDRESS = re.compile(rf"(?!{DAMAGED}(?:/|$)){_NAME}(?:/{_NAME})*")
 _PART = re.compile(_NAME)
 
 
-def checked(address: str) -> str:
+def validated(address: str) -> str:
     """Returns the address if it is one.
 
     Raises:

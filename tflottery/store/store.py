@@ -24,7 +24,7 @@ from tflottery.store import (
     staging,
     verification,
 )
-from tflottery.store.addresses import checked
+from tflottery.store.addresses import validated
 from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
 
 # Where an artifact is being replaced its place is empty for an instant.
@@ -75,7 +75,7 @@ class Store:
 
     def peek(self, address: str) -> dict[str, object] | None:
         """Returns an artifact's manifest if `has` finds it whole, None if not."""
-        data = self._manifest(checked(address))
+        data = self._manifest(validated(address))
         if data is None or self._verifier.visible_fault(address, data) is not None:
             return None
         return manifests.unsealed(data, address)
@@ -85,7 +85,7 @@ class Store:
 
         None also where nothing was finished. Goes by manifest and sizes, as `has`.
         """
-        data = self._manifest(checked(address))
+        data = self._manifest(validated(address))
         return None if data is None else self._verifier.visible_fault(address, data)
 
     def refuse_damaged(self, address: str) -> None:
@@ -94,7 +94,7 @@ class Store:
         Raises:
           DamagedArtifact: that was so.
         """
-        data = self._manifest(checked(address))
+        data = self._manifest(validated(address))
         fault = None if data is None else self._verifier.visible_fault(address, data)
         # Someone may have replaced it between the looks at manifest and files.
         if fault is not None and self._manifest(address) == data:
@@ -154,7 +154,7 @@ class Store:
           ValueError: the address or the manifest is not allowed.
           StoreError: the disk is full or not writable.
         """
-        self._check_free(checked(address))
+        self._validate_free(validated(address))
         manifests.plain(manifest)
         started = time.monotonic()
         task = f"write {address!r}"
@@ -193,7 +193,7 @@ class Store:
         Opens none of them: whether an artifact is sound shows when it is opened.
         """
         with self._explained(f"list {prefix!r}" if prefix else "list all"):
-            return self._place.listing(checked(prefix.rstrip("/")) if prefix else "")
+            return self._place.listing(validated(prefix.rstrip("/")) if prefix else "")
 
     def remove(self, address: str) -> None:
         """Removes an artifact; nothing happens if there is none.
@@ -201,7 +201,7 @@ class Store:
         Raises:
           ValueError: the address is above other artifacts.
         """
-        self._check_free(checked(address))
+        self._validate_free(validated(address))
         self._verifier.forget(address)
         with self._explained(f"remove {address!r}"):
             draft = self._drafts.new()
@@ -216,7 +216,7 @@ class Store:
             self._drafts.sweep()
             locks.sweep(f"{self._place.scratch}/{addresses.LOCKS}")
 
-    def check_root(self) -> None:
+    def ensure_root(self) -> None:
         """Makes sure that there is a store to read, or room for a new one.
 
         Raises:
@@ -226,7 +226,7 @@ class Store:
             with self._explained("look for artifacts"):
                 os.makedirs(self.root, exist_ok=True)
 
-    def check(self, bytes_needed: int = 0) -> None:
+    def ensure_writable(self, bytes_needed: int = 0) -> None:
         """Makes sure, before any work, that the store can be written.
 
         Args:
@@ -301,7 +301,7 @@ class Store:
         """Returns the manifest of a sound artifact; sets a damaged one aside."""
         looks = 0
         while True:
-            data = self._manifest(checked(address))
+            data = self._manifest(validated(address))
             if data is None:
                 looks += 1
                 if looks == _LOOKS:
@@ -331,7 +331,7 @@ class Store:
             self._place.move(address, target)
         return f"{self.root}/{target}"
 
-    def _check_free(self, address: str) -> None:
+    def _validate_free(self, address: str) -> None:
         """Refuses an address above or below that of another artifact."""
         parts = address.split("/")
         above = ["/".join(parts[:length]) for length in range(1, len(parts))]

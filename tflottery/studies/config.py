@@ -100,7 +100,7 @@ class Config:
         group="Measuring",
     )
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
         for one in self.related().values():
             one.recipe()
@@ -111,7 +111,7 @@ class Config:
             given["milestones"] = self.milestones
         dataclasses.replace(recipe, **given)
         for name in ("replicates", "batch_size", "evaluation_examples"):
-            check_count(name, getattr(self, name))
+            validate_count(name, getattr(self, name))
         if not self.measured_splits() or set(self.splits or ()) - set(SPLITS):
             raise ValueError(
                 f"--splits={','.join(self.splits)!r} has to name {' or '.join(SPLITS)} "
@@ -130,9 +130,9 @@ class Config:
             value = getattr(self, name)
             for one in value if isinstance(value, tuple) else (value,):
                 if one is not None:
-                    durations.check(one)
-        _check_one_of("optimizer_state", self.optimizer_state, ("fresh", "carried"))
-        _check_one_of("augmentation", self.augmentation, ("flip_crop", "none", None))
+                    durations.validate(one)
+        _validate_one_of("optimizer_state", self.optimizer_state, ("fresh", "carried"))
+        _validate_one_of("augmentation", self.augmentation, ("flip_crop", "none", None))
 
     def named(self) -> "Config":
         """Returns the Config with the model that --stem chooses, and no stem.
@@ -142,7 +142,7 @@ class Config:
         """
         if self.stem is None:
             return self
-        _check_one_of("stem", self.stem, ("imagenet", "cifar"))
+        _validate_one_of("stem", self.stem, ("imagenet", "cifar"))
         model = self.model if self.stem == "imagenet" else f"{self.model}_cifar_stem"
         if f"{self.model}_cifar_stem" not in MODELS:
             raise ValueError(
@@ -256,9 +256,9 @@ class PruningConfig(Config):
         "None: the recipe's",
     )
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
-        super().check()
+        super().validate()
         if self.levels is not None and self.density is not None:
             raise ValueError(
                 f"--levels={self.levels!r} and --density={self.density!r} say the same "
@@ -271,7 +271,7 @@ class PruningConfig(Config):
                 f"--density={self.density!r} has to be above 0 and at most 1; 3.5% is "
                 "0.035."
             )
-        check_count("first_convolutions", self.first_convolutions)
+        validate_count("first_convolutions", self.first_convolutions)
 
     def row_decisions(self, study: "Study") -> dict[str, object]:
         """Returns what decides a row beyond its run and its columns."""
@@ -320,19 +320,19 @@ class PerturbedConfig(PruningConfig):
             k for k in recipe.rewind_iterations if k != 0
         )
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raises ValueError for what is wrong whatever the data are."""
-        super().check()
+        super().validate()
         refuse_carried(self)
 
 
-def check_count(name: str, value: int | None) -> None:
+def validate_count(name: str, value: int | None) -> None:
     """Raises ValueError if an option that counts something is below 1."""
     if value is not None and value < 1:
         raise ValueError(f"--{name}={value!r} has to be at least 1.")
 
 
-def check_kinds(name: str, kinds: Sequence[str], *, known: Sequence[str]) -> None:
+def validate_kinds(name: str, kinds: Sequence[str], *, known: Sequence[str]) -> None:
     """Raises ValueError unless an option names known kinds of subnetworks, each once.
 
     Args:
@@ -360,7 +360,7 @@ def refuse_carried(config: Config) -> None:
         )
 
 
-def _check_one_of(name: str, value: object, allowed: tuple) -> None:
+def _validate_one_of(name: str, value: object, allowed: tuple) -> None:
     """Raises ValueError if an option has a value that it does not take."""
     if value not in allowed:
         known = ", ".join(one for one in allowed if one)

@@ -84,7 +84,7 @@ class Machine:
     )
     dry_run: bool = option(False, "print the plan and stop")
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raises ValueError for options that make no sense."""
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"--workers={self.workers!r} has to be at least 1.")
@@ -117,13 +117,13 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
       StoreError: the store cannot be used or has too little room.
     """
     registry.load_plugins(machine.plugins)
-    configs = _checked(module, config)
-    machine.check()
+    configs = _validated(module, config)
+    machine.validate()
     placement = distribution.placement(machine.distribute, tpu=machine.tpu)
     log = Log()
     log.keep(command())
     store = Store(machine.store)
-    store.check_root()
+    store.ensure_root()
     with _pool(machine, placement, store) as pool, StopRequest(pool) as stop:
         studies = _studies(configs, pool, placement, stopping=stop.is_set)
         output = Output(module, *studies, folder=machine.output_dir)
@@ -143,7 +143,7 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
             return 0
         if todo.steps:
             # A store that holds all that is wanted may be another user's.
-            store.check(todo.num_bytes)
+            store.ensure_writable(todo.num_bytes)
         output.claim()
         log.keep_in(output.folder / LOG_FILE)
         tabulation = Tabulation(
@@ -162,12 +162,12 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
     return _ended(outcome, tabulation, output, log, stop_code=stop.exit_code)
 
 
-def _checked(module: types.ModuleType, config: Config) -> list[Config]:
+def _validated(module: types.ModuleType, config: Config) -> list[Config]:
     """Returns the Configs of an experiment's studies, each with its model's name."""
     members = module.members(config) if hasattr(module, "members") else (config,)
     configs = [one.named() for one in members]
     for one in configs:
-        one.check()
+        one.validate()
     return configs
 
 

@@ -106,7 +106,7 @@ class Subnetworks:
             return asked
         fraction = self._recipe.pruning_fraction
         density = self._recipe.studied_density
-        return (self._checked(counts.level_of(density, pruning_fraction=fraction)),)
+        return (self._validated(counts.level_of(density, pruning_fraction=fraction)),)
 
     def num_survivors(self, level: int) -> int:
         """Returns how many prunable weights are kept at a level.
@@ -258,7 +258,7 @@ class Subnetworks:
         asked = self._study.config.asked_levels(self._recipe)
         return None if asked is None else tuple(map(self._checked, asked))
 
-    def _checked(self, level: int) -> int:
+    def _validated(self, level: int) -> int:
         """Returns the level; raises ValueError if it prunes or leaves nothing."""
         if level < 1:
             raise ValueError(

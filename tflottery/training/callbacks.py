@@ -105,7 +105,7 @@ class WeightSnapshot(keras.callbacks.Callback):
             return
         self._seen = iteration
         if iteration in self.iterations:
-            _check_built(self.model, iteration)
+            _validate_built(self.model, iteration)
             self._save(iteration, self.model)
             self._reached.add(iteration)
 
@@ -121,7 +121,7 @@ def _iteration(model: keras.Model) -> int:
     return optimizers.iteration(optimizer)
 
 
-def _check_built(model: keras.Model, iteration: int) -> None:
+def _validate_built(model: keras.Model, iteration: int) -> None:
     """Raises ValueError if a model has no weights yet."""
     if not model.built or not model.weights:
         raise ValueError(

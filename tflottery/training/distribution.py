@@ -49,7 +49,7 @@ def placement(distribute: str, *, tpu: str = "local") -> Placement:
     return Placement(distribute=distribute, tpu=tpu, device="tpu", num_replicas=0)
 
 
-def check(chosen: Placement) -> None:
+def validate(chosen: Placement) -> None:
     """Raises SetupError unless TensorFlow has a placement's devices and no others.
 
     A placement is part of a run's key, so what trained elsewhere must not be stored

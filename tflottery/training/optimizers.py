@@ -52,8 +52,8 @@ class SGD(keras.optimizers.Optimizer):
         """
         # Not passed on as `weight_decay`: Keras would decay the weights themselves.
         super().__init__(learning_rate, name=name)
-        self.momentum = _checked_share("momentum", momentum)
-        self.l2_factor = _checked_l2(weight_decay)
+        self.momentum = _validated_fraction("momentum", momentum)
+        self.l2_factor = _validated_l2(weight_decay)
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Makes one slot, `momentum`, for each variable."""
@@ -120,9 +120,9 @@ class Adam(keras.optimizers.Optimizer):
           ValueError: a value is out of its range.
         """
         super().__init__(learning_rate, name=name)
-        self.l2_factor = _checked_l2(weight_decay)
-        self.beta_1 = _checked_share("beta_1", beta_1, above_zero=True)
-        self.beta_2 = _checked_share("beta_2", beta_2, above_zero=True)
+        self.l2_factor = _validated_l2(weight_decay)
+        self.beta_1 = _validated_fraction("beta_1", beta_1, above_zero=True)
+        self.beta_2 = _validated_fraction("beta_2", beta_2, above_zero=True)
         if not epsilon > 0:
             raise ValueError(f"epsilon is {epsilon!r}, expected positive.")
         self.epsilon = float(epsilon)
@@ -311,14 +311,14 @@ def _base_config(config: dict[str, object]) -> dict[str, object]:
     return {name: config[name] for name in ("name", "learning_rate")}
 
 
-def _checked_l2(value: float) -> float:
+def _validated_l2(value: float) -> float:
     """Returns the factor of the L2 term; refuses a negative one."""
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"weight_decay is {value!r}, expected finite and >= 0.")
     return float(value)
 
 
-def _checked_share(name: str, value: float, *, above_zero: bool = False) -> float:
+def _validated_fraction(name: str, value: float, *, above_zero: bool = False) -> float:
     """Returns a number in [0, 1), or in (0, 1); refuses others."""
     if not (0 < value < 1 or (value == 0 and not above_zero)):
         lower = "(0" if above_zero else "[0"

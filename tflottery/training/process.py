@@ -63,7 +63,7 @@ def configure(*, gpu: str | None = None, logical_cpus: int = 1) -> None:
     with _silence():
         import tensorflow as tf
     if late:
-        _check_import(set_aside)
+        _validate_import(set_aside)
     tf.get_logger().setLevel("ERROR")
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -100,7 +100,7 @@ def _cure() -> str:
     return _START_LESS if multiprocessing.parent_process() else _START_ANEW
 
 
-def _check_import(set_aside: Sequence[str]) -> None:
+def _validate_import(set_aside: Sequence[str]) -> None:
     """Raises SetupError if TensorFlow was imported with other settings than ours.
 
     Args:

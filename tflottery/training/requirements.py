@@ -20,19 +20,19 @@ _TRIED_IMAGES = 4
 _TRIED_PASSES = 3
 
 
-def check(model: keras.Model) -> None:
+def validate(model: keras.Model) -> None:
     """Raises ValueError if the loop cannot train a built model as its author means.
 
     Changes: random states and batch norm statistics of the model.
     """
     precision(model)
-    _check_losses(model)
+    _validate_losses(model)
     # Of the layers that are known all random numbers come from seed generators.
     if not architecture.is_known(model):
-        _check_repeatable(model)
+        _validate_repeatable(model)
 
 
-def check_task(model: keras.Model, pretext: str, source: Source) -> None:
+def validate_task(model: keras.Model, pretext: str, source: Source) -> None:
     """Tries a pretext with a network for it on a few images.
 
     Args:
@@ -49,13 +49,13 @@ def check_task(model: keras.Model, pretext: str, source: Source) -> None:
     count = min(_TRIED_IMAGES, len(source.train.labels))
     images, targets = load(tf.range(count), tf.range(count))
     several = () if task.num_views == 1 else (task.num_views,)
-    _check_tensor(pretext, "images", images, (count, *several, *source.image_shape))
-    _check_tensor(
+    _validate_tensor(pretext, "images", images, (count, *several, *source.image_shape))
+    _validate_tensor(
         pretext, "targets", targets, (count, *targets.shape[1:]), dtype="int32"
     )
     outputs = tasks.main_outputs(task.outputs(model, images, training=False))
     if task.losses is tasks.cross_entropies:
-        _check_tensor(pretext, "labels", targets, (count,), dtype="int32")
+        _validate_tensor(pretext, "labels", targets, (count,), dtype="int32")
         found = set(targets.numpy().tolist())
         if not found <= set(range(outputs.shape[-1])):
             raise ValueError(
@@ -63,9 +63,9 @@ def check_task(model: keras.Model, pretext: str, source: Source) -> None:
                 f"have {outputs.shape[-1]} outputs: labels go from 0 to "
                 f"{outputs.shape[-1] - 1}. Declare num_outputs=."
             )
-    _check_tensor(pretext, "losses", task.losses(targets, outputs), (count,))
+    _validate_tensor(pretext, "losses", task.losses(targets, outputs), (count,))
     errors = task.errors(targets, outputs)
-    _check_tensor(pretext, "errors", errors, (count,), dtype="bool")
+    _validate_tensor(pretext, "errors", errors, (count,), dtype="bool")
 
 
 def precision(model: keras.Model) -> str:
@@ -92,7 +92,7 @@ def precision(model: keras.Model) -> str:
     return found
 
 
-def _check_tensor(
+def _validate_tensor(
     pretext: str, name: str, found: tf.Tensor, shape: tuple, *, dtype: str = "float32"
 ) -> None:
     """Raises ValueError unless something of a pretext has its shape and dtype."""
@@ -104,7 +104,7 @@ def _check_tensor(
         )
 
 
-def _check_losses(model: keras.Model) -> None:
+def _validate_losses(model: keras.Model) -> None:
     """Raises ValueError if layers add losses, which the loop would leave out."""
     if model.losses:
         raise ValueError(
@@ -114,7 +114,7 @@ def _check_losses(model: keras.Model) -> None:
         )
 
 
-def _check_repeatable(model: keras.Model) -> None:
+def _validate_repeatable(model: keras.Model) -> None:
     """Raises ValueError unless a pass in training is a function of seeds and weights.
 
     A training with a layer that draws random numbers from elsewhere could not be

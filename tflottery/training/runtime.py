@@ -72,7 +72,7 @@ class Runtime:
                 pretext_seed=data.pretext_seed,
                 strategy=self.strategy,
             )
-            _check_architecture(network, self._trainers[key])
+            _validate_architecture(network, self._trainers[key])
         return self._trainers[key]
 
     def evaluator(self, network: Network, data: Data) -> "evaluation.Evaluator":
@@ -89,7 +89,7 @@ class Runtime:
                 pretext=data.pretext,
                 pretext_seed=data.pretext_seed,
             )
-            _check_architecture(network, self._evaluators[key])
+            _validate_architecture(network, self._evaluators[key])
         return self._evaluators[key]
 
     def _source_of(self, data: Data, network: Network) -> Source:
@@ -108,7 +108,7 @@ class Runtime:
         return source
 
 
-def _check_architecture(
+def _validate_architecture(
     network: Network, built: "trainer.Trainer | evaluation.Evaluator"
 ) -> None:
     """Raises RuntimeError if a model is not the one that a key stands for."""

@@ -46,17 +46,17 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
           ValueError: a value is out of its range, a duration is still text, or two
             values exclude each other.
         """
-        self.learning_rate = _checked_rate(learning_rate)
+        self.learning_rate = _validated_rate(learning_rate)
         self.milestones = tuple(
-            sorted(_checked_iteration("milestone", value) for value in milestones)
+            sorted(_validated_iteration("milestone", value) for value in milestones)
         )
         if not 0 < decay_factor <= 1:
             raise ValueError(f"decay_factor is {decay_factor!r}, expected in (0, 1].")
         self.decay_factor = float(decay_factor)
-        self.warmup = _checked_iteration("warmup", warmup)
+        self.warmup = _validated_iteration("warmup", warmup)
         self.final_learning_rate = final_learning_rate
         self.training_iterations = training_iterations
-        self._check_fall()
+        self._validate_fall()
 
     def __call__(self, step: object) -> object:
         """Returns the rate at an iteration.
@@ -105,7 +105,7 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
         # A weighted mean of both, because it is exact at both ends.
         return self.learning_rate * (1.0 - done) + self.final_learning_rate * done
 
-    def _check_fall(self) -> None:
+    def _validate_fall(self) -> None:
         """Raises ValueError unless the values of a linear fall go together."""
         final, end = self.final_learning_rate, self.training_iterations
         if (final is None) != (end is None):
@@ -120,7 +120,7 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
                 f"final_learning_rate is {final!r}, expected at least 0 and at most "
                 f"the learning_rate, {self.learning_rate!r}."
             )
-        if _checked_iteration("training_iterations", end) < 1:
+        if _validated_iteration("training_iterations", end) < 1:
             raise ValueError(f"training_iterations is {end!r}, expected at least 1.")
         if self.milestones:
             raise ValueError(
@@ -129,14 +129,14 @@ class RecipeSchedule(keras.optimizers.schedules.LearningRateSchedule):
             )
 
 
-def _checked_rate(value: float) -> float:
+def _validated_rate(value: float) -> float:
     """Returns a learning rate as a float; refuses what cannot train."""
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"learning_rate is {value!r}, expected finite and positive.")
     return float(value)
 
 
-def _checked_iteration(name: str, value: int) -> int:
+def _validated_iteration(name: str, value: int) -> int:
     """Returns a duration in iterations; refuses text and negative numbers."""
     if isinstance(value, str) or value != int(value) or value < 0:
         raise ValueError(
