@@ -101,7 +101,7 @@ def test_rows_are_worked_out_from_what_was_measured(study, tmp_path, monkeypatch
     monkeypatch.setattr(lines, "read", lambda folder: measured)
     tables = instability.rows(found, ResultsReader(store, unobtainable={}))
     [row] = tables["instability"]
-    # Alpha is the share of network a: b stands at the beginning, a at the end.
+    # Alpha is the fraction of network a: b stands at the beginning, a at the end.
     assert (row.train_error_b, row.train_error_a) == (0.1, 0.3)
     assert (row.test_error_b, row.test_error_a) == (0.2, 0.6)
     assert row.train_instability == pytest.approx(0.5 - 0.2)
@@ -169,7 +169,8 @@ def test_distances_and_errors_are_those_of_the_states(
     evaluator = runtime.evaluator(facts.network, facts.data)
     evaluator.assign(a)
     images = evaluator.examples("test", 100)
-    assert evaluator.measure("test", images).num_wrong == 100 * row["test_error_a"]
+    measured = evaluator.measure("test", images)
+    assert measured.num_misclassified == 100 * row["test_error_a"]
 
 
 def test_pairs_that_part_at_the_end_are_one_network(execute):

@@ -45,7 +45,7 @@ def nothing(model):
 
 
 def check_first_update(trainer, *, num_examples, seed):
-    """The bias moves by each class's share of the batch less one tenth."""
+    """The bias moves by each class's fraction of the batch less one tenth."""
     trainer.restore(
         nothing(trainer.model), masks={}, slots=None, iteration=0, first_iteration=0
     )
@@ -89,4 +89,4 @@ def test_measuring(seed, split, facts, runtime):
     evaluator.assign(nothing(evaluator.model))
     indices = evaluator.examples(split, 200)
     found = evaluator.measure(split, indices)
-    assert found.num_wrong == 200 - class_counts(indices, seed)[0]
+    assert found.num_misclassified == 200 - class_counts(indices, seed)[0]

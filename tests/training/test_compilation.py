@@ -109,7 +109,7 @@ def test_counts_of_a_compiled_network_are_those_of_its_graph(
         evaluator = Evaluator("small_conv", source, num_classes=10)
         evaluator.assign(weights)
         found.append(evaluator.measure("test", np.arange(360, dtype=np.int32)))
-    assert found[0].num_wrong == found[1].num_wrong
+    assert found[0].num_misclassified == found[1].num_misclassified
     np.testing.assert_allclose(found[0].loss, found[1].loss, rtol=1e-5)
 
 

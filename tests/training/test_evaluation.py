@@ -58,7 +58,7 @@ def _wrong(indices):
 def test_errors_and_losses_leave_the_padding_out(count, evaluator):
     indices = np.arange(100, 100 + count, dtype=np.int32)
     found = evaluator.measure("train", indices)
-    assert found.num_wrong == _wrong(indices)
+    assert found.num_misclassified == _wrong(indices)
     # Logits are (1, 0) or (-1, 0): log(1 + 1 / e) for a right answer, else 1 more.
     expected = count * np.log1p(np.exp(-1)) + _wrong(indices)
     np.testing.assert_allclose(found.loss, expected, rtol=1e-6)
@@ -66,7 +66,7 @@ def test_errors_and_losses_leave_the_padding_out(count, evaluator):
 
 def test_splits_are_apart(evaluator):
     found = evaluator.measure("test", np.arange(_NUM_TEST, dtype=np.int32))
-    assert found.num_wrong == 3
+    assert found.num_misclassified == 3
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -88,7 +88,7 @@ def test_a_random_pretext_reads_the_bits_of_its_own_split(split, register):
     # Bright images, those of even index, are class 0.
     answers = np.arange(500) % 2
     found = evaluator.measure(split, np.arange(500, dtype=np.int32))
-    assert found.num_wrong == (answers != coins).sum()
+    assert found.num_misclassified == (answers != coins).sum()
 
 
 def test_all_images_are_measured_once(evaluator):
@@ -96,7 +96,7 @@ def test_all_images_are_measured_once(evaluator):
     assert [len(block) for block in blocks] == [2700]
     np.testing.assert_array_equal(np.concatenate(blocks), np.arange(_NUM_TRAIN))
     assert [block.tolist() for block in evaluator.blocks("test", 50)] == [[*range(7)]]
-    wrong = sum(evaluator.measure("train", block).num_wrong for block in blocks)
+    wrong = sum(evaluator.measure("train", block).num_misclassified for block in blocks)
     assert wrong == _NUM_TRAIN // 3
 
 
@@ -119,7 +119,8 @@ def test_subset_is_fixed_and_without_repetition(evaluator):
 def test_errors_do_not_depend_on_the_size_of_blocks(block_size, evaluator, monkeypatch):
     def counted():
         blocks = evaluator.blocks("train", 2300)
-        return sum(evaluator.measure("train", block).num_wrong for block in blocks)
+        measured = [evaluator.measure("train", block) for block in blocks]
+        return sum(one.num_misclassified for one in measured)
 
     expected = counted()
     assert expected == _wrong(evaluator.examples("train", 2300))

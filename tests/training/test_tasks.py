@@ -162,7 +162,7 @@ def test_measuring(pretext, digits):
         )
     found = evaluator.measure("test", indices)
     assert 0 < errors.sum() < len(errors)
-    assert found.num_wrong == errors.sum()
+    assert found.num_misclassified == errors.sum()
     assert found.loss == pytest.approx(losses.sum(), rel=1e-5)
     # What else passes images through the network knows of views, too.
     batch = evaluator.gradient_batches(num_examples=8, batch_size=8)[0]

@@ -13,7 +13,7 @@ def instability(errors: Sequence[float] | np.ndarray) -> float:
 
     Args:
       errors: [points] floats, from one end of the line to the other, both included;
-        the paper has 30 points and shares in [0, 1].
+        the paper has 30 points and fractions in [0, 1].
 
     Returns:
       >= 0, in the unit of the errors; 0 where no point is worse than equal ends.

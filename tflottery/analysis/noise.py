@@ -51,12 +51,12 @@ def effective(
         raise ValueError(f"The masks of {sorted(masks)} keep no weight at all.")
     num_all = sum(mask.size for mask in masks.values())
     # Of the survivors' mean and variance and of num_all - n zeros.
-    share = changes.size / num_all
+    fraction = changes.size / num_all
     mean, variance = float(changes.mean()), float(changes.var())
     return Effective(
         mean=mean,
         std=variance**0.5,
-        std_of_all=(share * variance + share * (1 - share) * mean**2) ** 0.5,
+        std_of_all=(fraction * variance + fraction * (1 - fraction) * mean**2) ** 0.5,
         num_weights=changes.size,
     )
 

@@ -57,7 +57,7 @@ def mean_magnitude(kernels: Kernels) -> float:
 
 
 def share_of_signs_changed(kernels: Kernels, initial: Kernels) -> float:
-    """Returns the share of weights whose sign is not that of initialization.
+    """Returns the fraction of weights whose sign is not that of initialization.
 
     Args:
       kernels: arrays by variable path.
@@ -140,8 +140,8 @@ def phases(
 
     Every column's value at the start and the end of a phase and its change per
     iteration between them; of those in `minima` also the lowest value in the phase, its
-    iteration (the first of equals), and the rebound: by which share of the minimum the
-    phase ends above it. The last phase ends with what was measured last. Phases of
+    iteration (the first of equals), and the rebound: by which fraction of the minimum
+    the phase ends above it. The last phase ends with what was measured last. Phases of
     which an end was not measured are left out.
 
     Args:

@@ -44,7 +44,7 @@ class Context:
       remembered: what an interrupted execution of the same component last remembered;
         None at the first.
       remember: takes partial results (plain lists and numbers, that save a later
-        execution the work) and the share of the work done. To be called every few
+        execution the work) and the fraction of the work done. To be called every few
         seconds; most calls cost nothing. Raises where the work has to stop.
     """
 

@@ -23,7 +23,7 @@ class Result:
     """A network on a split.
 
     Attributes:
-      error: share of wrong answers, in [0, 1].
+      error: fraction of misclassified examples, in [0, 1].
       loss: mean cross-entropy, in nats.
     """
 
@@ -97,7 +97,7 @@ def measure(
         place(counts.remember)
         for split, block in blocks[max(done - index * len(blocks), 0) :]:
             measured = evaluator.measure(split, block)
-            counts.add([measured.num_wrong, measured.loss])
+            counts.add([measured.num_misclassified, measured.loss])
     starts = range(0, total, len(blocks))
     return [_by_split(counts.values[at : at + len(blocks)], blocks) for at in starts]
 

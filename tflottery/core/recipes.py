@@ -41,14 +41,14 @@ class Recipe:
       rewind_iterations: the paper's grid of k.
       perturbed_iterations: the k whose weights the paper perturbs; (): the positive
         ones of `rewind_iterations`.
-      pruning_fraction: share of the surviving weights that a pruning removes.
+      pruning_fraction: fraction of the surviving weights that a pruning removes.
       one_shot: whether each level is pruned from the dense network at once, not from
         the level before.
       num_levels: prunings on the paper's axes of density.
       random_counts: survivors of random pruning: "per_layer" (as many as IMP's in each
         layer, which fits the axes of LMC's Figures 7 and 8) or "global".
-      studied_density: kept share at which the paper compares subnetworks; its nearest
-        level counts, as papers that count unpruned weights name it a little higher.
+      studied_density: kept fraction at which the paper compares subnetworks; its
+        nearest level counts, as papers that count unpruned weights name a higher one.
     """
 
     optimizer: str
@@ -171,7 +171,7 @@ def resolved(recipe: Recipe, *, num_examples: int) -> Recipe:
 def with_length(recipe: Recipe, training_iterations: int) -> Recipe:
     """Returns a resolved recipe of another length.
 
-    Milestones and warmup keep their share of the training, and a linear fall reaches
+    Milestones and warmup scale with the training, and a linear fall reaches
     the final rate at the new end; a recipe that has none of them is the same
     trajectory, cut or continued. The grids of k stay as they are.
     """

@@ -31,7 +31,7 @@ def adapted(recipe: Recipe) -> Recipe:
     """Returns the recipe of the digits.
 
     Args:
-      recipe: resolved; its milestones and warmup keep their share of the training.
+      recipe: resolved; its milestones and warmup scale with the training.
     """
     recipe = recipes.with_length(recipe, TRAINING_ITERATIONS)
     if recipe.optimizer != "adam":

@@ -8,9 +8,9 @@ from tflottery.core import hardware
 from tflottery.execution.plan import Plan
 from tflottery.training.distribution import Placement
 
-# Share of the matrix-product rate that training and measuring reach on a CPU.
+# Fraction of the matrix-product rate that training and measuring reach on a CPU.
 _EFFICIENCY = 0.65
-# Share of a GPU's peak: not measured; the papers' networks are too small to fill one.
+# Fraction of a GPU's peak: not measured; the papers' networks are too small for it.
 _GPU_EFFICIENCY = 0.1
 _SIZE = 1024
 _TRIALS = 5

@@ -50,7 +50,7 @@ class Progress:
         self._plan_task = self._bar.add_task("plan", total=self._total, detail="")
         self._tasks: dict[int, rich_progress.TaskID] = {}
         self._steps: dict[int, Step] = {}
-        self._shares: dict[int, float] = {}
+        self._fractions: dict[int, float] = {}
         self._done = self._iterations_done = 0.0
         self._told_waiting: set[str] = set()
         # (seconds, work done, iterations done) of the last minutes.
@@ -79,24 +79,24 @@ class Progress:
 
     def begin(self, worker: int, step: Step) -> None:
         """Shows a job that begins on a worker."""
-        self._steps[worker], self._shares[worker] = step, 0.0
+        self._steps[worker], self._fractions[worker] = step, 0.0
         self._tasks[worker] = self._bar.add_task(
             f"  {describe(step)}", total=1.0, detail=""
         )
 
-    def update(self, worker: int, share: float) -> None:
-        """Shows that a share of a worker's job is done."""
-        step, before = self._steps[worker], self._shares[worker]
-        self._shares[worker] = share
-        self._done += (share - before) * step.flops
-        self._iterations_done += (share - before) * step.num_iterations
+    def update(self, worker: int, fraction: float) -> None:
+        """Shows that a fraction of a worker's job is done."""
+        step, before = self._steps[worker], self._fractions[worker]
+        self._fractions[worker] = fraction
+        self._done += (fraction - before) * step.flops
+        self._iterations_done += (fraction - before) * step.num_iterations
         detail = ""
         if step.num_iterations:
-            detail = f"{share * step.num_iterations:,.0f}/{step.num_iterations:,} it"
-        self._bar.update(self._tasks[worker], completed=share, detail=detail)
+            detail = f"{fraction * step.num_iterations:,.0f}/{step.num_iterations:,} it"
+        self._bar.update(self._tasks[worker], completed=fraction, detail=detail)
         self._bar.update(
             self._plan_task,
-            advance=(share - before) * step.flops,
+            advance=(fraction - before) * step.flops,
             detail=f"{self._iterations_done:,.0f}/{self._num_iterations:,} it",
         )
 
@@ -104,7 +104,7 @@ class Progress:
         """Takes a worker's job off the screen; what was not finished is taken back."""
         self.update(worker, 1.0 if finished else 0.0)
         self._bar.remove_task(self._tasks.pop(worker))
-        del self._steps[worker], self._shares[worker]
+        del self._steps[worker], self._fractions[worker]
 
     def note(self, text: str) -> None:
         """Prints a line that stays."""
@@ -120,16 +120,16 @@ class Progress:
         """Returns in a line how far the plan is, how fast it goes and how long yet."""
         now = time.monotonic()
         then, done_then, iterations_then = self._before[0]
-        share = min(self._done / self._total, 1.0)
+        fraction = min(self._done / self._total, 1.0)
         elapsed = max(now - then, 1e-9)
         speed = (self._done - done_then) / elapsed
         rate = (self._iterations_done - iterations_then) / elapsed
         left = "time left unknown"
         if speed > 0:
-            remaining = estimate.readable((1 - share) * self._total / speed)
+            remaining = estimate.readable((1 - fraction) * self._total / speed)
             left = f"about {remaining} left"
         return (
-            f"{share:.1%} done, {self._iterations_done:,.0f} of "
+            f"{fraction:.1%} done, {self._iterations_done:,.0f} of "
             f"{self._num_iterations:,} iterations, {rate:,.3g} a second, "
             f"{len(self._steps)} jobs at work, {left}"
         )

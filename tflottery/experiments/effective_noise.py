@@ -61,7 +61,7 @@ class Config(shared.PerturbedConfig):
 class Point(columns.LevelKeys):
     """A perturbation at a k: means over replicates, a point of Figure 8.
 
-    Errors are shares in [0, 1]; standard deviations are over replicates.
+    Errors are fractions in [0, 1]; standard deviations are over replicates.
     """
 
     rewind_iteration: int

@@ -147,7 +147,7 @@ class Pair(NetworkKeys):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row(Pair):
-    """A pair of trained networks. Errors and instabilities are shares in [0, 1].
+    """A pair of trained networks. Errors and instabilities are fractions in [0, 1].
 
     `dense_test_error` is that of the replicate's unpruned network, and `matching` says
     whether the mean test error of a and b is within a standard deviation of the mean of
@@ -175,7 +175,7 @@ class Row(Pair):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Point(Pair):
-    """A point on the line between two networks; alpha is the share of network a."""
+    """A point on the line between two networks; alpha is the fraction of network a."""
 
     alpha: float
     train_error: float | None = None

@@ -57,7 +57,7 @@ class Config(shared.Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """A network and variant. Accuracies are shares; `reported` ones are the paper's."""
+    """A network and variant. Accuracies are fractions; `reported`: the paper's."""
 
     model: str
     variant: str

@@ -117,7 +117,7 @@ class Reading(NetworkKeys):
     Attributes:
       iteration: updates done.
       final_iteration: of the weights that count as final.
-      train_error: share of wrong answers, in [0, 1].
+      train_error: fraction of misclassified examples, in [0, 1].
       test_error: likewise.
       train_loss: mean cross-entropy, in nats.
       test_loss: likewise.

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 # Train and test, told apart in print and by colour-blind readers alike.
 SPLIT_COLORS = {"train": "#0072b2", "test": "#d55e00"}
-# Labels on an axis keep this share of its length between each other.
+# Labels on an axis keep this fraction of its length between each other.
 _LABEL_GAP = 0.085
 
 

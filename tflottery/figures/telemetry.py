@@ -1,8 +1,8 @@
 """The figure of telemetry (EP Figure 3, and A3 for the other networks).
 
 For each setting nine panels over the iterations: accuracy, loss, mean magnitude of the
-weights, share of signs changed, ten weights one by one, norm and mean magnitude of the
-gradient, distance and cosine to the initial and the final weights.
+weights, fraction of signs changed, ten weights one by one, norm and mean magnitude of
+the gradient, distance and cosine to the initial and the final weights.
 
 Lines are means and bands one standard deviation over replicates; the ten weights are
 those of the first replicate. Losses and gradients are on logarithmic axes. Dotted lines

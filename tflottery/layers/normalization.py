@@ -15,7 +15,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     Outputs, gradients and moving statistics (the variance among them: biased) are those
     of Keras's layer up to rounding. Under a distribution strategy each replica
-    normalizes by its own share of the batch, and the moving statistics are the mean of
+    normalizes by its own part of the batch, and the moving statistics are the mean of
     the replicas' updates, equal on all of them after every step. TensorFlow cannot do
     such an update inside a `tf.function` that the replica's step calls in turn.
     """

@@ -79,7 +79,7 @@ def _grown(values: tf.Tensor) -> tf.Tensor:
 
     The four new centres are 3/8 and 1/8 before and behind the old one. Products are by
     powers of two, hence exact: fused with the sum that follows or not, they round the
-    same. As value plus share of a difference, nothing leaves the range of the values.
+    same. As value plus part of a difference, nothing leaves the range of the values.
     """
     import tensorflow as tf
 

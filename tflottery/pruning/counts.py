@@ -1,6 +1,6 @@
 """How many weights survive at a level, and where that lies on the papers' axes.
 
-The papers remove a share of the surviving weights per round, 20% in all of their
+The papers remove a fraction of the surviving weights per round, 20% in all of their
 figures. Every count here comes from the number of prunable weights, not from the level
 before, so that roundings do not add up. *Linear Mode Connectivity* and *The Early
 Phase* never prune VGG's last layer, yet count it on their axes: `axis_density`.
@@ -23,7 +23,7 @@ def num_survivors(num_prunable: int, *, pruning_fraction: float, level: int) -> 
 
     Args:
       num_prunable: N, at least 1.
-      pruning_fraction: share removed at a level, in (0, 1).
+      pruning_fraction: fraction removed at a level, in (0, 1).
       level: prunings so far, at least 0; 0 is dense.
 
     Raises:
@@ -53,8 +53,8 @@ def level_of(density: float, *, pruning_fraction: float) -> int:
     the level that they mean.
 
     Args:
-      density: kept share of weights, in (0, 1].
-      pruning_fraction: share removed at a level, in (0, 1).
+      density: kept fraction of weights, in (0, 1].
+      pruning_fraction: fraction removed at a level, in (0, 1).
 
     Raises:
       ValueError: a value is out of bounds.
@@ -96,7 +96,7 @@ def levels(texts: Sequence[str]) -> tuple[int, ...]:
 
 
 def density(num_survivors: int, *, num_prunable: int) -> float:
-    """Returns the kept share of the prunable weights, in [0, 1].
+    """Returns the kept fraction of the prunable weights, in [0, 1].
 
     Raises:
       ValueError: not 0 <= num_survivors <= num_prunable, or nothing is prunable.
@@ -139,6 +139,6 @@ def _refuse_unless_whole(name: str, value: object, *, least: int) -> None:
 
 
 def _refuse_fraction(pruning_fraction: float) -> None:
-    """Raises ValueError unless the share removed at a level lies in (0, 1)."""
+    """Raises ValueError unless the fraction removed at a level lies in (0, 1)."""
     if not 0 < pruning_fraction < 1:
         raise ValueError(f"pruning_fraction={pruning_fraction!r}, expected in (0, 1).")

@@ -26,7 +26,7 @@ class TrainedNetwork(NetworkKeys):
       data_order: of that training; 0 is the trunk's.
       network: address of the trained network in the store.
       mask: address of its masks; None where nothing is pruned.
-      train_error: share of wrong answers, in [0, 1].
+      train_error: fraction of misclassified examples, in [0, 1].
       test_error: likewise.
       train_loss: mean cross-entropy, in nats.
       test_loss: likewise.

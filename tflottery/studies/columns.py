@@ -31,7 +31,7 @@ class NetworkKeys:
       config: short hash of whatever else decides the row.
       subnetwork: dense, imp, random_pruning or random_reinit.
       level: prunings so far.
-      density: kept share of the prunable weights, in [0, 1].
+      density: kept fraction of the prunable weights, in [0, 1].
       axis_density: the same with unpruned kernels counted as kept, as on the papers'
         axes.
       replicate: independent repetition, from 1.

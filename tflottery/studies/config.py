@@ -63,7 +63,7 @@ class Config:
     )
     training_iterations: Duration | None = option(
         None,
-        "length of training; milestones, warmup keep their share; None: the recipe's",
+        "length of training; milestones, warmup scale with it; None: the recipe's",
     )
     batch_size: int | None = option(None, "global batch size; None: the recipe's")
     optimizer: str | None = option(None, "sgd or adam; None: the recipe's")
@@ -238,11 +238,11 @@ class PruningConfig(Config):
         "--density decides, else the recipe",
     )
     density: float | None = option(
-        None, "kept share of prunable weights (the nearest level); None: see --levels"
+        None, "kept fraction of prunable weights (nearest level); None: see --levels"
     )
     pruning_fraction: float | None = option(
         None,
-        "share of the surviving weights that a pruning removes; None: the recipe's",
+        "fraction of the surviving weights that a pruning removes; None: the recipe's",
     )
     one_shot: bool | None = option(
         None, "prune the dense network to each level at once; None: the recipe's"

@@ -37,11 +37,11 @@ class Measurement:
     """A network on some images.
 
     Attributes:
-      num_wrong: wrong answers.
+      num_misclassified: misclassified examples.
       loss: summed cross-entropy, in nats.
     """
 
-    num_wrong: int
+    num_misclassified: int
     loss: float
 
 
@@ -115,7 +115,7 @@ class Evaluator:
             tf.constant(counted.reshape(-1, self._batch_size)),
             tf.constant(-(-len(indices) // self._batch_size)),
         )
-        measured = Measurement(num_wrong=int(wrong), loss=float(loss))
+        measured = Measurement(num_misclassified=int(wrong), loss=float(loss))
         self._source.check_unchanged()
         return measured
 
@@ -272,9 +272,9 @@ class Evaluator:
                 self._task.outputs(self.model, images, training=True)
                 # From zero, a moving statistic moves by (1 - momentum) times a batch's.
                 found = []
-                for mean, variance, share in variables:
-                    mean = tf.cast(mean.value, tf.float64) / share
-                    variance = tf.cast(variance.value, tf.float64) / share
+                for mean, variance, fraction in variables:
+                    mean = tf.cast(mean.value, tf.float64) / fraction
+                    variance = tf.cast(variance.value, tf.float64) / fraction
                     found += [mean, variance + tf.square(mean)]
                 sums = [total + one for total, one in zip(sums, found, strict=True)]
                 return [batch + 1, *sums]
