@@ -61,7 +61,7 @@ def _with(run, **changes):
 
 
 def _with_recipe(run, **changes):
-    return _with(run, recipe=dataclasses.replace(run.recipe, **changes))
+    return _with(run, recipe=recipes.replaced(run.recipe, **changes))
 
 
 @pytest.mark.parametrize(

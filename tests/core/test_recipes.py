@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tflottery.core import recipes
-from tflottery.core.recipes import Recipe
+from tflottery.core.recipes import PruningRecipe, Recipe
 
 _RECIPE = Recipe(
     optimizer="sgd",
@@ -17,13 +17,14 @@ _RECIPE = Recipe(
     weight_decay=1e-4,
     milestones=(32_000, 48_000),
     warmup=30_000,
-    rewind_iterations=(0, 100, 2000),
-    perturbed_iterations=(100,),
+    pruning=PruningRecipe(
+        rewind_iterations=(0, 100, 2000), perturbed_iterations=(100,)
+    ),
 )
 
 
 def test_resolved_turns_every_duration_into_iterations():
-    recipe = dataclasses.replace(
+    recipe = recipes.replaced(
         _RECIPE,
         batch_size=60,
         training_iterations="10ep",
@@ -36,8 +37,8 @@ def test_resolved_turns_every_duration_into_iterations():
     assert found.training_iterations == 240
     assert found.milestones == (120, 171)
     assert found.warmup == 24
-    assert found.rewind_iterations == (0, 7, 48)
-    assert found.perturbed_iterations == (7, 25)
+    assert found.pruning.rewind_iterations == (0, 7, 48)
+    assert found.pruning.perturbed_iterations == (7, 25)
     assert recipes.resolved(found, num_examples=1437) == found
     assert recipe.training_iterations == "10ep"
 
@@ -64,7 +65,7 @@ def test_resolved_turns_every_duration_into_iterations():
 def test_values_out_of_bounds_are_refused(name, value, expected):
     text = re.escape(f"{name}={value!r} has to be {expected}.")
     with pytest.raises(ValueError, match=text):
-        dataclasses.replace(_RECIPE, **{name: value})
+        recipes.replaced(_RECIPE, **{name: value})
 
 
 def test_a_linear_fall_allows_no_milestones():
@@ -88,13 +89,12 @@ def test_a_linear_fall_allows_no_milestones():
         (1, (1, 1), 0),
     ],
 )
-def test_another_length_keeps_the_shares(length, milestones, warmup):
+def test_milestones_and_warmup_scale_with_the_length(length, milestones, warmup):
     found = recipes.with_length(_RECIPE, length)
     assert found.training_iterations == length
     assert found.milestones == milestones
     assert found.warmup == warmup
-    assert found.rewind_iterations == _RECIPE.rewind_iterations
-    assert found.perturbed_iterations == _RECIPE.perturbed_iterations
+    assert found.pruning == _RECIPE.pruning
 
 
 def test_another_length_without_milestones_is_the_same_trajectory():
@@ -122,7 +122,7 @@ def test_the_length_of_a_linear_fall_decides_the_trajectory():
 
 
 def test_whole_numbers_become_floats():
-    found = dataclasses.replace(
+    found = recipes.replaced(
         _RECIPE,
         milestones=(),
         learning_rate=1,
@@ -134,7 +134,8 @@ def test_whole_numbers_become_floats():
     )
     names = ("learning_rate", "momentum", "weight_decay", "decay_factor")
     names += ("final_learning_rate", "studied_density")
-    values = [repr(getattr(found, name)) for name in names]
+    plain = recipes.plain_values(found)
+    values = [repr(plain[name]) for name in names]
     assert values == ["1.0", "0.0", "0.0", "1.0", "0.0", "1.0"]
 
 
@@ -163,7 +164,7 @@ def test_memory_of_an_optimizer(optimizer, momentum, expected):
 @pytest.mark.parametrize(
     "field",
     # What a final rate decides is tested above: it goes with no milestones.
-    [f.name for f in dataclasses.fields(Recipe) if f.name != "final_learning_rate"],
+    sorted(recipes.plain_values(_RECIPE).keys() - {"final_learning_rate"}),
 )
 def test_trajectory_is_all_but_the_length_and_what_is_done_with_it(field):
     other = {
@@ -178,14 +179,12 @@ def test_trajectory_is_all_but_the_length_and_what_is_done_with_it(field):
         "one_shot": True,
         "random_counts": "global",
     }
-    value = other.get(field, getattr(_RECIPE, field))
+    plain = recipes.plain_values(_RECIPE)
+    value = other.get(field, plain[field])
     changed = value if field in other else 2 * value
-    found = recipes.trajectory(dataclasses.replace(_RECIPE, **{field: changed}))
-    apart = ["training_iterations", "unpruned"]
-    apart += ["rewind_iterations", "perturbed_iterations"]
-    apart += ["pruning_fraction", "one_shot", "random_counts"]
-    apart += ["num_levels", "studied_density"]
-    assert (found == recipes.trajectory(_RECIPE)) == (field in apart)
+    found = recipes.trajectory(recipes.replaced(_RECIPE, **{field: changed}))
+    apart = field == "training_iterations" or hasattr(_RECIPE.pruning, field)
+    assert (found == recipes.trajectory(_RECIPE)) == apart
 
 
 _DIGITS = recipes.Setting("digits")

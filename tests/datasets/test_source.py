@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from tflottery.core.recipes import Recipe
+from tflottery.core.recipes import PruningRecipe, Recipe
 from tflottery.core.registry import DATASETS
 from tflottery.datasets import source
 
@@ -20,7 +20,7 @@ RECIPE = Recipe(
     training_iterations=6000,
     milestones=(3000, 4500),
     warmup=1000,
-    rewind_iterations=(0, 500, 2000),
+    pruning=PruningRecipe(rewind_iterations=(0, 500, 2000)),
 )
 
 
@@ -112,13 +112,14 @@ def test_prepared_datasets(tmp_path, name, num_train, shape):
 
 
 def test_digits_have_a_recipe_of_their_own():
-    paper = dataclasses.replace(RECIPE, optimizer="adam", rewind_iterations=(0, 2000))
+    paper = dataclasses.replace(RECIPE, optimizer="adam")
     adam = source.adapted(paper, dataset="digits")
     assert (adam.training_iterations, adam.learning_rate) == (
         600,
         25 * paper.learning_rate,
     )
-    assert adam.rewind_iterations[0] == 0 and max(adam.rewind_iterations) <= 600 / 5
+    ks = adam.pruning.rewind_iterations
+    assert ks[0] == 0 and max(ks) <= 600 / 5
     # A rate of SGD says nothing about one of Adam.
     sgd = source.adapted(dataclasses.replace(paper, optimizer="sgd"), dataset="digits")
     assert sgd.learning_rate == paper.learning_rate

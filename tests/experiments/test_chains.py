@@ -9,7 +9,7 @@ import pytest
 from tflottery import layers
 from tflottery.components.metadata import inspect
 from tflottery.components.runs import State
-from tflottery.core.recipes import Recipe
+from tflottery.core.recipes import PruningRecipe, Recipe
 from tflottery.core.registry import MODELS
 from tflottery.datasets.stream import Stream
 from tflottery.execution.plan import plan
@@ -263,7 +263,7 @@ def test_a_chain_of_convolutions_with_carried_momentum(
         training_iterations=24,
         momentum=0.9,
         weight_decay=1e-2,
-        unpruned=("head",),
+        pruning=PruningRecipe(unpruned=("head",)),
     )
     recipes = {"standard": recipe}
     own = {"recipes": recipes, "dataset": "digits", "minimum_image_size": 1}

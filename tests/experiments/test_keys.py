@@ -26,7 +26,7 @@ from tflottery.components.telemetry import Telemetry
 from tflottery.components.transferring import BodyMask
 from tflottery.core import fingerprints
 from tflottery.core.identities import Data, Network
-from tflottery.core.recipes import Recipe
+from tflottery.core.recipes import PruningRecipe, Recipe
 from tflottery.experiments import lottery
 from tflottery.studies import pretraining_runs
 from tflottery.studies.pretraining_runs import Pretraining
@@ -115,7 +115,7 @@ _ADAM = Recipe(
     learning_rate=12e-4,
     batch_size=60,
     training_iterations=600,
-    random_counts="global",
+    pruning=PruningRecipe(random_counts="global"),
 )
 # Every value that decides a trajectory is another one in some recipe.
 _RECIPES = (
@@ -131,8 +131,7 @@ _RECIPES = (
         decay_factor=0.2,
         warmup=20,
         augmentation="flip_crop",
-        unpruned=("head",),
-        random_counts="per_layer",
+        pruning=PruningRecipe(unpruned=("head",), random_counts="per_layer"),
     ),
     Recipe(
         optimizer="sgd",
@@ -140,9 +139,9 @@ _RECIPES = (
         batch_size=64,
         training_iterations=800,
         final_learning_rate=0.005,
-        one_shot=True,
-        pruning_fraction=0.5,
-        random_counts="global",
+        pruning=PruningRecipe(
+            one_shot=True, pruning_fraction=0.5, random_counts="global"
+        ),
     ),
 )
 

@@ -9,7 +9,7 @@ import pytest
 from tflottery.components.accuracies import Accuracy
 from tflottery.components.perturbing import Perturbed
 from tflottery.core.fingerprints import fingerprint
-from tflottery.core.recipes import Recipe
+from tflottery.core.recipes import PruningRecipe, Recipe
 from tflottery.core.registry import PERTURBATIONS
 from tflottery.experiments import effective_noise, lottery, perturbation
 from tflottery.experiments.effective_noise import Correlation, Point
@@ -187,8 +187,7 @@ def test_the_k_are_those_that_the_paper_perturbs(study):
         learning_rate=0.1,
         batch_size=4,
         training_iterations=9,
-        rewind_iterations=(0, 3, 5),
-        perturbed_iterations=(5,),
+        pruning=PruningRecipe(rewind_iterations=(0, 3, 5), perturbed_iterations=(5,)),
     )
     assert Config.tiny().paper_iterations(recipe) == (5,)
 

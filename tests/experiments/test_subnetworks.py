@@ -92,9 +92,10 @@ def test_the_studied_levels_of_the_papers(
 def test_every_model_of_the_papers_has_its_levels():
     for name in ("lenet", "resnet20", "vgg16", "resnet50", "inception_v3"):
         for recipe in MODELS[name]["recipes"].values():
-            fraction, levels = recipe.pruning_fraction, recipe.num_levels
-            assert (1 - fraction) ** levels <= 1.02 * recipe.studied_density
-            assert recipe.one_shot == (name in ("resnet50", "inception_v3"))
+            found = recipe.pruning
+            fraction, levels = found.pruning_fraction, found.num_levels
+            assert (1 - fraction) ** levels <= 1.02 * found.studied_density
+            assert found.one_shot == (name in ("resnet50", "inception_v3"))
 
 
 def test_both_densities_of_vgg16(subnetworks):

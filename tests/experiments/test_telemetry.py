@@ -10,6 +10,7 @@ import pytest
 
 from tflottery import results
 from tflottery.components.runs import State
+from tflottery.core import recipes
 from tflottery.core.registry import MODELS
 from tflottery.execution.plan import plan
 from tflottery.execution.results_reader import PartialReader
@@ -258,7 +259,7 @@ def test_the_lottery_goes_on_from_telemetry(execute, trainings, study_of, tmp_pa
 def with_early_phase(register):
     """LeNet under another name, with the paper's variant behind its own."""
     recipe = MODELS["lenet"]["recipes"]["standard"]
-    early = dataclasses.replace(recipe, learning_rate=6e-4, rewind_iterations=(0, 8))
+    early = recipes.replaced(recipe, learning_rate=6e-4, rewind_iterations=(0, 8))
     register(
         MODELS,
         "second",

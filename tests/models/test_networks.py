@@ -142,7 +142,7 @@ def test_parameter_counts(name: str):
     assert sum(sizes[path] for path in trainable) == _TRAINABLE[name]
     # The variant for tickets of other tasks prunes no head at all.
     (named,) = {
-        recipe.unpruned
+        recipe.pruning.unpruned
         for variant, recipe in MODELS[name]["recipes"].items()
         if variant != "limited_supervision"
     }

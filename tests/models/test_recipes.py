@@ -1,5 +1,7 @@
 """Recipes of every registered model, and those of the papers' tables."""
 
+import dataclasses
+
 import pytest
 
 from tflottery.core import recipes
@@ -45,6 +47,13 @@ def _epochs(*epochs: int) -> tuple[int, ...]:
     return tuple(-(-1_281_167 * count // 1024) for count in epochs)
 
 
+def _recipe(**values) -> recipes.Recipe:
+    """Returns a recipe of these values, of training and of pruning."""
+    own = {field.name for field in dataclasses.fields(recipes.PruningRecipe)}
+    pruning = {name: values.pop(name) for name in own & values.keys()}
+    return recipes.Recipe(**values, pruning=recipes.PruningRecipe(**pruning))
+
+
 @pytest.mark.parametrize("name", MODELS.names())
 def test_recipes_are_whole(name: str):
     entry = MODELS[name]
@@ -54,7 +63,7 @@ def test_recipes_are_whole(name: str):
             entry["recipes"], model=name, variant=variant, setting=setting
         )
         resolved = recipes.resolved(recipe, num_examples=50_000)
-        ks = resolved.rewind_iterations
+        ks = resolved.pruning.rewind_iterations
         assert list(ks) == sorted(set(ks)), variant
         # The paper on limited supervision rewinds to the end of one epoch alone.
         assert ks[0] == 0 or variant == "limited_supervision"
@@ -62,7 +71,7 @@ def test_recipes_are_whole(name: str):
         assert list(resolved.milestones) == sorted(resolved.milestones)
         assert all(m < resolved.training_iterations for m in resolved.milestones)
         # What is perturbed is a state that a rewound network starts from.
-        perturbed = resolved.perturbed_iterations
+        perturbed = resolved.pruning.perturbed_iterations
         assert list(perturbed) == sorted(set(perturbed)), variant
         assert set(perturbed) <= set(ks) - {0}
     # The first is what users get who name none.
@@ -97,7 +106,7 @@ def test_recipes_of_mode_connectivity_are_those_of_table_1():
 
 def test_recipes_of_the_early_phase_are_those_of_table_a1():
     common = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9}
-    common |= {"weight_decay": 1e-4, "decay_factor": 0.1, "pruning_fraction": 0.2}
+    common |= {"weight_decay": 1e-4, "decay_factor": 0.1}
     found = {
         name: recipes.resolved(
             MODELS[name]["recipes"]["early_phase"], num_examples=50_000
@@ -106,7 +115,8 @@ def test_recipes_of_the_early_phase_are_those_of_table_a1():
         if "early_phase" in MODELS[name]["recipes"]
     }
     assert found == {
-        name: recipes.Recipe(**common, **own) for name, own in _EARLY_PHASE.items()
+        name: _recipe(**common | own, pruning_fraction=0.2)
+        for name, own in _EARLY_PHASE.items()
     }
 
 
@@ -134,8 +144,9 @@ def test_recipes_of_limited_supervision_are_those_of_appendix_a(task, values):
     )
     assert found.learning_rate == rate
     assert (found.training_iterations, found.milestones) == (iterations, milestones)
-    assert found.rewind_iterations == (98,)
-    assert (found.random_counts, found.unpruned) == ("global", ("head",))
+    pruning = found.pruning
+    assert pruning.rewind_iterations == (98,)
+    assert (pruning.random_counts, pruning.unpruned) == ("global", ("head",))
 
 
 def test_recipes_of_imagenet_are_those_of_table_1():
@@ -149,7 +160,7 @@ def test_recipes_of_imagenet_are_those_of_table_1():
     common |= {"momentum": 0.9, "weight_decay": 1e-4}
     pruning = {"pruning_fraction": 0.7, "one_shot": True}
     pruning |= {"num_levels": 1, "studied_density": 0.3}
-    assert found["resnet50"] == recipes.Recipe(
+    assert found["resnet50"] == _recipe(
         **common,
         learning_rate=0.4,
         training_iterations=112_603,
@@ -159,7 +170,7 @@ def test_recipes_of_imagenet_are_those_of_table_1():
         rewind_iterations=_epochs(0, 2, 4, 6, 8, 10, 12, 16, 18, 20),
         **pruning,
     )
-    assert found["inception_v3"] == recipes.Recipe(
+    assert found["inception_v3"] == _recipe(
         **common,
         learning_rate=0.03,
         final_learning_rate=0.005,

@@ -1,8 +1,8 @@
-"""Recipes: the hyperparameters with which a paper trains a network.
+"""Recipes: the hyperparameters with which a paper trains and prunes a network.
 
 A recipe belongs to a model, a variant (`standard`, `low`, `warmup`, ...) and a setting,
-the data set and the task that is learned, and says which tensors that paper never
-prunes.
+the data set and the task that is learned. It says how the network is trained, and in
+its `pruning` how subnetworks are found in it, which decides no training.
 """
 
 import dataclasses
@@ -17,6 +17,53 @@ RANDOM_COUNTS = ("per_layer", "global")
 # The task of naming what is seen, by the labels of the data set; all others are
 # pretexts.
 LABELS = "labels"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PruningRecipe:
+    """How subnetworks are found. Durations take every form of `core.durations`.
+
+    Attributes:
+      unpruned: names of the layers whose kernels are never pruned (but counted on the
+        paper's axis).
+      rewind_iterations: the paper's grid of k, at which copies part and to which
+        survivors are rewound.
+      perturbed_iterations: the k whose weights the paper perturbs; (): the positive
+        ones of `rewind_iterations`.
+      pruning_fraction: fraction of the surviving weights that a pruning removes.
+      one_shot: whether each level is pruned from the dense network at once, not from
+        the level before.
+      num_levels: prunings on the paper's axes of density.
+      random_counts: survivors of random pruning: "per_layer" (as many as IMP's in each
+        layer, which fits the axes of LMC's Figures 7 and 8) or "global".
+      studied_density: kept fraction at which the paper compares subnetworks; its
+        nearest level counts, as papers that count unpruned weights name a higher one.
+    """
+
+    unpruned: tuple[str, ...] = ()
+    rewind_iterations: tuple[Duration, ...] = (0,)
+    perturbed_iterations: tuple[Duration, ...] = ()
+    pruning_fraction: float = 0.2
+    one_shot: bool = False
+    num_levels: int = 14
+    random_counts: str = "per_layer"
+    studied_density: float = 0.168
+
+    def __post_init__(self) -> None:
+        """Makes floats of whole numbers; refuses a value out of bounds."""
+        _make_floats(self)
+        _refuse_out_of_bounds(
+            self,
+            {
+                "pruning_fraction": (0 < self.pruning_fraction < 1, "in (0, 1)"),
+                "random_counts": (
+                    self.random_counts in RANDOM_COUNTS,
+                    f"one of {RANDOM_COUNTS}",
+                ),
+                "num_levels": (self.num_levels >= 1, "at least 1"),
+                "studied_density": (0 < self.studied_density <= 1, "in (0, 1]"),
+            },
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,19 +83,7 @@ class Recipe:
         end of training; None: it falls at milestones only. Has no milestones.
       warmup: how long the rate rises linearly from zero.
       augmentation: "flip_crop" or "none"; the dataset decides (`adapt_recipe`).
-      unpruned: names of the layers whose kernels are never pruned (but counted on the
-        paper's axis).
-      rewind_iterations: the paper's grid of k.
-      perturbed_iterations: the k whose weights the paper perturbs; (): the positive
-        ones of `rewind_iterations`.
-      pruning_fraction: fraction of the surviving weights that a pruning removes.
-      one_shot: whether each level is pruned from the dense network at once, not from
-        the level before.
-      num_levels: prunings on the paper's axes of density.
-      random_counts: survivors of random pruning: "per_layer" (as many as IMP's in each
-        layer, which fits the axes of LMC's Figures 7 and 8) or "global".
-      studied_density: kept fraction at which the paper compares subnetworks; its
-        nearest level counts, as papers that count unpruned weights name a higher one.
+      pruning: how subnetworks are found in the network.
     """
 
     optimizer: str
@@ -62,52 +97,32 @@ class Recipe:
     final_learning_rate: float | None = None
     warmup: Duration = 0
     augmentation: str = "none"
-    unpruned: tuple[str, ...] = ()
-    rewind_iterations: tuple[Duration, ...] = (0,)
-    perturbed_iterations: tuple[Duration, ...] = ()
-    pruning_fraction: float = 0.2
-    one_shot: bool = False
-    num_levels: int = 14
-    random_counts: str = "per_layer"
-    studied_density: float = 0.168
+    pruning: PruningRecipe = dataclasses.field(default_factory=PruningRecipe)
 
     def __post_init__(self) -> None:
-        """Makes floats of whole numbers; raises ValueError for a value out of bounds.
-
-        So that 0, 0.0 and -0.0 are one value, as they are to the training.
-        """
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.type in (float, float | None) and value is not None:
-                object.__setattr__(self, field.name, float(value) + 0.0)
+        """Makes floats of whole numbers; refuses a value out of bounds."""
+        _make_floats(self)
         final = self.final_learning_rate
-        allowed = {
-            "optimizer": (self.optimizer in OPTIMIZERS, f"one of {OPTIMIZERS}"),
-            "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
-            "batch_size": (self.batch_size >= 1, "at least 1"),
-            "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
-            "weight_decay": (0 <= self.weight_decay < math.inf, "at least 0"),
-            "decay_factor": (0 < self.decay_factor <= 1, "in (0, 1]"),
-            "pruning_fraction": (0 < self.pruning_fraction < 1, "in (0, 1)"),
-            "random_counts": (
-                self.random_counts in RANDOM_COUNTS,
-                f"one of {RANDOM_COUNTS}",
-            ),
-            "num_levels": (self.num_levels >= 1, "at least 1"),
-            "studied_density": (0 < self.studied_density <= 1, "in (0, 1]"),
-            "final_learning_rate": (
-                final is None or 0 <= final <= self.learning_rate,
-                f"at least 0 and at most learning_rate={self.learning_rate!r}",
-            ),
-            "milestones": (
-                final is None or not self.milestones,
-                f"empty where the rate falls linearly: final_learning_rate={final!r}",
-            ),
-        }
-        for name, (holds, expected) in allowed.items():
-            if not holds:
-                value = getattr(self, name)
-                raise ValueError(f"{name}={value!r} has to be {expected}.")
+        falls = f"the rate falls linearly: final_learning_rate={final!r}"
+        _refuse_out_of_bounds(
+            self,
+            {
+                "optimizer": (self.optimizer in OPTIMIZERS, f"one of {OPTIMIZERS}"),
+                "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
+                "batch_size": (self.batch_size >= 1, "at least 1"),
+                "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
+                "weight_decay": (0 <= self.weight_decay < math.inf, "at least 0"),
+                "decay_factor": (0 < self.decay_factor <= 1, "in (0, 1]"),
+                "final_learning_rate": (
+                    final is None or 0 <= final <= self.learning_rate,
+                    f"at least 0 and at most learning_rate={self.learning_rate!r}",
+                ),
+                "milestones": (
+                    final is None or not self.milestones,
+                    f"empty where {falls}",
+                ),
+            },
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,14 +173,30 @@ def resolved(recipe: Recipe, *, num_examples: int) -> Recipe:
             duration, num_examples=num_examples, batch_size=recipe.batch_size
         )
 
-    return dataclasses.replace(
+    pruning = recipe.pruning
+    return replaced(
         recipe,
         training_iterations=iterations(recipe.training_iterations),
         milestones=tuple(map(iterations, recipe.milestones)),
         warmup=iterations(recipe.warmup),
-        rewind_iterations=tuple(map(iterations, recipe.rewind_iterations)),
-        perturbed_iterations=tuple(map(iterations, recipe.perturbed_iterations)),
+        rewind_iterations=tuple(map(iterations, pruning.rewind_iterations)),
+        perturbed_iterations=tuple(map(iterations, pruning.perturbed_iterations)),
     )
+
+
+def replaced(recipe: Recipe, **values: object) -> Recipe:
+    """Returns the recipe with other values, of training or of pruning, by name."""
+    names = {field.name for field in dataclasses.fields(PruningRecipe)}
+    pruning = {name: values.pop(name) for name in names & values.keys()}
+    own = dataclasses.replace(recipe.pruning, **pruning)
+    return dataclasses.replace(recipe, **({"pruning": own} | values))
+
+
+def plain_values(recipe: Recipe) -> dict[str, object]:
+    """Returns every value of a recipe by name, those of training first."""
+    values = dataclasses.asdict(recipe)
+    pruning = values.pop("pruning")
+    return values | pruning
 
 
 def with_length(recipe: Recipe, training_iterations: int) -> Recipe:
@@ -222,3 +253,24 @@ def trajectory(recipe: Recipe) -> dict[str, object]:
         names += ["final_learning_rate", "training_iterations"]
     decided = {name: getattr(recipe, name) for name in names}
     return decided | {"milestones": tuple(sorted(recipe.milestones))}
+
+
+def _make_floats(recipe: Recipe | PruningRecipe) -> None:
+    """Makes floats of whole numbers where a float belongs.
+
+    So that 0, 0.0 and -0.0 are one value, as they are to the training.
+    """
+    for field in dataclasses.fields(recipe):
+        value = getattr(recipe, field.name)
+        if field.type in (float, float | None) and value is not None:
+            object.__setattr__(recipe, field.name, float(value) + 0.0)
+
+
+def _refuse_out_of_bounds(
+    recipe: Recipe | PruningRecipe, allowed: Mapping[str, tuple[bool, str]]
+) -> None:
+    """Raises ValueError for the first value that does not hold what is expected."""
+    for name, (holds, expected) in allowed.items():
+        if not holds:
+            value = getattr(recipe, name)
+            raise ValueError(f"{name}={value!r} has to be {expected}.")

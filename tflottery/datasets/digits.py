@@ -8,7 +8,6 @@ and Adam's learning rate is raised so far that a dense network is unstable at
 initialization and stable soon after, as the papers' larger ones are.
 """
 
-import dataclasses
 import pathlib
 
 import numpy as np
@@ -36,7 +35,7 @@ def adapted(recipe: Recipe) -> Recipe:
     recipe = recipes.with_length(recipe, TRAINING_ITERATIONS)
     if recipe.optimizer != "adam":
         return recipe
-    return dataclasses.replace(
+    return recipes.replaced(
         recipe,
         learning_rate=ADAM_FACTOR * recipe.learning_rate,
         rewind_iterations=REWIND_ITERATIONS,

@@ -19,7 +19,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tflottery.core.recipes import Recipe
+from tflottery.core.recipes import PruningRecipe, Recipe
 from tflottery.core.registry import MODELS
 from tflottery.models import residual
 from tflottery.models.recipes import early_phase_recipe
@@ -45,14 +45,16 @@ _RESNET50 = Recipe(
     milestones=("30ep", "60ep", "80ep"),
     decay_factor=0.1,
     warmup="5ep",
-    rewind_iterations=tuple(
-        f"{epochs}ep" for epochs in (0, 2, 4, 6, 8, 10, 12, 16, 18, 20)
+    pruning=PruningRecipe(
+        rewind_iterations=tuple(
+            f"{epochs}ep" for epochs in (0, 2, 4, 6, 8, 10, 12, 16, 18, 20)
+        ),
+        # One pruning to exactly the studied density, which is not on the axis of 0.7^n.
+        pruning_fraction=0.7,
+        one_shot=True,
+        num_levels=1,
+        studied_density=0.3,
     ),
-    # One pruning to exactly the studied density, which is not on the axis of 0.7^n.
-    pruning_fraction=0.7,
-    one_shot=True,
-    num_levels=1,
-    studied_density=0.3,
 )
 # The legend of the network's Figure A2 cannot be read: the k are those of its perturbed
 # weights, and the beginning.

@@ -10,7 +10,7 @@ there is none. It does not say what is pruned: all kernels are, those of both he
 
 from typing import TYPE_CHECKING
 
-from tflottery.core.recipes import Recipe
+from tflottery.core.recipes import PruningRecipe, Recipe
 from tflottery.core.registry import MODELS
 
 if TYPE_CHECKING:
@@ -58,12 +58,14 @@ _STANDARD = Recipe(
     momentum=0.9,
     weight_decay=1e-4,
     final_learning_rate=0.005,
-    rewind_iterations=(0, "1ep", "2ep", "3ep", "4ep", "6ep"),
-    # One pruning to exactly the studied density, which is not on the axis of 0.7^n.
-    pruning_fraction=0.7,
-    one_shot=True,
-    num_levels=1,
-    studied_density=0.3,
+    pruning=PruningRecipe(
+        rewind_iterations=(0, "1ep", "2ep", "3ep", "4ep", "6ep"),
+        # One pruning to exactly the studied density, which is not on the axis of 0.7^n.
+        pruning_fraction=0.7,
+        one_shot=True,
+        num_levels=1,
+        studied_density=0.3,
+    ),
 )
 
 

@@ -3,10 +3,9 @@
 The output's kernel is pruned too: the densities on the paper's axes say so.
 """
 
-import dataclasses
 from typing import TYPE_CHECKING
 
-from tflottery.core.recipes import Recipe
+from tflottery.core.recipes import PruningRecipe, Recipe, replaced
 from tflottery.core.registry import MODELS
 
 if TYPE_CHECKING:
@@ -17,17 +16,17 @@ _STANDARD = Recipe(
     learning_rate=12e-4,
     batch_size=60,
     training_iterations=24_000,
-    rewind_iterations=(0, 25, 50, 100, 250, 500, 1000, 2000),
-    num_levels=24,
-    studied_density=0.035,
+    pruning=PruningRecipe(
+        rewind_iterations=(0, 25, 50, 100, 250, 500, 1000, 2000),
+        num_levels=24,
+        studied_density=0.035,
+    ),
 )
 
 
 # No network of that paper: a small one to try its experiments with. As there, the last
 # layer is not pruned, and random pruning does not know of layers.
-_LIMITED_SUPERVISION = dataclasses.replace(
-    _STANDARD, unpruned=("head",), random_counts="global"
-)
+_LIMITED_SUPERVISION = replaced(_STANDARD, unpruned=("head",), random_counts="global")
 
 
 @MODELS.register(

@@ -6,10 +6,8 @@ are taken. The Early Phase, Table A1 and Appendix A. Finding Winning Tickets wit
 Limited (or No) Supervision, Appendix A.
 """
 
-import dataclasses
-
 from tflottery.core.durations import Duration
-from tflottery.core.recipes import Recipe, Setting
+from tflottery.core.recipes import PruningRecipe, Recipe, Setting, replaced
 
 
 def cifar10_recipes(
@@ -38,17 +36,19 @@ def cifar10_recipes(
         weight_decay=1e-4,
         milestones=(32_000, 48_000),
         decay_factor=0.1,
-        rewind_iterations=rewind_iterations,
-        unpruned=unpruned,
-        num_levels=num_levels,
-        studied_density=studied_densities[0],
+        pruning=PruningRecipe(
+            rewind_iterations=rewind_iterations,
+            unpruned=unpruned,
+            num_levels=num_levels,
+            studied_density=studied_densities[0],
+        ),
     )
     return {
         "standard": standard,
-        "low": dataclasses.replace(
+        "low": replaced(
             standard, learning_rate=0.01, studied_density=studied_densities[1]
         ),
-        "warmup": dataclasses.replace(
+        "warmup": replaced(
             standard,
             learning_rate=warmup_learning_rate,
             warmup=30_000,
@@ -85,11 +85,13 @@ def early_phase_recipe(
         weight_decay=1e-4,
         milestones=("80ep", "120ep"),
         decay_factor=0.1,
-        rewind_iterations=rewind_iterations,
-        perturbed_iterations=perturbed_iterations,
-        unpruned=unpruned,
-        num_levels=num_levels,
-        studied_density=studied_density,
+        pruning=PruningRecipe(
+            rewind_iterations=rewind_iterations,
+            perturbed_iterations=perturbed_iterations,
+            unpruned=unpruned,
+            num_levels=num_levels,
+            studied_density=studied_density,
+        ),
     )
 
 
@@ -107,14 +109,16 @@ def cifar10_limited_supervision(setting: Setting) -> Recipe:
         weight_decay=1e-4,
         milestones=("80ep", "120ep"),
         decay_factor=0.1,
-        rewind_iterations=("1ep",),
-        unpruned=("head",),
-        num_levels=30,
-        random_counts="global",
-        studied_density=0.069,
+        pruning=PruningRecipe(
+            rewind_iterations=("1ep",),
+            unpruned=("head",),
+            num_levels=30,
+            random_counts="global",
+            studied_density=0.069,
+        ),
     )
     if setting.task != "exemplar":
         return recipe
-    return dataclasses.replace(
+    return replaced(
         recipe, learning_rate=3e-4, training_iterations="180ep", milestones=("120ep",)
     )

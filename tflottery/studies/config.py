@@ -5,9 +5,9 @@ import typing
 from collections.abc import Mapping, Sequence
 
 from tflottery.components.measuring import SPLITS
-from tflottery.core import durations
+from tflottery.core import durations, recipes
 from tflottery.core.durations import Duration
-from tflottery.core.recipes import LABELS, Recipe, Setting, recipe_of
+from tflottery.core.recipes import LABELS, Recipe, Setting
 from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.pruning import counts
 
@@ -109,7 +109,7 @@ class Config:
         given = self.recipe_values()
         if self.milestones is not None:
             given["milestones"] = self.milestones
-        dataclasses.replace(recipe, **given)
+        recipes.replaced(recipe, **given)
         for name in ("replicates", "batch_size", "evaluation_examples"):
             validate_count(name, getattr(self, name))
         if not self.measured_splits() or set(self.splits or ()) - set(SPLITS):
@@ -165,16 +165,16 @@ class Config:
         if self.setting.pretext is not None:
             # Raises for an unknown name, and lists the known ones.
             PRETEXTS[self.setting.pretext]
-        recipes = MODELS[self.model]["recipes"]
+        known = MODELS[self.model]["recipes"]
         preferred = self.PREFERRED_VARIANT
-        variant = self.variant or (preferred if preferred in recipes else None)
-        return recipe_of(
-            recipes, model=self.model, variant=variant, setting=self.setting
+        variant = self.variant or (preferred if preferred in known else None)
+        return recipes.recipe_of(
+            known, model=self.model, variant=variant, setting=self.setting
         )
 
     def paper_iterations(self, recipe: Recipe) -> tuple[Duration, ...]:
         """Returns the k that the experiment's paper studies under a recipe."""
-        return recipe.rewind_iterations
+        return recipe.pruning.rewind_iterations
 
     def related(self) -> Mapping[str, "Config"]:
         """Returns Configs of what takes part too, by a name: other tasks or data sets.
@@ -277,10 +277,10 @@ class PruningConfig(Config):
         """Returns what decides a row beyond its run and its columns."""
         _, recipe = self.recipe()
         usual = {
-            "pruning_fraction": recipe.pruning_fraction,
-            "one_shot": recipe.one_shot,
+            "pruning_fraction": recipe.pruning.pruning_fraction,
+            "one_shot": recipe.pruning.one_shot,
             "first_convolutions": None,
-            "random_counts": recipe.random_counts,
+            "random_counts": recipe.pruning.random_counts,
         }
         given = self._given(tuple(usual))
         unusual = {name: value for name, value in given.items() if value != usual[name]}
@@ -302,7 +302,7 @@ class PruningConfig(Config):
             return counts.levels(self.levels)
         if self.density is None:
             return None
-        fraction = recipe.pruning_fraction
+        fraction = recipe.pruning.pruning_fraction
         return (counts.level_of(self.density, pruning_fraction=fraction),)
 
 
@@ -316,8 +316,9 @@ class PerturbedConfig(PruningConfig):
 
     def paper_iterations(self, recipe: Recipe) -> tuple[Duration, ...]:
         """Returns the k at which the paper perturbs; else all of the grid but 0."""
-        return recipe.perturbed_iterations or tuple(
-            k for k in recipe.rewind_iterations if k != 0
+        pruning = recipe.pruning
+        return pruning.perturbed_iterations or tuple(
+            k for k in pruning.rewind_iterations if k != 0
         )
 
     def validate(self) -> None:

@@ -6,7 +6,13 @@ import types
 from collections.abc import Iterator, Sequence
 
 from tflottery.core import registry
-from tflottery.core.recipes import LABELS, Recipe, Setting, recipe_of
+from tflottery.core.recipes import (
+    LABELS,
+    Recipe,
+    Setting,
+    plain_values,
+    recipe_of,
+)
 from tflottery.core.registry import MODELS
 
 _WIDTH = 88
@@ -106,7 +112,7 @@ def _given(arguments: Sequence[str]) -> dict[str, str]:
 
 def _values(recipe: Recipe) -> Iterator[str]:
     """Yields each value of a recipe as name=value, as one types it."""
-    for name, value in dataclasses.asdict(recipe).items():
+    for name, value in plain_values(recipe).items():
         if value is None or (name in _GRIDS and not value):
             continue
         if isinstance(value, tuple | list):

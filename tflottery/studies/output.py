@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from etils import epath
 
-from tflottery.core import files, fingerprints, paths, tables
+from tflottery.core import files, fingerprints, paths, recipes, tables
 from tflottery.figures import style
 from tflottery.store import locks, manifests
 from tflottery.studies import answers
@@ -268,7 +268,7 @@ def _described(study: Study) -> dict[str, object]:
     """Returns what config.json says of a study."""
     return {
         "decisions": json.loads(json.dumps(study.decisions())),
-        "recipe": json.loads(json.dumps(dataclasses.asdict(study.recipe))),
+        "recipe": json.loads(json.dumps(recipes.plain_values(study.recipe))),
         "data": fingerprints.fields(study.facts.data),
     }
 

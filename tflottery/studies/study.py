@@ -72,7 +72,7 @@ class Study:
         del decided["stem"]
         decided |= {
             name: value
-            for name, value in dataclasses.asdict(self.recipe).items()
+            for name, value in recipes.plain_values(self.recipe).items()
             if name in decided
         }
         decided |= {
@@ -314,4 +314,4 @@ def _overridden(recipe: Recipe, config: Config, facts: Facts) -> Recipe:
         given["milestones"] = _in_iterations(config.milestones, recipe, facts)
     if config.warmup is not None:
         (given["warmup"],) = _in_iterations((config.warmup,), recipe, facts)
-    return dataclasses.replace(recipe, **given)
+    return recipes.replaced(recipe, **given)

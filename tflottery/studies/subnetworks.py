@@ -75,7 +75,7 @@ class Subnetworks:
         """
         self._study = study
         self._trunk = trunk or study.trunk
-        self._recipe = study.recipe
+        self._pruning = study.recipe.pruning
         self._masks: dict[tuple, Mask] = {}
 
     @functools.cached_property
@@ -89,7 +89,7 @@ class Subnetworks:
         if asked is not None:
             return asked
         # What the recipe decides is cut where nothing would be left.
-        last = self._recipe.num_levels
+        last = self._pruning.num_levels
         while self._exact_density(last) * self._num_prunable < 1:
             last -= 1
         return tuple(range(1, last + 1))
@@ -104,8 +104,8 @@ class Subnetworks:
         asked = self._asked_levels
         if asked is not None:
             return asked
-        fraction = self._recipe.pruning_fraction
-        density = self._recipe.studied_density
+        fraction = self._pruning.pruning_fraction
+        density = self._pruning.studied_density
         return (self._validated(counts.level_of(density, pruning_fraction=fraction)),)
 
     def num_survivors(self, level: int) -> int:
@@ -116,7 +116,7 @@ class Subnetworks:
         """
         return counts.num_survivors(
             self._num_prunable,
-            pruning_fraction=self._recipe.pruning_fraction,
+            pruning_fraction=self._pruning.pruning_fraction,
             level=level,
         )
 
@@ -195,7 +195,7 @@ class Subnetworks:
         shapes = self._study.facts.kernel_shapes
         paths = prunable(
             shapes,
-            unpruned=self._recipe.unpruned,
+            unpruned=self._pruning.unpruned,
             first_convolutions=self._study.config.first_convolutions,
         )
         return tuple((path, tuple(shapes[path])) for path in paths)
@@ -213,7 +213,7 @@ class Subnetworks:
             return None, None
         if which == "rewound":
             return self._dense(subnetwork), None
-        before = 0 if self._recipe.one_shot else subnetwork.level - 1
+        before = 0 if self._pruning.one_shot else subnetwork.level - 1
         if not before:
             return State(self._trunk(subnetwork.replicate), self._study.last), None
         kind = IMP if criterion == _PAPERS[IMP][0] else subnetwork.kind
@@ -228,7 +228,7 @@ class Subnetworks:
 
     def _matched(self, subnetwork: Subnetwork, criterion: str) -> Mask | None:
         """Returns IMP's masks where random pruning keeps as many in each layer."""
-        if criterion != "random" or self._recipe.random_counts != "per_layer":
+        if criterion != "random" or self._pruning.random_counts != "per_layer":
             return None
         return self.mask(dataclasses.replace(subnetwork, kind=IMP))
 
@@ -255,7 +255,7 @@ class Subnetworks:
     @functools.cached_property
     def _asked_levels(self) -> tuple[int, ...] | None:
         """The levels that --levels or --density names; None if neither does."""
-        asked = self._study.config.asked_levels(self._recipe)
+        asked = self._study.config.asked_levels(self._study.recipe)
         return None if asked is None else tuple(map(self._checked, asked))
 
     def _validated(self, level: int) -> int:
@@ -276,7 +276,7 @@ class Subnetworks:
 
     def _exact_density(self, level: int) -> float:
         """Returns the density that a level aims at."""
-        return (1 - self._recipe.pruning_fraction) ** level
+        return (1 - self._pruning.pruning_fraction) ** level
 
 
 def _criterion(kind: str) -> tuple[str, bool]:
