@@ -18,7 +18,7 @@ from tflottery.components.runs import Run, State
 from tflottery.execution.executor import Executor, ask
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.log import Log
-from tflottery.execution.plan import plan
+from tflottery.execution.plan import plan_of
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
 from tflottery.execution.worker import WorkerSettings
@@ -131,7 +131,7 @@ def _study(model: str, pool: Pool) -> tuple[Study, dict]:
 def _execute(goals: list, pool: Pool, store: Store, facts: dict) -> None:
     """Makes the goals, silently."""
     log = Log(Console(file=io.StringIO()))
-    with Progress(plan(goals, store, facts=facts), log=log) as progress:
+    with Progress(plan_of(goals, store, facts=facts), log=log) as progress:
         outcome = Executor(pool, store, facts=facts, progress=progress).execute(goals)
     if outcome.failures:
         raise RuntimeError(f"Training failed: {outcome.failures}")

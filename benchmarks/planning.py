@@ -22,7 +22,7 @@ from absl import app, flags
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts, inspect
 from tflottery.execution.lineage import sources
-from tflottery.execution.plan import plan
+from tflottery.execution.plan import plan_of
 from tflottery.experiments import instability, lottery
 from tflottery.store import manifests
 from tflottery.store.store import Store
@@ -123,7 +123,7 @@ def main(arguments: list[str]) -> None:
             fill(store, random.Random(0).sample(artifacts, count))
         num_asked = counted(store)
         started = time.process_time()
-        found = plan(wanted, store, facts={facts.network: facts})
+        found = plan_of(wanted, store, facts={facts.network: facts})
         seconds = time.process_time() - started
         print(
             f"plan         {found.num_runs:,} runs, {len(found.steps):,} steps, "
@@ -132,7 +132,7 @@ def main(arguments: list[str]) -> None:
         )
         print(f"look-ups     {num_asked():,}")
         started = time.process_time()
-        plan(wanted, store, facts={facts.network: facts})
+        plan_of(wanted, store, facts={facts.network: facts})
         print(f"once more    {time.process_time() - started:.1f} s")
         started = time.process_time()
         longest = max(found.chains().values(), default=0.0)

@@ -18,7 +18,7 @@ from tflottery.components.component import Artifact
 from tflottery.components.metadata import inspect
 from tflottery.core import hardware
 from tflottery.execution import estimate
-from tflottery.execution.plan import plan
+from tflottery.execution.plan import plan_of
 from tflottery.experiments import instability, lottery
 from tflottery.store.store import Store
 from tflottery.studies.study import resolve
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
         store = Store(folder)
 
         def planned(goals: list[Artifact]) -> object:
-            return plan(goals, store, facts=networks)
+            return plan_of(goals, store, facts=networks)
 
         together, apart = [], 0
         for module, config in _commands():

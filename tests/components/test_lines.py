@@ -60,7 +60,7 @@ def test_line_between_two_thresholds(bench):
     assert found["l2_distance"] == 0.0
 
 
-def test_alpha_is_the_share_of_a(bench):
+def test_alpha_is_the_fraction_of_a(bench):
     moved = dict(_CONSTANT_B) | _arrays(head__kernel=[[3, -3]], head__bias=[-1, 1])
     found = _execute(bench, _line(bench, "constant"), _CONSTANT_A, moved)
     # At alpha = 0 network b, which is right; at alpha = 1 network a, always class 0.

@@ -14,7 +14,7 @@ from tflottery.components.runs import SLOTS_FILE, State
 from tflottery.core.identities import Data, Network
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.log import Log
-from tflottery.execution.plan import plan
+from tflottery.execution.plan import plan_of
 from tflottery.execution.progress import Progress
 from tflottery.execution.worker import WorkerSettings
 from tflottery.experiments.instability import Config
@@ -114,7 +114,7 @@ def told(store):
         def make(goals: list, *, facts: dict | None = None) -> Told:
             screen = io.StringIO()
             console = Console(file=screen, width=300)
-            shown = Progress(plan(goals, store, facts=facts or {}), log=Log(console))
+            shown = Progress(plan_of(goals, store, facts=facts or {}), log=Log(console))
             return Told(stack.enter_context(shown), screen)
 
         yield make

@@ -6,7 +6,7 @@ import pytest
 
 from tflottery.core import hardware
 from tflottery.execution import estimate
-from tflottery.execution.plan import plan
+from tflottery.execution.plan import plan_of
 from tflottery.experiments import instability
 from tflottery.training.distribution import Placement
 
@@ -17,7 +17,7 @@ CPU = Placement()
 def todo(make_study, store):
     study = make_study()
     goals = instability.plan(study)
-    return plan(goals, store, facts={study.facts.network: study.facts})
+    return plan_of(goals, store, facts={study.facts.network: study.facts})
 
 
 def test_the_summary_says_all_that_a_user_decides_by(todo, store):
@@ -63,7 +63,7 @@ def four_cores(monkeypatch):
 
 
 def seconds(goals, store, num_workers, placement=CPU):
-    todo = plan(goals, store, facts={})
+    todo = plan_of(goals, store, facts={})
     told = estimate.seconds(todo, num_workers=num_workers, placement=placement)
     return pytest.approx(told)
 
@@ -127,7 +127,7 @@ def test_what_has_no_known_rate_gets_no_time(
     toys, store, three_gpus, monkeypatch, placement, rate, expected
 ):
     monkeypatch.setattr(hardware, "gpu_rate", lambda: rate)
-    todo = plan([toys.Costly("one", 1e8)], store, facts={})
+    todo = plan_of([toys.Costly("one", 1e8)], store, facts={})
     told = {"title": "", "store": store.root, "num_workers": 1}
     assert expected in estimate.summary(todo, placement=placement, **told)
 

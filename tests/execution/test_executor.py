@@ -10,7 +10,7 @@ from tflottery.execution.executor import Executor, WorkerFailed, ask
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.log import Log
-from tflottery.execution.plan import plan
+from tflottery.execution.plan import plan_of
 from tflottery.execution.progress import Progress
 from tflottery.execution.run_index import divergence_address
 from tflottery.execution.worker import Message
@@ -221,7 +221,7 @@ def test_what_making_a_damaged_artifact_again_costs_is_told(make_study, store, p
     goal = State(run, 50)
     put(begun, state)
     store.remove(begun.address)
-    todo = plan([goal], store, facts={study.facts.network: study.facts})
+    todo = plan_of([goal], store, facts={study.facts.network: study.facts})
     screen = io.StringIO()
     pool = ScriptedPool(store)
     pool.damages = {state.address}
@@ -350,11 +350,11 @@ def test_divergences_are_walked_around_without_planning_anew(
     pool.diverging = {study.trunk(n).key: 7 for n in range(1, 11)}
     pool.diverging |= {copies[n][0].run.key: 50 for n in range(11, 21)}
     facts = {study.facts.network: study.facts}
-    todo = plan(goals, store, facts=facts)
+    todo = plan_of(goals, store, facts=facts)
     plans = []
     monkeypatch.setattr(
-        "tflottery.execution.executor.plan",
-        lambda *a, **b: plans.append(a) or plan(*a, **b),
+        "tflottery.execution.executor.plan_of",
+        lambda *a, **b: plans.append(a) or plan_of(*a, **b),
     )
     with Progress(todo, log=Log(Console(file=io.StringIO()))) as progress:
         executor = Executor(pool, store, facts=facts, progress=progress, planned=todo)

@@ -19,7 +19,7 @@ from tflottery.components.runs import State
 from tflottery.execution.executor import Executor, ask
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.log import Log
-from tflottery.execution.plan import plan
+from tflottery.execution.plan import plan_of
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
 from tflottery.execution.worker import WorkerSettings
@@ -41,7 +41,7 @@ if __name__ == "__main__":
             run = resolve(config, answer, Placement()).trunk(1)
             goals.append(State(run, 3))
         log = Log(Console(file=io.StringIO()))
-        with Progress(plan(goals, store, facts=facts), log=log) as progress:
+        with Progress(plan_of(goals, store, facts=facts), log=log) as progress:
             executor = Executor(pool, store, facts=facts, progress=progress)
             outcome = executor.execute(goals)
     assert not outcome.failures, outcome.failures

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tflottery.execution import progress as progress_module
 from tflottery.execution.log import Log
-from tflottery.execution.plan import plan
+from tflottery.execution.plan import plan_of
 from tflottery.execution.progress import Progress, describe
 from tflottery.experiments import instability
 
@@ -18,7 +18,7 @@ from tflottery.experiments import instability
 def todo(make_study, store):
     study = make_study()
     goals = instability.plan(study)
-    return plan(goals, store, facts={study.facts.network: study.facts})
+    return plan_of(goals, store, facts={study.facts.network: study.facts})
 
 
 def shown(todo, *, terminal, act):
@@ -121,7 +121,7 @@ def test_what_has_to_be_made_again_is_more_to_do(todo):
 
 
 def test_a_plan_of_nothing_can_be_shown(store):
-    empty = plan([], store, facts={})
+    empty = plan_of([], store, facts={})
     assert shown(empty, terminal=False, act=lambda progress: None) == ""
 
 

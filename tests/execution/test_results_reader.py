@@ -4,7 +4,11 @@ import shutil
 
 import pytest
 
-from tflottery.execution.results_reader import PartialReader, ResultsReader, Stopped
+from tflottery.execution.results_reader import (
+    PartialReader,
+    ReadingStopped,
+    ResultsReader,
+)
 from tflottery.store.errors import DamagedArtifact, MissingArtifact
 
 
@@ -79,5 +83,5 @@ def test_what_is_there_is_read_without_the_rest(store, put, toys):
 def test_reading_what_is_there_can_be_left(store, put, number):
     put(number)
     found = PartialReader(store, unobtainable={}, stopping=lambda: True)
-    with pytest.raises(Stopped):
+    with pytest.raises(ReadingStopped):
         found.read(number, content)

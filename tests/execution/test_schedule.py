@@ -2,7 +2,7 @@
 
 import pytest
 
-from tflottery.execution.plan import plan
+from tflottery.execution.plan import plan_of
 from tflottery.execution.schedule import Schedule
 
 
@@ -11,7 +11,7 @@ def schedule(store):
     """Returns the schedule of a plan for goals."""
 
     def make(goals, *, num_workers=100, **options):
-        todo = plan(goals, store, facts={})
+        todo = plan_of(goals, store, facts={})
         return Schedule(todo, num_workers=num_workers, **options)
 
     return make
@@ -67,7 +67,7 @@ def test_what_is_lost_is_waited_for_again(schedule, diamond, store):
     steps.lost(diamond["dear"].address)
     assert steps.lacks(diamond["dear"].address)
     assert not steps and taken(steps) == []
-    steps.add(plan([diamond["dear"]], store, facts={}))
+    steps.add(plan_of([diamond["dear"]], store, facts={}))
     # Its plan has the top too, which this store lacks.
     assert taken(steps) == ["top"]
     steps.made(diamond["top"].address)
@@ -83,7 +83,7 @@ def test_what_is_added_is_as_urgent_as_what_waits_for_it(schedule, toys, store):
     step = steps.take(0.0, without=())
     assert step.job.component == first
     # Begun again, it comes before the other as it did at first.
-    steps.add(plan([first], store, facts={}))
+    steps.add(plan_of([first], store, facts={}))
     assert taken(steps) == ["first", "apart"]
 
 

@@ -19,7 +19,7 @@ from tflottery.components.metadata import Facts, inspect
 from tflottery.execution.executor import Executor
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.log import Log
-from tflottery.execution.plan import plan
+from tflottery.execution.plan import plan_of
 from tflottery.execution.progress import Progress
 from tflottery.execution.results_reader import PartialReader
 from tflottery.execution.worker import WorkerSettings
@@ -191,7 +191,7 @@ def make(runtime):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
             log = Log(Console(file=io.StringIO()))
-            with Progress(plan(goals, store, facts=facts), log=log) as progress:
+            with Progress(plan_of(goals, store, facts=facts), log=log) as progress:
                 executor = Executor(
                     InlinePool(settings), store, facts=facts, progress=progress
                 )

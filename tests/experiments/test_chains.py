@@ -12,7 +12,7 @@ from tflottery.components.runs import State
 from tflottery.core.recipes import PruningRecipe, Recipe
 from tflottery.core.registry import MODELS
 from tflottery.datasets.stream import Stream
-from tflottery.execution.plan import plan
+from tflottery.execution.plan import plan_of
 from tflottery.experiments import lottery
 from tflottery.pruning import masks as pruning_masks
 from tflottery.store.store import Store
@@ -241,7 +241,7 @@ def test_one_shot_needs_no_more_than_the_dense_network(chains, make, facts, stud
     study = study_of(lottery, levels=("1-3",), one_shot=True, learning_rate=_RATE)
     once = Chains(study, chains.store)
     goals = [once.mask(level=level) for level in _LEVELS]
-    todo = plan(goals, chains.store, facts={facts.network: facts})
+    todo = plan_of(goals, chains.store, facts={facts.network: facts})
     assert todo.num_iterations == 0
     make(goals, once.store, facts)
     for level in _LEVELS:

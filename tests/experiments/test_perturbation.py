@@ -12,7 +12,7 @@ from tflottery.core.fingerprints import fingerprint
 from tflottery.core.recipes import PruningRecipe, Recipe
 from tflottery.core.registry import PERTURBATIONS
 from tflottery.experiments import effective_noise, lottery, perturbation
-from tflottery.experiments.effective_noise import Correlation, Point
+from tflottery.experiments.effective_noise import Correlation, NoisePoint
 from tflottery.experiments.perturbation import Config
 from tflottery.studies import perturbed_runs
 from tflottery.studies.perturbed_runs import NONE, Condition
@@ -352,7 +352,7 @@ def test_means_are_over_replicates_and_diverged_ones_do_not_count():
     assert points[0].test_error_std == pytest.approx(np.std([0.1, 0.2], ddof=1))
     assert points[1].test_error_std is None
     [correlation] = effective_noise._correlations(points)
-    assert isinstance(correlation, Correlation) and isinstance(points[0], Point)
+    assert isinstance(correlation, Correlation) and isinstance(points[0], NoisePoint)
     expected = np.corrcoef([0, 1, 2], [0.85, 0.7, 0.6])[0, 1]
     assert correlation.r == pytest.approx(expected)
     [few] = effective_noise._correlations(points[:2])

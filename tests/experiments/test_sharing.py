@@ -2,7 +2,7 @@
 
 import pytest
 
-from tflottery.execution.plan import plan
+from tflottery.execution.plan import plan_of
 from tflottery.experiments import instability, lottery
 from tflottery.store.store import Store
 from tflottery.studies.subnetworks import DENSE, IMP, RANDOM_PRUNING, RANDOM_REINIT
@@ -53,10 +53,10 @@ def test_the_plan_of_all_commands_counts_each_run_once(study_of, facts, tmp_path
     ]
     networks = {facts.network: facts}
     goals = [goal for module, study in studies for goal in module.plan(study)]
-    together = plan(goals, Store(tmp_path), facts=networks)
+    together = plan_of(goals, Store(tmp_path), facts=networks)
     assert (together.num_iterations, together.num_runs) == (_TOTAL, _RUNS)
     apart = [
-        plan(module.plan(study), Store(tmp_path), facts=networks)
+        plan_of(module.plan(study), Store(tmp_path), facts=networks)
         for module, study in studies
     ]
     assert sum(one.num_iterations for one in apart) > 1.5 * _TOTAL
@@ -64,7 +64,7 @@ def test_the_plan_of_all_commands_counts_each_run_once(study_of, facts, tmp_path
     # of the same runs is of one script.
     alone = {
         frozenset(step.job.name for step in one.steps if step.num_iterations): one
-        for one in (plan([goal], Store(tmp_path), facts=networks) for goal in goals)
+        for one in (plan_of([goal], Store(tmp_path), facts=networks) for goal in goals)
     }
     alone = sum(one.num_iterations for one in alone.values())
     assert together.num_shared == alone - _TOTAL > _TOTAL

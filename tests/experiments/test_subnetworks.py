@@ -8,7 +8,7 @@ import pytest
 from tflottery.components.metadata import inspect
 from tflottery.components.runs import Initialization, State
 from tflottery.core.registry import CRITERIA, MODELS
-from tflottery.execution.plan import plan
+from tflottery.execution.plan import plan_of
 from tflottery.experiments import instability, lottery
 from tflottery.store.store import Store
 from tflottery.studies.subnetworks import (
@@ -167,7 +167,7 @@ def test_the_deepest_chain_reaches_a_worker(
     """Keys and artifacts nest as deep as a chain is long."""
     options = options | {"pruning_fraction": 0.05, "rewind_iterations": (0,)}
     goals = experiment.plan(study_of(experiment, levels=("60",), **options))
-    todo = plan(goals, Store(tmp_path), facts={facts.network: facts})
+    todo = plan_of(goals, Store(tmp_path), facts={facts.network: facts})
     for step in todo.steps:
         assert pickle.loads(pickle.dumps(step.job)).name == step.job.name
     with pytest.raises(

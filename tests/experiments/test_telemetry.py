@@ -12,7 +12,7 @@ from tflottery import results
 from tflottery.components.runs import State
 from tflottery.core import recipes
 from tflottery.core.registry import MODELS
-from tflottery.execution.plan import plan
+from tflottery.execution.plan import plan_of
 from tflottery.execution.results_reader import PartialReader
 from tflottery.experiments import lottery, table1, telemetry
 from tflottery.experiments.telemetry import Config, Phase, Reading, Weight
@@ -246,8 +246,8 @@ def test_the_lottery_goes_on_from_telemetry(execute, trainings, study_of, tmp_pa
     found = study_of(lottery, **ks)
     goals = lottery.plan(found)
     networks = {found.facts.network: found.facts}
-    whole = plan(goals, Store(tmp_path / "empty"), facts=networks)
-    rest = plan(goals, Store(tmp_path / "store"), facts=networks)
+    whole = plan_of(goals, Store(tmp_path / "empty"), facts=networks)
+    rest = plan_of(goals, Store(tmp_path / "store"), facts=networks)
     assert rest.num_stored == whole.num_iterations - rest.num_iterations == 24
     # The dense network itself is measured already.
     ended = execute(table1, output="table1", replicates=1)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas
 import pytest
 
-from tflottery.experiments.effective_noise import Correlation, Point
+from tflottery.experiments.effective_noise import Correlation, NoisePoint
 from tflottery.figures import effective_noise
 from tflottery.studies.perturbed_runs import Condition, conditions
 
@@ -33,7 +33,7 @@ def points(*, ks=(500, 2000), tried=_CONDITIONS, std=0.004, **own):
     """Returns rows of errors made up: worse with the size of the change."""
     random = np.random.default_rng(0)
     return [
-        Point(
+        NoisePoint(
             **(_SETTING | own),
             rewind_iteration=k,
             perturbation=condition.perturbation,
@@ -61,7 +61,7 @@ def draw(table):
     """The function that draws rows of both tables, written and read back."""
 
     def drawn(of_points, of_correlation):
-        read = table(of_points, Point)
+        read = table(of_points, NoisePoint)
         return effective_noise.draw(read, table(of_correlation, Correlation))
 
     return drawn

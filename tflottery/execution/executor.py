@@ -17,7 +17,7 @@ from tflottery.core.identities import Network
 from tflottery.execution import job_context
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
-from tflottery.execution.plan import Plan, Step, plan
+from tflottery.execution.plan import Plan, Step, plan_of
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
 from tflottery.execution.run_index import RunIndex
@@ -206,7 +206,7 @@ class Executor:
         self._count_loss(loss.address, "damaged" if damaged else "missing")
         if loss.address not in self._given_up:
             goals = [goal for goal in self._goals if goal.address == loss.address]
-            again = plan(goals, self._store, facts=self._facts)
+            again = plan_of(goals, self._store, facts=self._facts)
             self.note(_told(loss, again.num_iterations))
 
     def note(self, text: str) -> None:
@@ -217,7 +217,7 @@ class Executor:
         """Returns a schedule of what is missing; what was given up stays so."""
         current, self._first = self._first, None
         if current is None:
-            current = plan(self._goals, self._store, facts=self._facts)
+            current = plan_of(self._goals, self._store, facts=self._facts)
         self._outcome.unobtainable = current.unobtainable
         for step in current.steps:
             for address in self._made & set(step.makes):
@@ -324,7 +324,7 @@ class Executor:
         wanted = {one.address: one for one in step.artifacts}
         found = None
         while found is None:
-            found = plan(list(wanted.values()), self._store, facts=self._facts)
+            found = plan_of(list(wanted.values()), self._store, facts=self._facts)
             # Of a run that others want more of, all is made in one go.
             names = (one.job.name for one in found.steps)
             others = filter(None, map(schedule.step, names))

@@ -106,7 +106,7 @@ class Plan:
         return costs
 
 
-def plan(
+def plan_of(
     goals: Sequence[Artifact], store: Store, *, facts: Mapping[Network, Facts]
 ) -> Plan:
     """Returns what has to be done so that the store holds all goals.

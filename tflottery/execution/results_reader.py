@@ -83,10 +83,10 @@ class PartialReader(ResultsReader):
         """Returns what a function reads in the folder of an artifact; None without it.
 
         Raises:
-          Stopped: nothing more is to be read.
+          ReadingStopped: nothing more is to be read.
         """
         if self._stopping():
-            raise Stopped
+            raise ReadingStopped
         try:
             content = super().read(artifact, read)
         except MissingArtifact:
@@ -99,5 +99,5 @@ class PartialReader(ResultsReader):
         return content
 
 
-class Stopped(Exception):
+class ReadingStopped(Exception):
     """Reading ends before the end, because it was asked to."""

@@ -58,7 +58,7 @@ class Config(shared.PerturbedConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Point(columns.LevelKeys):
+class NoisePoint(columns.LevelKeys):
     """A perturbation at a k: means over replicates, a point of Figure 8.
 
     Errors are fractions in [0, 1]; standard deviations are over replicates.
@@ -87,7 +87,11 @@ class Correlation(columns.LevelKeys):
     p: float | None
 
 
-TABLES = {"points": Point, "correlation": Correlation, "accuracy": PerturbedNetwork}
+TABLES = {
+    "points": NoisePoint,
+    "correlation": Correlation,
+    "accuracy": PerturbedNetwork,
+}
 
 
 def conditions() -> list[Condition]:
@@ -150,7 +154,9 @@ def _networks(study: Study) -> list[perturbed_runs.PerturbedPlan]:
     return list(perturbed_runs.networks(study, conditions(), levels=levels))
 
 
-def _points(table: Sequence[PerturbedNetwork], *, ks: Sequence[int]) -> list[Point]:
+def _points(
+    table: Sequence[PerturbedNetwork], *, ks: Sequence[int]
+) -> list[NoisePoint]:
     """Returns the points of the figure; the ticket of 0 is none, unless 0 is a k."""
     groups: dict[tuple, list[PerturbedNetwork]] = {}
     for row in table:
@@ -161,7 +167,7 @@ def _points(table: Sequence[PerturbedNetwork], *, ks: Sequence[int]) -> list[Poi
     return [_point(group) for group in groups.values()]
 
 
-def _point(group: Sequence[PerturbedNetwork]) -> Point:
+def _point(group: Sequence[PerturbedNetwork]) -> NoisePoint:
     """Returns the point of the replicates of one condition."""
     errors = [row.test_error for row in group]
     means = {
@@ -170,12 +176,12 @@ def _point(group: Sequence[PerturbedNetwork]) -> Point:
         "test_error_mean": statistics.mean(errors),
         "test_error_std": statistics.std_of_several(errors),
     }
-    return Point(**(columns.columns(group[0], Point) | means))
+    return NoisePoint(**(columns.columns(group[0], NoisePoint) | means))
 
 
-def _correlations(points: Sequence[Point]) -> list[Correlation]:
+def _correlations(points: Sequence[NoisePoint]) -> list[Correlation]:
     """Returns the correlation over the points of each level and k, each once."""
-    groups: dict[tuple[int, int], list[Point]] = {}
+    groups: dict[tuple[int, int], list[NoisePoint]] = {}
     for point in points:
         groups.setdefault((point.level, point.rewind_iteration), []).append(point)
     found = []

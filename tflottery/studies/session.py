@@ -24,7 +24,7 @@ from tflottery.execution.executor import Executor, Outcome, ask
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.log import Log
-from tflottery.execution.plan import plan
+from tflottery.execution.plan import plan_of
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
 from tflottery.execution.stop_request import StopRequest
@@ -129,7 +129,7 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
         output = Output(module, *studies, folder=machine.output_dir)
         goals = [goal for study in studies for goal in module.plan(study)]
         networks = _networks(studies)
-        todo = plan(goals, store, facts=networks)
+        todo = plan_of(goals, store, facts=networks)
         title = "\n".join(_title(module, study) for study in studies)
         told = estimate.summary(
             todo,

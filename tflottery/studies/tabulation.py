@@ -15,7 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.execution.log import Log
-from tflottery.execution.results_reader import PartialReader, ResultsReader, Stopped
+from tflottery.execution.results_reader import (
+    PartialReader,
+    ReadingStopped,
+    ResultsReader,
+)
 from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
 from tflottery.store.store import Store
 from tflottery.studies.output import Extent, Output, OutputError
@@ -109,7 +113,7 @@ class Tabulation:
         )
         try:
             tables, extent = self._whole or self._known(reader, unobtainable)
-        except Stopped:
+        except ReadingStopped:
             return (
                 f"Reading what is known takes more than {seconds:.0f} seconds: tables "
                 f"in {self._output.folder} are those of the last minutes, if any."
@@ -157,7 +161,7 @@ class Tabulation:
             reader = PartialReader(store, unobtainable=lost, stopping=ended.is_set)
             try:
                 self._output.write(*self._known(reader, lost))
-            except Stopped:
+            except ReadingStopped:
                 return
             except (OutputError, StoreError) as error:
                 # The end tells for good; until then a full disk may get room again.
@@ -175,7 +179,7 @@ class Tabulation:
         """Returns the tables of what is there, and how much that is.
 
         Raises:
-          Stopped: the reader was asked to.
+          ReadingStopped: the reader was asked to.
         """
         tables = self._tables(reader)
         for damage in reader.damage:
