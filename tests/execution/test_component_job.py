@@ -3,7 +3,7 @@
 import pytest
 
 from tflottery.execution.job_context import FINISHED, STOPPED, JobContext
-from tflottery.execution.jobs import Make, perform
+from tflottery.execution.jobs import Make, execute
 from tflottery.store.errors import DamagedArtifact, MissingArtifact
 
 
@@ -31,7 +31,7 @@ def make(store):
             report=report,
             stopping=lambda: then == "stop" and done[-1] >= until,
         )
-        return perform(Make(component), context)
+        return execute(Make(component), context)
 
     return perform_job
 

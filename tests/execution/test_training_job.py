@@ -11,7 +11,7 @@ from tflottery.components.component import Artifact
 from tflottery.components.metadata import inspect
 from tflottery.components.runs import State
 from tflottery.execution.job_context import DIVERGED, FINISHED, STOPPED, JobContext
-from tflottery.execution.jobs import Advance, perform
+from tflottery.execution.jobs import Advance, execute
 from tflottery.execution.run_index import RunIndex, divergence_address
 from tflottery.experiments.instability import Config
 from tflottery.store.errors import DamagedArtifact
@@ -82,14 +82,14 @@ def unbroken(tmp_path, study, context_of):
     """The states at 0, 20 and 60 of a run trained in one go, and their store."""
     store = Store(tmp_path / "unbroken")
     work = job(study, 0, 20, 60)
-    assert perform(work, context_of(store)[0]) == FINISHED
+    assert execute(work, context_of(store)[0]) == FINISHED
     return [contents(store, state) for state in work.states]
 
 
 def test_states_are_kept_on_the_way_and_told(store, study, context_of, runtime):
     context, seen = context_of(store)
     work = job(study, 0, 20, 60)
-    assert perform(work, context) == FINISHED
+    assert execute(work, context) == FINISHED
     assert [one for one in seen if isinstance(one, str)] == [
         state.address for state in work.states
     ]
@@ -102,10 +102,10 @@ def test_states_are_kept_on_the_way_and_told(store, study, context_of, runtime):
 
 def test_what_is_there_is_told_and_not_trained_again(store, study, context_of):
     work = job(study, 0, 20)
-    perform(work, context_of(store)[0])
+    execute(work, context_of(store)[0])
     written = store.manifest(work.states[1].address)["written"]
     context, seen = context_of(store)
-    assert perform(work, context) == FINISHED
+    assert execute(work, context) == FINISHED
     assert seen == [state.address for state in work.states]
     assert store.manifest(work.states[1].address)["written"] == written
 
@@ -113,7 +113,7 @@ def test_what_is_there_is_told_and_not_trained_again(store, study, context_of):
 def test_states_one_by_one_are_those_of_one_go(store, study, context_of, unbroken):
     for iteration in (20, 0, 60):
         context, _ = context_of(store)
-        assert perform(job(study, iteration), context) == FINISHED
+        assert execute(job(study, iteration), context) == FINISHED
     states = job(study, 0, 20, 60).states
     assert [contents(store, state) for state in states] == unbroken
 
@@ -124,11 +124,11 @@ def test_stopped_and_gone_on_with_is_unbroken(
 ):
     work = job(study, 0, 20, 60)
     context, _ = context_of(store, until=until, then="stop")
-    assert perform(work, context) == STOPPED
+    assert execute(work, context) == STOPPED
     [reached] = checkpoints(store)
     assert 0 < reached < 60
     context, seen = context_of(store)
-    assert perform(work, context) == FINISHED
+    assert execute(work, context) == FINISHED
     assert [contents(store, state) for state in work.states] == unbroken
     assert checkpoints(store) == []
 
@@ -138,19 +138,19 @@ def test_killed_and_gone_on_with_is_unbroken(store, study, context_of, unbroken,
     work = job(study, 0, 20, 60)
     context, _ = context_of(store, seconds=0, until=until, then="kill")
     with pytest.raises(Killed):
-        perform(work, context)
+        execute(work, context)
     reached = max(checkpoints(store), default=0)
     segments = RunIndex(store).segments(work.run, work.states[-1:])
     assert segments[-1].first >= reached
     context, _ = context_of(store)
-    assert perform(work, context) == FINISHED
+    assert execute(work, context) == FINISHED
     assert [contents(store, state) for state in work.states] == unbroken
 
 
 def test_only_the_last_checkpoint_is_kept(store, study, context_of):
     context, _ = context_of(store, seconds=0, until=3, then="kill")
     with pytest.raises(Killed):
-        perform(job(study, 0, 20, 60), context)
+        execute(job(study, 0, 20, 60), context)
     assert len(checkpoints(store)) == 1
 
 
@@ -169,7 +169,7 @@ def checkpoint_at(store, study, context_of):
         context, _ = context_of(store, until=1, then="stop")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Trainer, "_affordable", lambda self: iteration)
-            assert perform(bare_job(study, 60), context) == STOPPED
+            assert execute(bare_job(study, 60), context) == STOPPED
         assert checkpoints(store) == [iteration]
 
     return leave
@@ -181,9 +181,9 @@ def test_a_shorter_job_leaves_the_checkpoint_of_a_longer_one(
     checkpoint_at(50)
     trainings.clear()
     context, _ = context_of(store, seconds=0)
-    assert perform(bare_job(study, 20), context) == FINISHED
+    assert execute(bare_job(study, 20), context) == FINISHED
     assert checkpoints(store) == [50]
-    assert perform(bare_job(study, 60), context_of(store)[0]) == FINISHED
+    assert execute(bare_job(study, 60), context_of(store)[0]) == FINISHED
     assert checkpoints(store) == []
     assert trainings == [(0, 20), (50, 60)]
 
@@ -195,7 +195,7 @@ def test_a_job_that_goes_on_from_a_checkpoint_leaves_what_replaces_it(
     trainings.clear()
     for iteration in (30, 60):
         work = bare_job(study, iteration)
-        assert perform(work, context_of(store)[0]) == FINISHED
+        assert execute(work, context_of(store)[0]) == FINISHED
         assert checkpoints(store) == []
     assert trainings == [(20, 30), (30, 60)]
     assert contents(store, job(study, 60).states[0]) == unbroken[-1]
@@ -210,9 +210,9 @@ def test_a_job_that_finds_all_made_leaves_the_checkpoint(
     [work] = [bare_job(study, 20)]
     with store.writing(work.states[0].address, {}) as folder:
         (folder / "weights.safetensors").write_text("x")
-    assert perform(work, context_of(store)[0]) == FINISHED
+    assert execute(work, context_of(store)[0]) == FINISHED
     assert checkpoints(store) == [20]
-    assert perform(bare_job(study, 60), context_of(store)[0]) == FINISHED
+    assert execute(bare_job(study, 60), context_of(store)[0]) == FINISHED
     assert checkpoints(store) == []
     assert trainings == [(20, 60)]
 
@@ -223,7 +223,7 @@ def test_whoever_trains_for_longer_trains_only_what_is_new(
     trainings.clear()
     for iteration in (20, 60, 20):
         work = bare_job(study, iteration)
-        assert perform(work, context_of(store)[0]) == FINISHED
+        assert execute(work, context_of(store)[0]) == FINISHED
     assert trainings == [(0, 20), (20, 60)]
     states = job(study, 20, 60).states
     assert [contents(store, state) for state in states] == unbroken[1:]
@@ -231,7 +231,7 @@ def test_whoever_trains_for_longer_trains_only_what_is_new(
 
 def test_states_between_keep_no_slots(store, study, context_of):
     work = bare_job(study, 10, 20, 60)
-    assert perform(work, context_of(store)[0]) == FINISHED
+    assert execute(work, context_of(store)[0]) == FINISHED
     slots = [store.has(one.address, ("slots.safetensors",)) for one in work.states]
     assert slots == [False, False, True]
 
@@ -239,11 +239,11 @@ def test_states_between_keep_no_slots(store, study, context_of):
 def test_slots_that_are_carried_are_made_where_they_lack(
     store, study, context_of, trainings, unbroken
 ):
-    perform(bare_job(study, 20, 30), context_of(store)[0])
+    execute(bare_job(study, 20, 30), context_of(store)[0])
     trainings.clear()
     needed = State(study.trunk(1), 20, needs_slots=True)
     work = Advance(needed.run, (needed,))
-    assert perform(work, context_of(store)[0]) == FINISHED
+    assert execute(work, context_of(store)[0]) == FINISHED
     assert trainings == [(0, 20)]
     assert contents(store, needed) == unbroken[1]
 
@@ -257,9 +257,9 @@ def test_a_damaged_checkpoint_is_named_and_costs_only_its_work(
     path.write_bytes(path.read_bytes()[:-5])
     work = job(study, 0, 20, 60)
     with pytest.raises(DamagedArtifact, match=address):
-        perform(work, context_of(store)[0])
+        execute(work, context_of(store)[0])
     # Begun again, it goes on from where it can.
-    assert perform(work, context_of(store)[0]) == FINISHED
+    assert execute(work, context_of(store)[0]) == FINISHED
     assert [contents(store, state) for state in work.states] == unbroken
 
 
@@ -267,14 +267,14 @@ def test_damage_to_what_a_run_made_is_named_before_it_trains(
     store, study, context_of, trainings
 ):
     work = job(study, 0, 20)
-    perform(work, context_of(store)[0])
+    execute(work, context_of(store)[0])
     trainings.clear()
     address = work.states[1].address
     (store.open(address) / "weights.safetensors").unlink()
     with pytest.raises(DamagedArtifact, match="weights.safetensors is missing"):
-        perform(work, context_of(store)[0])
+        execute(work, context_of(store)[0])
     assert trainings == []
-    assert perform(work, context_of(store)[0]) == FINISHED
+    assert execute(work, context_of(store)[0]) == FINISHED
     assert trainings == [(0, 20)]
 
 
@@ -286,13 +286,13 @@ def test_a_damaged_record_of_a_divergence_is_named(store, study, context_of):
     path = store.open(address) / "manifest.json"
     path.write_text(path.read_text()[:-5])
     with pytest.raises(DamagedArtifact, match=address):
-        perform(work, context_of(store)[0])
-    assert perform(work, context_of(store)[0]) == FINISHED
+        execute(work, context_of(store)[0])
+    assert execute(work, context_of(store)[0]) == FINISHED
 
 
 def test_a_copy_leaves_its_trunk(store, study, context_of):
     trunk = job(study, 0, 20)
-    perform(trunk, context_of(store)[0])
+    execute(trunk, context_of(store)[0])
     copies = [
         study.branch(trunk.states[1], first_iteration=20, replicate=1, data_order=order)
         for order in (1, 2)
@@ -300,7 +300,7 @@ def test_a_copy_leaves_its_trunk(store, study, context_of):
     ends = []
     for copy in copies:
         work = job(study, 20, 60, run=copy)
-        assert perform(work, context_of(store)[0]) == FINISHED
+        assert execute(work, context_of(store)[0]) == FINISHED
         start, end = (contents(store, state) for state in work.states)
         weights = "weights.safetensors"
         assert start[weights] == contents(store, trunk.states[1])[weights]
@@ -312,15 +312,15 @@ def test_a_copy_begins_with_fresh_slots_and_goes_on_with_its_own(
     store, study, context_of, tmp_path
 ):
     trunk = State(study.trunk(1), 20)
-    perform(Advance(trunk.run, (trunk,)), context_of(store)[0])
+    execute(Advance(trunk.run, (trunk,)), context_of(store)[0])
     copy = study.branch(trunk, first_iteration=20, replicate=1, data_order=1)
     work = job(study, 20, 60, run=copy)
-    perform(work, context_of(store)[0])
+    execute(work, context_of(store)[0])
     slots = arrays.read_slots(store.open(work.states[0].address))
     assert slots and not any(slot.any() for slot in slots.values())
     pieces = Store(tmp_path / "pieces")
     for one in (Advance(trunk.run, (trunk,)), job(study, 40, run=copy), work):
-        perform(one, context_of(pieces)[0])
+        execute(one, context_of(pieces)[0])
     assert contents(pieces, work.states[1]) == contents(store, work.states[1])
 
 
@@ -334,7 +334,7 @@ def test_a_copy_with_carried_slots_on_its_trunks_order_is_the_trunk(
         config=dataclasses.replace(study.config, optimizer_state="carried"),
     )
     trunk = job(study, 20, 60)
-    perform(trunk, context_of(store)[0])
+    execute(trunk, context_of(store)[0])
     expected = contents(store, trunk.states[1])
     # Copies of copies carry on as well, and so do those interrupted on the way.
     parting = trunk.states[0]
@@ -343,7 +343,7 @@ def test_a_copy_with_carried_slots_on_its_trunks_order_is_the_trunk(
         assert copy.key != trunk.run.key
         for iteration in (middle, 40, 60):
             if iteration >= first:
-                assert perform(job(study, iteration, run=copy), context_of(store)[0])
+                assert execute(job(study, iteration, run=copy), context_of(store)[0])
         assert contents(store, State(copy, 60, needs_slots=True)) == expected
         parting = State(copy, 40)
 
@@ -371,7 +371,7 @@ def test_pruned_weights_stay_zero_wherever_the_training_is_cut(
         with store.writing(mask.address, {}) as folder:
             arrays.write_arrays(folder / runs.MASK_FILE, kept)
         for cut in cuts:
-            perform(job(study, cut, run=run), context_of(store)[0])
+            execute(job(study, cut, run=run), context_of(store)[0])
         ends.append(State(run, 60, needs_slots=True))
         weights = arrays.read_weights(store.open(ends[-1].address))
         pruned = weights["dense_2/kernel"][kept["dense_2/kernel"] == 0]
@@ -397,7 +397,7 @@ def test_order_augmentation_and_dropout_have_seeds_of_their_own(
     for number, seed in enumerate(names):
         run = dataclasses.replace(trunk, **({seed: 9} if seed else {}))
         store = Store(tmp_path / str(number))
-        perform(bare_job(study, 60, run=run), context_of(store)[0])
+        execute(bare_job(study, 60, run=run), context_of(store)[0])
     indices, bits = (
         [getattr(one, name).tolist() for one in batches] for name in ("indices", "bits")
     )
@@ -413,7 +413,7 @@ def test_a_divergence_is_recorded_and_what_came_before_is_kept(
     recipe = dataclasses.replace(study.recipe, optimizer="sgd", learning_rate=1e30)
     run = dataclasses.replace(study.trunk(1), recipe=recipe)
     work = job(study, 0, 60, run=run)
-    assert perform(work, context_of(store)[0]) == DIVERGED
+    assert execute(work, context_of(store)[0]) == DIVERGED
     diverged = RunIndex(store).diverged(run)
     assert 0 < diverged < 5
     assert store.has(work.states[0].address)
@@ -429,12 +429,12 @@ def test_what_diverged_meanwhile_is_not_trained_again(
     # Another command waits for the run while the first one trains it.
     for _ in range(2):
         work = bare_job(study, 0, 60, run=run)
-        assert perform(work, context_of(store)[0]) == DIVERGED
+        assert execute(work, context_of(store)[0]) == DIVERGED
     assert len(trainings) == 1
     # What comes before is made all the same.
     store.remove(State(run, 0).address)
     context, seen = context_of(store)
-    assert perform(bare_job(study, 0, 60, run=run), context) == DIVERGED
+    assert execute(bare_job(study, 0, 60, run=run), context) == DIVERGED
     assert seen == [State(run, 0).address]
     assert len(trainings) == 1
 
@@ -443,5 +443,5 @@ def test_a_divergence_at_a_checkpoint_is_one_too(store, study, context_of):
     recipe = dataclasses.replace(study.recipe, optimizer="sgd", learning_rate=1e30)
     run = dataclasses.replace(study.trunk(1), recipe=recipe)
     context, _ = context_of(store, seconds=0)
-    assert perform(job(study, 60, run=run), context) == DIVERGED
+    assert execute(job(study, 60, run=run), context) == DIVERGED
     assert 0 < RunIndex(store).diverged(run) < 5

@@ -103,7 +103,7 @@ def test_a_store_that_cannot_be_written_is_no_failure_of_the_job(
     def full(self):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("tflottery.store.staging.Drafts.new", full)
+    monkeypatch.setattr("tflottery.store.staging.Staging.new", full)
     message = respond(Make(toys.Number(1)))
     assert message.kind == "unusable"
     assert "No space left on device" in message.value

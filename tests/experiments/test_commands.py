@@ -53,7 +53,7 @@ def note(**what):
     with open(os.environ["TRAININGS"], "a") as log:
         log.write(json.dumps({"pid": os.getpid(), "time": time.time()} | what) + "\\n")
 
-perform, originals = jobs.perform, {}
+execute, originals = jobs.execute, {}
 
 def recorded(job, context):
     # TensorFlow is set up by now.
@@ -77,9 +77,9 @@ def recorded(job, context):
         return reached
 
     trainer.Trainer.train = noted
-    return perform(job, context)
+    return execute(job, context)
 
-jobs.perform = recorded
+jobs.execute = recorded
 
 if __name__ == "__main__":
     from tflottery.studies import program

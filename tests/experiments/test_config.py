@@ -1,4 +1,4 @@
-"""Options that make no sense whatever the data are; the rest is for the recipe."""
+"""Options that are wrong with any data; the rest is for the recipe."""
 
 import dataclasses
 

@@ -676,7 +676,7 @@ def test_a_store_that_can_only_be_read_is_enough_for_what_is_there(
     def refuse(self):
         raise PermissionError(errno.EACCES, "Permission denied", "drafts")
 
-    monkeypatch.setattr(staging.Drafts, "new", refuse)
+    monkeypatch.setattr(staging.Staging, "new", refuse)
     monkeypatch.setattr(Store, "lock", refuse)
     again = execute(output="drawn again")
     assert (again.code, again.csvs) == (0, tiny_csvs)

@@ -213,13 +213,13 @@ def test_damage_is_refused_before_anything_is_made(store, spoil):
 
 def test_what_is_being_replaced_is_looked_for_again(store, monkeypatch):
     write(store)
-    look, looks = store._place.manifest, []
+    look, looks = store._backend.manifest, []
 
     def looking(address):
         looks.append(address)
         return None if len(looks) == 1 else look(address)
 
-    monkeypatch.setattr(store._place, "manifest", looking)
+    monkeypatch.setattr(store._backend, "manifest", looking)
     assert (store.open(ADDRESS) / "weights.safetensors").read_bytes() == b"weights"
 
 

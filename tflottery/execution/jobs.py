@@ -57,7 +57,7 @@ class Inspect:
 Job = Advance | Make
 
 
-def perform(job: Job | Inspect, context: JobContext) -> str | Facts:
+def execute(job: Job | Inspect, context: JobContext) -> str | Facts:
     """Does a job, whole or up to a stop, under a lock of its own.
 
     Returns:

@@ -159,7 +159,7 @@ def set_up(
 def respond(job: Job | Inspect, context: JobContext) -> Message:
     """Does a job and returns the message that says how it ended."""
     try:
-        return Message("ended", jobs.perform(job, context))
+        return Message("ended", jobs.execute(job, context))
     except DamagedArtifact as damage:
         return Message("damaged", damage)
     except MissingArtifact as missing:

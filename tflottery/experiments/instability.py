@@ -86,7 +86,7 @@ class Config(shared.PruningConfig):
         )
 
     def validate(self) -> None:
-        """Raises ValueError for what is wrong whatever the data are."""
+        """Raises ValueError for options that are wrong with any data."""
         super().validate()
         shared.validate_count("data_orders", self.data_orders)
         if self.data_orders < 2:

@@ -77,7 +77,7 @@ class Config(shared.PerturbedConfig):
         )
 
     def validate(self) -> None:
-        """Raises ValueError for what is wrong whatever the data are."""
+        """Raises ValueError for options that are wrong with any data."""
         super().validate()
         self.conditions()
 

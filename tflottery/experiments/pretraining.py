@@ -84,7 +84,7 @@ class Config(shared.PruningConfig):
         )
 
     def validate(self) -> None:
-        """Raises ValueError for what is wrong whatever the data are."""
+        """Raises ValueError for options that are wrong with any data."""
         super().validate()
         shared.refuse_carried(self)
         if not self.pretexts() or not self.lengths():

@@ -97,7 +97,7 @@ class Config(shared.Config):
         )
 
     def validate(self) -> None:
-        """Raises ValueError for what is wrong whatever the data are."""
+        """Raises ValueError for options that are wrong with any data."""
         super().validate()
         if self.iterations == ():
             raise ValueError(

@@ -12,7 +12,7 @@ import weakref
 from tflottery.store import locks
 
 
-class Drafts:
+class Staging:
     """The temporary folders of this process under one local folder."""
 
     def __init__(self, root: str):

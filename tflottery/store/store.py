@@ -49,11 +49,11 @@ class Store:
         root = os.fspath(root or default_root())
         if "://" in root:
             name = urllib.parse.quote(root, safe="")
-            self._place = backends.Remote(root, _cache(f"remote/{name}"))
+            self._backend = backends.Remote(root, _cache(f"remote/{name}"))
         else:
-            self._place = backends.Local(root)
-        self._drafts = staging.Drafts(f"{self._place.scratch}/{addresses.DRAFTS}")
-        self._verifier = verification.Verifier(self._place)
+            self._backend = backends.Local(root)
+        self._staging = staging.Staging(f"{self._backend.scratch}/{addresses.DRAFTS}")
+        self._verifier = verification.Verifier(self._backend)
 
     def __reduce__(self) -> tuple:
         return Store, (self.root,)
@@ -61,7 +61,7 @@ class Store:
     @property
     def root(self) -> str:
         """The folder or URL."""
-        return self._place.root
+        return self._backend.root
 
     def has(self, address: str, files: Sequence[str] = ()) -> bool:
         """Returns whether a whole artifact is there, going by its manifest and sizes.
@@ -115,7 +115,7 @@ class Store:
             the artifact is moved to the store's folder "damaged".
         """
         manifest = self._verified_manifest(address)
-        return self._place.folder(address, manifest.get("folder", ""))
+        return self._backend.folder(address, manifest.get("folder", ""))
 
     @contextlib.contextmanager
     def reading(self, *wanted: str) -> Iterator[list[epath.Path]]:
@@ -159,7 +159,7 @@ class Store:
         started = time.monotonic()
         task = f"write {address!r}"
         with self._explained(task):
-            draft = self._drafts.new()
+            draft = self._staging.new()
         try:
             with self._explained(task, folder=draft):
                 yield epath.Path(draft)
@@ -193,7 +193,9 @@ class Store:
         Opens none of them: whether an artifact is sound shows when it is opened.
         """
         with self._explained(f"list {prefix!r}" if prefix else "list all"):
-            return self._place.listing(validated(prefix.rstrip("/")) if prefix else "")
+            return self._backend.listing(
+                validated(prefix.rstrip("/")) if prefix else ""
+            )
 
     def remove(self, address: str) -> None:
         """Removes an artifact; nothing happens if there is none.
@@ -204,17 +206,17 @@ class Store:
         self._validate_free(validated(address))
         self._verifier.forget(address)
         with self._explained(f"remove {address!r}"):
-            draft = self._drafts.new()
+            draft = self._staging.new()
             try:
-                self._place.remove(address, draft)
+                self._backend.remove(address, draft)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
 
     def sweep(self) -> None:
         """Removes the drafts and lock files of dead processes, where it may."""
         with contextlib.suppress(OSError):
-            self._drafts.sweep()
-            locks.sweep(f"{self._place.scratch}/{addresses.LOCKS}")
+            self._staging.sweep()
+            locks.sweep(f"{self._backend.scratch}/{addresses.LOCKS}")
 
     def ensure_root(self) -> None:
         """Makes sure that there is a store to read, or room for a new one.
@@ -222,7 +224,7 @@ class Store:
         Raises:
           StoreError: there is not.
         """
-        if isinstance(self._place, backends.Local):
+        if isinstance(self._backend, backends.Local):
             with self._explained("look for artifacts"):
                 os.makedirs(self.root, exist_ok=True)
 
@@ -240,7 +242,7 @@ class Store:
         with self.writing(probe, {}) as folder:
             (folder / "probe").write_text("probe")
         self.remove(probe)
-        if isinstance(self._place, backends.Remote):
+        if isinstance(self._backend, backends.Remote):
             return
         free = shutil.disk_usage(self.root).free
         if free < bytes_needed:
@@ -260,7 +262,7 @@ class Store:
     ) -> None:
         """Turns a draft into the artifact at its address."""
         files = manifests.synced_files(draft)
-        folder = self._place.new_folder()
+        folder = self._backend.new_folder()
         if self._holds(address, manifest, files=files):
             return
         data = manifests.sealed(
@@ -272,7 +274,7 @@ class Store:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        self._place.publish(draft, address, folder=folder, names=files)
+        self._backend.publish(draft, address, folder=folder, names=files)
         self._verifier.trust(address, data)
 
     def _holds(
@@ -319,7 +321,7 @@ class Store:
     def _manifest(self, address: str) -> bytes | None:
         """Returns the bytes of the manifest at an address, None if there is none."""
         with self._explained(f"read {address!r}"):
-            return self._place.manifest(address)
+            return self._backend.manifest(address)
 
     def _set_aside(self, address: str, data: bytes) -> str:
         """Moves a damaged artifact away. Returns where to, "" if it was gone."""
@@ -328,7 +330,7 @@ class Store:
             return ""
         target = f"{addresses.DAMAGED}/{address}-{uuid.uuid4().hex[:8]}"
         with self._explained(f"set the damaged artifact {address!r} aside"):
-            self._place.move(address, target)
+            self._backend.move(address, target)
         return f"{self.root}/{target}"
 
     def _validate_free(self, address: str) -> None:
@@ -346,7 +348,7 @@ class Store:
 
     def _lock_path(self, name: str) -> str:
         file_name = urllib.parse.quote(name, safe="") + ".lock"
-        return f"{self._place.scratch}/{addresses.LOCKS}/{file_name}"
+        return f"{self._backend.scratch}/{addresses.LOCKS}/{file_name}"
 
     def _explained(
         self, task: str, folder: str = ""

@@ -14,11 +14,11 @@ from tflottery.store import backends, manifests
 class Verifier:
     """Compares artifacts with their manifests, and knows which it found sound."""
 
-    def __init__(self, place: backends.Local | backends.Remote):
+    def __init__(self, backend: backends.Local | backends.Remote):
         """Args:
-        place: where the artifacts are.
+        backend: where the artifacts are.
         """
-        self._place = place
+        self._backend = backend
         self._sound: dict[str, tuple] = {}
 
     def visible_fault(self, address: str, data: bytes) -> str | None:
@@ -54,7 +54,7 @@ class Verifier:
         found = _digest(data), self._stamps(address, manifest)
         if self._sound.get(address) == found:
             return None
-        folder = self._place.folder(address, manifest.get("folder", ""))
+        folder = self._backend.folder(address, manifest.get("folder", ""))
         for name, promised in manifest["files"].items():
             try:
                 with (folder / name).open("rb") as file:
@@ -75,7 +75,7 @@ class Verifier:
 
     def trust(self, address: str, data: bytes) -> None:
         """Takes an artifact for sound that was hashed while it was written."""
-        if self._place.manifest(address) == data:
+        if self._backend.manifest(address) == data:
             if self.visible_fault(address, data) is None:
                 manifest = manifests.unsealed(data, address)
                 found = _digest(data), self._stamps(address, manifest)
@@ -88,7 +88,9 @@ class Verifier:
     def _stamps(self, address: str, manifest: Mapping[str, object]) -> Sequence:
         """Returns what changes when a file does, of every file."""
         folder = manifest.get("folder", "")
-        return [self._place.stamp(address, folder, name) for name in manifest["files"]]
+        return [
+            self._backend.stamp(address, folder, name) for name in manifest["files"]
+        ]
 
 
 def _digest(data: bytes) -> bytes:

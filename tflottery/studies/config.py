@@ -101,7 +101,7 @@ class Config:
     )
 
     def validate(self) -> None:
-        """Raises ValueError for what is wrong whatever the data are."""
+        """Raises ValueError for options that are wrong with any data."""
         for one in self.related().values():
             one.recipe()
         _, recipe = self.recipe()
@@ -257,7 +257,7 @@ class PruningConfig(Config):
     )
 
     def validate(self) -> None:
-        """Raises ValueError for what is wrong whatever the data are."""
+        """Raises ValueError for options that are wrong with any data."""
         super().validate()
         if self.levels is not None and self.density is not None:
             raise ValueError(
@@ -322,7 +322,7 @@ class PerturbedConfig(PruningConfig):
         )
 
     def validate(self) -> None:
-        """Raises ValueError for what is wrong whatever the data are."""
+        """Raises ValueError for options that are wrong with any data."""
         super().validate()
         refuse_carried(self)
 
