@@ -1,8 +1,10 @@
 """The layout of the package: who imports whom, what a door loads, how long code is."""
 
 import ast
+import collections
 import pathlib
 import pkgutil
+import re
 import subprocess
 import sys
 
@@ -32,6 +34,46 @@ _ORDER = (
     "results",
     "__main__",
 )
+# Names that were given up for ones a reader guesses right, and what is said instead.
+_RETIRED_MODULES = {
+    "advancing": "training_job",
+    "agreement": "key_mismatch",
+    "drafts": "staging",
+    "findings": "results_reader",
+    "inspection": "metadata",
+    "keys": "columns",
+    "making": "component_job",
+    "perturbed": "perturbed_runs",
+    "places": "backends",
+    "pretrained": "pretraining_runs",
+    "shelves": "run_index",
+    "trained": "accuracy_table",
+    "workshop": "runtime",
+}
+_RETIRED_NAMES = {
+    "Bench": "JobContext",
+    "Drafts": "Staging",
+    "Findings": "ResultsReader",
+    "Workshop": "Runtime",
+    "bench": "context",
+    "num_wrong": "num_misclassified",
+    "perform": "execute",
+    "share": "fraction",
+    "shelf": "run_index",
+    "shelves": "run_index",
+    "workshop": "runtime",
+    "wrong_answers": "misclassified_examples",
+}
+_RETIRED_FUNCTIONS = {"check": "validate"}
+# As people read them: docstrings, comments, messages and documentation.
+_RETIRED_PHRASES = {
+    "share of": "fraction of",
+    "shares in": "fractions in",
+    "wrong answers": "misclassified examples",
+    "whatever the data are": "with any data",
+}
+# Each experiment has its own of these.
+_NAMES_OF_MANY = {"Config", "Row"}
 _MAX_FUNCTION_LINES = 60
 _MAX_MODULE_LINES = 400
 _HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib")
@@ -114,6 +156,56 @@ def test_functions_and_modules_are_short():
             if num_lines > _MAX_FUNCTION_LINES:
                 long.append(f"{_name(path)}.{node.name}: {num_lines} lines")
     assert not long
+
+
+def test_names_that_were_given_up_do_not_come_back():
+    found = []
+    for path in _files():
+        functions = {node.name for node in _functions(path)}
+        for names, retired in (
+            ({path.stem}, _RETIRED_MODULES),
+            (functions, _RETIRED_FUNCTIONS),
+            (_identifiers(path), _RETIRED_NAMES),
+        ):
+            for name in sorted(names & retired.keys()):
+                found.append(f"{_name(path)}: {name} is {retired[name]} now")
+    assert not found
+
+
+def test_phrases_that_were_given_up_do_not_come_back():
+    pages = [*_files(), *_ROOT.parent.glob("*.md"), *_ROOT.parent.glob("docs/*.md")]
+    found = [
+        f"{page.name}: {phrase!r} is {instead!r} now"
+        for page in pages
+        for phrase, instead in _RETIRED_PHRASES.items()
+        if re.search(rf"\b{phrase}\b", " ".join(page.read_text().split()))
+    ]
+    assert not found
+
+
+def test_no_two_classes_have_one_name():
+    where = collections.defaultdict(list)
+    for path in _files():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                where[node.name].append(_name(path))
+    several = {name: found for name, found in where.items() if len(found) > 1}
+    assert several.keys() <= _NAMES_OF_MANY, several
+
+
+def _identifiers(path):
+    """Returns every name that a file defines, assigns or takes as an argument."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+    return {name.lstrip("_") for name in found}
 
 
 def _modules(*packages):
