@@ -1,4 +1,4 @@
-"""What docs/extending.md shows: its blocks are one module, and its commands run."""
+"""The pages of docs/: what extending.md shows is one module, and its commands run."""
 
 import os
 import pathlib
@@ -10,6 +10,7 @@ import sys
 import pytest
 
 import tflottery
+import tflottery.check.__main__ as tool
 from tflottery.core import registry
 from tflottery.core.registry import (
     CRITERIA,
@@ -20,6 +21,9 @@ from tflottery.core.registry import (
 )
 
 _PAGE = pathlib.Path(tflottery.__file__).parents[1] / "docs/extending.md"
+pytestmark = pytest.mark.skipif(
+    not _PAGE.exists(), reason="an installed package comes without docs/"
+)
 
 
 def _blocks(language):
@@ -29,8 +33,6 @@ def _blocks(language):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder with the page's module in it; what it registers goes with the test."""
-    if not _PAGE.exists():
-        pytest.skip("an installed package comes without docs/")
     (tmp_path / "my_plugins.py").write_text("\n\n".join(_blocks("python")))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -48,11 +50,12 @@ def test_the_commands_of_the_page_run_with_its_module(folder):
         for block in _blocks("bash")
         for line in block.splitlines()
     ]
-    assert len(commands) == 5
+    assert len(commands) == 6
     environment = {"PYTHONPATH": str(_PAGE.parents[1])}
+    environment |= {"TFLOTTERY_STORE": f"{folder}/store"}
     for arguments in commands:
         ended = subprocess.run(
-            [sys.executable, "-m", *arguments, f"--store={folder}/store"],
+            [sys.executable, "-m", *arguments],
             env=os.environ | environment,
             capture_output=True,
             text=True,
@@ -68,6 +71,22 @@ def test_its_module_registers_one_of_each_kind(folder):
     assert "small_mlp" in MODELS and "stripes" in DATASETS
     assert "upside_down" in PRETEXTS and "shrink" in PERTURBATIONS
     assert CRITERIA["small_first"]["scored_weights"] == "trained"
+
+
+def test_its_module_keeps_the_contracts(folder):
+    found = list(tool.verdicts(["my_plugins"]))
+    assert [verdict.line for verdict in found if not verdict.holds] == []
+    # Of a model, a data set, a pretext, a perturbation and a criterion.
+    assert len(found) == 8 + 4 + 5 + 4 + 4
+
+
+def test_the_design_has_a_line_on_every_folder():
+    text = (_PAGE.parent / "design.md").read_text()
+    package = pathlib.Path(tflottery.__file__).parent
+    folders = [path.parent.name for path in package.glob("*/__init__.py")]
+    assert "core" in folders
+    missing = [name for name in folders if f"\n  {name}/ " not in text]
+    assert not missing
 
 
 def test_a_module_that_is_not_there_is_refused():

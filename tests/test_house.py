@@ -31,6 +31,7 @@ _ORDER = (
     "studies",
     "experiments",
     "reports",
+    "check",
     "results",
     "__main__",
 )

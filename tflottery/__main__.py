@@ -15,9 +15,10 @@ import sys
 from tflottery.core import stopping
 
 # What programs there are: heading, package, and what its modules are named by.
-_SHELVES = (
+_PACKAGES = (
     ("Experiments", "tflottery.experiments"),
     ("Reports", "tflottery.reports"),
+    ("Tools", "tflottery.check"),
     ("Tools", "tflottery.store"),
 )
 WRONG_INPUT = 2
@@ -51,7 +52,7 @@ def main() -> None:
 def programs() -> dict[str, dict[str, str]]:
     """Returns what each program is about, by heading and module; imports none."""
     found: dict[str, dict[str, str]] = {}
-    for heading, package in _SHELVES:
+    for heading, package in _PACKAGES:
         spec = importlib.util.find_spec(package)
         for module in pkgutil.iter_modules(spec.submodule_search_locations):
             name = f"{package}.{module.name}"

@@ -73,11 +73,3 @@ def test_every_form_has_the_same_bytes(name, shape, ask):
         assert [one.tobytes() for one in found] == [one.tobytes() for one in expected]
     for key, value in inputs.items():
         np.testing.assert_array_equal(value, before[key])
-
-
-def test_an_example_does_not_depend_on_its_batch(name, ask):
-    inputs = ask.inputs((8, 8, 1))
-    order = np.random.default_rng(1).permutation(24)[:9]
-    some = {key: tf.gather(value, order) for key, value in inputs.items()}
-    for whole, part in zip(ask(name, inputs), ask(name, some), strict=True):
-        np.testing.assert_array_equal(whole[order], part)

@@ -74,10 +74,10 @@ class Registry:
 
         def decorator(function: Callable) -> Callable:
             if name in self._entries:
-                first = _origin(self._entries[name].function)
+                first = origin(self._entries[name].function)
                 raise ValueError(
                     f"{self.kind} {name!r} is registered twice: in {first} and in "
-                    f"{_origin(function)}. Rename one of them."
+                    f"{origin(function)}. Rename one of them."
                 )
             self._entries[name] = Entry(name, function, self._defaults | attributes)
             return function
@@ -142,7 +142,7 @@ def _load_entry_points() -> None:
         point.load()
 
 
-def _origin(function: Callable) -> str:
+def origin(function: Callable) -> str:
     """Returns the module a function, or the function inside a partial, comes from."""
     return getattr(function, "func", function).__module__
 
