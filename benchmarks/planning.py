@@ -4,7 +4,7 @@
 
 The lottery of three kinds of subnetworks at all levels and k, and the instability of
 IMP's at every level, measured at four moments: some 20,000 runs and 110,000 artifacts.
-The share `--stored` of the artifacts lies in a store already, as empty files; nothing
+The fraction `--stored` of the artifacts lies in a store already, as empty files; nothing
 is trained. Peak memory is that of the whole process.
 """
 
@@ -31,7 +31,7 @@ from tflottery.training import process
 from tflottery.training.distribution import Placement
 from tflottery.training.runtime import Runtime
 
-_STORED = flags.DEFINE_float("stored", 0.0, "share of the artifacts made before")
+_STORED = flags.DEFINE_float("stored", 0.0, "fraction of the artifacts made before")
 _LEVELS = flags.DEFINE_integer("levels", 30, "prunings", lower_bound=1)
 _REPLICATES = flags.DEFINE_integer("replicates", 3, "of each study", lower_bound=1)
 
@@ -95,13 +95,13 @@ def fill(store: Store, artifacts: list[Artifact]) -> None:
 
 def counted(store: Store) -> Callable[[], int]:
     """Makes a store count the manifests asked for; returns what says how many."""
-    asked, look = [0], store._place.manifest
+    asked, look = [0], store._backend.manifest
 
     def looking(address: str) -> bytes | None:
         asked[0] += 1
         return look(address)
 
-    store._place.manifest = looking
+    store._backend.manifest = looking
     return lambda: asked[0]
 
 
