@@ -56,7 +56,7 @@ def _run(module_name: str) -> None:
         print(manual.text(module, Machine, sys.argv))
         sys.exit(0)
     for options in (module.Config, Machine):
-        _define_flags(options, program=sys.argv[0])
+        define_flags(options, flags.FLAGS, program=sys.argv[0])
     app.run(
         lambda arguments: _main(module, arguments, set_aside=set_aside),
         flags_parser=parsed,
@@ -92,7 +92,9 @@ def _main(
         )
     try:
         refuse_arguments(arguments)
-        config, machine = _from_flags(module.Config), _from_flags(Machine)
+        config, machine = (
+            from_flags(options, flags.FLAGS) for options in (module.Config, Machine)
+        )
         return session.execute(module, config, machine=machine)
     except (ValueError, StoreError, OSError, SetupError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -102,8 +104,11 @@ def _main(
         return session.INCOMPLETE
 
 
-def _define_flags(options: type, *, program: str) -> None:
-    """Defines a flag for every field of a dataclass of options."""
+def define_flags(options: type, values: flags.FlagValues, *, program: str) -> None:
+    """Defines a flag for every field of a dataclass of options.
+
+    Changes: `values`.
+    """
     types_of = typing.get_type_hints(options)
     for field in dataclasses.fields(options):
         kinds = {int: flags.DEFINE_integer, float: flags.DEFINE_float}
@@ -113,7 +118,13 @@ def _define_flags(options: type, *, program: str) -> None:
         if kind is tuple:
             define = flags.DEFINE_list
             default = default and list(default)
-        define(field.name, default, field.metadata["help"], module_name=program)
+        define(
+            field.name,
+            default,
+            field.metadata["help"],
+            flag_values=values,
+            module_name=program,
+        )
 
 
 def _kind(annotation: object) -> type:
@@ -128,12 +139,16 @@ def _kind(annotation: object) -> type:
     return str if set(members) == {int, str} else _kind(members[0])
 
 
-def _from_flags(options: type) -> object:
-    """Returns a dataclass of options with the values of its flags."""
+def from_flags(options: type, defined: flags.FlagValues) -> object:
+    """Returns a dataclass of options with the values of its flags.
+
+    Raises:
+      ValueError: a text is no such number as the option holds.
+    """
     types_of = typing.get_type_hints(options)
     values = {}
     for field in dataclasses.fields(options):
-        value = flags.FLAGS[field.name].value
+        value = defined[field.name].value
         if isinstance(value, list):
             value = _numbers(field.name, value, types_of[field.name])
         values[field.name] = value

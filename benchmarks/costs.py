@@ -1,0 +1,167 @@
+"""What each command of the README costs: its plan, at rates that were measured.
+
+    python -m benchmarks.costs [README.md ...]
+
+Every command of an experiment in the named pages is planned with an empty store, for
+data sets of the papers' sizes, and nothing is trained. Core hours are those of one core
+of a 2.5 GHz CPU with AVX-512, by the rates below, measured with one thread per worker.
+GPU hours are an estimate that nothing was measured for: a tenth of the peak of an H100
+in float32.
+"""
+
+import dataclasses
+import importlib
+import re
+import shlex
+import sys
+import tempfile
+import types
+from collections.abc import Sequence
+
+import numpy as np
+from absl import flags
+
+from tflottery.components.metadata import Facts, inspect
+from tflottery.datasets.arrays import Source, Split
+from tflottery.execution.jobs import Advance
+from tflottery.execution.plan import Plan, plan_of
+from tflottery.store.store import Store
+from tflottery.studies import program
+from tflottery.studies.config import Config
+from tflottery.studies.session import Machine
+from tflottery.studies.study import Study, dataset_of, resolve
+from tflottery.training import process
+from tflottery.training.distribution import Placement
+from tflottery.training.runtime import Runtime
+
+# Operations a second of one core, training and measuring: of the dense network (XLA), and
+# of those with convolutions (ResNet-20: 183 to 215 images a second, VGG-16: 24).
+_DENSE_RATES = 32e9, 32e9
+_CONVOLUTIONAL_RATES = 45e9, 75e9
+_GPU_RATE = 6.7e12
+# Training and test images, and their shape.
+_DATA = {
+    "mnist": (60_000, 10_000, (28, 28, 1), 10),
+    "cifar10": (50_000, 10_000, (32, 32, 3), 10),
+}
+_COMMAND = re.compile(r"python -m (tflottery\.experiments\.\w+[^`\n|]*)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a command takes.
+
+    Attributes:
+      iterations: updates.
+      core_hours: on one core of the CPU.
+      gpu_hours: on one GPU, not measured.
+    """
+
+    iterations: int
+    core_hours: float
+    gpu_hours: float
+
+
+class SizedRuntime(Runtime):
+    """Knows how large data sets are, and holds none of their images."""
+
+    def source(self, dataset: str, *, model: str) -> Source:
+        """Returns black images of the data set's number and shape."""
+        if dataset not in _DATA:
+            return super().source(dataset, model=model)
+        num_train, num_test, shape, num_classes = _DATA[dataset]
+        return Source(
+            name=dataset,
+            version="1",
+            digest="0" * 16,
+            train=_black(num_train, shape),
+            test=_black(num_test, shape),
+            num_classes=num_classes,
+            mean=(0.5,) * shape[-1],
+            std=(0.25,) * shape[-1],
+        )
+
+
+def cost_of(command: str, runtime: Runtime) -> Cost:
+    """Returns what a command of an experiment takes from an empty store."""
+    name, *arguments = shlex.split(command, comments=True)
+    module = importlib.import_module(name)
+    config = config_of(module, arguments)
+    members = module.members(config) if hasattr(module, "members") else (config,)
+    studies = [_study(one.named(), runtime) for one in members]
+    facts = {
+        known.network: known
+        for study in studies
+        for known in (study.facts, *study.pretext_facts.values())
+    }
+    goals = [goal for study in studies for goal in module.plan(study)]
+    with tempfile.TemporaryDirectory() as folder:
+        plan = plan_of(goals, Store(folder), facts=facts)
+    convolutional = any(
+        len(shape) == 4
+        for known in facts.values()
+        for shape in known.kernel_shapes.values()
+    )
+    rates = _CONVOLUTIONAL_RATES if convolutional else _DENSE_RATES
+    training, measuring = _flops(plan)
+    seconds = training / rates[0] + measuring / rates[1]
+    return Cost(plan.num_iterations, seconds / 3600, plan.flops / _GPU_RATE / 3600)
+
+
+def config_of(module: types.ModuleType, arguments: Sequence[str]) -> Config:
+    """Returns the Config of a command line."""
+    values = flags.FlagValues()
+    for options in (module.Config, Machine):
+        program.define_flags(options, values, program=module.__name__)
+    values([module.__name__, *arguments])
+    return program.from_flags(module.Config, values)
+
+
+def _study(config: Config, runtime: Runtime) -> Study:
+    """Returns the study of a Config, with facts of networks that are built for it."""
+
+    def facts(pretext: str | None = None) -> Facts:
+        return inspect(config.model, dataset_of(config), runtime, pretext=pretext)
+
+    others = {name: facts(name) for name in config.pretexts()}
+    return resolve(config, facts(), Placement(), pretext_facts=others)
+
+
+def _flops(plan: Plan) -> tuple[float, float]:
+    """Returns the operations of training and those of everything else."""
+    training = sum(one.flops for one in plan.steps if isinstance(one.job, Advance))
+    return training, plan.flops - training
+
+
+def _black(count: int, shape: tuple[int, ...]) -> Split:
+    """Returns black images that take no memory."""
+    images = np.broadcast_to(np.uint8(0), (count, *shape))
+    return Split(images, np.broadcast_to(np.int32(0), (count,)))
+
+
+def readable(hours: float) -> str:
+    """Returns a number of hours to one or two digits, in the unit that suits it."""
+    for unit, size in (("years", 24 * 365), ("days", 24), ("hours", 1)):
+        if hours >= 1.5 * size:
+            return f"{float(f'{hours / size:.2g}'):g} {unit}"
+    return f"{max(round(60 * hours), 1)} minutes"
+
+
+def main() -> None:
+    """Prints a line for each command of the pages."""
+    process.configure()
+    runtime = SizedRuntime(data_dir=None, placement=Placement())
+    for page in sys.argv[1:] or ["README.md"]:
+        with open(page) as file:
+            commands = dict.fromkeys(_COMMAND.findall(file.read()))
+        for command in commands:
+            cost = cost_of(command, runtime)
+            print(
+                f"{cost.iterations:14,} iterations, {readable(cost.core_hours)} of a "
+                f"core, {readable(cost.gpu_hours)} of a GPU  {command}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
