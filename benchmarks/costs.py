@@ -10,6 +10,7 @@ in float32.
 """
 
 import dataclasses
+import functools
 import importlib
 import re
 import shlex
@@ -29,13 +30,13 @@ from tflottery.store.store import Store
 from tflottery.studies import program
 from tflottery.studies.config import Config
 from tflottery.studies.session import Machine
-from tflottery.studies.study import Study, dataset_of, resolve
+from tflottery.studies.study import study_of
 from tflottery.training import process
 from tflottery.training.distribution import Placement
 from tflottery.training.runtime import Runtime
 
-# Operations a second of one core, training and measuring: of the dense network (XLA), and
-# of those with convolutions (ResNet-20: 183 to 215 images a second, VGG-16: 24).
+# Operations a second of one core, training and measuring: of the dense network (XLA),
+# and of those with convolutions (ResNet-20: 183 to 215 images a second, VGG-16: 24).
 _DENSE_RATES = 32e9, 32e9
 _CONVOLUTIONAL_RATES = 45e9, 75e9
 _GPU_RATE = 6.7e12
@@ -88,11 +89,16 @@ def cost_of(command: str, runtime: Runtime) -> Cost:
     module = importlib.import_module(name)
     config = config_of(module, arguments)
     members = module.members(config) if hasattr(module, "members") else (config,)
-    studies = [_study(one.named(), runtime) for one in members]
+
+    @functools.cache
+    def facts_of(model: str, dataset: str, pretext: str | None) -> Facts:
+        return inspect(model, dataset, runtime, pretext=pretext)
+
+    studies = [study_of(one.named(), facts_of, Placement()) for one in members]
     facts = {
-        known.network: known
+        one.facts.network: one.facts
         for study in studies
-        for known in (study.facts, *study.pretext_facts.values())
+        for one in (study, *study.related.values())
     }
     goals = [goal for study in studies for goal in module.plan(study)]
     with tempfile.TemporaryDirectory() as folder:
@@ -115,16 +121,6 @@ def config_of(module: types.ModuleType, arguments: Sequence[str]) -> Config:
         program.define_flags(options, values, program=module.__name__)
     values([module.__name__, *arguments])
     return program.from_flags(module.Config, values)
-
-
-def _study(config: Config, runtime: Runtime) -> Study:
-    """Returns the study of a Config, with facts of networks that are built for it."""
-
-    def facts(pretext: str | None = None) -> Facts:
-        return inspect(config.model, dataset_of(config), runtime, pretext=pretext)
-
-    others = {name: facts(name) for name in config.pretexts()}
-    return resolve(config, facts(), Placement(), pretext_facts=others)
 
 
 def _flops(plan: Plan) -> tuple[float, float]:

@@ -4,8 +4,8 @@
 
 The lottery of three kinds of subnetworks at all levels and k, and the instability of
 IMP's at every level, measured at four moments: some 20,000 runs and 110,000 artifacts.
-The fraction `--stored` of the artifacts lies in a store already, as empty files; nothing
-is trained. Peak memory is that of the whole process.
+The fraction `--stored` of the artifacts lies in a store already, as empty files;
+nothing is trained. Peak memory is that of the whole process.
 """
 
 import concurrent.futures

@@ -9,12 +9,14 @@ import typing
 
 from tflottery.check.contract import ContractError
 from tflottery.components.component import Artifact
+from tflottery.components.metadata import Facts, inspect
 from tflottery.core import tables
 from tflottery.execution.results_reader import PartialReader
 from tflottery.store.store import Store
 from tflottery.studies.config import Config
-from tflottery.studies.study import Study, dataset_of, resolve
+from tflottery.studies.study import Study, study_of
 from tflottery.training.distribution import Placement
+from tflottery.training.runtime import Runtime
 
 _CELLS = {int, float, str, bool, type(None)}
 
@@ -112,20 +114,13 @@ def is_experiment(module: types.ModuleType) -> bool:
 @functools.lru_cache(maxsize=1)
 def _studies(name: str) -> list[Study]:
     """Returns the studies of an experiment's tiny Config."""
-    from tflottery.components.metadata import inspect
-    from tflottery.training.runtime import Runtime
-
     module = importlib.import_module(name)
     runtime = Runtime(data_dir=None, placement=Placement())
     config = module.Config.tiny()
     members = module.members(config) if hasattr(module, "members") else (config,)
-    studies = []
-    for one in members:
-        own = one.named()
-        facts, *others = (
-            inspect(own.model, dataset_of(own), runtime, pretext=pretext)
-            for pretext in (None, *own.pretexts())
-        )
-        pretext_facts = dict(zip(own.pretexts(), others, strict=True))
-        studies.append(resolve(own, facts, Placement(), pretext_facts=pretext_facts))
-    return studies
+
+    @functools.cache
+    def facts_of(model: str, dataset: str, pretext: str | None) -> Facts:
+        return inspect(model, dataset, runtime, pretext=pretext)
+
+    return [study_of(one.named(), facts_of, Placement()) for one in members]

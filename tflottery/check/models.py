@@ -114,7 +114,7 @@ def kernels_can_be_pruned(name: str) -> str:
             "never pruned in PruningRecipe(unpruned=...)",
         )
     chosen = set()
-    for recipe in MODELS[name]["recipes"].values():
+    for recipe in _recipes(name).values():
         # Refuses layers that the network does not have, and names those it has.
         chosen |= set(prunable(masked, unpruned=recipe.pruning.unpruned))
     size = sum(int(np.prod(masked[path])) for path in chosen)
@@ -193,7 +193,7 @@ def training_changes_what_is_kept_and_revives_nothing(name: str) -> None:
 
 def recipes_are_whole(name: str) -> str:
     """Grids of iterations ascend, and end before training does."""
-    known = MODELS[name]["recipes"]
+    known = _recipes(name)
     for variant, recipe in known.items():
         resolved = recipes.resolved(recipe, num_examples=_NUM_EXAMPLES)
         pruning, last = resolved.pruning, resolved.training_iterations
@@ -237,6 +237,18 @@ def build(name: str, *, num_classes: int = _NUM_CLASSES) -> keras.Model:
 def built(name: str) -> keras.Model:
     """Returns the model that the checks of one name share."""
     return build(name)
+
+
+def _recipes(name: str) -> dict[str, recipes.Recipe]:
+    """Returns the recipes of a model by variant, in the setting of its paper."""
+    entry = MODELS[name]
+    setting = recipes.Setting(entry["dataset"])
+    return {
+        variant: recipes.recipe_of(
+            entry["recipes"], model=name, variant=variant, setting=setting
+        )[1]
+        for variant in entry["recipes"]
+    }
 
 
 def _masked(model: keras.Model) -> list[keras.layers.Layer]:

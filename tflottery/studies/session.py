@@ -6,6 +6,7 @@ experiment knows of any of it.
 
 import collections
 import dataclasses
+import functools
 import math
 import os
 import shlex
@@ -33,7 +34,7 @@ from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
 from tflottery.studies.config import Config, option
 from tflottery.studies.output import LOG_FILE, Output, OutputError
-from tflottery.studies.study import Study, resolve
+from tflottery.studies.study import Study, study_of
 from tflottery.studies.tabulation import Tabulation
 from tflottery.training import distribution
 from tflottery.training.distribution import Placement
@@ -186,17 +187,12 @@ def _studies(
     stopping: Callable[[], bool],
 ) -> list[Study]:
     """Returns the studies of Configs, having asked a worker for the facts of each."""
-    known: dict[Inspect, Facts] = {}
 
-    def study(config: Config) -> Study:
-        setting = config.setting
-        question = Inspect(config.model, setting.dataset, setting.pretext)
-        if question not in known:
-            known[question] = ask(pool, question, stopping)
-        related = {name: study(one) for name, one in config.related().items()}
-        return resolve(config, known[question], placement, related=related)
+    @functools.cache
+    def facts_of(model: str, dataset: str, pretext: str | None) -> Facts:
+        return ask(pool, Inspect(model, dataset, pretext), stopping)
 
-    return [study(config) for config in configs]
+    return [study_of(config, facts_of, placement) for config in configs]
 
 
 def _networks(studies: Sequence[Study]) -> dict[Network, Facts]:

@@ -6,7 +6,7 @@ the runs it wants.
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tflottery.components import measuring
 from tflottery.components.accuracies import Accuracy
@@ -278,6 +278,30 @@ def resolve(
     if config.rewind_iterations is not None:
         grid = study.grid("rewind_iterations", config.rewind_iterations)
     return dataclasses.replace(study, rewind_iterations=tuple(sorted(set(grid))))
+
+
+def study_of(
+    config: Config,
+    facts_of: Callable[[str, str, str | None], Facts],
+    placement: Placement,
+) -> Study:
+    """Returns the study of a Config, with its related ones.
+
+    Args:
+      config: with the model's full name (`Config.named`).
+      facts_of: a function of the names of model, data set and pretext, if any.
+      placement: where training takes place.
+
+    Raises:
+      ValueError: as `resolve`.
+    """
+    setting = config.setting
+    facts = facts_of(config.model, setting.dataset, setting.pretext)
+    related = {
+        name: study_of(one, facts_of, placement)
+        for name, one in config.related().items()
+    }
+    return resolve(config, facts, placement, related=related)
 
 
 def _in_iterations(
