@@ -100,6 +100,7 @@ def _found(
     Raises:
       _Unusable: the copy is damaged, or made from another edition.
     """
+    # The pointer says which copy a request ended in, and from which edition.
     pointer = _pointer(root, request)
     name = request["name"]
     try:
@@ -116,11 +117,13 @@ def _found(
             f"{pointer}, which says where the copy of dataset {name!r} is, cannot be "
             f"read ({error}). The copy is made again."
         ) from error
+    # A copy of what was there before is no copy of what is there now.
     if edition not in (None, known["edition"]):
         raise _Unusable(
             f"Dataset {name!r} was prepared anew, or changed, since its copy in "
             f"{folder} was made. It is read again."
         )
+    # Its content is compared with what was written.
     try:
         source = copies.read(folder)
     except DamagedCopy as damage:

@@ -39,6 +39,7 @@ def write(folder: pathlib.Path, name: str, raw: RawSource) -> str:
 
     The digest is that of the arrays, whatever numpy puts into the files beside them.
     """
+    # The digest covers all that decides what a network is shown.
     description = [raw.version, raw.num_classes, raw.normalized]
     digest = hashlib.sha256(json.dumps(description).encode())
     files = {}
@@ -54,6 +55,7 @@ def write(folder: pathlib.Path, name: str, raw: RawSource) -> str:
             file.flush()
             os.fsync(file.fileno())
         files[path.name] = _sha256(path)
+    # By what images are normalized: of the training images, never of the others.
     mean, std = _moments(raw.train_images)
     if not raw.normalized:
         mean, std = np.zeros_like(mean), np.ones_like(std)

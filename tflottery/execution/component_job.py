@@ -38,6 +38,7 @@ def execute(component: Component, context: JobContext) -> str:
 
         context.progressed(fraction, save=save)
 
+    # Inputs stay put while they are read; the output counts once it is whole.
     sources = [one.address for one in component.inputs.values()]
     with (
         store.reading(*sources) as folders,

@@ -119,11 +119,13 @@ def plan_of(
       store: what is there already.
       facts: of every network that takes part.
     """
+    # What is missing of the goals and of all they come from, and what can be made.
     lineage = Lineage(goals)
     index = RunIndex(store, listed=len(lineage.artifacts) > _MANY)
     missing = lineage.missing(index.has, index.needed)
     unobtainable = _unobtainable(missing, index)
     feasible = {name: one for name, one in missing.items() if name not in unobtainable}
+    # A step a run, through all of its missing states; a step a component.
     steps = [
         _advance_step(run, states, index, facts) for run, states in by_run(feasible)
     ]
@@ -132,6 +134,7 @@ def plan_of(
         for artifact in feasible.values()
         if isinstance(artifact, Component)
     ]
+    # What that costs, and what it would cost without the store and without sharing.
     made = [one for step in steps for one in step.artifacts]
     distinct = lineage.num_updates()
     num_iterations = sum(step.num_iterations for step in steps)

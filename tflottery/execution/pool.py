@@ -186,6 +186,7 @@ class Pool:
         else:
             if found.process.is_alive():
                 return received
+        # It is dead: what it printed last tells why.
         found.process.join()
         del self._workers[number]
         found.pipe.close()

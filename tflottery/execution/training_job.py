@@ -118,6 +118,7 @@ def _train(segment: Segment, context: JobContext, *, before: int, total: int) ->
         done = before + iteration - segment.first
         context.progressed(done / total, save=lambda: checkpoint(iteration))
 
+    # From there through the data order, with a call at every state that is wanted.
     stream = Stream(
         num_examples=run.data.num_train,
         batch_size=run.recipe.batch_size,

@@ -50,6 +50,7 @@ class Verifier:
         fault = self.visible_fault(address, data)
         if fault is not None:
             return fault
+        # What was hashed before, and has not changed since, is not hashed again.
         manifest = manifests.unsealed(data, address)
         found = _digest(data), self._stamps(address, manifest)
         if self._sound.get(address) == found:

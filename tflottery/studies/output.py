@@ -220,6 +220,7 @@ class Output:
                 f"--output_dir={str(self.folder)!r} is not empty and has no "
                 f"{CONFIG_FILE}: it is not a folder of results. Name another."
             )
+        # Results of the same options may be added to, those of others not.
         theirs = _read(path)
         ours = self._description()
         wanted = {"experiment": ours["experiment"], **ours["decisions"]}

@@ -117,6 +117,7 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
       ValueError: an option is wrong; nothing was trained.
       StoreError: the store cannot be used or has too little room.
     """
+    # What needs no worker is refused first.
     registry.load_plugins(machine.plugins)
     configs = _validated(module, config)
     machine.validate()

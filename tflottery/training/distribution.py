@@ -64,6 +64,7 @@ def validate(chosen: Placement) -> None:
         found, reason = len(tf.config.list_logical_devices("GPU")), ""
     except (RuntimeError, tf.errors.OpError) as error:
         found, reason = 0, f" ({error})"
+    # Fewer than the plan counts on, or some where it counts on none.
     if expected and found < expected:
         built_for = tf.sysconfig.get_build_info().get("cuda_version", "no CUDA")
         raise SetupError(

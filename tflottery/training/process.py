@@ -53,6 +53,7 @@ def configure(*, gpu: str | None = None, logical_cpus: int = 1) -> None:
     Changes:
       The environment, and process-wide settings of TensorFlow and Keras.
     """
+    # The environment comes first: TensorFlow and Keras read it when imported.
     late = "tensorflow" in sys.modules
     set_aside = environment.fix(variables(gpu))
     if "keras" in sys.modules and sys.modules["keras"].config.backend() != "tensorflow":
@@ -64,6 +65,7 @@ def configure(*, gpu: str | None = None, logical_cpus: int = 1) -> None:
         import tensorflow as tf
     if late:
         _validate_import(set_aside)
+    # One thread, which can only be said before TensorFlow runs anything.
     tf.get_logger().setLevel("ERROR")
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -79,6 +81,7 @@ def configure(*, gpu: str | None = None, logical_cpus: int = 1) -> None:
             "TensorFlow is running in this process already, and not with one thread "
             f"and {logical_cpus} CPU device{plural} as it has to: {error} {_cure()}"
         ) from error
+    # On GPUs: the same bits each time, and float32 in full.
     if gpu is not None:
         tf.config.experimental.enable_op_determinism()
         tf.config.experimental.enable_tensor_float_32_execution(False)
