@@ -2,6 +2,7 @@
 
 import ast
 import collections
+import functools
 import pathlib
 import pkgutil
 import re
@@ -97,10 +98,15 @@ def _folder(module):
     return parts[1] if len(parts) > 1 else None
 
 
+@functools.cache
+def _tree(path):
+    return ast.parse(path.read_text())
+
+
 def _imported(path):
     """Returns every module of the package that a file imports, anywhere in it."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -115,8 +121,7 @@ def _imported(path):
 
 def _functions(path):
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    tree = ast.parse(path.read_text())
-    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+    return [node for node in ast.walk(_tree(path)) if isinstance(node, kinds)]
 
 
 def test_every_folder_has_its_place():
@@ -187,7 +192,7 @@ def test_phrases_that_were_given_up_do_not_come_back():
 def test_no_two_classes_have_one_name():
     where = collections.defaultdict(list)
     for path in _files():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(_tree(path)):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 where[node.name].append(_name(path))
     several = {name: found for name, found in where.items() if len(found) > 1}
@@ -197,7 +202,7 @@ def test_no_two_classes_have_one_name():
 def _identifiers(path):
     """Returns every name that a file defines, assigns or takes as an argument."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.arg):

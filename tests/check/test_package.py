@@ -2,16 +2,26 @@
 
 import importlib
 import itertools
+import pkgutil
 
 import pytest
 
+import tflottery.experiments
 from tflottery.check import __main__ as tool
-from tflottery.check import experiments
+from tflottery.check import experiments, pretexts
+from tflottery.core.registry import PRETEXTS
 
-_EXPERIMENTS = ("effective_noise", "instability", "lottery", "perturbation")
-_EXPERIMENTS += ("pretraining", "table1", "telemetry")
+_EXPERIMENTS = [
+    f"tflottery.experiments.{found.name}"
+    for found in pkgutil.iter_modules(tflottery.experiments.__path__)
+]
 # Of networks one of each family, of data sets the one that is embedded.
 _NAMES = {"models": ("lenet", "resnet20"), "datasets": ("digits",)}
+_SLOW = {
+    (name, pretexts.is_the_same_eagerly_in_a_graph_in_xla_and_in_tf_data)
+    for name in PRETEXTS.names()
+    if name != "rotation"
+}
 
 
 def _cases():
@@ -20,10 +30,13 @@ def _cases():
         for name, check in itertools.product(
             _NAMES.get(kind, registry.names()), checks
         ):
-            yield pytest.param(check, name, id=f"{name}-{check.__name__}")
+            # Compiled in four forms, or many layers built.
+            slow = (name, check) in _SLOW or name == "resnet20"
+            marks = pytest.mark.slow if slow else ()
+            yield pytest.param(check, name, id=f"{name}-{check.__name__}", marks=marks)
     for name, check in itertools.product(_EXPERIMENTS, experiments.CHECKS):
-        full = f"tflottery.experiments.{name}"
-        yield pytest.param(check, full, id=f"{name}-{check.__name__}")
+        short = name.rpartition(".")[2]
+        yield pytest.param(check, name, id=f"{short}-{check.__name__}")
 
 
 @pytest.mark.parametrize(("check", "name"), list(_cases()))

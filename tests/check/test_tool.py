@@ -40,7 +40,10 @@ def bare(*, input_shape, num_classes):
 def noise(*, data_dir, minimum_image_size, working_dir):
     images = np.random.default_rng().integers(0, 256, (8, 4, 4, 1), np.uint8)
     labels = np.zeros(8, np.int32)
-    return RawSource("1", images, labels, images[:4], labels[:4], num_classes=2)
+    return RawSource(
+        version="1", train_images=images, train_labels=labels,
+        test_images=images[:4], test_labels=labels[:4], num_classes=2,
+    )
 
 @PRETEXTS.register("first", num_outputs=2, version=1, seeded=True)
 def first(images, labels, *, bits, indices, seed, num_classes):

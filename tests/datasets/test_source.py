@@ -67,10 +67,10 @@ def test_recipes_are_adapted():
     assert source.adapted(RECIPE, dataset="fashion_mnist") == RECIPE
 
 
-def test_number_of_classes_is_the_pretexts_where_it_has_one(cache_dir):
+def test_number_of_outputs_is_the_pretexts_where_it_has_one(cache_dir):
     digits = source.load("digits", cache_dir=cache_dir)
-    assert source.num_classes(digits, pretext=None) == 10
-    assert source.num_classes(digits, pretext="rotation") == 4
+    assert source.num_outputs(digits, pretext=None) == 10
+    assert source.num_outputs(digits, pretext="rotation") == 4
 
 
 def test_registered_names():

@@ -109,7 +109,7 @@ def test_weights_and_masks_by_themselves(study, make, facts, tmp_path):
 )
 def test_options_that_make_no_sense_are_refused(options, text):
     with pytest.raises(ValueError, match=text):
-        dataclasses.replace(Config.tiny(), **options).check()
+        dataclasses.replace(Config.tiny(), **options).validate()
 
 
 def test_a_head_for_other_classes_may_not_be_pruned(study):

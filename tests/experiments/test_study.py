@@ -146,7 +146,7 @@ def test_a_task_is_in_the_runs_the_name_and_the_hash(study, runtime):
 )
 def test_an_unknown_task_is_refused_before_data_are_read(options, text):
     with pytest.raises(ValueError, match=text):
-        Config(**options).check()
+        Config(**options).validate()
 
 
 def test_the_recipes_grid_is_clipped_and_the_title_says_so(study):

@@ -57,9 +57,9 @@ class Config(shared.PruningConfig):
             levels=("1-2",),
         )
 
-    def check(self) -> None:
-        """Raises ValueError for what is wrong whatever the data are."""
-        super().check()
+    def validate(self) -> None:
+        """Raises ValueError for options that are wrong with any data."""
+        super().validate()
         shared.refuse_carried(self)
         if not self.ticket_tasks:
             raise ValueError(
@@ -76,7 +76,7 @@ class Config(shared.PruningConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Ticket(TrainedNetwork):
+class EvaluatedTicket(TrainedNetwork):
     """A row of accuracy.csv.
 
     Attributes:
@@ -86,7 +86,7 @@ class Ticket(TrainedNetwork):
     ticket_task: str | None = None
 
 
-TABLES = {"accuracy": Ticket}
+TABLES = {"accuracy": EvaluatedTicket}
 
 
 def plan(study: Study) -> list[Artifact]:
@@ -128,7 +128,7 @@ def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
 
 def _networks(study: Study) -> Iterator[PlannedNetwork]:
     """Yields every network, and what measures it."""
-    yield from accuracy_table.dense_networks(study, row_type=Ticket)
+    yield from accuracy_table.dense_networks(study, row_type=EvaluatedTicket)
     for task in study.config.ticket_tasks:
         finder = study.related.get(task, study)
         yield from _tickets(study, finder, IMP, task)
@@ -151,7 +151,7 @@ def _tickets(
             subnetworks.columns(ticket) | {"ticket_task": task},
             transfer.run(finder, ticket, to=study),
             data_order=1,
-            row_type=Ticket,
+            row_type=EvaluatedTicket,
         )
 
 

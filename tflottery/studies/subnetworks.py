@@ -256,7 +256,7 @@ class Subnetworks:
     def _asked_levels(self) -> tuple[int, ...] | None:
         """The levels that --levels or --density names; None if neither does."""
         asked = self._study.config.asked_levels(self._study.recipe)
-        return None if asked is None else tuple(map(self._checked, asked))
+        return None if asked is None else tuple(map(self._validated, asked))
 
     def _validated(self, level: int) -> int:
         """Returns the level; raises ValueError if it prunes or leaves nothing."""
