@@ -215,13 +215,13 @@ def looks(store, monkeypatch):
     """What a store is asked for, in order: names of its methods."""
     asked = []
     for name in ("manifest", "stamp", "listing"):
-        method = getattr(store._place, name)
+        method = getattr(store._backend, name)
 
         def noted(*arguments, name=name, method=method):
             asked.append(name)
             return method(*arguments)
 
-        monkeypatch.setattr(store._place, name, noted)
+        monkeypatch.setattr(store._backend, name, noted)
     return asked
 
 
@@ -240,8 +240,8 @@ def test_a_large_plan_lists_the_store_once_and_opens_nothing(
 def test_a_small_plan_does_not_list_a_large_store(toys, store, put, looks):
     goal = toys.Sum(toys.Number(1), toys.Number(2))
     put(toys.Number(1))
-    listing, listed = store._place.listing, []
-    store._place.listing = lambda prefix: listed.append(prefix) or listing(prefix)
+    listing, listed = store._backend.listing, []
+    store._backend.listing = lambda prefix: listed.append(prefix) or listing(prefix)
     assert len(plan_of([goal], store, facts={}).steps) == 2
     assert set(listed) == {one.address for one in (goal, goal.a, goal.b)}
 
