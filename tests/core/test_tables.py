@@ -38,6 +38,13 @@ def test_reads_back(tmp_path):
     assert frame["count"].dtype == np.int64
 
 
+@pytest.mark.parametrize("hashes", [["01234567"], ["12e45678", "99e99999"]])
+def test_a_hash_that_looks_like_a_number_is_none(tmp_path, hashes):
+    lines = ["config,level", *(f"{one},1" for one in hashes), ""]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    assert list(tables.read(tmp_path / "t.csv")["config"]) == hashes
+
+
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     tables.write([Row("a", 1)], "~/t.csv")

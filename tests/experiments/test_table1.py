@@ -5,18 +5,20 @@ import json
 
 import pytest
 
+from tflottery.core import tables
 from tflottery.core.registry import MODELS
 from tflottery.experiments import instability, table1
 from tflottery.experiments.table1 import Config, Row
-from tflottery.studies import session
+from tflottery.studies import answers, session
 from tflottery.studies.accuracy_table import TrainedNetwork
 from tflottery.studies.output import Output
 
 COLUMNS = (
     "model variant dataset task training_iterations config num_parameters "
-    "batch_size "
-    "optimizer learning_rate warmup num_replicates test_accuracy_mean "
-    "test_accuracy_std reported_test_accuracy reported_test_accuracy_std"
+    "num_weights epochs batch_size optimizer learning_rate momentum weight_decay "
+    "milestones decay_factor final_learning_rate warmup pruning pruning_fraction "
+    "studied_density num_replicates test_accuracy_mean test_accuracy_std "
+    "reported_num_parameters reported_test_accuracy reported_test_accuracy_std"
 ).split()
 
 
@@ -111,6 +113,10 @@ def test_rows_by_hand(tiny):
     assert row["num_parameters"] == 50_200 + 410
     assert (row["batch_size"], row["optimizer"], row["warmup"]) == (60, "adam", 0)
     assert row["learning_rate"] == 25 * 12e-4
+    assert row["epochs"] == pytest.approx(24 * 60 / 1437)
+    assert (row["pruning"], row["pruning_fraction"]) == ("iterative", 0.2)
+    assert row["num_weights"] >= row["num_parameters"]
+    assert table[["milestones", "decay_factor"]].isna().all(axis=None)
     # The paper has no digits.
     assert (
         table[["reported_test_accuracy", "reported_test_accuracy_std"]]
@@ -133,28 +139,69 @@ def test_one_replicate_has_no_deviation_and_none_no_mean(execute):
 
 
 @pytest.mark.parametrize(
-    ("model", "variant", "accuracy", "deviation"),
+    ("model", "variant", "accuracy", "deviation", "parameters", "told"),
     [
-        ("lenet", "standard", 0.983, 0.001),
-        ("resnet20", "standard", 0.917, 0.001),
-        ("resnet20", "low", 0.888, 0.001),
-        ("resnet20", "warmup", 0.897, 0.003),
-        ("vgg16", "warmup", 0.934, 0.001),
-        ("resnet50", "standard", 0.761, 0.001),
-        ("inception_v3", "standard", 0.781, 0.001),
+        ("lenet", "standard", 0.983, 0.001, 266_000, ["constant", "3.5%, iterative"]),
+        (
+            "resnet20",
+            "standard",
+            0.917,
+            0.001,
+            274_000,
+            ["sgd 0.1, momentum 0.9", "x0.1 at 32,000 48,000", "16.8%, iterative"],
+        ),
+        ("resnet20", "low", 0.888, 0.001, 274_000, ["sgd 0.01, momentum 0.9", "8.6%"]),
+        (
+            "resnet20",
+            "warmup",
+            0.897,
+            0.003,
+            274_000,
+            ["sgd 0.03", "warmup 30,000, x0.1 at 32,000 48,000", "6.9%"],
+        ),
+        ("vgg16", "warmup", 0.934, 0.001, 14_700_000, ["warmup 30,000", "1.5%"]),
+        ("resnet50", "standard", 0.761, 0.001, 25_500_000, ["30%, one-shot"]),
+        (
+            "inception_v3",
+            "standard",
+            0.781,
+            0.001,
+            27_100_000,
+            ["linear to 0.005", "30%, one-shot"],
+        ),
+        ("resnet56", "early_phase", 0.93, 0.001, 856_000, ["(160 ep)", "x0.1 at"]),
+        ("vgg13", "early_phase", 0.935, 0.001, 9_420_000, ["(160 ep)", " 64 "]),
     ],
 )
 def test_the_numbers_of_the_paper(
-    study_of, facts, model, variant, accuracy, deviation, nothing_found
+    study_of,
+    facts,
+    model,
+    variant,
+    accuracy,
+    deviation,
+    parameters,
+    told,
+    nothing_found,
+    tmp_path,
 ):
     """The data are said to be the paper's; nothing has been trained."""
     dataset = MODELS[model]["dataset"]
-    data = dataclasses.replace(facts.data, name=dataset)
+    num_train = 1_281_167 if dataset == "imagenet2012" else 50_000
+    data = dataclasses.replace(facts.data, name=dataset, num_train=num_train)
     network = dataclasses.replace(facts.network, model=model)
     of = dataclasses.replace(facts, data=data, network=network)
     options = {"model": model, "variant": variant, "dataset": dataset}
     study = study_of(table1, of=of, training_iterations=None, **options)
-    [row] = table1.rows(study, nothing_found)["table1"]
+    found = table1.rows(study, nothing_found)
+    [row] = found["table1"]
+    assert row.reported_num_parameters == parameters
+    frames = {}
+    for name, row_type in table1.TABLES.items():
+        tables.write(found[name], tmp_path / "table.csv", row_type=row_type)
+        frames[name] = tables.read(tmp_path / "table.csv")
+    text = answers.text(table1, frames)
+    assert all(part in text for part in told), text
     assert row.reported_test_accuracy == pytest.approx(accuracy)
     assert row.reported_test_accuracy_std == pytest.approx(deviation)
     assert row.test_accuracy_mean is None and row.num_replicates == 0

@@ -71,8 +71,14 @@ def _tables(
             name.replace("error", "instability"): errors.max() - errors[[0, -1]].mean()
             for name, errors in columns.items()
         }
+        ends = {
+            f"{name}_{end}": errors[at]
+            for name, errors in columns.items()
+            for end, at in (("a", -1), ("b", 0))
+        }
         distance = 40 - 3 * math.log(k + 25) + random.normal()
-        pairs.append({**keys, **instabilities, "l2_distance": distance})
+        measured = {**instabilities, **ends, "l2_distance": distance}
+        pairs.append({**keys, **measured, "dense_test_error": np.nan})
         points += [
             {**keys, "alpha": alpha, **{name: c[i] for name, c in columns.items()}}
             for i, alpha in enumerate(ALPHAS)
@@ -116,7 +122,7 @@ def bars():
 
 @pytest.fixture
 def legends():
-    """The function that returns the labels of each legend below a row of panels."""
+    """The function that returns the labels of the legend below each block."""
 
     def found(figure):
         return [

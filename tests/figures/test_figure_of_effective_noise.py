@@ -1,8 +1,11 @@
 """The figure of effective noise shows what the tables say."""
 
+import itertools
+
 import numpy as np
 import pandas
 import pytest
+from matplotlib.text import Text
 
 from tflottery.experiments.effective_noise import Correlation, NoisePoint
 from tflottery.figures import effective_noise
@@ -67,6 +70,11 @@ def draw(table):
     return drawn
 
 
+def texts(axes):
+    """Returns the labels in a panel."""
+    return {one.get_text(): one for one in axes.texts}
+
+
 def test_a_panel_a_k_with_every_point_of_the_paper(draw, bars, legends):
     figure = draw(points(), correlations())
     expected = [
@@ -88,9 +96,10 @@ def test_a_panel_a_k_with_every_point_of_the_paper(draw, bars, legends):
     assert len(figure.axes) == 2
     for axes in figure.axes:
         assert list(bars(axes)) == expected
+        assert list(texts(axes)) == expected
         assert axes.get_xlabel() == "standard deviation of the change"
         assert axes.get_ylabel() == "mean test accuracy (%)"
-    assert legends(figure) == [expected]
+    assert legends(figure) == []
     [row] = figure.subfigs
     assert row.get_suptitle() == (
         "ResNet-20 on CIFAR-10\nearly_phase, 62,500 iterations, 3 replicates"
@@ -105,6 +114,21 @@ def test_points_are_those_of_the_table(draw, bars):
             assert list(x) == pytest.approx([row.effective_std])
             assert list(y) == pytest.approx([100 * (1 - row.test_error_mean)])
             assert list(deviation) == pytest.approx([100 * row.test_error_std])
+
+
+def test_labels_cover_neither_points_nor_each_other(draw):
+    figure = draw(points(), correlations())
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        labels = [Text.get_window_extent(one) for one in texts(axes).values()]
+        assert len(labels) == len(_CONDITIONS)
+        for one, other in itertools.combinations(labels, 2):
+            assert not one.overlaps(other)
+        panel = axes.get_window_extent()
+        for container in axes.containers:
+            at = axes.transData.transform(container.lines[0].get_xydata()[0])
+            assert panel.contains(*at)
+            assert not any(one.contains(*at) for one in labels)
 
 
 def test_conditions_look_apart_and_alike_in_all_panels(draw):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas
 import pytest
 
-from tflottery.figures import instability
+from tflottery.figures import instability, lines
 
 
 def panels(figure):
@@ -20,8 +20,8 @@ def line(axes, *, color=None, style="-", index=0):
     return found[index].get_data()
 
 
-def legend_texts(figure):
-    (legend,) = figure.legends
+def legend_texts(figure, *, block=0):
+    (legend,) = figure.subfigs[block].legends
     return [text.get_text() for text in legend.get_texts()]
 
 
@@ -63,9 +63,11 @@ def test_second_reading_is_dashed_where_there_is_one(tables):
 
 
 def test_legend_names_every_k_and_chance(tables):
-    figure = instability.draw(*tables(rewind_iterations=(0, 500, 2500)), chance=0.9)
+    pairs, points = tables(rewind_iterations=(0, 500, 2500))
+    figure = instability.draw(pairs, points.assign(num_classes=10))
     assert legend_texts(figure)[:3] == ["k = 0", "k = 500", "k = 2.5K"]
     assert "chance" in legend_texts(figure)
+    assert "chance" not in legend_texts(instability.draw(pairs, points))
     for axes in figure.axes[:2]:
         (line,) = [one for one in axes.lines if list(one.get_ydata()) == [90.0, 90.0]]
         assert axes.get_ylim()[1] > 90.0 and line.get_visible()
@@ -119,12 +121,13 @@ def test_subnetworks_have_their_test_error_beside_the_dense_band(tables):
     assert list(x) == [0, 500]
     assert np.allclose(y, 100 * both.groupby(pairs["rewind_iteration"]).mean())
     # 8.0%, 8.1% and 8.2%.
-    _, y = line(axes)
-    assert np.allclose(y, 8.1)
-    [band] = axes.patches
-    assert np.allclose([band.get_y(), band.get_y() + band.get_height()], [8.0, 8.2])
-    texts = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert texts == ["unpruned", "copies"]
+    for panel in (axes, row["Test error along the line"]):
+        _, y = line(panel)
+        assert np.allclose(y, 8.1)
+        [band] = panel.patches
+        edges = [band.get_y(), band.get_y() + band.get_height()]
+        assert np.allclose(edges, [8.0, 8.2])
+    assert {"unpruned", "test"} <= set(legend_texts(instability.draw(pairs, points)))
 
 
 def test_the_dense_band_is_of_all_replicates_whichever_pairs_diverged(tables):
@@ -157,8 +160,8 @@ def test_each_setting_has_its_row(tables):
     figure = instability.draw(*both)
     titles = [row.get_suptitle() for row in figure.subfigs]
     assert titles == [
-        "Lenet on MNIST (standard, 24,000 iterations; 9 pairs of 3 replicates)",
-        "ResNet-20 on CIFAR-10 (standard, 63,000 iterations; 3 pairs of 1 replicate)",
+        "Lenet on MNIST\nstandard, 24,000 iterations, 9 pairs of 3 replicates",
+        "ResNet-20 on CIFAR-10\nstandard, 63,000 iterations, 3 pairs of 1 replicate",
     ]
 
 
@@ -183,8 +186,14 @@ def test_any_grid_of_k_becomes_a_file(tables, rewind_iterations, tmp_path):
 
 def test_empty_table_is_refused(tables):
     pairs, points = tables(replicates=1)
-    with pytest.raises(ValueError, match="'interpolation' has no rows"):
-        instability.draw(pairs, points[:0])
+    with pytest.raises(ValueError, match="'instability' has no rows"):
+        instability.draw(pairs[:0], points)
+
+
+def test_without_points_there_is_no_panel_along_the_line(tables):
+    pairs, points = tables(replicates=1)
+    (row,) = panels(instability.draw(pairs, points[:0]))
+    assert list(row) == ["Instability", "Distance of the copies"]
 
 
 @pytest.mark.parametrize(("split", "other"), [("train", "test"), ("test", "train")])
@@ -200,6 +209,113 @@ def test_a_split_that_was_not_measured_has_no_panel(tables, split, other):
     if split == "test":
         titles |= {"Test instability throughout training"}
     assert row.keys() == titles
-    (legend,) = row["Instability"].get_legend().get_texts()
-    assert legend.get_text() == split
+    texts = legend_texts(figure)
+    assert split in texts and other not in texts
     assert "batch norm re-estimated" in legend_texts(figure)
+
+
+# Several kinds of networks.
+
+
+def overlaid(tables, *, levels=(8,), dense=True, **options):
+    """Returns tables of every kind, of IMP at several levels."""
+    kinds = [("dense", 0)] if dense else []
+    kinds += [("imp", level) for level in levels]
+    kinds += [("random_pruning", levels[0]), ("snip", levels[0])]
+    found = []
+    for kind, level in kinds:
+        density = 0.8**level
+        which = {"level": level, "density": density, "axis_density": density}
+        pairs, points = tables(subnetwork=kind, **which, **options)
+        if level:
+            pairs["dense_test_error"] = 0.079 + 0.001 * pairs["replicate"]
+        found.append((pairs, points))
+    return [pandas.concat(both, ignore_index=True) for both in zip(*found, strict=True)]
+
+
+def by_color(axes):
+    """Returns the solid lines of a panel by colour."""
+    solid = [one for one in axes.lines if one.get_linestyle() == "-"]
+    return {one.get_color(): one for one in solid if len(one.get_xdata())}
+
+
+def test_kinds_are_overlaid_with_the_dense_network_in_red(tables):
+    pairs, points = overlaid(tables, rewind_iterations=(0, 500))
+    figure = instability.draw(pairs, points)
+    (row,) = panels(figure)
+    assert list(row)[:4] == [
+        "Test error along the line, k = 0",
+        "Instability",
+        "Distance of the copies",
+        "Test error",
+    ]
+    columns = {"Instability": "test_instability", "Distance of the copies": None}
+    for title, column in columns.items():
+        found = by_color(row[title])
+        assert len(found) == 4
+        dense = pairs[pairs["subnetwork"] == "dense"]
+        means = dense.groupby("rewind_iteration")[column or "l2_distance"].mean()
+        scale = 100 if column else 1
+        drawn = found[lines.UNPRUNED_COLOR]
+        np.testing.assert_allclose(drawn.get_ydata(), scale * means)
+        assert drawn.get_label() == "unpruned"
+    first = row["Test error along the line, k = 0"]
+    here = points[(points["subnetwork"] == "imp") & (points["rewind_iteration"] == 0)]
+    drawn = by_color(first)[lines.kind_colors(["imp"])["imp"]]
+    means = here.groupby("alpha")["test_error"].mean()
+    np.testing.assert_allclose(drawn.get_ydata(), 100 * means)
+    # Below, each kind along the line for every k.
+    assert list(row)[4:] == ["unpruned", "IMP", "random pruning", "snip"]
+    texts = legend_texts(figure)
+    assert {"unpruned", "IMP", "random pruning", "snip", "k = 0", "k = 500"} <= {*texts}
+    assert len(texts) == len(set(texts))
+
+
+def test_each_level_has_its_block_with_the_dense_network(tables):
+    pairs, points = overlaid(tables, levels=(8, 9), rewind_iterations=(0, 500))
+    figure = instability.draw(pairs, points)
+    titles = [block.get_suptitle().split("\n")[1] for block in figure.subfigs]
+    assert [title.split(", ")[2] for title in titles] == [
+        "subnetworks at 16.8%",
+        "subnetworks at 13.4%",
+    ]
+    for block, count in zip(panels(figure), (4, 2), strict=True):
+        found = by_color(block["Instability"])
+        assert lines.UNPRUNED_COLOR in found and len(found) == count
+
+
+def test_kinds_without_dense_pairs_have_its_error_in_red(tables):
+    pairs, points = overlaid(tables, dense=False, rewind_iterations=(0, 500))
+    (row,) = panels(instability.draw(pairs, points))
+    for title in ("Test error along the line, k = 0", "IMP", "Test error"):
+        _, y = by_color(row[title])[lines.UNPRUNED_COLOR].get_data()
+        assert np.allclose(y, 8.1)
+    assert lines.UNPRUNED_COLOR not in by_color(row["Instability"])
+
+
+def test_kinds_throughout_training_have_a_panel_each(tables):
+    options = {"iterations": (3000, 63000), "rewind_iterations": (0, 500)}
+    figure = instability.draw(*overlaid(tables, **options))
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[4:] == 2 * ["unpruned", "IMP", "random pruning", "snip"]
+
+
+def test_imagenet_has_a_linear_axis_in_epochs(tables):
+    pairs, points = tables(
+        model="resnet50", dataset="imagenet2012", rewind_iterations=(0, 5005, 10010)
+    )
+    pairs, points = (one.assign(epoch_iterations=1251.14) for one in (pairs, points))
+    figure = instability.draw(pairs, points)
+    (row,) = panels(figure)
+    for title in ("Instability", "Distance of the copies"):
+        assert row[title].get_xscale() == "linear"
+        assert row[title].get_xlabel() == "k (epochs)"
+    assert {"k = 0 ep", "k = 4 ep", "k = 8 ep"} <= set(legend_texts(figure))
+
+
+def test_no_legend_is_in_a_panel(tables):
+    for figure in (
+        instability.draw(*tables(rewind_iterations=(0, 500))),
+        instability.draw(*overlaid(tables, rewind_iterations=(0, 500))),
+    ):
+        assert all(axes.get_legend() is None for axes in figure.axes)

@@ -78,11 +78,14 @@ def draw(accuracy, **options):
 
 
 def labels(axes):
-    return [text.get_text() for text in axes.get_legend().get_texts()]
+    """Returns what the legend says of a panel."""
+    return axes.get_legend_handles_labels()[1]
 
 
-def test_every_line_of_the_paper_has_its_name():
-    first, second = draw(accuracy_table()).axes
+def test_every_line_of_the_paper_has_its_name(legends):
+    figure = draw(accuracy_table())
+    first, second = figure.axes
+    assert not first.get_legend() and not second.get_legend()
     assert sorted(labels(first)) == [
         "IMP, k = 0",
         "IMP, k = 2K",
@@ -93,11 +96,19 @@ def test_every_line_of_the_paper_has_its_name():
     assert sorted(labels(second)) == [
         "IMP, best k",
         "IMP, k = 0",
+        "random pruning, k = 0",
+        "random reinitialization, k = 0",
         "sparsest matching: 51.7%",
         "unpruned",
     ]
-    assert first.get_title() == "lenet, standard, mnist, 24,000 iterations"
+    assert first.get_title() == "every k"
     assert second.get_title() == "best over all k"
+    [block] = figure.subfigs
+    assert block.get_suptitle() == (
+        "Lenet on MNIST\nstandard, 24,000 iterations, 3 replicates"
+    )
+    [texts] = legends(figure)
+    assert set(texts) == {*labels(first), *labels(second)}
     for axes in (first, second):
         assert axes.get_xlabel() == "density (%)"
         assert axes.get_ylabel() == "test accuracy (%)"
@@ -180,11 +191,26 @@ def test_each_setting_has_its_row():
     best = best_table(one)
     both = pandas.concat([best, best.assign(dataset="digits", config="4567cdef")])
     figure = lottery.draw(pandas.concat([one, other]), both)
-    titles = [axes.get_title() for axes in figure.axes]
-    assert titles[0::2] == [
-        "lenet, standard, mnist, 24,000 iterations",
-        "lenet, standard, digits, 24,000 iterations",
-    ]
+    titles = [block.get_suptitle().split("\n")[0] for block in figure.subfigs]
+    assert titles == ["Lenet on MNIST", "Lenet on digits"]
+
+
+def test_a_criterion_has_its_line(bars):
+    table = accuracy_table(kinds=("random_pruning",))
+    own = table[table["level"] > 0].assign(subnetwork="small_first")
+    [axes] = draw(pandas.concat([table, own])).axes
+    assert {"small first, k = 0", "random pruning, k = 0"} == set(bars(axes))
+    colors = {container.lines[0].get_color() for container in axes.containers}
+    assert len(colors) == 2
+
+
+def test_the_best_of_several_commands_is_the_best_of_their_k(bars):
+    table = accuracy_table()
+    worse = best_table(table, studied=4)
+    worse["test_error_mean"] += 0.01
+    axes = lottery.draw(table, pandas.concat([worse, best_table(table)])).axes[1]
+    _, y, _ = bars(axes)["IMP, best k"]
+    np.testing.assert_allclose(y, 100 * (1 - best_table(table)["test_error_mean"]))
 
 
 def test_networks_that_diverged_are_left_out(bars):

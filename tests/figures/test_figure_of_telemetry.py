@@ -28,6 +28,17 @@ _PANELS = [
     "Distance of weights",
     "Angle of weights",
 ]
+_STATISTICS = {
+    "test_error_at_start": 0.9,
+    "test_error_at_end": 0.5,
+    "share_of_signs_changed_at_start": 0.0,
+    "share_of_signs_changed_at_end": 0.0345,
+    "gradient_norm_at_start": 5.0,
+    "gradient_norm_at_end": 1.0,
+    "gradient_norm_minimum": 0.8,
+    "gradient_norm_minimum_iteration": 7.0,
+    "gradient_norm_rebound": 0.25,
+}
 
 
 def tables(*, iterations=_ITERATIONS, replicates=3, **setting):
@@ -60,7 +71,19 @@ def tables(*, iterations=_ITERATIONS, replicates=3, **setting):
             {**keys, "weight": number, "value": replicate + number / 10 + k / 10**5}
             for number in range(1, 11)
         ]
-    return pandas.DataFrame(readings), pandas.DataFrame(weights)
+    return pandas.DataFrame(readings), pandas.DataFrame(weights), phases(())
+
+
+def phases(bounds=(0, 10, 500, 2000, 4000), **setting):
+    """Returns a made-up table of phases."""
+    keys = {**_SETTING, "final_iteration": 62400, "gradient_examples": 1024, **setting}
+    rows = [
+        {**keys, "phase_start": start, "phase_end": end, "statistic": name, "value": v}
+        for start, end in itertools.pairwise(bounds)
+        for name, v in _STATISTICS.items()
+    ]
+    columns = [*keys, "phase_start", "phase_end", "statistic", "value"]
+    return pandas.DataFrame(rows, columns=columns)
 
 
 def panels(figure):
@@ -109,8 +132,8 @@ def verticals(axes, style):
     ],
 )
 def test_lines_are_means_and_bands_a_standard_deviation(panel, columns, scale):
-    readings, weights = tables()
-    (block,) = panels(telemetry.draw(readings, weights))
+    readings, weights, none = tables()
+    (block,) = panels(telemetry.draw(readings, weights, none))
     axes = block[panel]
     assert len(lines(axes)) == len(columns)
     for column, line, band in zip(columns, lines(axes), axes.collections, strict=True):
@@ -126,8 +149,10 @@ def test_lines_are_means_and_bands_a_standard_deviation(panel, columns, scale):
 
 
 def test_ten_weights_are_those_of_the_first_replicate():
-    readings, weights = tables()
-    (block,) = panels(telemetry.draw(readings, weights.sample(frac=1, random_state=0)))
+    readings, weights, none = tables()
+    (block,) = panels(
+        telemetry.draw(readings, weights.sample(frac=1, random_state=0), none)
+    )
     drawn = lines(block["Ten random weights"])
     first = weights[weights["replicate"] == 1]
     assert len(drawn) == 10
@@ -143,7 +168,7 @@ def test_the_papers_numbers_of_resnet20():
     assert markers(block["Signs unlike initialization"]) == [(10, 3)]
     assert verticals(block["Gradient norm"], "--") == [200]
     assert verticals(block["Gradient norm"], "-.") == [500]
-    texts = [one.get_text() for one in block["Accuracy"].get_legend().get_texts()]
+    texts = block["Accuracy"].get_legend_handles_labels()[1]
     assert texts == ["train", "test", "in the paper"]
 
 
@@ -185,8 +210,8 @@ def test_each_setting_has_its_block():
     figure = telemetry.draw(*both)
     assert [list(block) for block in panels(figure)] == [_PANELS] * 2
     assert [block.get_suptitle() for block in figure.subfigs] == [
-        "ResNet-20 on CIFAR-10 (early_phase, 62,400 iterations; 3 replicates)",
-        "Lenet on CIFAR-10 (standard, 62,400 iterations; 3 replicates)",
+        "ResNet-20 on CIFAR-10\nearly_phase, 62,400 iterations, 3 replicates",
+        "Lenet on CIFAR-10\nstandard, 62,400 iterations, 3 replicates",
     ]
     first = panels(figure)[0]["Loss"]
     np.testing.assert_allclose(
@@ -195,11 +220,11 @@ def test_each_setting_has_its_block():
 
 
 def test_a_replicate_that_diverged_belongs_to_its_setting():
-    readings, weights = tables()
+    readings, weights, none = tables()
     names = list(readings.columns[readings.columns.get_loc("mean_weight_magnitude") :])
     lost = readings[readings["replicate"] == 3].assign(**dict.fromkeys(names, np.nan))
     rest = readings[readings["replicate"] < 3]
-    (block,) = panels(telemetry.draw(pandas.concat([rest, lost]), weights))
+    (block,) = panels(telemetry.draw(pandas.concat([rest, lost]), weights, none))
     [line] = lines(block["Gradient norm"])
     expected = rest.groupby("iteration")["gradient_norm"].mean()
     np.testing.assert_allclose(line.get_ydata(), expected)
@@ -216,15 +241,55 @@ def test_any_table_becomes_a_file(options, tmp_path):
 
 
 def test_nothing_but_divergence_becomes_a_file(tmp_path):
-    readings, weights = tables()
+    readings, weights, none = tables()
     measured = readings.columns[readings.columns.get_loc("train_error") :]
     nothing = readings.assign(**dict.fromkeys(measured, np.nan))
-    figure = telemetry.draw(nothing, weights[:0])
+    figure = telemetry.draw(nothing, weights[:0], none)
     figure.savefig(tmp_path / "figure.png", dpi=30)
     assert (tmp_path / "figure.png").exists()
 
 
 def test_an_empty_table_is_refused():
-    readings, weights = tables()
+    readings, weights, none = tables()
     with pytest.raises(ValueError, match="'telemetry' has no rows"):
-        telemetry.draw(readings[:0], weights)
+        telemetry.draw(readings[:0], weights, none)
+
+
+def timeline_texts(figure):
+    """Returns the texts of the panel below the others."""
+    [axes] = [one for one in figure.axes if one.get_title().startswith("Timeline")]
+    return [one.get_text().strip() for one in axes.texts if one.get_text()]
+
+
+def test_the_timeline_says_what_each_phase_is_like():
+    readings, weights, _ = tables()
+    texts = timeline_texts(telemetry.draw(readings, weights, phases()))
+    boxes = texts[:4]
+    for box in boxes:
+        assert "test accuracy 10% → 50%" in box
+        assert "signs changed 0.0% → 3.5%" in box
+        assert "gradient norm 5.00 → 1.00\n(lowest 0.80 at 7)" in box
+    assert "(paper 3%)" in boxes[0]
+    assert not any("paper" in box for box in boxes[1:])
+    for bound in ("0", "10", "500", "2K", "4K"):
+        assert bound in texts
+    assert "200: gradient lowest (paper)" in texts
+    assert "500: gradient settles; rewinding matches from here (paper)" in texts
+
+
+def test_the_timeline_of_resnet18_has_the_events_of_its_figure():
+    readings, weights, _ = tables(model="resnet18")
+    texts = timeline_texts(telemetry.draw(readings, weights, phases(model="resnet18")))
+    assert "(paper 6%)" in texts[0]
+    assert "700: eigenvalues of the Hessian separate (paper)" in texts
+    # Beyond the last iteration shown.
+    assert not any("critical period" in text for text in texts)
+
+
+def test_other_networks_have_a_timeline_of_their_own_numbers():
+    readings, weights, _ = tables(model="lenet")
+    own = phases((0, 10, 40), model="lenet")
+    texts = timeline_texts(telemetry.draw(readings, weights, own))
+    assert len(texts) == 2 + 3 and not any("paper" in text for text in texts)
+    elsewhere = telemetry.draw(readings, weights, phases())
+    assert not any("Timeline" in one.get_title() for one in elsewhere.axes)

@@ -1,8 +1,7 @@
-"""Axes and summaries of lines."""
+"""Summaries, lines and their colours."""
 
 import numpy as np
 import pandas
-import pytest
 from matplotlib.figure import Figure
 
 from tflottery.figures import lines
@@ -37,32 +36,17 @@ def test_nothing_is_drawn_of_an_empty_table():
     assert not panel.lines
 
 
-@pytest.mark.parametrize(
-    ("iteration", "name"), [(0, "0"), (500, "500"), (2000, "2K"), (2500, "2.5K")]
-)
-def test_iteration_name(iteration, name):
-    assert lines.iteration_name(iteration) == name
-
-
-def test_iteration_axis_has_zero_at_its_left_and_is_logarithmic():
-    panel = axes()
-    ks = [0, 25, 50, 100, 2000]
-    lines.iteration_axis(panel, ks)
-    places = panel.xaxis.get_transform().transform(np.array(ks, float))
-    steps = np.diff(places)
-    assert (steps > 0).all()
-    assert np.isclose(steps[1], steps[2])
-    assert panel.get_xlim()[0] < 0 < 2000 < panel.get_xlim()[1]
-
-
-def test_iteration_axis_drops_labels_that_would_touch():
-    panel = axes()
-    lines.iteration_axis(panel, [0, 1000, 1001, 4000])
-    labels = [label.get_text() for label in panel.get_xticklabels()]
-    assert labels == ["0", "1K", "", "4K"]
-
-
 def test_colors_differ():
     colors = lines.iteration_colors([2000, 0, 50, 0])
     assert list(colors) == [0, 50, 2000]
     assert len(set(colors.values())) == 3
+
+
+def test_kinds_have_their_colors_whichever_others_there_are():
+    alone = lines.kind_colors(["random_pruning"])
+    several = lines.kind_colors(["snip", "random_pruning", "imp", "dense", "imp"])
+    assert list(several) == ["dense", "imp", "random_pruning", "snip"]
+    assert several["random_pruning"] == alone["random_pruning"]
+    assert several["dense"] == lines.UNPRUNED_COLOR
+    assert len(set(several.values())) == 4
+    assert lines.kind_name("snip") == "snip"

@@ -78,6 +78,13 @@ def test_the_seed_decides_all(digits):
     )
 
 
+def test_the_usual_sheet_shows_all_four_turns(digits):
+    usual = {"num_examples": pretexts.USUAL_EXAMPLES, "seed": pretexts.USUAL_SEED}
+    found = by_pretext(pretexts.rows(digits, **usual))
+    for name in ("rotation", "blur_rotation"):
+        assert set(found[name].labels) == {0, 1, 2, 3}
+
+
 def test_normalization_is_undone_in_color():
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (9, 8, 8, 3), dtype=np.uint8)

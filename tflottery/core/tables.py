@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import pandas
 
 
+# Columns of hexadecimal digits, which may look like a number: 01234567, or 12e45678.
+_HASHES = ("config",)
+
+
 def write(
     rows: Sequence[object], path: str | os.PathLike, *, row_type: type | None = None
 ) -> None:
@@ -56,6 +60,7 @@ def read(path: str | os.PathLike) -> "pandas.DataFrame":
             io.StringIO(text),
             keep_default_na=False,
             na_values=["", "nan"],
+            dtype=dict.fromkeys(_HASHES, str),
             **_exact_floats(pandas.__version__),
         )
     except ValueError as error:

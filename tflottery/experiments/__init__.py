@@ -11,8 +11,9 @@ Such a module holds, and nothing else decides what the experiment is:
   `results.read(artifact, function of its folder)`. That is None where a training
   diverged, and, in tables of what is known before the end, where nothing is yet: a
   column that compares with all others stays None until all are known;
-- optionally `figure(tables, study)`: a matplotlib figure of the tables as DataFrames,
-  of which the first has rows; None where they show nothing;
+- optionally `figure(tables)`: a matplotlib figure of the tables as DataFrames, of which
+  the first has rows; None where they show nothing. Rows may be of several commands
+  (`reports.figure`), with the columns of `figures.facts` where those are known;
 - optionally `answer(tables)`: a `studies.answers.Answer` of the same DataFrames, which
   may lack rows: the small table that the command ends with on the terminal. Without it
   that is accuracy against density, of the first table that has such columns;

@@ -123,12 +123,11 @@ def subject(study: Study) -> str:
 
 
 def figure(
-    tables: Mapping[str, "pandas.DataFrame"], study: Study
+    tables: Mapping[str, "pandas.DataFrame"],
 ) -> "matplotlib.figure.Figure":
     """Returns the paper's figure of these tables."""
     from tflottery.figures import effective_noise as drawing
 
-    del study
     return drawing.draw(tables["points"], tables["correlation"])
 
 

@@ -5,7 +5,8 @@ The instability at k is the highest error on the line between two copies minus t
 of the errors at its ends. LMC Figures 2, 3 and Appendices B and D; with --throughout
 also Figure 4, the instability at every epoch, of test images alone. With --subnetwork,
 the same of a pruned network rewound to k, beside its error and that of the dense
-network: Figures 6, 7 and Appendices C and E.
+network: Figures 6, 7 and Appendices C and E. Kinds in a list, dense among them, share
+one figure.
 
 Departs from the paper in nothing known; where it is silent: all pairs of copies are
 compared, their orders differ from the trunk's, and batch norm statistics on the line
@@ -219,15 +220,14 @@ def subject(study: Study) -> str:
 
 
 def figure(
-    tables: Mapping[str, "pandas.DataFrame"], study: Study
+    tables: Mapping[str, "pandas.DataFrame"],
 ) -> "matplotlib.figure.Figure | None":
     """Returns the paper's figure of these tables; None where every pair diverged."""
     from tflottery.figures import instability as drawing
 
-    if not len(tables["interpolation"]):
+    if not tables["instability"]["l2_distance"].notna().any():
         return None
-    chance = 1 - 1 / study.facts.network.num_classes
-    return drawing.draw(tables["instability"], tables["interpolation"], chance=chance)
+    return drawing.draw(tables["instability"], tables["interpolation"])
 
 
 def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:

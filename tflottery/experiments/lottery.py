@@ -129,12 +129,11 @@ def subject(study: Study) -> str:
 
 
 def figure(
-    tables: Mapping[str, "pandas.DataFrame"], study: Study
+    tables: Mapping[str, "pandas.DataFrame"],
 ) -> "matplotlib.figure.Figure | None":
     """Returns the paper's figure of these tables; None where no test error is."""
     from tflottery.figures import lottery as drawing
 
-    del study
     if not accuracy_table.shows_accuracy(tables["accuracy"]):
         return None
     return drawing.draw(tables["accuracy"], tables["best"])

@@ -118,12 +118,11 @@ def subject(study: Study) -> str:
 
 
 def figure(
-    tables: Mapping[str, "pandas.DataFrame"], study: Study
+    tables: Mapping[str, "pandas.DataFrame"],
 ) -> "matplotlib.figure.Figure | None":
     """Returns the paper's figure of this table; None where no test error is."""
     from tflottery.figures import perturbation as drawing
 
-    del study
     if not accuracy_table.shows_accuracy(tables["accuracy"]):
         return None
     return drawing.draw(tables["accuracy"])

@@ -57,7 +57,17 @@ class Config(shared.Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """A network and variant. Accuracies are fractions; `reported`: the paper's."""
+    """A network and variant. Accuracies are fractions; `reported`: the paper's.
+
+    Attributes:
+      num_parameters: trainable ones, as EP counts them.
+      num_weights: with batch norm statistics, as LMC does.
+      epochs: the training's length in epochs.
+      milestones: iterations at which the rate is multiplied by `decay_factor`, with
+        spaces between them.
+      pruning: "iterative" or "one_shot"; at `studied_density` the paper compares
+        subnetworks.
+    """
 
     model: str
     variant: str
@@ -66,13 +76,24 @@ class Row:
     training_iterations: int
     config: str
     num_parameters: int
+    num_weights: int
+    epochs: float
     batch_size: int
     optimizer: str
     learning_rate: float
+    momentum: float
+    weight_decay: float
+    milestones: str | None
+    decay_factor: float | None
+    final_learning_rate: float | None
     warmup: int
+    pruning: str
+    pruning_fraction: float
+    studied_density: float
     num_replicates: int
     test_accuracy_mean: float | None
     test_accuracy_std: float | None
+    reported_num_parameters: int | None
     reported_test_accuracy: float | None
     reported_test_accuracy_std: float | None
 
@@ -111,20 +132,48 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list]:
 
 
 def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
-    """Returns the accuracy of each network and variant beside the paper's."""
+    """Returns the paper's table, each accuracy beside the one that it reports."""
     networks, rows = tables["accuracy"], []
     for row in tables["table1"].itertuples():
         own = networks[networks["config"] == row.config]
         own = own[(own["model"] == row.model) & (own["variant"] == row.variant)]
-        paper = (
-            ""
-            if math.isnan(row.reported_test_accuracy)
-            else (f"{100 * row.reported_test_accuracy:.1f}")
+        paper = 100 * row.reported_test_accuracy
+        rows.append(
+            (
+                row.model,
+                row.variant,
+                f"{row.num_parameters:,}",
+                f"{row.training_iterations:,} ({row.epochs:.3g} ep)",
+                str(row.batch_size),
+                _optimizer(row),
+                _schedule(row),
+                f"{100 * row.studied_density:.3g}%, {row.pruning.replace('_', '-')}",
+                str(len(own)),
+                answers.accuracy(own) if len(own) else "",
+                "" if math.isnan(paper) else f"{paper:.1f}",
+            )
         )
-        found = answers.accuracy(own) if len(own) else ""
-        rows.append((row.model, row.variant, str(len(own)), found, paper))
-    title = answers.accuracy_title(networks)
-    return Answer(title, ("network", "variant", "replicates", "found", "paper"), rows)
+    columns = ("network", "variant", "parameters", "iterations", "batch", "optimizer")
+    columns += ("schedule", "studied density", "replicates", "found", "paper")
+    return Answer(answers.accuracy_title(networks), columns, rows)
+
+
+def _optimizer(row: tuple) -> str:
+    """Returns "sgd 0.1, momentum 0.9" of a row of the table."""
+    momentum = f", momentum {row.momentum:g}" if row.optimizer == "sgd" else ""
+    return f"{row.optimizer} {row.learning_rate:g}{momentum}"
+
+
+def _schedule(row: tuple) -> str:
+    """Returns how the rate changes by a row of the table; "constant" if it does not."""
+    parts = [f"warmup {row.warmup:,}"] if row.warmup else []
+    # One milestone alone reads back as a number.
+    if isinstance(row.milestones, str) or not math.isnan(row.milestones):
+        when = " ".join(f"{int(float(k)):,}" for k in str(row.milestones).split())
+        parts.append(f"x{row.decay_factor:g} at {when}")
+    if not math.isnan(row.final_learning_rate):
+        parts.append(f"linear to {row.final_learning_rate:g}")
+    return ", ".join(parts) or "constant"
 
 
 def _listed(text: str) -> list[str]:
@@ -135,31 +184,49 @@ def _listed(text: str) -> list[str]:
 
 def _row(study: Study, errors: Sequence[float]) -> Row:
     """Returns the row of a variant from the errors of its replicates."""
-    recipe = study.recipe
+    recipe, facts = study.recipe, study.facts
+    parameters = _printed(study, "parameters")
+    accuracy = _printed(study, "top1_accuracy_pct")
+    milestones = " ".join(map(str, recipe.milestones))
+    return Row(
+        **study.columns(),
+        num_parameters=facts.num_trainable,
+        num_weights=facts.num_weights,
+        epochs=study.last * recipe.batch_size / facts.data.num_train,
+        batch_size=recipe.batch_size,
+        optimizer=recipe.optimizer,
+        learning_rate=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        milestones=milestones or None,
+        decay_factor=recipe.decay_factor if milestones else None,
+        final_learning_rate=recipe.final_learning_rate,
+        warmup=recipe.warmup,
+        pruning="one_shot" if recipe.pruning.one_shot else "iterative",
+        pruning_fraction=recipe.pruning.pruning_fraction,
+        studied_density=recipe.pruning.studied_density,
+        num_replicates=len(errors),
+        test_accuracy_mean=1 - statistics.mean(errors) if errors else None,
+        test_accuracy_std=statistics.std_of_several(errors),
+        reported_num_parameters=int(parameters.value) if parameters else None,
+        reported_test_accuracy=accuracy.value / 100 if accuracy else None,
+        reported_test_accuracy_std=(
+            accuracy.error / 100 if accuracy and accuracy.error else None
+        ),
+    )
+
+
+def _printed(study: Study, metric: str) -> reported.Number | None:
+    """Returns the number that the paper's table has of a network and variant."""
     paper, method = _REPORTED.get(
         study.variant, ("linear_mode_connectivity", study.variant)
     )
-    printed = reported.number(
-        "top1_accuracy_pct",
+    return reported.number(
+        metric,
         paper=paper,
         model=study.config.model,
         dataset=reported.learned(study.columns()),
         method=method,
-    )
-    return Row(
-        **study.columns(),
-        num_parameters=study.facts.num_trainable,
-        batch_size=recipe.batch_size,
-        optimizer=recipe.optimizer,
-        learning_rate=recipe.learning_rate,
-        warmup=recipe.warmup,
-        num_replicates=len(errors),
-        test_accuracy_mean=1 - statistics.mean(errors) if errors else None,
-        test_accuracy_std=statistics.std_of_several(errors),
-        reported_test_accuracy=printed.value / 100 if printed else None,
-        reported_test_accuracy_std=(
-            printed.error / 100 if printed and printed.error else None
-        ),
     )
 
 

@@ -240,13 +240,12 @@ def subject(study: Study) -> str:
 
 
 def figure(
-    tables: Mapping[str, "pandas.DataFrame"], study: Study
+    tables: Mapping[str, "pandas.DataFrame"],
 ) -> "matplotlib.figure.Figure":
     """Returns the paper's figure of these tables."""
     from tflottery.figures import telemetry as drawing
 
-    del study
-    return drawing.draw(tables["telemetry"], tables["weights"])
+    return drawing.draw(tables["telemetry"], tables["weights"], tables["phases"])
 
 
 def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:

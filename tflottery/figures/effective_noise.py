@@ -1,24 +1,27 @@
 """The figure of effective noise (EP Figures 8 and A8).
 
-One row for each setting and level in the table, and in it a panel for each k: accuracy
-of perturbed tickets against the standard deviation of the change over their surviving
-weights. Points are means and bars one standard deviation over replicates; a colour is a
-perturbation, a shape its options. Above stands Pearson's correlation of the points, and
-the paper's.
+One block for each setting and level in the table, and in it a panel for each k:
+accuracy of perturbed tickets against the standard deviation of the change over their
+surviving weights. Points are means and bars one standard deviation over replicates; a
+colour is a perturbation, and a label beside each point says which. Above stands
+Pearson's correlation of the points, and the paper's.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
 
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tflottery.figures import densities, lines, perturbation, reported
+from tflottery.figures import densities, labels, lines, panels, perturbation, reported
 from tflottery.figures.densities import PERCENT, SETTING
+from tflottery.figures.timescales import iteration_name
 
 PAPER, VARIANT = "early_phase", "early_phase"
 
-_ROW = [*SETTING, "level"]
+_BLOCK = [*SETTING, "level"]
+_PANEL_INCHES = (6.0, 4.4)
 _COLORS = {
     "none": "black",
     "gaussian_noise": "#0072b2",
@@ -39,27 +42,24 @@ def draw(points: pandas.DataFrame, correlation: pandas.DataFrame) -> Figure:
     Raises:
       ValueError: the table of points has no rows.
     """
-    densities.refuse_empty(points, name="points")
+    panels.refuse_empty(points, name="points")
     points = perturbation.with_conditions(points)
-    settings = [own for _, own in points.groupby(_ROW, sort=False)]
-    titles = [
-        densities.title(own, num_replicates=own["num_replicates"].max())
-        for own in settings
-    ]
-    num_panels = [own["rewind_iteration"].nunique() for own in settings]
-    figure, rows = densities.panels(titles, num_panels)
     looks = _looks(points)
-    for panels, own in zip(rows, settings, strict=True):
-        of_each_k = own.groupby("rewind_iteration", sort=True)
-        for axes, (_, here) in zip(panels, of_each_k, strict=True):
-            _draw_points(axes, here, looks=looks)
-            lines.tidy(
-                axes,
-                title=_title(here, correlation),
-                x="standard deviation of the change",
-                y="mean test accuracy (%)",
+    blocks, shown = [], []
+    for _, own in points.groupby(_BLOCK, sort=False):
+        of_each_k = [here for _, here in own.groupby("rewind_iteration", sort=True)]
+        row = [
+            functools.partial(
+                _draw_points, points=here, looks=looks, correlation=correlation
             )
-    densities.draw_legends(figure)
+            for here in of_each_k
+        ]
+        title = densities.title(own, num_replicates=own["num_replicates"].max())
+        blocks.append(panels.Block(title, [row], has_legend=False))
+        shown += of_each_k
+    figure = panels.drawn(blocks, inches=_PANEL_INCHES)
+    for axes, here in zip(figure.axes, shown, strict=True):
+        _label_points(figure, axes, here, looks=looks)
     return figure
 
 
@@ -79,32 +79,76 @@ def _looks(points: pandas.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
 
 def _draw_points(
     axes: Axes,
+    *,
+    points: pandas.DataFrame,
+    looks: Mapping[tuple[str, str], Mapping[str, str]],
+    correlation: pandas.DataFrame,
+) -> None:
+    """Draws the points of a k."""
+    for own, look in _of_each_condition(points, looks):
+        lines.draw_bars(
+            axes,
+            own["effective_std"],
+            PERCENT * (1 - own["test_error_mean"]),
+            PERCENT * own["test_error_std"].astype(float).fillna(0.0),
+            style="none",
+            size=6,
+            **look,
+        )
+    panels.tidy(
+        axes,
+        title=_title(points, correlation),
+        x="standard deviation of the change",
+        y="mean test accuracy (%)",
+    )
+    # Labels stand beside the outermost points too.
+    axes.margins(x=0.12, y=0.08)
+
+
+def _label_points(
+    figure: Figure,
+    axes: Axes,
     points: pandas.DataFrame,
     *,
     looks: Mapping[tuple[str, str], Mapping[str, str]],
 ) -> None:
-    """Draws the points of a k."""
+    """Writes beside each point of a panel which perturbation it is."""
+    labels.draw(
+        figure,
+        axes,
+        [
+            labels.LabelledPoint(
+                x=row.effective_std,
+                y=PERCENT * (1 - row.test_error_mean),
+                bar=0.0
+                if pandas.isna(row.test_error_std)
+                else row.test_error_std * PERCENT,
+                text=look["label"],
+                color=look["color"],
+            )
+            for own, look in _of_each_condition(points, looks)
+            for row in own.itertuples()
+            if not pandas.isna(row.test_error_mean)
+        ],
+    )
+
+
+def _of_each_condition(
+    points: pandas.DataFrame, looks: Mapping[tuple[str, str], Mapping[str, str]]
+) -> Iterator[tuple[pandas.DataFrame, Mapping[str, str]]]:
+    """Yields the points of each perturbation, and how they are drawn."""
     for (name, condition), look in looks.items():
         same = (points["perturbation"] == name) & (points["condition"] == condition)
-        own = points[same]
-        if len(own):
-            densities.draw_bars(
-                axes,
-                own["effective_std"],
-                PERCENT * (1 - own["test_error_mean"]),
-                PERCENT * own["test_error_std"].astype(float).fillna(0.0),
-                style="none",
-                size=6,
-                **look,
-            )
+        if same.any():
+            yield points[same], look
 
 
 def _title(points: pandas.DataFrame, correlation: pandas.DataFrame) -> str:
     """Returns k, density and correlation of a panel, and the paper's correlation."""
     here = points.iloc[0]
-    keys = [*_ROW, "rewind_iteration"]
+    keys = [*_BLOCK, "rewind_iteration"]
     same = (correlation[keys] == list(here[keys])).all(axis=1)
-    k = lines.iteration_name(here["rewind_iteration"])
+    k = iteration_name(here["rewind_iteration"])
     title = f"k = {k}, density {densities.percent(here['axis_density'])}%"
     for row in correlation[same].itertuples():
         title += f"\n{_correlation(row.r, row.p)} ({row.num_points} points)"
@@ -122,7 +166,8 @@ def _reported_correlation(here: pandas.Series) -> str:
     """Returns a line with the paper's correlation; "" if it has none."""
     if here["variant"] != VARIANT:
         return ""
-    which = {"paper": PAPER, "model": here["model"], "dataset": here["dataset"]}
+    dataset = reported.learned(here)
+    which = {"paper": PAPER, "model": here["model"], "dataset": dataset}
     method = f"k={here['rewind_iteration']}"
     r, p = (
         reported.number(f"{name}_stddev_vs_accuracy", method=method, **which)

@@ -1,172 +1,296 @@
 """The figures of instability analysis (LMC Figures 2, 3, 4, 6, 7, Appendices B to E).
 
-One row of panels for each setting in the tables: error along the line between two
-copies for every k, of each split measured; instability against k, their distance
-against k; for subnetworks their test error against k beside the dense network's; and,
-where pairs were measured at several iterations, instability throughout training.
+One block of panels for each setting and level in the tables, beside the dense network
+of the setting. Of one kind of network: error along the line between two copies for
+every k, of each split measured; instability against k; the copies' distance against k;
+of subnetworks their test error against k beside the dense network's; and, where pairs
+were measured at several iterations, instability throughout training. Of several kinds:
+a line a kind in each of these panels, the dense network's in red, along the line at
+the first k (Figure 6); below it each kind along the line for every k (Appendix C).
 
 Lines are means and bands one standard deviation over all pairs and replicates. Solid
 lines read networks on the line with interpolated batch norm statistics, as they come;
 dashed ones with statistics re-estimated there.
 """
 
-import math
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Sequence
 
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from tflottery.figures import lines, reported
+from tflottery.figures import facts, lines, pairs, panels, reported
+from tflottery.figures.densities import PERCENT
+from tflottery.figures.pairs import DENSE, Looks, ShownPairs
+from tflottery.figures.panels import Panel
+from tflottery.figures.timescales import set_thousands_axis
 
 PAPER = "linear_mode_connectivity"
 
-_SETTING = ["model", "variant", "dataset", "training_iterations", "config"]
-_SETTING += ["subnetwork", "level"]
 _READINGS = {"": "-", "_reestimated": "--"}
-_PERCENT = 100.0
 _PANEL_INCHES = (3.3, 3.0)
+_ALONG = "error along the line"
+_ONE_COLOR = "0.25"
 
 
-def draw(
-    instability: pandas.DataFrame,
-    interpolation: pandas.DataFrame,
-    *,
-    chance: float | None = None,
-) -> Figure:
+def draw(instability: pandas.DataFrame, interpolation: pandas.DataFrame) -> Figure:
     """Returns the figure of the two tables of instability analysis.
 
     Args:
       instability: a row a pair of networks, as in instability.csv.
-      interpolation: a row a point on the line of a pair, as in interpolation.csv.
-      chance: error of guessing, in [0, 1], drawn as a line where errors come near it;
-        None draws none.
+      interpolation: a row a point on the line of a pair, as in interpolation.csv; with
+        the column num_classes of `figures.facts` chance is drawn where errors come
+        near it. Without rows there is no panel along the line.
 
     Raises:
-      ValueError: a table has no rows.
+      ValueError: the table of instability has no rows.
     """
-    for name, table in (("instability", instability), ("interpolation", interpolation)):
-        if not len(table):
-            raise ValueError(f"The table {name!r} has no rows: nothing can be drawn.")
-    highest = interpolation[["train_error", "test_error"]].max().max()
-    # Out of sight, chance would only take room in the legend.
-    chance = None if chance is not None and highest < chance / 2 else chance
-    settings = list(_settings(instability, interpolation))
-    colors = lines.iteration_colors(instability["rewind_iteration"].astype(int))
-    num_panels = max(_num_panels(pairs) for _, pairs, _ in settings)
-    width, height = _PANEL_INCHES
-    figure = Figure(
-        figsize=(width * num_panels, height * len(settings) + 0.5), layout="constrained"
-    )
-    rows = figure.subfigures(len(settings), 1, squeeze=False)[:, 0]
-    for row, (setting, pairs, points) in zip(rows, settings, strict=True):
-        row.suptitle(_title(setting, pairs), fontsize=11)
-        panels = row.subplots(1, num_panels, squeeze=False)[0]
-        _draw_setting(panels, setting, pairs, points, colors=colors, chance=chance)
-    _draw_legend(
-        figure, instability, colors=colors, chance=chance, num_panels=num_panels
-    )
-    return figure
+    panels.refuse_empty(instability, name="instability")
+    blocks = []
+    both = (instability["test_error_a"] + instability["test_error_b"]) / 2
+    instability = instability.assign(test_error=both)
+    for shown in pairs.arranged(instability, interpolation):
+        single = len(shown.kinds) == 1
+        rows = [_of_one_kind(shown)] if single else _of_several_kinds(shown)
+        blocks.append(panels.Block(pairs.title(shown), rows))
+    return panels.drawn(blocks, inches=_PANEL_INCHES)
 
 
-def _settings(
-    instability: pandas.DataFrame, interpolation: pandas.DataFrame
-) -> Iterator[tuple[dict[str, object], pandas.DataFrame, pandas.DataFrame]]:
-    """Yields each setting with its rows of both tables, in the order of the table."""
-    for key, pairs in instability.groupby(_SETTING, sort=False):
-        setting = dict(zip(_SETTING, key, strict=True))
-        same = pandas.Series(True, index=interpolation.index)
-        for column, value in setting.items():
-            same &= interpolation[column] == value
-        yield setting, pairs, interpolation[same]
-
-
-def _num_panels(pairs: pandas.DataFrame) -> int:
-    return 2 + len(_splits(pairs)) + _is_compared(pairs) + _shows_throughout(pairs)
-
-
-def _splits(pairs: pandas.DataFrame) -> list[str]:
-    """Returns the splits that were measured; each has a panel of its own."""
-    return [
-        split
-        for split in lines.SPLIT_COLORS
-        if pairs[f"{split}_instability"].notna().any()
+def _of_one_kind(shown: ShownPairs) -> list[Panel]:
+    """Returns the panels of one kind of network."""
+    (kind,) = shown.kinds
+    along = functools.partial(_draw_every_k, shown=shown, kind=kind)
+    row = [
+        functools.partial(along, split=split, title=f"{split.capitalize()} {_ALONG}")
+        for split in (shown.splits if len(shown.points) else ())
     ]
+    row += _against_k(shown)
+    if _shows_throughout(shown):
+        title = "Test instability throughout training"
+        draw_over = functools.partial(_draw_throughout, shown=shown, kind=kind)
+        row.append(functools.partial(draw_over, title=title))
+    return row
 
 
-def _is_compared(pairs: pandas.DataFrame) -> bool:
-    """Returns whether the dense network's error stands beside the pairs'."""
-    return "dense_test_error" in pairs and pairs["dense_test_error"].notna().any()
-
-
-def _shows_throughout(pairs: pandas.DataFrame) -> bool:
-    """Returns whether test images were measured at several iterations."""
-    return pairs["iteration"].nunique() > 1 and "test" in _splits(pairs)
-
-
-def _draw_setting(
-    panels: list[Axes],
-    setting: Mapping[str, object],
-    pairs: pandas.DataFrame,
-    points: pandas.DataFrame,
-    *,
-    colors: Mapping[int, tuple],
-    chance: float | None,
-) -> None:
-    """Draws one setting's panels, most of them of the last iteration measured."""
-    last = pairs["iteration"].max()
-    ends, final = pairs[pairs["iteration"] == last], points[points["iteration"] == last]
-    others = list(panels)
-    for split in _splits(pairs):
-        axes = others.pop(0)
-        _draw_error_along_line(axes, final, split=split, colors=colors)
-        if split == "test":
-            _mark_reported_accuracy(axes, setting)
-        if chance is not None:
-            style = {"color": "0.5", "linestyle": ":", "linewidth": 1}
-            axes.axhline(chance * _PERCENT, **style)
-            # Limits were fixed before: the line may lie above them.
-            axes.set_ylim(top=max(axes.get_ylim()[1], 1.04 * chance * _PERCENT))
-    _draw_instability(others.pop(0), ends, setting)
-    _draw_distance(others.pop(0), ends)
-    if _is_compared(pairs):
-        _draw_test_error(others.pop(0), ends)
-    if _shows_throughout(pairs):
-        _draw_throughout(others.pop(0), pairs, colors=colors)
-    for axes in others:
-        axes.set_axis_off()
-
-
-def _draw_error_along_line(
-    axes: Axes, points: pandas.DataFrame, *, split: str, colors: Mapping[int, tuple]
-) -> None:
-    """LMC Figure 2 and Appendix B."""
-    for reading, style in _READINGS.items():
-        column = f"{split}_error{reading}"
-        for k, rows in points.groupby("rewind_iteration"):
-            lines.draw(
-                axes,
-                lines.summary(rows, by="alpha", value=column),
-                color=colors[int(k)],
-                style=style,
-                band=not reading,
-                scale=_PERCENT,
+def _of_several_kinds(shown: ShownPairs) -> list[list[Panel]]:
+    """Returns the panels of several kinds: a line a kind, then a panel a kind."""
+    first, of_a_kind = _against_k(shown), []
+    if len(shown.points):
+        first.insert(0, functools.partial(_draw_first_k, shown=shown))
+        of_a_kind.append(functools.partial(_draw_every_k, split=shown.split))
+    if _shows_throughout(shown):
+        of_a_kind.append(_draw_throughout)
+    rows = [
+        [
+            functools.partial(
+                draw_one, shown=shown, kind=kind, title=lines.kind_name(kind)
             )
-    lines.tidy(
+            for kind in shown.kinds
+        ]
+        for draw_one in of_a_kind
+    ]
+    return [first, *rows]
+
+
+def _against_k(shown: ShownPairs) -> list[Panel]:
+    """Returns the panels with k as their x axis."""
+    row = [_draw_instability, _draw_distance]
+    if shown.dense_error.notna().any():
+        row.append(_draw_test_error)
+    return [functools.partial(draw_one, shown=shown) for draw_one in row]
+
+
+def _shows_throughout(shown: ShownPairs) -> bool:
+    """Returns whether test images were measured at several iterations."""
+    return shown.pairs["iteration"].nunique() > 1 and "test" in shown.splits
+
+
+def _draw_every_k(
+    axes: Axes, *, shown: ShownPairs, kind: str, split: str, title: str
+) -> None:
+    """LMC Figure 2 and Appendices B and C: a kind's error along the line, by k."""
+    points = shown.along_the_line(kind)
+    if split == "test" and kind != DENSE:
+        lines.draw_unpruned(axes, PERCENT * shown.dense_error)
+    _draw_lines(
         axes,
-        title=f"{split.capitalize()} error along the line",
-        x="interpolation α (0: copy b, 1: copy a)",
-        y=f"{split} error (%)",
+        points,
+        x="alpha",
+        value=f"{split}_error",
+        by="rewind_iteration",
+        looks=shown.by_k,
     )
+    if split == "test" and kind == DENSE:
+        _mark_reported_accuracy(axes, shown)
+    _finish_along_the_line(axes, points, split=split, title=title)
+
+
+def _draw_first_k(axes: Axes, *, shown: ShownPairs) -> None:
+    """LMC Figure 6: error along the line of every kind, at the first k."""
+    points, split = shown.along_the_line(), shown.split
+    first = points["rewind_iteration"].min()
+    points = points[points["rewind_iteration"] == first]
+    if split == "test" and DENSE not in shown.kinds:
+        lines.draw_unpruned(axes, PERCENT * shown.dense_error)
+    _draw_lines(
+        axes,
+        points,
+        x="alpha",
+        value=f"{split}_error",
+        by="subnetwork",
+        looks=shown.by_kind,
+    )
+    k = shown.scale.name(int(first))
+    title = f"{split.capitalize()} {_ALONG}, k = {k}"
+    _finish_along_the_line(axes, points, split=split, title=title)
+
+
+def _finish_along_the_line(
+    axes: Axes, points: pandas.DataFrame, *, split: str, title: str
+) -> None:
+    """Labels a panel along the line, and draws chance where errors come near it."""
+    x = "interpolation α (0: copy b, 1: copy a)"
+    panels.tidy(axes, title=title, x=x, y=f"{split} error (%)")
     axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(bottom=0)
+    chance = facts.chance_error(points)
+    # Out of sight, chance would only take room in the legend.
+    if chance is not None and points[f"{split}_error"].max() >= chance / 2:
+        style = {"color": "0.5", "linestyle": ":", "linewidth": 1, "label": "chance"}
+        axes.axhline(chance * PERCENT, **style)
+        # Limits were fixed before: the line may lie above them.
+        axes.set_ylim(top=max(axes.get_ylim()[1], 1.04 * chance * PERCENT))
+
+
+def _draw_instability(axes: Axes, *, shown: ShownPairs) -> None:
+    """LMC Figures 3 and 7: at the end of training, of each split or of each kind."""
+    by_split, y = {shown.split: shown.by_kind}, f"{shown.split} instability (%)"
+    if len(shown.kinds) == 1:
+        colors, (kind,) = lines.SPLIT_COLORS, shown.kinds
+        by_split = {split: {kind: (colors[split], split)} for split in shown.splits}
+        y = "instability (%)"
+    for split, looks in by_split.items():
+        _draw_against_k(axes, shown, f"{split}_instability", looks=looks)
+    more = []
+    onset = _reported_onset(shown)
+    if onset is not None and onset.value <= shown.ended["rewind_iteration"].max():
+        style = {"color": "black", "linestyle": (0, (1, 2)), "linewidth": 1.2}
+        axes.axvline(onset.value, label="stable from here in the paper", **style)
+        more = [int(onset.value)]
+    panels.explain(axes, "± 1 std", color="0.8")
+    reestimated = [f"{split}_instability_reestimated" for split in lines.SPLIT_COLORS]
+    if shown.pairs[reestimated].notna().any(axis=None):
+        look = {"color": "0.3", "linestyle": "--"}
+        panels.explain(axes, "batch norm re-estimated", **look)
+    _finish_against_k(axes, shown, title="Instability", y=y, more=more)
+    _start_near_zero(axes)
+
+
+def _draw_distance(axes: Axes, *, shown: ShownPairs) -> None:
+    """LMC Appendices D and E: L2 distance between the copies against k."""
+    looks = shown.by_kind
+    if len(looks) == 1:
+        looks = {shown.kinds[0]: (_ONE_COLOR, None)}
+    _draw_against_k(axes, shown, "l2_distance", looks=looks, scale=1.0)
+    title = "Distance of the copies"
+    _finish_against_k(axes, shown, title=title, y="L2 distance")
     axes.set_ylim(bottom=0)
 
 
-def _mark_reported_accuracy(axes: Axes, setting: Mapping[str, object]) -> None:
-    """Marks the paper's test error of trained networks at both ends of the line."""
-    accuracy = _reported_accuracy(setting)
+def _draw_test_error(axes: Axes, *, shown: ShownPairs) -> None:
+    """LMC Figure 7, rows 2 and 4: test error against k, and the dense band."""
+    lines.draw_unpruned(axes, PERCENT * shown.dense_error)
+    # The dense network has its band.
+    looks = {kind: look for kind, look in shown.by_kind.items() if kind != DENSE}
+    if len(shown.kinds) == 1:
+        looks = dict.fromkeys(looks, (lines.SPLIT_COLORS["test"], "test"))
+    _draw_against_k(axes, shown, "test_error", looks=looks)
+    _finish_against_k(axes, shown, title="Test error", y="test error (%)")
+
+
+def _draw_throughout(axes: Axes, *, shown: ShownPairs, kind: str, title: str) -> None:
+    """LMC Figure 4: test instability against the iteration at which it is measured."""
+    _draw_lines(
+        axes,
+        shown.pairs[shown.pairs["subnetwork"] == kind],
+        x="iteration",
+        value="test_instability",
+        by="rewind_iteration",
+        looks=shown.by_k,
+    )
+    panels.tidy(axes, title=title, x="iteration", y="test instability (%)")
+    set_thousands_axis(axes)
+    axes.set_xlim(left=0)
+    _start_near_zero(axes)
+
+
+def _draw_against_k(
+    axes: Axes, shown: ShownPairs, value: str, *, looks: Looks, scale: float = PERCENT
+) -> None:
+    """Draws a column of the pairs at the end of training against k, a line a kind."""
+    _draw_lines(
+        axes,
+        shown.ended,
+        x="rewind_iteration",
+        value=value,
+        by="subnetwork",
+        looks=looks,
+        marker="o",
+        scale=scale,
+    )
+
+
+def _draw_lines(
+    axes: Axes,
+    table: pandas.DataFrame,
+    *,
+    x: str,
+    value: str,
+    by: str,
+    looks: Looks,
+    marker: str = "",
+    scale: float = PERCENT,
+) -> None:
+    """Draws means of a column against another, a line a look, in both readings."""
+    for reading, style in _READINGS.items():
+        column = f"{value}{reading}"
+        if column not in table:
+            continue
+        for name, (color, label) in looks.items():
+            own = lines.summary(table[table[by] == name], by=x, value=column)
+            lines.draw(
+                axes,
+                own,
+                color=color,
+                label=None if reading else label,
+                style=style,
+                marker="" if reading else marker,
+                band=not reading,
+                scale=scale,
+            )
+
+
+def _finish_against_k(
+    axes: Axes, shown: ShownPairs, *, title: str, y: str, more: Sequence[int] = ()
+) -> None:
+    """Labels a panel with k as its x axis; `more` are k to label beside the pairs'."""
+    panels.tidy(axes, title=title, x="", y=y)
+    iterations = shown.ended["rewind_iteration"].astype(int)
+    shown.scale.set_axis(axes, [*iterations, *more])
+
+
+def _start_near_zero(axes: Axes) -> None:
+    """Keeps 0 in sight, and noise about 0 from filling the panel."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, -0.02 * max(high, 1.0)), max(high, 1.0))
+
+
+def _mark_reported_accuracy(axes: Axes, shown: ShownPairs) -> None:
+    """Marks the paper's test error of the dense network at both ends of the line."""
+    accuracy = _reported(
+        shown, "top1_accuracy_pct", method=shown.pairs["variant"].iloc[0]
+    )
     if accuracy is None:
         return
     axes.errorbar(
@@ -181,167 +305,18 @@ def _mark_reported_accuracy(axes: Axes, setting: Mapping[str, object]) -> None:
         clip_on=False,
         label="in the paper",
     )
-    lines.legend(axes, location="upper left")
 
 
-def _draw_instability(
-    axes: Axes, pairs: pandas.DataFrame, setting: Mapping[str, object]
-) -> None:
-    """LMC Figure 3: instability at the end of training against k."""
-    for reading, style in _READINGS.items():
-        for split in _splits(pairs):
-            column = f"{split}_instability{reading}"
-            lines.draw(
-                axes,
-                lines.summary(pairs, by="rewind_iteration", value=column),
-                color=lines.SPLIT_COLORS[split],
-                label=None if reading else split,
-                style=style,
-                marker="o" if not reading else "",
-                band=not reading,
-                scale=_PERCENT,
-            )
-    iterations = list(pairs["rewind_iteration"].astype(int))
-    onset = _reported_onset(setting)
-    if onset is not None and onset.value <= max(iterations):
-        label = "stable from here\nin the paper"
-        style = {"color": "black", "linestyle": (0, (1, 2)), "linewidth": 1.2}
-        axes.axvline(onset.value, label=label, **style)
-        iterations.append(int(onset.value))
-    lines.iteration_axis(axes, iterations)
-    lines.tidy(axes, title="Instability", x="k (iterations)", y="instability (%)")
-    _start_near_zero(axes)
-    lines.legend(axes, location="upper right")
-
-
-def _draw_distance(axes: Axes, pairs: pandas.DataFrame) -> None:
-    """LMC Appendix D: L2 distance between the copies against k."""
-    table = lines.summary(pairs, by="rewind_iteration", value="l2_distance")
-    lines.draw(axes, table, color="0.25", marker="o")
-    lines.iteration_axis(axes, list(pairs["rewind_iteration"].astype(int)))
-    lines.tidy(
-        axes, title="Distance of the copies", x="k (iterations)", y="L2 distance"
-    )
-    axes.set_ylim(bottom=0)
-
-
-def _draw_test_error(axes: Axes, pairs: pandas.DataFrame) -> None:
-    """LMC Figure 7, rows 2 and 4: test error against k, and the dense band."""
-    # Of a replicate whose first pair diverged another one knows it.
-    known = pairs.dropna(subset=["dense_test_error"]).drop_duplicates("replicate")
-    lines.draw_unpruned(axes, _PERCENT * known["dense_test_error"])
-    both = (pairs["test_error_a"] + pairs["test_error_b"]) / 2
-    table = lines.summary(
-        pairs.assign(test_error=both), by="rewind_iteration", value="test_error"
-    )
-    color = lines.SPLIT_COLORS["test"]
-    lines.draw(axes, table, color=color, label="copies", marker="o", scale=_PERCENT)
-    lines.iteration_axis(axes, list(pairs["rewind_iteration"].astype(int)))
-    lines.tidy(axes, title="Test error", x="k (iterations)", y="test error (%)")
-    lines.legend(axes, location="best")
-
-
-def _draw_throughout(
-    axes: Axes, pairs: pandas.DataFrame, *, colors: Mapping[int, tuple]
-) -> None:
-    """LMC Figure 4: test instability against the iteration at which it is measured."""
-    for reading, style in _READINGS.items():
-        column = f"test_instability{reading}"
-        for k, rows in pairs.groupby("rewind_iteration"):
-            lines.draw(
-                axes,
-                lines.summary(rows, by="iteration", value=column),
-                color=colors[int(k)],
-                style=style,
-                band=not reading,
-                scale=_PERCENT,
-            )
-    lines.tidy(
-        axes,
-        title="Test instability throughout training",
-        x="iteration",
-        y="test instability (%)",
-    )
-    lines.thousands_axis(axes)
-    axes.set_xlim(left=0)
-    _start_near_zero(axes)
-
-
-def _start_near_zero(axes: Axes) -> None:
-    """Keeps 0 in sight, and noise about 0 from filling the panel."""
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, -0.02 * max(high, 1.0)), max(high, 1.0))
-
-
-def _draw_legend(
-    figure: Figure,
-    instability: pandas.DataFrame,
-    *,
-    colors: Mapping[int, tuple],
-    chance: float | None,
-    num_panels: int,
-) -> None:
-    """Draws one legend for all panels below them."""
-    handles = [
-        Line2D([], [], color=color, linewidth=2, label=f"k = {lines.iteration_name(k)}")
-        for k, color in colors.items()
-    ]
-    handles.append(Patch(color="0.8", label="± 1 std"))
-    reestimated = [f"{split}_instability_reestimated" for split in lines.SPLIT_COLORS]
-    if instability[reestimated].notna().any(axis=None):
-        label = "batch norm re-estimated"
-        handles.append(Line2D([], [], color="0.3", linestyle="--", label=label))
-    if chance is not None:
-        handles.append(Line2D([], [], color="0.5", linestyle=":", label="chance"))
-    num_rows = math.ceil(len(handles) / (3.5 * num_panels))
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=math.ceil(len(handles) / num_rows),
-        fontsize=8,
-        frameon=False,
-        handlelength=1.8,
-        columnspacing=1.4,
-    )
-
-
-def _reported_accuracy(setting: Mapping[str, object]) -> reported.Number | None:
-    """Returns the paper's test accuracy (%) of the dense network."""
-    if setting["subnetwork"] != "dense":
-        return None
-    return reported.number(
-        "top1_accuracy_pct",
-        paper=PAPER,
-        model=setting["model"],
-        dataset=setting["dataset"],
-        method=setting["variant"],
-    )
-
-
-def _reported_onset(setting: Mapping[str, object]) -> reported.Number | None:
+def _reported_onset(shown: ShownPairs) -> reported.Number | None:
     """Returns the k from which the paper calls the dense network stable."""
-    if setting["subnetwork"] != "dense" or setting["variant"] != "standard":
+    is_paper = shown.pairs["variant"].iloc[0] == "standard"
+    if list(shown.kinds) != [DENSE] or not is_paper:
         return None
-    return reported.number(
-        "stability_emerges_iteration",
-        paper=PAPER,
-        model=setting["model"],
-        dataset=setting["dataset"],
-        method="full network",
-    )
+    return _reported(shown, "stability_emerges_iteration", method="full network")
 
 
-def _title(setting: Mapping[str, object], pairs: pandas.DataFrame) -> str:
-    """Returns what one row of panels shows."""
-    network = reported.NETWORKS.get(setting["model"], setting["model"])
-    dataset = reported.DATASETS.get(setting["dataset"], setting["dataset"])
-    kind = ""
-    if setting["subnetwork"] != "dense":
-        kind = f", {setting['subnetwork']} at {pairs['axis_density'].iloc[0]:.1%}"
-    replicates = pairs["replicate"].nunique()
-    each = pairs.drop_duplicates(["replicate", "data_order_a", "data_order_b"])
-    return (
-        f"{network} on {dataset} ({setting['variant']}{kind}, "
-        f"{setting['training_iterations']:,} iterations; {len(each)} pairs of "
-        f"{replicates} replicate{'s' if replicates > 1 else ''})"
-    )
+def _reported(shown: ShownPairs, metric: str, *, method: str) -> reported.Number | None:
+    """Returns the paper's number for the dense network."""
+    first = shown.pairs.iloc[0]
+    which = {"model": first["model"], "dataset": reported.learned(first)}
+    return reported.number(metric, paper=PAPER, method=method, **which)

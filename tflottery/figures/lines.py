@@ -1,18 +1,31 @@
-"""Lines: a mean with its standard deviation, on the papers' axes."""
+"""How a line is drawn: means with a band or bars, and the same colours everywhere.
 
-from collections.abc import Sequence
+The unpruned network is red in every figure; a kind of subnetwork has its own colour,
+and an iteration k a shade, dark for the earliest.
+"""
+
+from collections.abc import Iterable, Sequence
 
 import matplotlib
 import numpy as np
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator
 
 # Train and test, told apart in print and by colour-blind readers alike.
 SPLIT_COLORS = {"train": "#0072b2", "test": "#d55e00"}
-# Labels on an axis keep this fraction of its length between each other.
-_LABEL_GAP = 0.085
+UNPRUNED, UNPRUNED_COLOR = "unpruned", "#c00000"
+
+_KINDS = {
+    "dense": (UNPRUNED, UNPRUNED_COLOR),
+    "imp": ("IMP", "#0072b2"),
+    "random_pruning": ("random pruning", "#e69f00"),
+    "random_reinit": ("random reinitialization", "#cc79a7"),
+}
+# Of pruning criteria of one's own, in turn.
+_OTHER_COLORS = ("#009e73", "#56b4e9", "#7a5195", "#8c564b")
+_STYLES = ("--", ":", "-.")
+_BAND_ALPHA = 0.18
 
 
 def summary(frame: pandas.DataFrame, *, by: str, value: str) -> pandas.DataFrame:
@@ -50,7 +63,8 @@ def draw(
         # A band needs a width: one point gets a bar instead.
         axes.errorbar(x, mean, std, color=color, alpha=0.5, capsize=3)
     elif band:
-        axes.fill_between(x, mean - std, mean + std, color=color, alpha=0.18, lw=0)
+        edges = mean - std, mean + std
+        axes.fill_between(x, *edges, color=color, alpha=_BAND_ALPHA, lw=0)
     (line,) = axes.plot(
         x,
         mean,
@@ -64,82 +78,67 @@ def draw(
     return line
 
 
+def draw_bars(
+    axes: Axes,
+    x: Sequence[float],
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    color: object,
+    label: str,
+    style: str = "-",
+    marker: str = "o",
+    size: float = 3,
+    width: float = 1.3,
+) -> None:
+    """Draws points with a bar each; with style "none" no line joins them."""
+    axes.errorbar(
+        x,
+        mean,
+        std,
+        color=color,
+        label=label,
+        linestyle=style,
+        marker=marker,
+        markersize=size,
+        linewidth=width,
+        capsize=2,
+    )
+
+
 def draw_unpruned(axes: Axes, values: pandas.Series) -> None:
     """Draws the dense networks: their mean, and a band of one standard deviation."""
     values = values.dropna()
     if not len(values):
         return
     mean, std = values.mean(), values.std() if len(values) > 1 else 0.0
-    axes.axhspan(mean - std, mean + std, color="0.85", linewidth=0)
-    axes.axhline(mean, color="0.5", linewidth=1, label="unpruned")
+    edges = mean - std, mean + std
+    axes.axhspan(*edges, color=UNPRUNED_COLOR, alpha=_BAND_ALPHA, linewidth=0)
+    axes.axhline(mean, color=UNPRUNED_COLOR, linewidth=1.2, label=UNPRUNED)
 
 
-def iteration_name(iteration: int) -> str:
-    """Returns 500 as "500", 2000 as "2K", 2500 as "2.5K"."""
-    if iteration < 1000:
-        return str(iteration)
-    return f"{iteration / 1000:g}K"
+def style_of(index: int) -> str:
+    """Returns one of the styles of lines that are not solid."""
+    return _STYLES[index % len(_STYLES)]
 
 
-def iteration_colors(iterations: Sequence[int]) -> dict[int, tuple]:
-    """Returns a colour for each iteration, dark for the earliest."""
+def kind_name(kind: str) -> str:
+    """Returns how legends put a kind of network; a criterion has its own name."""
+    return _KINDS[kind][0] if kind in _KINDS else kind.replace("_", " ")
+
+
+def kind_colors(kinds: Iterable[str]) -> dict[str, str]:
+    """Returns the colour of each kind of network, the papers' kinds first."""
+    found = set(kinds)
+    colors = {kind: color for kind, (_, color) in _KINDS.items() if kind in found}
+    for index, kind in enumerate(sorted(found - colors.keys())):
+        colors[kind] = _OTHER_COLORS[index % len(_OTHER_COLORS)]
+    return colors
+
+
+def iteration_colors(iterations: Iterable[int]) -> dict[int, tuple]:
+    """Returns a colour for each iteration, dark for the earliest; none is red."""
     ordered = sorted(set(iterations))
-    shades = np.linspace(0.0, 0.88, max(len(ordered), 2))
-    colors = matplotlib.colormaps["plasma"](shades)
+    shades = np.linspace(0.0, 0.9, max(len(ordered), 2))
+    colors = matplotlib.colormaps["viridis"](shades)
     return {k: tuple(color) for k, color in zip(ordered, colors, strict=False)}
-
-
-def iteration_axis(axes: Axes, iterations: Sequence[int]) -> None:
-    """Makes the x axis logarithmic with 0 at its left end, labelled at `iterations`."""
-    ticks = sorted(set(iterations))
-    positive = [k for k in ticks if k > 0]
-    if not positive:
-        axes.set_xlim(-1, 1)
-        axes.xaxis.set_major_locator(FixedLocator([0]))
-        return
-    if ticks[0] == 0:
-        # Linear from 0 to the first k, as long as a factor of two is beyond it.
-        axes.set_xscale("symlog", linthresh=positive[0], linscale=0.5, base=2)
-    else:
-        axes.set_xscale("log", base=2)
-    places = axes.xaxis.get_transform().transform(np.array(ticks, dtype=float))
-    margin = 0.06 * (places[-1] - places[0]) or 0.5
-    inverse = axes.xaxis.get_transform().inverted()
-    axes.set_xlim(*inverse.transform([places[0] - margin, places[-1] + margin]))
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticklabels(_roomy_labels(ticks, places))
-
-
-def legend(axes: Axes, *, location: str) -> None:
-    """Draws the legend of a panel, legible over its lines."""
-    axes.legend(
-        fontsize=7.5, loc=location, facecolor="white", framealpha=0.85, edgecolor="none"
-    )
-
-
-def thousands_axis(axes: Axes) -> None:
-    """Labels a linear axis of iterations as 0, 10K, 20K, ..."""
-    axes.xaxis.set_major_formatter(lambda value, _: iteration_name(round(value)))
-
-
-def tidy(axes: Axes, *, title: str, x: str, y: str) -> None:
-    """Sets title and names of the axes, and a light grid."""
-    axes.set_title(title, fontsize=10)
-    axes.set_xlabel(x, fontsize=9)
-    axes.set_ylabel(y, fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.grid(True, color="0.9", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _roomy_labels(ticks: Sequence[int], places: np.ndarray) -> list[str]:
-    """Returns a label for each tick, "" where it would run into the one before."""
-    needed = _LABEL_GAP * (places[-1] - places[0])
-    labels, last = [], -np.inf
-    for tick, place in zip(ticks, places, strict=True):
-        roomy = place - last >= needed
-        labels.append(iteration_name(tick) if roomy else "")
-        last = place if roomy else last
-    return labels

@@ -2,19 +2,21 @@
 
 For each setting in the tables a panel with IMP for every k, the random controls and the
 band of the unpruned network; and, where IMP rewound to several k, a panel of the best
-over all k with the studied density (Appendix A). Lines are means and bars one standard
-deviation over networks.
+over all k beside the controls, with the studied density (Appendix A). Lines are means
+and bars one standard deviation over networks.
 """
+
+import functools
 
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tflottery.figures import densities, lines
+from tflottery.figures import densities, lines, panels
 from tflottery.figures.densities import PERCENT, SETTING
 
-_PANEL_INCHES = (4.6, 3.4)
-_BEST_COLOR = "#d55e00"
+_PANEL_INCHES = (4.8, 3.4)
+_BEST_COLOR = "#0072b2"
 
 
 def draw(accuracy: pandas.DataFrame, best: pandas.DataFrame) -> Figure:
@@ -28,55 +30,53 @@ def draw(accuracy: pandas.DataFrame, best: pandas.DataFrame) -> Figure:
       ValueError: the table of accuracy has no rows.
     """
     accuracy = densities.with_accuracy(accuracy, name="accuracy")
-    settings = list(accuracy.groupby(SETTING, sort=False))
-    several = accuracy[accuracy["subnetwork"] == "imp"]["rewind_iteration"].nunique()
-    num_panels = 2 if several > 1 else 1
-    width, height = _PANEL_INCHES
-    figure = Figure(
-        figsize=(width * num_panels, height * len(settings) + 0.3), layout="constrained"
-    )
-    grid = figure.subplots(len(settings), num_panels, squeeze=False)
-    for panels, (key, networks) in zip(grid, settings, strict=True):
-        model, variant, dataset, length, _ = key
-        title = f"{model}, {variant}, {dataset}, {length:,} iterations"
-        _draw_kinds(panels[0], networks)
-        _finish(panels[0], networks, title=title)
-        for axes in panels[1:]:
-            own = (best[SETTING] == list(key)).all(axis=1)
-            _draw_best(axes, networks, best[own])
-            _finish(axes, networks, title="best over all k")
-    return figure
+    blocks = []
+    for key, networks in accuracy.groupby(SETTING, sort=False):
+        row = [functools.partial(_draw_kinds, networks=networks)]
+        imp = networks[networks["subnetwork"] == "imp"]
+        if imp["rewind_iteration"].nunique() > 1:
+            own = best[(best[SETTING] == list(key)).all(axis=1)]
+            row.append(functools.partial(_draw_best, networks=networks, best=own))
+        replicates = networks["replicate"].nunique()
+        title = densities.title(networks, num_replicates=replicates)
+        blocks.append(panels.Block(title, [row]))
+    return panels.drawn(blocks, inches=_PANEL_INCHES)
 
 
-def _draw_kinds(axes: Axes, networks: pandas.DataFrame) -> None:
+def _draw_kinds(axes: Axes, *, networks: pandas.DataFrame) -> None:
     """Draws every kind of network against density."""
     densities.draw_unpruned(axes, networks)
     for own, look in densities.kinds(networks):
         densities.draw(axes, own, **look)
+    densities.finish(axes, networks, title="every k")
 
 
-def _draw_best(axes: Axes, networks: pandas.DataFrame, best: pandas.DataFrame) -> None:
+def _draw_best(
+    axes: Axes, *, networks: pandas.DataFrame, best: pandas.DataFrame
+) -> None:
     """Draws the best k of every level beside the first k, and what is studied."""
     densities.draw_unpruned(axes, networks)
-    imp = networks[networks["subnetwork"] == "imp"]
-    if not len(imp):
-        return
-    first = imp["rewind_iteration"].min()
-    own = imp[imp["rewind_iteration"] == first]
-    label = f"IMP, k = {lines.iteration_name(int(first))}"
-    densities.draw(axes, own, color="0.2", label=label)
-    densities.draw_bars(
+    # Of several commands, the best of their k.
+    best = best.sort_values("test_error_mean").drop_duplicates("level")
+    best = best.sort_values("level")
+    # Below the others: it may be the same as the first k.
+    lines.draw_bars(
         axes,
         PERCENT * best["axis_density"],
         PERCENT * (1 - best["test_error_mean"]),
         PERCENT * best["test_error_std"].astype(float).fillna(0.0),
         color=_BEST_COLOR,
         label="IMP, best k",
-        marker="s",
-        size=4,
-        width=1.4,
+        marker="D",
+        size=6,
+        width=2.6,
     )
-    for density in best[best["studied"].eq(True)]["axis_density"]:
+    first = networks[networks["subnetwork"] == "imp"]["rewind_iteration"].min()
+    for own, look in densities.kinds(networks):
+        is_imp = own["subnetwork"].iloc[0] == "imp"
+        if not is_imp or own["rewind_iteration"].iloc[0] == first:
+            densities.draw(axes, own, **look)
+    for density in best[best["studied"].eq(True)]["axis_density"][-1:]:
         axes.axvline(
             PERCENT * density,
             color="0.4",
@@ -84,9 +84,4 @@ def _draw_best(axes: Axes, networks: pandas.DataFrame, best: pandas.DataFrame) -
             linewidth=1,
             label=f"sparsest matching: {densities.percent(density)}%",
         )
-
-
-def _finish(axes: Axes, networks: pandas.DataFrame, *, title: str) -> None:
-    """Labels a panel, and draws its legend."""
-    densities.finish(axes, networks, title=title)
-    lines.legend(axes, location="lower left")
+    densities.finish(axes, networks, title="best over all k")

@@ -1,22 +1,24 @@
 """The figures of perturbed tickets (EP Figures 4 to 7, and A4 to A7).
 
-One row for each setting in the table, and in it a panel for each k at which tickets
+One block for each setting in the table, and in it a panel for each k at which tickets
 were perturbed: accuracy against density of the ticket of k, of that of iteration 0, and
 of every perturbation, beside the band of the unpruned network. Lines are means and bars
 one standard deviation over replicates.
 """
 
+import functools
 from collections.abc import Mapping
 
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tflottery.figures import densities, lines
-from tflottery.figures.densities import SETTING
+from tflottery.figures import densities, lines, panels
+from tflottery.figures.densities import PANEL_INCHES, SETTING
+from tflottery.figures.timescales import iteration_name
 
-# Okabe and Ito's, told apart by colour-blind readers.
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9")
+# Told apart by colour-blind readers; red is the unpruned network's.
+_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#7a5195")
 _MAGNITUDES = {"init": "init:0", "k": "init:k", "fresh": "random init"}
 _SIGNS = {"init": "signs:0", "k": "signs:k", "fresh": "random signs"}
 
@@ -32,19 +34,16 @@ def draw(accuracy: pandas.DataFrame) -> Figure:
     """
     accuracy = densities.with_accuracy(accuracy, name="accuracy")
     accuracy = with_conditions(accuracy)
-    settings = [own for _, own in accuracy.groupby(SETTING, sort=False)]
-    shown = [_perturbed_iterations(own) for own in settings]
-    titles = [
-        densities.title(own, num_replicates=own["replicate"].nunique())
-        for own in settings
-    ]
-    figure, rows = densities.panels(titles, [len(ks) for ks in shown])
     looks = _looks(accuracy)
-    for panels, networks, ks in zip(rows, settings, shown, strict=True):
-        for axes, k in zip(panels, ks, strict=True):
-            _draw_iteration(axes, networks, k=k, looks=looks)
-    densities.draw_legends(figure)
-    return figure
+    blocks = []
+    for _, own in accuracy.groupby(SETTING, sort=False):
+        row = [
+            functools.partial(_draw_iteration, networks=own, k=k, looks=looks)
+            for k in _perturbed_iterations(own)
+        ]
+        title = densities.title(own, num_replicates=own["replicate"].nunique())
+        blocks.append(panels.Block(title, [row]))
+    return panels.drawn(blocks, inches=PANEL_INCHES)
 
 
 def with_conditions(table: pandas.DataFrame) -> pandas.DataFrame:
@@ -95,15 +94,15 @@ def _looks(networks: pandas.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
     looks = {}
     for index, key in enumerate(conditions.itertuples(index=False, name=None)):
         turn, place = divmod(index, len(_COLORS))
-        style = densities.style_of(turn - 1) if turn else "-"
+        style = lines.style_of(turn - 1) if turn else "-"
         looks[key] = {"color": _COLORS[place], "label": label(*key), "style": style}
     return looks
 
 
 def _draw_iteration(
     axes: Axes,
-    networks: pandas.DataFrame,
     *,
+    networks: pandas.DataFrame,
     k: int,
     looks: Mapping[tuple[str, str], Mapping[str, str]],
 ) -> None:
@@ -121,4 +120,4 @@ def _draw_iteration(
         same = (here["perturbation"] == name) & (here["condition"] == condition)
         if same.any():
             densities.draw(axes, here[same], marker="s", **look)
-    densities.finish(axes, networks, title=f"k = {lines.iteration_name(k)}")
+    densities.finish(axes, networks, title=f"k = {iteration_name(k)}")

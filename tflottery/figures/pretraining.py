@@ -1,6 +1,6 @@
 """The figures of pre-training (EP Figures 9 and 10, and A9 to A12).
 
-One row for each setting in the table, and in it a panel for each pretext: accuracy
+One block for each setting in the table, and in it a panel for each pretext: accuracy
 against density of tickets rewound to a pre-trained state, a line a length of
 pre-training, beside tickets of ordinary training and the band of the unpruned network.
 Where networks were pre-trained after they were pruned, the panel has a colour for each
@@ -8,6 +8,7 @@ kind of network and k, solid without pre-training and dashed with it. Lines are 
 and bars one standard deviation over replicates.
 """
 
+import functools
 from collections.abc import Mapping
 
 import matplotlib
@@ -16,8 +17,9 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tflottery.figures import densities, lines
-from tflottery.figures.densities import SETTING
+from tflottery.figures import densities, lines, panels
+from tflottery.figures.densities import PANEL_INCHES, SETTING
+from tflottery.figures.timescales import iteration_name
 
 _PRETEXTS = {
     "random_labels": "random labels",
@@ -37,28 +39,39 @@ def draw(accuracy: pandas.DataFrame) -> Figure:
       ValueError: the table has no rows.
     """
     accuracy = densities.with_accuracy(accuracy, name="accuracy")
-    settings = [own for _, own in accuracy.groupby(SETTING, sort=False)]
-    shown = [_panels(own) for own in settings]
-    titles = [
-        densities.title(own, num_replicates=own["replicate"].nunique())
-        for own in settings
-    ]
-    figure, rows = densities.panels(titles, [len(panels) for panels in shown])
     colors = _epoch_colors(accuracy)
-    for row, networks, panels in zip(rows, settings, shown, strict=True):
-        ordinary = networks["pretext"].isna()
-        for axes, (pretext, sparse) in zip(row, panels, strict=True):
-            own = networks["pretext"] == pretext
-            own &= networks["sparse_pretraining"] == sparse
-            densities.draw_unpruned(axes, networks[ordinary])
-            if sparse:
-                _draw_sparse(axes, networks[ordinary | own])
-            else:
-                _draw_pretext(axes, networks[ordinary | own], colors=colors)
-            title = _title(pretext, sparse=sparse)
-            densities.finish(axes, networks[ordinary | own], title=title)
-    densities.draw_legends(figure)
-    return figure
+    blocks = []
+    for _, own in accuracy.groupby(SETTING, sort=False):
+        row = [
+            functools.partial(
+                _draw_panel, networks=own, pretext=pretext, sparse=sparse, colors=colors
+            )
+            for pretext, sparse in _panels(own)
+        ]
+        title = densities.title(own, num_replicates=own["replicate"].nunique())
+        blocks.append(panels.Block(title, [row]))
+    return panels.drawn(blocks, inches=PANEL_INCHES)
+
+
+def _draw_panel(
+    axes: Axes,
+    *,
+    networks: pandas.DataFrame,
+    pretext: str | None,
+    sparse: bool,
+    colors: Mapping[int, tuple],
+) -> None:
+    """Draws what was pre-trained on one pretext, beside what was not at all."""
+    ordinary = networks["pretext"].isna()
+    own = networks["pretext"] == pretext
+    own &= networks["sparse_pretraining"] == sparse
+    shown = networks[ordinary | own]
+    densities.draw_unpruned(axes, networks[ordinary])
+    if sparse:
+        _draw_sparse(axes, shown)
+    else:
+        _draw_pretext(axes, shown, colors=colors)
+    densities.finish(axes, shown, title=_title(pretext, sparse=sparse))
 
 
 def _panels(networks: pandas.DataFrame) -> list[tuple[str | None, bool]]:
@@ -93,8 +106,8 @@ def _draw_pretext(
     ordinary, pretrained = _apart(networks)
     tickets = ordinary[ordinary["subnetwork"] == "imp"]
     for index, (k, own) in enumerate(tickets.groupby("rewind_iteration")):
-        label = f"rewind to {lines.iteration_name(int(k))}"
-        style = densities.style_of(index)
+        label = f"rewind to {iteration_name(int(k))}"
+        style = lines.style_of(index)
         densities.draw(axes, own, color="black", label=label, style=style)
     for epochs, own in pretrained.groupby("pretraining_epochs"):
         color = colors[int(epochs)]
@@ -109,7 +122,7 @@ def _draw_sparse(axes: Axes, networks: pandas.DataFrame) -> None:
         lengths = pretrained.groupby("pretraining_epochs")
         for index, (epochs, own) in enumerate(lengths):
             label = f"{look['label']}, {_length(int(epochs))}"
-            style = densities.style_of(index)
+            style = lines.style_of(index)
             densities.draw(axes, own, **(look | {"label": label, "style": style}))
 
 

@@ -1,12 +1,18 @@
 """How figures look: as matplotlib comes, whatever a user's matplotlibrc says."""
 
-import contextlib
-from collections.abc import Iterator
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-@contextlib.contextmanager
-def plain() -> Iterator[None]:
-    """Draws and saves what is inside in matplotlib's own default style.
+def png(draw: "Callable[[], Figure | None]") -> bytes | None:
+    """Returns what a function draws in matplotlib's own default style, as a PNG.
+
+    Args:
+      draw: returns a figure, or None where there is nothing to draw.
 
     Changes: matplotlib's rcParams, put back at the end.
     """
@@ -14,4 +20,9 @@ def plain() -> Iterator[None]:
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        yield
+        figure = draw()
+        if figure is None:
+            return None
+        image = io.BytesIO()
+        figure.savefig(image, format="png", dpi=150)
+    return image.getvalue()

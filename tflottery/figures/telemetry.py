@@ -1,14 +1,16 @@
-"""The figure of telemetry (EP Figure 3, and A3 for the other networks).
+"""The figure of telemetry (EP Figures 2 and 3, A1 and A3 for the other networks).
 
 For each setting nine panels over the iterations: accuracy, loss, mean magnitude of the
 weights, fraction of signs changed, ten weights one by one, norm and mean magnitude of
-the gradient, distance and cosine to the initial and the final weights.
+the gradient, distance and cosine to the initial and the final weights. Below them the
+timeline of Figure 2 (`figures.timeline`).
 
 Lines are means and bands one standard deviation over replicates; the ten weights are
 those of the first replicate. Losses and gradients are on logarithmic axes. Dotted lines
 end the phases of Figure 2.
 """
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib
@@ -18,17 +20,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tflottery.analysis.telemetry import BOUNDARIES
-from tflottery.figures import lines, reported
+from tflottery.figures import lines, panels, reported, timeline
+from tflottery.figures.densities import SETTING
+from tflottery.figures.timescales import iteration_name, set_thousands_axis
 
 PAPER, VARIANT = "early_phase", "early_phase"
 
-_SETTING = ["model", "variant", "dataset", "training_iterations", "config"]
-_SETTING += ["final_iteration", "gradient_examples"]
+_SETTING = [*SETTING, "final_iteration", "gradient_examples"]
 _PERCENT = 100.0
 _PANEL_INCHES = (3.5, 2.5)
-_NUM_ROWS, _NUM_COLUMNS = 3, 3
 _ONE_COLOR = "0.25"
-_END_COLORS = {"initial": "#0072b2", "final": "#d55e00"}
+_END_COLORS = {"initial": "#009e73", "final": "#cc79a7"}
 # Where the paper gives a number of its plots: metric, method and iteration.
 _ACCURACIES = tuple(
     ("top1_accuracy_pct", f"telemetry at iteration {k}", k) for k in (400, 2000)
@@ -41,35 +43,47 @@ _GRADIENTS = {
 _GRADIENT_METHODS = ("telemetry", "timeline, iterations 10-500")
 
 
-def draw(telemetry: pandas.DataFrame, weights: pandas.DataFrame) -> Figure:
+def draw(
+    telemetry: pandas.DataFrame, weights: pandas.DataFrame, phases: pandas.DataFrame
+) -> Figure:
     """Returns the figure of the tables of the telemetry experiment.
 
     Args:
       telemetry: a row a network at an iteration, as in telemetry.csv.
       weights: a row a weight at an iteration, as in weights.csv.
+      phases: a row a statistic of a phase, as in phases.csv; without rows of a setting
+        there is no timeline of it.
 
     Raises:
       ValueError: the table of telemetry has no rows.
     """
-    if not len(telemetry):
-        raise ValueError("The table 'telemetry' has no rows: nothing can be drawn.")
-    settings = list(_settings(telemetry, weights))
-    width, height = _PANEL_INCHES
-    figure = Figure(
-        figsize=(width * _NUM_COLUMNS, (height * _NUM_ROWS + 0.3) * len(settings)),
-        layout="constrained",
-    )
-    blocks = figure.subfigures(len(settings), 1, squeeze=False)[:, 0]
-    for block, (setting, readings, chosen) in zip(blocks, settings, strict=True):
-        block.suptitle(_title(setting, readings), fontsize=11)
-        panels = list(block.subplots(_NUM_ROWS, _NUM_COLUMNS).flat)
-        _draw_performance(panels[:2], readings, setting)
-        _draw_weights(panels[2:5], readings, chosen, setting)
-        _draw_gradients(panels[5:7], readings, setting)
-        _draw_directions(panels[7:], readings)
-        for axes in panels:
-            _finish(axes, last=readings["iteration"].max())
-    return figure
+    panels.refuse_empty(telemetry, name="telemetry")
+    blocks = []
+    for setting, readings, chosen in _settings(telemetry, weights):
+        of_all = {"readings": readings, "setting": setting}
+        rows = [
+            [
+                functools.partial(_draw_accuracy, **of_all),
+                functools.partial(_draw_loss, readings=readings),
+                functools.partial(_draw_magnitude, readings=readings),
+            ],
+            [
+                functools.partial(_draw_signs, **of_all),
+                functools.partial(_draw_ten_weights, readings=readings, chosen=chosen),
+                functools.partial(_draw_gradient_norm, **of_all),
+            ],
+            [
+                functools.partial(_draw_gradient_magnitude, readings=readings),
+                functools.partial(_draw_distance, readings=readings),
+                functools.partial(_draw_angle, readings=readings),
+            ],
+        ]
+        replicates = panels.counted(readings["replicate"].nunique(), "replicate")
+        title = panels.title(readings, replicates)
+        own = phases[(phases[_SETTING] == list(setting.values())).all(axis=1)]
+        footer = functools.partial(timeline.draw, phases=own) if len(own) else None
+        blocks.append(panels.Block(title, rows, footer))
+    return panels.drawn(blocks, inches=_PANEL_INCHES)
 
 
 def _settings(
@@ -87,84 +101,97 @@ def _settings(
         yield setting, readings, chosen[first]
 
 
-def _draw_performance(
-    panels: Sequence[Axes], readings: pandas.DataFrame, setting: Mapping[str, object]
+def _draw_accuracy(
+    axes: Axes, *, readings: pandas.DataFrame, setting: Mapping[str, object]
 ) -> None:
-    """Draws accuracy and loss on both splits."""
-    accuracy, loss = panels
+    """Draws accuracy on both splits."""
     for split, color in lines.SPLIT_COLORS.items():
         right = readings.assign(accuracy=1 - readings[f"{split}_error"])
-        _draw_line(accuracy, right, "accuracy", color=color, label=split, scale=100.0)
-        _draw_line(loss, readings, f"{split}_loss", color=color, label=split)
-    _mark(accuracy, _ACCURACIES, readings, setting)
-    lines.tidy(accuracy, title="Accuracy", x="", y="accuracy (%)")
-    _draw_legend(accuracy, location="lower right")
-    lines.tidy(loss, title="Loss", x="", y="cross-entropy (nats)")
+        _draw_line(axes, right, "accuracy", color=color, label=split, scale=_PERCENT)
+    _mark(axes, _ACCURACIES, readings, setting)
+    _finish(axes, readings, title="Accuracy", y="accuracy (%)")
+
+
+def _draw_loss(axes: Axes, *, readings: pandas.DataFrame) -> None:
+    """Draws loss on both splits."""
+    for split, color in lines.SPLIT_COLORS.items():
+        _draw_line(axes, readings, f"{split}_loss", color=color, label=split)
     # Moving statistics that lag behind make the first losses very large.
-    loss.set_yscale("log")
-    _draw_legend(loss, location="upper right")
+    axes.set_yscale("log")
+    _finish(axes, readings, title="Loss", y="cross-entropy (nats)")
 
 
-def _draw_weights(
-    panels: Sequence[Axes],
-    readings: pandas.DataFrame,
-    chosen: pandas.DataFrame,
-    setting: Mapping[str, object],
+def _draw_magnitude(axes: Axes, *, readings: pandas.DataFrame) -> None:
+    """Draws the magnitude of all weights."""
+    _draw_line(axes, readings, "mean_weight_magnitude", color=_ONE_COLOR)
+    _finish(axes, readings, title="Weight magnitude", y="mean |w|")
+
+
+def _draw_signs(
+    axes: Axes, *, readings: pandas.DataFrame, setting: Mapping[str, object]
 ) -> None:
-    """Draws magnitude and signs of all weights, and ten of them."""
-    magnitude, signs, traces = panels
-    _draw_line(magnitude, readings, "mean_weight_magnitude", color=_ONE_COLOR)
-    lines.tidy(magnitude, title="Weight magnitude", x="", y="mean |w|")
+    """Draws how many weights have another sign than at initialization."""
     column = "share_of_signs_changed"
-    _draw_line(signs, readings, column, color=_ONE_COLOR, scale=_PERCENT)
-    _mark(signs, _SIGNS, readings, setting)
-    _draw_legend(signs, location="lower right")
-    lines.tidy(signs, title="Signs unlike initialization", x="", y="weights (%)")
-    signs.set_ylim(bottom=0)
-    colors = matplotlib.colormaps["tab10"](np.linspace(0, 1, 10))
-    for (number, own), color in zip(chosen.groupby("weight"), colors, strict=False):
-        own = own.sort_values("iteration")
-        label = f"weight {number}"
-        style = {"color": color, "label": label, "linewidth": 1}
-        traces.plot(own["iteration"], own["value"], **style)
-    lines.tidy(traces, title="Ten random weights", x="", y="weight")
+    _draw_line(axes, readings, column, color=_ONE_COLOR, scale=_PERCENT)
+    _mark(axes, _SIGNS, readings, setting)
+    _finish(axes, readings, title="Signs unlike initialization", y="weights (%)")
+    axes.set_ylim(bottom=0)
 
 
-def _draw_gradients(
-    panels: Sequence[Axes], readings: pandas.DataFrame, setting: Mapping[str, object]
+def _draw_ten_weights(
+    axes: Axes, *, readings: pandas.DataFrame, chosen: pandas.DataFrame
 ) -> None:
-    """Draws both readings of the gradient's magnitude."""
-    norm, mean = panels
-    _draw_line(norm, readings, "gradient_norm", color=_ONE_COLOR)
-    _draw_line(mean, readings, "mean_gradient_magnitude", color=_ONE_COLOR)
+    """Draws ten weights of one replicate, one by one."""
+    colors = matplotlib.colormaps["tab10"](np.linspace(0, 1, 10))
+    for (_, own), color in zip(chosen.groupby("weight"), colors, strict=False):
+        own = own.sort_values("iteration")
+        axes.plot(own["iteration"], own["value"], color=color, linewidth=1)
+    _finish(axes, readings, title="Ten random weights", y="weight")
+
+
+def _draw_gradient_norm(
+    axes: Axes, *, readings: pandas.DataFrame, setting: Mapping[str, object]
+) -> None:
+    """Draws the norm of the gradient, and when the paper's is lowest and settles."""
+    _draw_line(axes, readings, "gradient_norm", color=_ONE_COLOR)
     last = readings["iteration"].max()
     for metric, linestyle in zip(_GRADIENTS, ("--", "-."), strict=True):
         style = {"color": "black", "linestyle": linestyle, "linewidth": 1}
         for method in _GRADIENT_METHODS:
             paper = _reported(setting, metric, method)
             if paper is not None and paper.value <= last:
-                label = f"{_GRADIENTS[metric]}\nin the paper"
-                norm.axvline(paper.value, label=label, **style)
-    _draw_legend(norm, location="upper right")
-    lines.tidy(norm, title="Gradient norm", x="", y="norm of g")
-    lines.tidy(mean, title="Gradient magnitude", x="iteration", y="mean |g|")
-    for axes in panels:
-        axes.set_yscale("log")
+                label = f"{_GRADIENTS[metric]} in the paper"
+                axes.axvline(paper.value, label=label, **style)
+    axes.set_yscale("log")
+    _finish(axes, readings, title="Gradient norm", y="norm of g")
 
 
-def _draw_directions(panels: Sequence[Axes], readings: pandas.DataFrame) -> None:
-    """Draws distances and angles to both ends of training."""
-    distance, angle = panels
-    final = lines.iteration_name(int(readings["final_iteration"].iloc[0]))
+def _draw_gradient_magnitude(axes: Axes, *, readings: pandas.DataFrame) -> None:
+    """Draws the mean magnitude of the gradient."""
+    _draw_line(axes, readings, "mean_gradient_magnitude", color=_ONE_COLOR)
+    axes.set_yscale("log")
+    _finish(axes, readings, title="Gradient magnitude", y="mean |g|", x="iteration")
+
+
+def _draw_distance(axes: Axes, *, readings: pandas.DataFrame) -> None:
+    """Draws the distance to both ends of training."""
+    _draw_ends(axes, readings, "l2_from")
+    _finish(axes, readings, title="Distance of weights", y="L2 distance", x="iteration")
+    axes.set_ylim(bottom=0)
+
+
+def _draw_angle(axes: Axes, *, readings: pandas.DataFrame) -> None:
+    """Draws the angle to both ends of training."""
+    _draw_ends(axes, readings, "cosine_to")
+    _finish(axes, readings, title="Angle of weights", y="cosine", x="iteration")
+
+
+def _draw_ends(axes: Axes, readings: pandas.DataFrame, measure: str) -> None:
+    """Draws a measure of both ends of training."""
+    final = iteration_name(int(readings["final_iteration"].iloc[0]))
     for end, color in _END_COLORS.items():
         label = "to initial" if end == "initial" else f"to final ({final})"
-        _draw_line(distance, readings, f"l2_from_{end}", color=color, label=label)
-        _draw_line(angle, readings, f"cosine_to_{end}", color=color, label=label)
-    lines.tidy(distance, title="Distance of weights", x="iteration", y="L2 distance")
-    distance.set_ylim(bottom=0)
-    lines.tidy(angle, title="Angle of weights", x="iteration", y="cosine")
-    for axes in panels:
-        _draw_legend(axes, location="best")
+        _draw_line(axes, readings, f"{measure}_{end}", color=color, label=label)
 
 
 def _draw_line(
@@ -207,12 +234,6 @@ def _mark(
         )
 
 
-def _draw_legend(axes: Axes, *, location: str) -> None:
-    """Draws the legend of a panel that shows anything."""
-    if axes.get_legend_handles_labels()[0]:
-        lines.legend(axes, location=location)
-
-
 def _reported(
     setting: Mapping[str, object], metric: str, method: str
 ) -> reported.Number | None:
@@ -223,28 +244,20 @@ def _reported(
         metric,
         paper=PAPER,
         model=setting["model"],
-        dataset=setting["dataset"],
+        dataset=reported.learned(setting),
         method=method,
     )
 
 
-def _finish(axes: Axes, *, last: int) -> None:
-    """Has a panel show all iterations, and where phases end."""
+def _finish(
+    axes: Axes, readings: pandas.DataFrame, *, title: str, y: str, x: str = ""
+) -> None:
+    """Labels a panel, which shows all iterations, and where phases end."""
+    panels.tidy(axes, title=title, x=x, y=y)
+    last = readings["iteration"].max()
     for boundary in BOUNDARIES[1:]:
         if boundary < last:
             axes.axvline(boundary, color="0.55", linestyle=":", linewidth=1, zorder=1)
-    lines.thousands_axis(axes)
+    set_thousands_axis(axes)
     axes.tick_params(which="minor", labelsize=7)
     axes.set_xlim(0, max(last, 1))
-
-
-def _title(setting: Mapping[str, object], readings: pandas.DataFrame) -> str:
-    """Returns what a setting's panels show."""
-    network = reported.NETWORKS.get(setting["model"], setting["model"])
-    dataset = reported.DATASETS.get(setting["dataset"], setting["dataset"])
-    replicates = readings["replicate"].nunique()
-    return (
-        f"{network} on {dataset} ({setting['variant']}, "
-        f"{setting['training_iterations']:,} iterations; {replicates} "
-        f"replicate{'s' if replicates > 1 else ''})"
-    )

@@ -1,4 +1,5 @@
 """Programs that show or judge what the rest makes: `python -m tflottery.reports.NAME`.
 
-`pretexts` draws a contact sheet of the pretext tasks.
+`figure` draws the tables of several commands as one figure, `pretexts` a contact sheet
+of the pretext tasks.
 """

@@ -30,6 +30,8 @@ if typing.TYPE_CHECKING:
     import matplotlib.figure
 
 MOST_EXAMPLES = 64
+# With this seed eight images show all four turns, of digits, MNIST and CIFAR-10 alike.
+USUAL_EXAMPLES, USUAL_SEED = 8, 11
 _PANEL_INCHES = 0.9
 _NAME_INCHES = 1.4
 _LABEL_INCHES = 0.25
@@ -157,9 +159,9 @@ def save(
     table = rows(source, num_examples=num_examples, seed=seed)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with style.plain(), path.open("wb") as file:
-            figure = drawn(table, title=f"Pretext tasks on {dataset}")
-            figure.savefig(file, format="png", dpi=150, bbox_inches="tight")
+        path.write_bytes(
+            style.png(lambda: drawn(table, title=f"Pretext tasks on {dataset}"))
+        )
     except OSError as error:
         raise ValueError(
             f"--output={output!r} cannot be written: {error.strerror or error}. Name "
@@ -176,8 +178,10 @@ def main() -> None:
         "folder of prepared tensorflow-datasets; None: ~/tensorflow_datasets",
     )
     flags.DEFINE_string("output", "pretexts.png", "file to save to, a PNG")
-    flags.DEFINE_integer("num_examples", 8, f"images in a row, up to {MOST_EXAMPLES}")
-    flags.DEFINE_integer("seed", 0, "decides images, turns and random labels")
+    flags.DEFINE_integer(
+        "num_examples", USUAL_EXAMPLES, f"images in a row, up to {MOST_EXAMPLES}"
+    )
+    flags.DEFINE_integer("seed", USUAL_SEED, "decides images, turns and random labels")
     app.run(_saved, flags_parser=program.parsed)
 
 

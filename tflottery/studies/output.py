@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import io
 import json
 import time
 import types
@@ -12,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from etils import epath
 
 from tflottery.core import files, fingerprints, paths, recipes, tables
-from tflottery.figures import style
+from tflottery.figures import facts, style
 from tflottery.store import locks, manifests
 from tflottery.studies import answers
 from tflottery.studies.study import Study
@@ -133,16 +132,17 @@ class Output:
         """
         draw = getattr(self._module, "figure", None)
         first = next(iter(self._module.TABLES))
-        drawn, image = None, io.BytesIO()
+        image = None
         if draw is not None and len(frames[first]):
-            with style.plain():
-                drawn = draw(frames, self._studies[0])
-                if drawn is not None:
-                    drawn.savefig(image, format="png", dpi=150)
+            said = self._description()
+            known = {
+                name: facts.with_facts(table, said) for name, table in frames.items()
+            }
+            image = style.png(lambda: draw(known))
         with self._alone():
             self._check()
-            if drawn is not None:
-                files.write(self.folder / FIGURE_FILE, image.getvalue())
+            if image is not None:
+                files.write(self.folder / FIGURE_FILE, image)
             else:
                 # What an earlier, incomplete end may have drawn.
                 (self.folder / FIGURE_FILE).unlink(missing_ok=True)

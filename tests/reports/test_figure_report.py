@@ -1,0 +1,280 @@
+"""One figure of the tables of several commands, and the program around it."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pandas
+import pytest
+from matplotlib import image as pictures
+
+import tflottery
+from tflottery.core import tables
+from tflottery.experiments import instability, lottery
+from tflottery.experiments.instability import Point, Row
+from tflottery.figures import lines
+from tflottery.reports import figure
+
+ROOT = pathlib.Path(tflottery.__file__).parents[1]
+
+
+def rows(kind, *, instabilities, config="01234567", level=8):
+    """Returns rows of both tables: a pair a k, at 0, 100, ..."""
+    level = 0 if kind == "dense" else level
+    pairs, points = [], []
+    for index, height in enumerate(instabilities):
+        keys = {
+            "model": "resnet20",
+            "variant": "low",
+            "dataset": "cifar10",
+            "task": "labels",
+            "training_iterations": 63000,
+            "config": config,
+            "subnetwork": kind,
+            "level": level,
+            "density": 0.8**level,
+            "axis_density": 0.8**level,
+            "replicate": 1,
+            "data_order_a": 1,
+            "data_order_b": 2,
+            "rewind_iteration": 100 * index,
+            "iteration": 63000,
+            "network_a": f"runs/{kind}/a{config}",
+            "network_b": f"runs/{kind}/b{config}",
+            "mask": None,
+        }
+        ends = {f"test_error_{end}": 0.1 for end in "ab"}
+        more = {"dense_test_error": 0.09} if level else {}
+        pair = {"test_instability": height, "l2_distance": 5.0, **ends, **more}
+        pairs.append(Row(**keys, **pair))
+        points += [
+            Point(**keys, alpha=alpha, test_error=0.1 + height * (alpha == 0.5))
+            for alpha in (0.0, 0.5, 1.0)
+        ]
+    return {"instability": pairs, "interpolation": points}
+
+
+@pytest.fixture
+def command(tmp_path):
+    """The function that writes what a command leaves, and returns its folder."""
+
+    def written(name, found, *, said=None):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        for table, own in found.items():
+            row_type = instability.TABLES[table]
+            tables.write(own, folder / f"{table}.csv", row_type=row_type)
+        if said is not None:
+            (folder / "config.json").write_text(json.dumps(said))
+        return str(folder)
+
+    return written
+
+
+def load(*sources):
+    return figure.load(instability, sources)
+
+
+def panel(found, title):
+    drawn = instability.figure(found)
+    [axes] = [one for one in drawn.axes if one.get_title() == title]
+    return axes
+
+
+def by_label(axes):
+    """Returns the heights of a panel's lines by what the legend calls them."""
+    named = [one for one in axes.lines if not one.get_label().startswith("_")]
+    return {one.get_label(): list(one.get_ydata()) for one in named}
+
+
+def test_tables_of_several_commands_share_their_panels(command):
+    sources = [
+        command("dense", rows("dense", instabilities=(0.8, 0.2))),
+        command("imp", rows("imp", instabilities=(0.3, 0.1), config="76543210")),
+        command("random", rows("random_pruning", instabilities=(0.7, 0.6))),
+    ]
+    axes = panel(load(*sources), "Instability")
+    found = by_label(axes)
+    assert found["unpruned"] == pytest.approx([80, 20])
+    assert found["IMP"] == pytest.approx([30, 10])
+    assert found["random pruning"] == pytest.approx([70, 60])
+    red = [one for one in axes.lines if one.get_color() == lines.UNPRUNED_COLOR]
+    assert red[0].get_label() == "unpruned"
+
+
+def test_a_file_stands_for_those_beside_it_and_a_folder_for_those_below(command):
+    inside = command("all/imp", rows("imp", instabilities=(0.3,)))
+    command("all/random", rows("random_pruning", instabilities=(0.7,)))
+    (pathlib.Path(inside) / "notes.csv").write_text("anything\n1\n")
+    by_file = load(f"{inside}/instability.csv")
+    assert len(by_file["instability"]) == 1 and len(by_file["interpolation"]) == 3
+    below = load(os.path.dirname(inside))
+    assert set(below["instability"]["subnetwork"]) == {"imp", "random_pruning"}
+    assert len(below["interpolation"]) == 6
+
+
+def test_a_single_file_of_any_name_is_the_first_table(command, tmp_path):
+    folder = pathlib.Path(command("out", rows("imp", instabilities=(0.3, 0.1))))
+    (folder / "instability.csv").rename(tmp_path / "A.csv")
+    found = load(str(tmp_path / "A.csv"))
+    assert len(found["instability"]) == 2 and not len(found["interpolation"])
+    assert by_label(panel(found, "Instability"))["test"] == pytest.approx([30, 10])
+
+
+def test_rows_that_commands_share_count_once(command):
+    one = command("one", rows("imp", instabilities=(0.3, 0.1)))
+    more = rows("imp", instabilities=(0.3, 0.1, 0.0), config="76543210")
+    # A command that says more of its data has the same rows.
+    other = command("other", more, said={"data": {"num_classes": 10}})
+    found = load(one, other)
+    assert len(found["instability"]) == 3 and len(found["interpolation"]) == 9
+    assert found["instability"]["config"].nunique() == 1
+
+
+def test_other_values_of_the_same_network_keep_panels_of_their_own(command):
+    one = command("one", rows("imp", instabilities=(0.3,)))
+    other = command("other", rows("imp", instabilities=(0.4,), config="76543210"))
+    found = load(one, other)
+    assert list(found["instability"]["config"]) == ["01234567", "76543210"]
+    assert len(instability.figure(found).subfigs) == 2
+
+
+def test_what_config_json_says_is_drawn(command):
+    said = {
+        "complete": False,
+        "data": {"num_classes": 10, "num_train": 50_000},
+        "recipe": {"batch_size": 128},
+    }
+    found = load(command("a", rows("dense", instabilities=(0.8,)), said=said))
+    assert set(found["interpolation"]["num_classes"]) == {10}
+    assert set(found["instability"]["epoch_iterations"]) == {50_000 / 128}
+    title = "Test error along the line"
+    assert by_label(panel(found, title))["chance"] == pytest.approx([90, 90])
+
+
+def test_incomplete_tables_are_named(command, capsys):
+    folder = command("a", rows("imp", instabilities=(0.3,)), said={"complete": False})
+    load(folder)
+    told = capsys.readouterr().err
+    assert "a/instability.csv is incomplete" in told
+
+
+def test_tables_of_earlier_versions_lack_columns(command):
+    """Those with a default, and where networks lie."""
+    folder = command("old", rows("dense", instabilities=(0.8,)))
+    path = f"{folder}/instability.csv"
+    table = pandas.read_csv(path)
+    lost = ["network_a", "network_b", "mask", "task", "dense_test_error", "matching"]
+    table.drop(columns=lost).to_csv(path, index=False)
+    new = command("new", rows("imp", instabilities=(0.3,)))
+    found = load(folder, new)
+    assert by_label(panel(found, "Instability"))["unpruned"] == pytest.approx([80])
+    assert set(found["instability"]) >= {one.name for one in dataclasses.fields(Row)}
+
+
+def test_every_kind_is_an_experiment_with_a_figure():
+    kinds = figure.kinds()
+    assert {"instability", "lottery", "telemetry", "effective_noise"} <= kinds.keys()
+    assert "table1" not in kinds
+
+
+WRONG = {
+    "There is no figure 'lotery'. Known: .*lottery": ("lotery", "a", "out.png"),
+    "out.jpg' has to end in .png": ("instability", "a", "out.jpg"),
+    "no such": ("instability", "nothing", "out.png"),
+    "a/instability.csv' is not a table of this experiment: it lacks .*data_order": (
+        "lottery",
+        "a/instability.csv",
+        "out.png",
+    ),
+    "No table of lottery in .*expected accuracy.csv, best.csv": (
+        "lottery",
+        "a",
+        "out.png",
+    ),
+    "'instability' has no rows": ("instability", "empty", "out.png"),
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_what_is_wrong_is_refused(text, command, tmp_path):
+    command("a", rows("imp", instabilities=(0.3,)))
+    command("empty", {"instability": [], "interpolation": []})
+    kind, source, output = WRONG[text]
+    expected = "nothing of that name" if text == "no such" else text
+    with pytest.raises((ValueError, OSError), match=expected):
+        figure.save(kind, [str(tmp_path / source)], output=str(tmp_path / output))
+    assert not list(tmp_path.glob("out.*"))
+
+
+def test_lottery_tables_share_dense_networks(tmp_path):
+    """Two commands with the same dense networks, under other configs."""
+    keys = {
+        "model": "lenet",
+        "variant": "standard",
+        "dataset": "mnist",
+        "task": "labels",
+        "training_iterations": 24000,
+        "replicate": 1,
+        "rewind_iteration": 0,
+        "data_order": 0,
+        "network": "runs/a",
+        "mask": None,
+    }
+    made = lottery.TABLES["accuracy"]
+    sources = []
+    for name, kind in (("1", "imp"), ("2", "random_pruning")):
+        sparse = {"subnetwork": kind, "level": 1, "density": 0.8, "axis_density": 0.8}
+        own = [
+            made(**keys, config=name, test_error=0.02),
+            made(**keys, **sparse, config=name, test_error=0.03),
+        ]
+        (tmp_path / name).mkdir()
+        tables.write(own, tmp_path / name / "accuracy.csv")
+        sources.append(str(tmp_path / name))
+    found = figure.load(lottery, sources)
+    assert list(found["accuracy"]["subnetwork"]) == ["dense", "imp", "random_pruning"]
+    assert not len(found["best"])
+    [axes] = lottery.figure(found).axes
+    labels = [container.get_label() for container in axes.containers]
+    assert labels == ["IMP, k = 0", "random pruning, k = 0"]
+
+
+def run(*arguments, folder):
+    """Returns how the program ended."""
+    return subprocess.run(
+        [sys.executable, "-m", "tflottery.reports.figure", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+@pytest.mark.slow
+def test_the_program_saves_and_says_where(command, tmp_path):
+    command("a", rows("dense", instabilities=(0.8, 0.3)))
+    command("b", rows("imp", instabilities=(0.4, 0.1)))
+    done = run("instability", "a", "b", "--output=new/both.png", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "The figure is in new/both.png\n"
+    image = pictures.imread(tmp_path / "new" / "both.png")
+    assert image.shape[1] > image.shape[0] > 600 and np.std(image) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("instability",), "Name a figure and its tables: effective_noise |"),
+        (("instability", "a", "--outptu=b"), "Unknown command line flag 'outptu'"),
+    ],
+)
+def test_wrong_arguments_are_refused_with_a_line_of_text(arguments, text, tmp_path):
+    done = run(*arguments, folder=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert text in done.stderr

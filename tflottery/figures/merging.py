@@ -1,0 +1,72 @@
+"""Tables of several commands as one, so that one figure shows them."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas
+
+from tflottery.figures import facts
+from tflottery.figures.densities import SETTING
+
+Tables = Mapping[str, pandas.DataFrame]
+
+# Where a network lies, and what is known of its data, says nothing of what it is.
+_UNTELLING = ("network", "network_a", "network_b", "mask", *facts.COLUMNS)
+# What tells a row of one setting from its others, as far as a table has it.
+_NAMES = ("subnetwork", "level", "density", "replicate", "rewind_iteration")
+_NAMES += ("data_order", "data_order_a", "data_order_b", "iteration")
+_NAMES += ("perturbation", "condition")
+_NAMES += ("pretext", "pretraining_epochs", "sparse_pretraining")
+
+
+def merged(commands: Sequence[Tables], *, first: str) -> dict[str, pandas.DataFrame]:
+    """Returns the tables of several commands of one experiment as one of each name.
+
+    Commands on the same network, recipe, data set and length are drawn into the same
+    panels, whatever else their `config` stands for; rows that they share count once. A
+    command of which a row is there already with other values keeps panels of its own.
+
+    Args:
+      commands: the tables of each, by name; the same names in all, at least one.
+      first: the table whose rows decide that.
+    """
+    found = dict(commands[0])
+    for tables in commands[1:]:
+        known = found[first]
+        alike = {name: _with_config_of(known, table) for name, table in tables.items()}
+        joined = _joined(found, alike)
+        if _contradicts_itself(joined[first]):
+            joined = _joined(found, tables)
+        found = joined
+    return found
+
+
+def _with_config_of(
+    known: pandas.DataFrame, table: pandas.DataFrame
+) -> pandas.DataFrame:
+    """Returns a table with the config that another has for the same setting."""
+    of_setting = [name for name in SETTING if name != "config"]
+    firsts = known.drop_duplicates(of_setting).set_index(of_setting)["config"]
+    configs = dict(firsts.items())
+    settings = table[of_setting].itertuples(index=False, name=None)
+    replaced = [
+        configs.get(setting, config)
+        for setting, config in zip(settings, table["config"], strict=True)
+    ]
+    return table.assign(config=replaced)
+
+
+def _joined(one: Tables, other: Tables) -> dict[str, pandas.DataFrame]:
+    """Returns the rows of both, those that are in both once."""
+    joined = {}
+    for name, table in one.items():
+        filled = [part for part in (table, other[name]) if len(part)]
+        both = pandas.concat(filled or [table], ignore_index=True)
+        telling = [column for column in both if column not in _UNTELLING]
+        joined[name] = both.drop_duplicates(telling, ignore_index=True)
+    return joined
+
+
+def _contradicts_itself(table: pandas.DataFrame) -> bool:
+    """Returns whether two rows of one name differ in what was measured."""
+    names = [name for name in (*SETTING, *_NAMES) if name in table]
+    return bool(table.duplicated(names).any())

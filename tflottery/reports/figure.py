@@ -1,0 +1,210 @@
+"""One figure of the tables of several commands.
+
+    python -m tflottery.reports.figure instability results/dense results/imp
+
+draws the tables of commands of one experiment as if one command had made them: networks
+of one model, recipe, data set and length share their panels, so that LMC Figures 6 to 8
+and EP Figures 6 and 10 overlay subnetworks and the unpruned network. A table stands for
+those beside it; a folder for all below it. What config.json says beside a table (what
+chance is, how long an epoch is) is drawn too, but none is needed.
+"""
+
+import dataclasses
+import importlib
+import json
+import math
+import os
+import pkgutil
+import sys
+import types
+import typing
+from collections.abc import Sequence
+
+from absl import app, flags
+from etils import epath
+
+from tflottery import experiments
+from tflottery.core import paths, table_files, tables
+from tflottery.core.recipes import LABELS
+from tflottery.figures import facts, merging, style
+from tflottery.studies import program
+
+if typing.TYPE_CHECKING:
+    import pandas
+
+# Columns that tables of earlier versions lack, and what they would hold.
+_LATER = {"network": None, "network_a": None, "network_b": None, "mask": None}
+_LATER |= {"task": LABELS}
+
+
+def kinds() -> dict[str, types.ModuleType]:
+    """Returns the experiments that have a figure, by name."""
+    names = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
+    modules = {
+        name: importlib.import_module(f"{experiments.__name__}.{name}")
+        for name in names
+    }
+    return {
+        name: module for name, module in modules.items() if hasattr(module, "figure")
+    }
+
+
+def load(
+    experiment: types.ModuleType, sources: Sequence[str]
+) -> dict[str, "pandas.DataFrame"]:
+    """Returns the tables of commands of one experiment as one of each name.
+
+    Args:
+      experiment: whose tables they are.
+      sources: CSV files, folders (all below them) or patterns of either. A single file
+        of another name than the experiment's tables counts as its first table.
+
+    Raises:
+      FileNotFoundError: a source holds no table of the experiment.
+      ValueError: a file is not such a table, or none was named.
+    """
+    first = next(iter(experiment.TABLES))
+    commands: dict[str, dict[str, pandas.DataFrame]] = {}
+    for source in sources:
+        found = table_files.find([source])
+        known = [
+            file for file in found if table_files.table_name(file) in experiment.TABLES
+        ]
+        if not known and len(found) > 1:
+            raise FileNotFoundError(
+                f"No table of {_name(experiment)} in {source!r}: expected "
+                f"{', '.join(f'{name}.csv' for name in experiment.TABLES)}."
+            )
+        for folder in dict.fromkeys(map(os.path.dirname, known)):
+            files = {
+                name: os.path.join(folder, f"{name}.csv") for name in experiment.TABLES
+            }
+            commands[folder] = _command(experiment, files)
+        if not known:
+            commands[found[0]] = _command(experiment, {first: found[0]})
+    if not commands:
+        raise ValueError("No tables were named: name CSV files, folders or patterns.")
+    return merging.merged(list(commands.values()), first=first)
+
+
+def _command(
+    experiment: types.ModuleType, files: dict[str, str]
+) -> dict[str, "pandas.DataFrame"]:
+    """Returns the tables of a command; of one that is not there, its columns alone."""
+    found = {}
+    for name, row_type in experiment.TABLES.items():
+        path = files.get(name)
+        if path is None or not epath.Path(path).exists():
+            found[name] = _whole(None, row_type)
+            continue
+        table = _whole(tables.read(path), row_type, path=path)
+        said = _config(os.path.dirname(path))
+        found[name] = facts.with_facts(table, said)
+        if not said.get("complete", True):
+            print(f"{path} is incomplete: its command has not ended.", file=sys.stderr)
+    return found
+
+
+def _whole(
+    table: "pandas.DataFrame | None", row_type: type, *, path: str = ""
+) -> "pandas.DataFrame":
+    """Returns a table with all columns of its rows' type, empty where it has none.
+
+    Raises:
+      ValueError: it lacks columns that such a table has had from the first.
+    """
+    import pandas
+
+    fields = dataclasses.fields(row_type)
+    names = [field.name for field in fields]
+    if table is None or not len(table.columns):
+        return pandas.DataFrame(columns=names)
+    needed = [one.name for one in fields if one.default is dataclasses.MISSING]
+    missing = sorted(set(needed) - set(_LATER) - set(table.columns))
+    if missing:
+        raise ValueError(
+            f"{path!r} is not a table of this experiment: it lacks the columns "
+            f"{', '.join(missing)}."
+        )
+    more = {
+        name: _LATER.get(name, math.nan) for name in names if name not in table.columns
+    }
+    return table.assign(**more)
+
+
+def _config(folder: str) -> dict[str, object]:
+    """Returns what the config.json in a folder says; {} where there is none."""
+    try:
+        said = json.loads(epath.Path(folder or ".", "config.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def save(kind: str, sources: Sequence[str], *, output: str) -> None:
+    """Draws one figure of the tables of several commands.
+
+    Args:
+      kind: name of an experiment that has a figure.
+      sources: as for `load`.
+      output: file to save to; ends in .png.
+
+    Raises:
+      FileNotFoundError: a source holds no table.
+      ValueError: an argument is wrong, or the tables show nothing.
+
+    Changes: writes `output`, and the folder it is in where there is none.
+    """
+    known = kinds()
+    if kind not in known:
+        raise ValueError(f"There is no figure {kind!r}. Known: {', '.join(known)}.")
+    path = epath.Path(paths.expanded(output))
+    if path.suffix != ".png":
+        raise ValueError(f"--output={output!r} has to end in .png.")
+    found = load(known[kind], sources)
+    first = next(iter(found))
+    if not len(found[first]):
+        raise ValueError(f"The table {first!r} has no rows: nothing can be drawn.")
+    image = style.png(lambda: known[kind].figure(found))
+    if image is None:
+        raise ValueError(f"The table {first!r} shows nothing: all trainings diverged.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image)
+    except OSError as error:
+        raise ValueError(
+            f"--output={output!r} cannot be written: {error.strerror or error}. Name "
+            "another."
+        ) from error
+
+
+def _name(experiment: types.ModuleType) -> str:
+    return experiment.__name__.rpartition(".")[2]
+
+
+def main() -> None:
+    """Runs the report as a program: defines its flags, parses them, exits."""
+    flags.DEFINE_string("output", "figure.png", "file to save to, a PNG")
+    app.run(_saved, flags_parser=program.parsed)
+
+
+def _saved(arguments: Sequence[str]) -> int:
+    """Saves the figure that the arguments ask for; returns the exit code."""
+    output = flags.FLAGS["output"].value
+    _, *named = arguments
+    try:
+        if len(named) < 2:
+            raise ValueError(
+                f"Name a figure and its tables: {' | '.join(kinds())}, then CSV files "
+                "or folders."
+            )
+        save(named[0], named[1:], output=output)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return program.WRONG_INPUT
+    print(f"The figure is in {output}")
+    return 0
+
+
+if __name__ == "__main__":
+    main()
