@@ -33,7 +33,7 @@ def test_a_row_for_the_data_and_for_each_pretext(digits):
     found = by_pretext(table)
     for name in ("rotation", "blur_rotation"):
         assert found[name].num_outputs == 4
-    for name in (None, "blur", "random_labels"):
+    for name in (None, "blur", "permuted_labels", "random_labels"):
         assert found[name].num_outputs == 10
     for row in table:
         # Views stand side by side.

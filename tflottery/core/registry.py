@@ -161,8 +161,8 @@ PRETEXTS = Registry(
     "pretext",
     "tflottery.pretexts",
     attributes=("num_outputs", "version", "seeded"),
-    # One view and classification, as `training.tasks` has it.
-    defaults={"num_views": 1, "losses": None, "errors": None},
+    # Labels as they are; one view and classification, as `training.tasks` has it.
+    defaults={"relabel": None, "num_views": 1, "losses": None, "errors": None},
 )
 PERTURBATIONS = Registry(
     "perturbation", "tflottery.perturbations", attributes=("version", "options")

@@ -66,8 +66,11 @@ def loader(
             f"{', '.join(AUGMENTATIONS)}."
         )
     arrays = _split(source, split)
-    show = PRETEXTS[pretext].function if pretext else None
-    images, labels = _tensor(arrays.images), tf.constant(arrays.labels, tf.int32)
+    show, labels = None, arrays.labels
+    if pretext:
+        show, relabel = PRETEXTS[pretext].function, PRETEXTS[pretext]["relabel"]
+        labels = relabel(labels, seed=pretext_seed) if relabel else labels
+    images, labels = _tensor(arrays.images), tf.constant(labels, tf.int32)
 
     def load(indices: tf.Tensor, bits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         batch = tf.gather(images, indices)

@@ -21,6 +21,8 @@ function of their number), `version` (raised when its results change) and `seede
 
 As a rule a network is to name labels. What is more declares besides
 
+    relabel: a function of (labels, seed=) in numpy that is given the labels of all
+      examples of a split, [examples] int32, and returns as many to show in their place;
     num_views: images that it returns of each example, where it is more than one:
       [batch, num_views, height, width, channels];
     losses: a function of (targets, outputs) that returns [batch] float32, which
