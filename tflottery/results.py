@@ -23,7 +23,7 @@ _REPEATS = ("replicate", "data_order", "data_order_a", "data_order_b")
 # Of columns that are not numbers with a fraction, those that are no options: where a
 # network lies, and what was found of it.
 _NO_SETTINGS = ("network", "network_a", "network_b", "mask")
-_NO_SETTINGS += ("matching", "studied", "diverged_iteration")
+_NO_SETTINGS += ("matching", "studied", "diverged_iteration", "num_survivors")
 # Numbers with a fraction that are options, and not measured.
 _FRACTIONS = ("density", "axis_density", "alpha", "learning_rate")
 

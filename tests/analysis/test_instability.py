@@ -4,13 +4,45 @@ import numpy as np
 import pytest
 
 from tflottery.analysis import interpolation
-from tflottery.analysis.instability import instability
+from tflottery.analysis.instability import barrier, instability
 
 
 def test_highest_error_minus_the_mean_of_the_ends():
     assert instability([0.25, 0.5, 1.0, 0.75]) == 0.5
     assert instability(np.array([0.5, 0.25, 0.5])) == 0.0
     assert instability([0.25, 0.0, 0.75]) == 0.25
+
+
+def test_barrier_is_above_the_straight_line_between_the_ends():
+    alphas = [0.0, 0.25, 0.5, 1.0]
+    # The line from 0.25 to 0.75 is at 0.25, 0.375, 0.5 and 0.75.
+    assert barrier([0.25, 0.5, 1.0, 0.75], alphas) == 0.5
+    assert barrier([0.25, 1.0, 1.0, 0.75], alphas) == 0.625
+    # A steady fall is no barrier, and neither is a valley; both are instabilities.
+    assert barrier([1.0, 0.75, 0.5, 0.0], alphas) == 0.0
+    assert barrier([0.25, 0.0, 0.0, 0.75], alphas) == 0.0
+    assert instability([1.0, 0.75, 0.5, 0.0]) == 0.5
+    assert barrier(np.full(30, 0.1), np.linspace(0, 1, 30)) == 0.0
+
+
+def test_between_equal_ends_barrier_and_instability_are_the_same():
+    values = [0.5, 2.0, 1.25, 0.5]
+    assert barrier(values, [0, 0.3, 0.6, 1]) == instability(values) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("values", "alphas", "message"),
+    [
+        ([0.5, 0.5], [0, 0.5, 1], "2 values at alphas=.*0.5.*a value at each"),
+        ([0.5, 0.5], [1, 0], "ascending order"),
+        ([0.5], [0], r"values has shape \(1,\)"),
+        ([0.5, 0.5], [0, float("nan")], "alphas holds numbers that are not finite"),
+        ([0.5, float("inf")], [0, 1], "values holds numbers that are not finite"),
+    ],
+)
+def test_bad_barriers_are_refused(values, alphas, message):
+    with pytest.raises(ValueError, match=message):
+        barrier(values, alphas)
 
 
 def test_network_of_three_weights_by_hand():

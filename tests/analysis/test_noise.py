@@ -50,6 +50,24 @@ def test_dense_weights_have_both_readings_alike():
     assert (same.mean, same.std, same.std_of_all) == (0.0, 0.0, 0.0)
 
 
+def test_each_kernel_alone():
+    before = _kernels([[1, 1], [0, -2]], [[0, 3]])
+    after = _kernels([[2, -1], [0, 2]], [[0, 8]])
+    found = noise.effective_by_layer(before, after, _MASKS)
+    assert found.keys() == _MASKS.keys()
+    assert (found["a/kernel"].mean, found["a/kernel"].num_weights) == (1.0, 3)
+    assert found["a/kernel"].std == pytest.approx(math.sqrt(18 / 3))
+    assert (found["b/kernel"].mean, found["b/kernel"].std) == (5.0, 0.0)
+    # Half of this kernel's weights are pruned.
+    assert found["b/kernel"].std_of_all == 2.5
+
+
+def test_a_kernel_without_survivors_is_left_out():
+    kernels = _kernels([[1, 1], [0, -2]], [[0, 3]])
+    masks = _kernels([[0, 0], [0, 0]], [[1, 0]])
+    assert noise.effective_by_layer(kernels, kernels, masks).keys() == {"b/kernel"}
+
+
 def test_order_of_the_kernels_does_not_matter():
     generator = np.random.default_rng(1)
     before, after = (

@@ -37,6 +37,15 @@ def test_signs_changed_and_the_sign_of_zero():
     assert telemetry.share_of_signs_changed(negative, zeros) == 0.0
 
 
+def test_signs_changed_over_survivors():
+    # Of 1 to -1, -2 that stays, 0 to -2 and 2 to -0.0 the last one is pruned.
+    masks = kernels([1, 1], [1, 0])
+    assert telemetry.share_of_signs_changed(OTHER, INITIAL, masks=masks) == 2 / 3
+    del masks["b/kernel"]
+    with pytest.raises(ValueError, match="have to agree"):
+        telemetry.share_of_signs_changed(OTHER, INITIAL, masks=masks)
+
+
 def test_distance_and_angle():
     # Differences 2, 0, 2, 2; products -1 + 4; squared lengths 9 and 9.
     assert telemetry.l2_distance(OTHER, INITIAL) == pytest.approx(math.sqrt(12))

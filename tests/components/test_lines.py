@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tflottery.components import lines
+from tflottery.components import accuracies, lines
+from tflottery.components.accuracies import Accuracy
 from tflottery.components.lines import Line
 from tflottery.training import evaluation
 
@@ -19,6 +20,9 @@ def _arrays(**values):
 _CONSTANT_A = _arrays(head__kernel=[[0, 0]], head__bias=[1, 0])
 _CONSTANT_B = _arrays(head__kernel=[[0, 0]], head__bias=[0, 1])
 _HEAD = {"head__kernel": [[1, -1]], "head__bias": [0, 0]}
+_ONE_READING = {"alpha", "l2_distance"} | {
+    f"{split}_{measure}" for split in ("train", "test") for measure in ("error", "loss")
+}
 _SCALE = {"norm__gamma": [1], "norm__beta": [0], "norm__moving_variance": [1]}
 # A mean of 2 is above every pixel and one of -1 below: class 1 and class 0 for all.
 _THRESHOLD_A = _arrays(**_HEAD, **_SCALE, norm__moving_mean=[2])
@@ -39,12 +43,25 @@ def _execute(bench, line, a, b, **how):
 
 def test_line_between_two_constants(bench):
     found = _execute(bench, _line(bench, "constant"), _CONSTANT_A, _CONSTANT_B)
-    assert found.keys() == {"alpha", "l2_distance", "train_error", "test_error"}
+    assert found.keys() == _ONE_READING
     assert found["alpha"] == [index / 29 for index in range(30)]
     # Half of the points are nearer to b, class 1, the right one for 4 of 8 (2 of 4).
     assert found["train_error"] == [0.5] * 30
     assert found["test_error"] == [0.5] * 30
+    # Logits are (alpha, 1 - alpha), and each class is half of the images.
+    alphas = np.array(found["alpha"])
+    losses = np.log(np.exp(alphas) + np.exp(1 - alphas)) - 0.5
+    assert found["train_loss"] == found["test_loss"] == pytest.approx(losses)
     assert found["l2_distance"] == pytest.approx(np.sqrt(2))
+
+
+def test_the_ends_are_measured_like_networks_of_their_own(bench):
+    line = _line(bench, "constant")
+    found = _execute(bench, line, _CONSTANT_A, _CONSTANT_B)
+    for index, weights in ((0, _CONSTANT_B), (-1, _CONSTANT_A)):
+        bench.execute(Accuracy(line.a), of=weights)
+        alone = accuracies.read(bench.output)
+        assert {name: found[name][index] for name in alone} == alone
 
 
 def test_line_between_two_thresholds(bench):
@@ -56,6 +73,10 @@ def test_line_between_two_thresholds(bench):
     # Re-estimated, the mean is 5/8 at every point.
     assert found["train_error_reestimated"] == [0.125] * 30
     assert found["test_error_reestimated"] == [0.0] * 30
+    for name in ("test_loss_reestimated", "train_loss_reestimated"):
+        assert found[name] == pytest.approx([found[name][0]] * 30)
+    # Halfway between the thresholds all are right, near them half is far from it.
+    assert found["test_loss"][15] < 0.5 < 1 < found["test_loss"][0]
     # The statistics are not part of the distance; all else is equal.
     assert found["l2_distance"] == 0.0
 
@@ -88,8 +109,9 @@ def test_one_split_alone(bench):
         found[splits] = _execute(bench, line, _THRESHOLD_A, _THRESHOLD_B)
     both = found.pop(("train", "test"))
     for (split,), alone in found.items():
-        errors = {f"{split}_error", f"{split}_error_reestimated"}
-        assert alone.keys() == {"alpha", "l2_distance", *errors}
+        own = {name for name in both if split in name}
+        assert len(own) == 4
+        assert alone.keys() == {"alpha", "l2_distance", *own}
         assert alone == {name: both[name] for name in alone}
 
 
@@ -97,7 +119,7 @@ def test_without_re_estimation_there_is_one_reading(bench):
     both = _execute(bench, _line(bench, "threshold"), _THRESHOLD_A, _THRESHOLD_B)
     line = _line(bench, "threshold", reestimation_examples=0)
     found = _execute(bench, line, _THRESHOLD_A, _THRESHOLD_B)
-    assert found.keys() == {"alpha", "l2_distance", "train_error", "test_error"}
+    assert found.keys() == _ONE_READING
     assert found == {name: both[name] for name in found}
 
 

@@ -88,6 +88,16 @@ def test_the_amount_is_that_of_the_survivors(bench, perturbed):
     assert (epath.Path(bench.output) / NOISE_FILE).exists()
 
 
+def test_the_amount_is_told_kernel_by_kernel(bench, perturbed):
+    _execute(bench, perturbed())
+    layers = perturbing.read(bench.output)["layers"]
+    assert layers.keys() == _MASKS.keys()
+    a, b = layers["a/kernel"], layers["b/kernel"]
+    assert (a["num_weights"], b["num_weights"]) == (3, 1)
+    assert a["std"] == pytest.approx(np.std([1, 3, 4]))
+    assert (b["std"], b["mean"]) == (0.0, -7.0)
+
+
 def test_each_field_enters_the_key(bench, perturbed):
     keys = {
         perturbed(**changes).key

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pandas
@@ -25,13 +26,15 @@ from tflottery.training import checkpoints
 from tflottery.training.distribution import Placement
 
 KEYS = (
-    "model variant dataset training_iterations config subnetwork level density "
+    "model variant dataset task training_iterations config subnetwork level density "
     "axis_density replicate rewind_iteration data_order_a data_order_b iteration "
     "network_a network_b mask"
 ).split()
 MEASURED = (
     "train_instability test_instability l2_distance train_error_a train_error_b "
-    "test_error_a test_error_b"
+    "test_error_a test_error_b train_error_barrier test_error_barrier "
+    "train_loss_instability test_loss_instability train_loss_barrier "
+    "test_loss_barrier train_loss_a train_loss_b test_loss_a test_loss_b"
 ).split()
 REESTIMATED = [f"{name}_reestimated" for name in MEASURED if name != "l2_distance"]
 COMPARED = ["dense_test_error", "matching"]
@@ -51,8 +54,8 @@ def test_columns():
     names = [field.name for field in dataclasses.fields(Row)]
     assert names == COLUMNS
     names = [field.name for field in dataclasses.fields(Point)]
-    errors = ["train_error", "test_error"]
-    assert names == [*KEYS, "alpha", *errors, *(f"{one}_reestimated" for one in errors)]
+    values = ["train_error", "test_error", "train_loss", "test_loss"]
+    assert names == [*KEYS, "alpha", *values, *(f"{one}_reestimated" for one in values)]
 
 
 def test_all_pairs_of_copies_are_compared(study):
@@ -97,6 +100,8 @@ def test_rows_are_worked_out_from_what_was_measured(study, tmp_path, monkeypatch
         "l2_distance": 7.0,
         "train_error": errors,
         "test_error": [2 * one for one in errors],
+        "train_loss": [1.0, 8.0, 5.0],
+        "test_loss": [1.0, math.inf, 5.0],
     }
     monkeypatch.setattr(lines, "read", lambda folder: measured)
     tables = instability.rows(found, ResultsReader(store, unobtainable={}))
@@ -107,10 +112,19 @@ def test_rows_are_worked_out_from_what_was_measured(study, tmp_path, monkeypatch
     assert row.train_instability == pytest.approx(0.5 - 0.2)
     assert row.test_instability == pytest.approx(1.0 - 0.4)
     assert row.l2_distance == 7.0
+    # Halfway between the ends, so the mean of them is on the line between them.
+    assert row.train_error_barrier == pytest.approx(0.5 - 0.2)
+    assert (row.train_loss_b, row.train_loss_a) == (1.0, 5.0)
+    assert row.train_loss_instability == row.train_loss_barrier == 8.0 - 3.0
+    # No number is above an infinite loss; that of the ends is still told.
+    assert (row.test_loss_b, row.test_loss_a) == (1.0, 5.0)
+    assert row.test_loss_instability is row.test_loss_barrier is None
     assert row.test_instability_reestimated is None
     assert row.diverged_iteration is None
     assert [point.alpha for point in tables["interpolation"]] == measured["alpha"]
     assert [point.test_error for point in tables["interpolation"]] == [0.2, 1.0, 0.6]
+    losses = [point.test_loss for point in tables["interpolation"]]
+    assert losses == measured["test_loss"]
 
 
 def test_what_is_neither_made_nor_diverged_has_no_row_before_the_end(study, tmp_path):
@@ -148,6 +162,16 @@ def test_a_real_table(execute):
             assert np.allclose(errors * 100, np.round(errors * 100))
             assert row[f"{split}_instability"] == pytest.approx(
                 errors.max() - sum(ends) / 2
+            )
+            losses = line[f"{split}_loss"].to_numpy()
+            ends = row[f"{split}_loss_b"], row[f"{split}_loss_a"]
+            assert (losses[0], losses[-1]) == ends
+            chord = np.linspace(*ends, 30)
+            assert row[f"{split}_loss_barrier"] == pytest.approx(
+                (losses - chord).max(), abs=1e-12
+            )
+            assert row[f"{split}_loss_instability"] == pytest.approx(
+                losses.max() - sum(ends) / 2
             )
 
 

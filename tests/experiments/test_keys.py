@@ -19,9 +19,11 @@ import tflottery
 from tflottery.components.accuracies import Accuracy
 from tflottery.components.component import Component
 from tflottery.components.lines import Line
+from tflottery.components.mask_counts import MaskCounts
 from tflottery.components.metadata import Facts
 from tflottery.components.perturbing import Perturbed
 from tflottery.components.runs import Initialization, Run, State
+from tflottery.components.sign_changes import SignChanges
 from tflottery.components.telemetry import Telemetry
 from tflottery.components.transferring import BodyMask
 from tflottery.core import fingerprints
@@ -62,25 +64,33 @@ _KEYS = {
         "31e04128 85791e20 ac84c794 6076f373 bf060894 69da4091 b1540279 b150953b "
         "797b930b 5147183b a6a782b4 0630d8db "
     ),
+    "mask counts": (
+        "0440b11c 385fd3d5 de9d3b6b 162a5066 2d2637db 1bcf63d4 b819643e 6d453d83 "
+        "0867e78b f2db9a76 6860439d f215293c "
+    ),
+    "sign changes": (
+        "352b2e21 332057c2 3900ba60 65ee8b85 5fe487dd cb5eb733 39031d1f 1cd84c01 "
+        "8bd16b66 c56cfea6 91780ed5 a14a09a7 "
+    ),
     "transferred": (
         "f8b4edff 988443ec cd480cd8 e493a2ad 79510f2c d1879fbe 4e1b027e 08c4d8e7 "
         "91cf84d1 aa646baf e00ee5c1 afdf3f79 "
     ),
     "accuracy": (
-        "fb734eb4 f06a5f4e ffb45711 32ee4f8d 5f31e3ab 013d0cfc b7d24346 bb85678f "
-        "686b6f33 a7b89785 581a8436 d5f5b08c "
+        "7f508580 4c375db8 93858226 7874b41d 7388ee87 9f0cddd0 a82dd477 e54bce76 "
+        "38a20ede 11c83342 0038f143 9a60cc59 "
     ),
     "line": (
-        "4174da9c 2b9b9524 b019e565 36b6e318 1ae571cb aea9fc01 67f844bd 4f93c6f1 "
-        "fa326c8f f23128c4 6fee3616 701bcbb9 "
+        "395b3f06 b35ecd02 b0d9568d 0ec35b60 ddb97e1e 56035035 c7c66b92 1eaded43 "
+        "052ab69e a92543b9 db24830c f79ea496 "
     ),
     "telemetry": (
         "4452198e 582dd3f3 950f8b2e e80f96dc b47c9ace 01f0ed8f 4ae715f0 2460da90 "
         "bf25df00 89d761e2 abed78a8 056e38dd "
     ),
     "perturbed": (
-        "5cd960b6 983e99e7 deebc4a2 417d0d77 8212c77d 6b279d14 119694dc 8b7902f8 "
-        "c6d7db9d 054a1a69 84b05c7b 8280bb17 "
+        "541747f0 23f4be23 81ee592b c55307ba 349c989d 353edfdf 82821447 e4515b01 "
+        "2c65c418 39e229b5 b0f4e684 73bb7c11 "
     ),
     "configuration": ("d885a075 4c5f17d9 79e0afc2 "),
     "network": ("a10bdf08 a1ca198c "),
@@ -231,6 +241,13 @@ def _artifacts():
         "run from a pretext": pretrained,
         "mask": masks,
         "body mask": [BodyMask(mask) for mask in masks],
+        "mask counts": [MaskCounts(mask) for mask in masks],
+        "sign changes": [
+            SignChanges(state, other, ("dense_1/kernel",), mask if number % 3 else None)
+            for number, ((state, other), mask) in enumerate(
+                zip(couples, masks, strict=True)
+            )
+        ],
         "transferred": [run.initial for run in pretrained],
         "accuracy": [
             Accuracy(state, **asked)

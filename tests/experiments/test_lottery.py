@@ -10,7 +10,8 @@ import pytest
 
 from tflottery import results
 from tflottery.components.accuracies import ACCURACY_FILE, Accuracy
-from tflottery.components.runs import State
+from tflottery.components.mask_counts import MaskCounts
+from tflottery.components.runs import MASK_FILE, State
 from tflottery.execution.results_reader import PartialReader
 from tflottery.execution.run_index import divergence_address
 from tflottery.experiments import lottery
@@ -44,6 +45,11 @@ def study(study_of):
         return study_of(lottery, **options)
 
     return make
+
+
+def measured(study):
+    """Returns what measures the networks of a study."""
+    return [one for one in lottery.plan(study) if isinstance(one, Accuracy)]
 
 
 def places(table):
@@ -117,7 +123,7 @@ def test_errors_and_densities_of_a_real_table(tiny):
 def test_the_error_is_that_of_the_stored_weights(tiny, study, runtime, facts):
     """Worked out by a forward pass of LeNet in numpy, in float64."""
     ended = tiny(lottery)
-    accuracies = lottery.plan(study())
+    accuracies = measured(study())
     table = ended.table("accuracy")
     source = runtime.source("digits", model="lenet")
     evaluator = runtime.evaluator(facts.network, facts.data)
@@ -137,6 +143,42 @@ def test_the_error_is_that_of_the_stored_weights(tiny, study, runtime, facts):
             correct = x[np.arange(100), data.labels[images]]
             losses = np.log(np.exp(x).sum(axis=1)) - correct
             assert row[f"{split}_loss"] == pytest.approx(losses.mean(), rel=1e-5)
+
+
+def test_survivors_of_every_kernel_of_a_mask(tiny):
+    ended = tiny(lottery)
+    networks, layers = ended.table("accuracy"), ended.table("mask_layers")
+    keys = [name for name in KEYS if name != "data_order"]
+    assert not layers.duplicated([*keys, "kernel"]).any()
+    store = Store(ended.folder.parent / "store")
+    sparse = networks[networks["subnetwork"] != DENSE]
+    assert len(layers) == 3 * len(sparse)
+    for _, network in sparse.iterrows():
+        own = layers.merge(network[keys].to_frame().T.infer_objects(), on=keys)
+        sizes = dict(zip(own["kernel"], own["num_weights"], strict=True))
+        assert sizes == {
+            "dense_1/kernel": 64 * 300,
+            "dense_2/kernel": 300 * 100,
+            "head/kernel": 100 * 10,
+        }
+        assert set(own["mask"]) == {network["mask"]}
+        masks = checkpoints.read_arrays(store.open(network["mask"]) / MASK_FILE)
+        counts = [int(masks[path].sum()) for path in sizes]
+        assert list(own["num_survivors"]) == counts
+        assert sum(counts) == round(network["density"] * 50_200)
+        assert (
+            own["kernel_density"] == own["num_survivors"] / own["num_weights"]
+        ).all()
+    # How many survive is found, and pools over replicates.
+    found = results.summary(layers, of="kernel_density")
+    assert set(found["kernel_density_count"]) == {2}
+
+
+def test_copies_on_several_orders_have_one_mask(study):
+    found = study(replicates=1, levels=("1",), subnetworks=(IMP,), data_orders=3)
+    counted = [one for one in lottery.plan(found) if isinstance(one, MaskCounts)]
+    # Of two k, which share the first mask.
+    assert len(counted) == 2 and len({one.address for one in counted}) == 1
 
 
 def test_matching_of_a_real_table_by_hand(tiny):
@@ -169,7 +211,8 @@ def test_a_command_makes_a_figure_too(execute):
         lottery, figure=True, levels=("1",), subnetworks=(IMP,), replicates=1
     )
     names = {path.name for path in ended.folder.iterdir()}
-    assert names == {"accuracy.csv", "best.csv", "config.json", "figure.png", "log.txt"}
+    tables = {f"{name}.csv" for name in lottery.TABLES}
+    assert names == {*tables, "config.json", "figure.png", "log.txt"}
     said = json.loads((ended.folder / "config.json").read_text())
     assert said["experiment"] == "lottery"
     assert said["decisions"]["levels"] == [1]
@@ -239,7 +282,7 @@ def names_of(study):
             everything[run.key] = (kind, level, replicate, data_order, k)
     for replicate in (1, 2):
         everything[study.trunk(replicate).key] = (DENSE, 0, replicate, 0, 0)
-    return [everything[accuracy.of.run.key] for accuracy in lottery.plan(study)]
+    return [everything[accuracy.of.run.key] for accuracy in measured(study)]
 
 
 def test_the_random_kinds_begin_at_their_own_k(study):

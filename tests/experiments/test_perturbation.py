@@ -8,16 +8,20 @@ import pytest
 
 from tflottery.components.accuracies import Accuracy
 from tflottery.components.perturbing import Perturbed
+from tflottery.components.runs import MASK_FILE, State
 from tflottery.core.fingerprints import fingerprint
 from tflottery.core.recipes import PruningRecipe, Recipe
 from tflottery.core.registry import PERTURBATIONS
 from tflottery.experiments import effective_noise, lottery, perturbation
 from tflottery.experiments.effective_noise import Correlation, NoisePoint
 from tflottery.experiments.perturbation import Config
+from tflottery.store.store import Store
 from tflottery.studies import perturbed_runs
 from tflottery.studies.perturbed_runs import NONE, Condition
 from tflottery.studies.subnetworks import IMP, Subnetwork, Subnetworks
+from tflottery.training import checkpoints
 
+KERNELS = ("dense_1/kernel", "dense_2/kernel", "head/kernel")
 _TICKET = Subnetwork(kind=IMP, level=1, replicate=1, rewind_iteration=8)
 
 
@@ -286,6 +290,53 @@ def test_rows_of_the_tiny_experiment(tiny):
         assert own.effective_std.between(0.5 * scale * sigma, 1.1 * scale * sigma).all()
         assert (own.effective_mean.abs() < 0.05 * scale * sigma).all()
         assert (own.effective_std_of_all < own.effective_std).all()
+
+
+def test_how_far_each_layer_is_moved(tiny):
+    ended = tiny(perturbation)
+    table, layers = ended.table("accuracy"), ended.table("perturbed_layers")
+    noisy = table[table.perturbation != NONE]
+    assert len(layers) == 3 * len(noisy)
+    keys = ["level", "replicate", "rewind_iteration", "condition", "mask"]
+    for _, network in noisy.iterrows():
+        own = layers.merge(network[keys].to_frame().T.infer_objects(), on=keys)
+        scale = float(network.condition.removeprefix("noise_scales="))
+        assert list(own.kernel) == ["dense_1/kernel", "dense_2/kernel", "head/kernel"]
+        sigma = np.sqrt(2 / np.array([64, 300, 100]))
+        assert list(own.initial_std) == pytest.approx(sigma)
+        ratio = own.effective_std / (scale * sigma)
+        assert ratio[:2].between(0.95, 1.05).all() and 0.85 < ratio[2] < 1.15
+        # Together they are what stands beside the accuracy.
+        share = own.num_survivors / own.num_survivors.sum()
+        mean = (share * own.effective_mean).sum()
+        square = (share * (own.effective_std**2 + own.effective_mean**2)).sum()
+        assert network.effective_mean == pytest.approx(mean)
+        assert network.effective_std == pytest.approx(np.sqrt(square - mean**2))
+
+
+def test_signs_are_compared_over_all_weights_and_over_survivors(tiny, study):
+    ended = tiny(perturbation)
+    table = ended.table("sign_changes")
+    store = Store(ended.folder.parent / "store")
+    # Dense, and two levels at two k, of two replicates.
+    assert len(table) == 2 + 2 * 2 * 2
+    assert set(table.earlier_iteration) == {0} and set(table.later_iteration) == {8}
+    for row in table.itertuples():
+        run = study().trunk(row.replicate)
+        earlier, later = (
+            checkpoints.read_weights(store.open(State(run, k).address)) for k in (0, 8)
+        )
+        masks = {path: np.ones_like(earlier[path]) for path in KERNELS}
+        if row.subnetwork == IMP:
+            masks = checkpoints.read_arrays(store.open(row.mask) / MASK_FILE)
+        counted, changed = 0, 0
+        for path, mask in masks.items():
+            differs = np.sign(earlier[path]) != np.sign(later[path])
+            changed += differs[mask != 0].sum()
+            counted += int(mask.sum())
+        assert row.num_weights == counted
+        assert row.share_of_signs_changed == changed / counted
+    assert table[table.subnetwork == IMP].num_weights.max() == 0.8 * 50_200
 
 
 def test_points_and_correlation_of_the_tiny_experiment(tiny):

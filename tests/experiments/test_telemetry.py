@@ -10,12 +10,19 @@ import pytest
 
 from tflottery import results
 from tflottery.components.runs import State
+from tflottery.components.sign_changes import SignChanges
 from tflottery.core import recipes
 from tflottery.core.registry import MODELS
 from tflottery.execution.plan import plan_of
 from tflottery.execution.results_reader import PartialReader
 from tflottery.experiments import lottery, table1, telemetry
-from tflottery.experiments.telemetry import Config, Phase, Reading, Weight
+from tflottery.experiments.telemetry import (
+    Config,
+    Phase,
+    Reading,
+    SignChange,
+    Weight,
+)
 from tflottery.store.store import Store
 from tflottery.studies import session
 from tflottery.studies.columns import NetworkKeys
@@ -90,7 +97,12 @@ def test_columns():
         *["final_iteration", "gradient_examples", "phase_start", "phase_end"],
         *["num_iterations", "statistic", "num_replicates", "value", "value_std"],
     ]
-    assert list(telemetry.TABLES) == ["telemetry", "weights", "phases"]
+    names = [field.name for field in dataclasses.fields(SignChange)]
+    changes = ["num_weights", "share_of_signs_changed"]
+    compared = ["earlier_iteration", "later_iteration"]
+    assert names == [*KEYS, "rewind_iteration", "mask", *compared, *changes]
+    tables = ["telemetry", "weights", "phases", "sign_changes"]
+    assert list(telemetry.TABLES) == tables
 
 
 def test_every_iteration_of_a_replicate_has_a_row(tiny):
@@ -154,6 +166,43 @@ def test_ten_weights_of_a_replicate_are_followed(tiny, stored):
         places.setdefault(replicate, set()).add(place)
     (first,), (second,) = places[1], places[2]
     assert len(set(first)) == 10 and not set(first) & set(second)
+
+
+def test_signs_are_compared_between_each_pair_of_iterations(tiny, stored):
+    table = tiny(telemetry).table("sign_changes")
+    pairs = [(0, 4), (0, 20), (4, 20)]
+    found = zip(table["earlier_iteration"], table["later_iteration"], strict=True)
+    assert list(found) == 2 * pairs
+    for _, row in table.iterrows():
+        earlier, later = (
+            np.sign(flat(stored(row["replicate"], row[f"{which}_iteration"])))
+            for which in ("earlier", "later")
+        )
+        assert row["share_of_signs_changed"] == np.mean(earlier != later)
+        assert row["num_weights"] == len(earlier)
+    # From 0 on it is what stands beside the other telemetry.
+    telemetry_ = tiny(telemetry).table("telemetry").set_index("iteration")
+    first = telemetry_[telemetry_["replicate"] == 1]["share_of_signs_changed"]
+    assert list(table["share_of_signs_changed"][:2]) == [first[4], first[20]]
+
+
+def test_which_iterations_are_compared_in_signs(study):
+    def compared(**options):
+        changes = [
+            goal
+            for goal in telemetry.plan(study(replicates=1, **options))
+            if isinstance(goal, SignChanges)
+        ]
+        return [(one.earlier.iteration, one.later.iteration) for one in changes]
+
+    usual = {"sign_iterations": None, "training_iterations": 60}
+    # The recipe's k of digits are 0, 10, 25, 50 and 100; 25 is not measured.
+    assert compared(**usual, iterations=None) == [(0, 10), (0, 50), (10, 50)]
+    assert compared(**usual, iterations=(0, 3, 25)) == [(0, 25)]
+    assert compared(sign_iterations=(3, "1ep", 3)) == [(3, 24)]
+    assert compared(sign_iterations=(3,)) == []
+    with pytest.raises(ValueError, match="--sign_iterations names .25., beyond"):
+        compared(sign_iterations=(25,))
 
 
 def test_phases_are_means_over_replicates(tiny):
@@ -284,7 +333,8 @@ def test_the_trunk_is_that_of_the_papers_lottery(study_of):
 
 
 def test_no_more_states_than_needed(study):
-    found = study(iterations=("1ep", 3, 3), final_iteration=24, replicates=1)
+    iterations = {"iterations": ("1ep", 3, 3), "sign_iterations": None}
+    found = study(final_iteration=24, replicates=1, **iterations)
     states = {
         (state.run.key, state.iteration)
         for goal in telemetry.plan(found)

@@ -1,14 +1,18 @@
 """Errors counted by hand, and batch norm statistics against numpy in float64."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tflottery import layers
 from tflottery.core import seeds
 from tflottery.core.registry import MODELS, PRETEXTS, Entry
 from tflottery.datasets.arrays import Source, Split
 from tflottery.models import weights as model_weights
+from tflottery.training import evaluation, tasks
 from tflottery.training.evaluation import Evaluator
 
 _NUM_TRAIN, _NUM_TEST = 2700, 7
@@ -64,6 +68,30 @@ def test_errors_and_losses_leave_the_padding_out(count, evaluator):
     np.testing.assert_allclose(found.loss, expected, rtol=1e-6)
 
 
+def test_losses_of_images_are_added_up_in_float64(evaluator):
+    def measured(*indices):
+        return evaluator.measure("train", np.array(indices, np.int32))
+
+    # Images 0 to 5 are all kinds there are: 450 of each are the whole split.
+    every = [measured(index).loss for index in range(6)]
+    whole = measured(*range(2000)).loss + measured(*range(2000, _NUM_TRAIN)).loss
+    np.testing.assert_allclose(whole, 450 * sum(every), rtol=1e-13)
+
+
+def test_an_infinite_loss_of_padding_counts_nothing(evaluator):
+    images = tf.constant([0.0, 1.0])[:, None, None, None]
+    evaluator.assign({**_WEIGHTS, "head/bias": np.array([np.inf, 0], np.float32)})
+    wrong, loss = evaluation.count_errors(
+        evaluator.model,
+        tasks.Task(),
+        images,
+        tf.constant([1, 1]),
+        tf.constant([0.0, 0.0]),
+    )
+    assert (int(wrong), float(loss)) == (0, 0.0)
+    evaluator.assign(_WEIGHTS)
+
+
 def test_splits_are_apart(evaluator):
     found = evaluator.measure("test", np.arange(_NUM_TEST, dtype=np.int32))
     assert found.num_misclassified == 3
@@ -116,16 +144,19 @@ def test_subset_is_fixed_and_without_repetition(evaluator):
 
 
 @pytest.mark.parametrize("block_size", [500, 1500])
-def test_errors_do_not_depend_on_the_size_of_blocks(block_size, evaluator, monkeypatch):
+def test_nothing_depends_on_the_size_of_blocks(block_size, evaluator, monkeypatch):
     def counted():
         blocks = evaluator.blocks("train", 2300)
-        measured = [evaluator.measure("train", block) for block in blocks]
-        return sum(one.num_misclassified for one in measured)
+        found = [evaluator.measure("train", block) for block in blocks]
+        losses = math.fsum(one.loss for one in found)
+        misclassified = sum(one.num_misclassified for one in found)
+        return misclassified, pytest.approx(losses, rel=1e-13)
 
     expected = counted()
-    assert expected == _wrong(evaluator.examples("train", 2300))
+    assert expected[0] == _wrong(evaluator.examples("train", 2300))
     monkeypatch.setattr(evaluator, "_block_size", block_size)
-    assert counted() == expected
+    wrong, loss = counted()
+    assert (wrong, loss.expected) == expected
 
 
 def _convolution(images, kernel):

@@ -1,6 +1,8 @@
-"""Instability: how far the error rises on the line between two networks.
+"""Instability: how far error or loss rises on the line between two networks.
 
-Follows *Linear Mode Connectivity* (2019), Section 2 and Algorithm 1.
+`instability` follows *Linear Mode Connectivity* (2019), Section 2 and Algorithm 1:
+above the mean of the ends. `barrier` is the other definition in use: above the straight
+line between the values at the ends, so that ends of unlike quality make no barrier.
 """
 
 from collections.abc import Sequence
@@ -8,28 +10,64 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def instability(errors: Sequence[float] | np.ndarray) -> float:
-    """Returns the highest error on the line minus the mean of the errors at its ends.
+def instability(values: Sequence[float] | np.ndarray) -> float:
+    """Returns the highest value on the line minus the mean of the values at its ends.
 
     Args:
-      errors: [points] floats, from one end of the line to the other, both included;
-        the paper has 30 points and fractions in [0, 1].
+      values: [points] errors or losses, from one end of the line to the other, both
+        included; the paper has errors, fractions in [0, 1], at 30 points.
 
     Returns:
-      >= 0, in the unit of the errors; 0 where no point is worse than equal ends.
+      >= 0, in the unit of the values; 0 where no point is worse than equal ends.
 
     Raises:
       ValueError: fewer than two points, more than one dimension, or not finite.
     """
-    errors = np.asarray(errors, dtype=np.float64)
-    if errors.ndim != 1 or errors.size < 2:
+    values = _checked("values", values)
+    return float(values.max() - (values[0] + values[-1]) / 2)
+
+
+def barrier(
+    values: Sequence[float] | np.ndarray, alphas: Sequence[float] | np.ndarray
+) -> float:
+    """Returns how far the values rise above the straight line between their ends.
+
+    Args:
+      values: [points] errors or losses, from one end of the line to the other, both
+        included.
+      alphas: [points] where on the line each is, ascending.
+
+    Returns:
+      >= 0, in the unit of the values; 0 where they nowhere rise above that line. No
+      farther from `instability` than half the difference of the ends.
+
+    Raises:
+      ValueError: fewer than two points, more than one dimension, not finite, not as
+        many values as alphas, or alphas that do not ascend.
+    """
+    values, alphas = _checked("values", values), _checked("alphas", alphas)
+    if values.shape != alphas.shape or (np.diff(alphas) <= 0).any():
         raise ValueError(
-            f"errors has shape {errors.shape}, expected [points] with both ends of the "
-            "line."
+            f"{values.size} values at alphas={alphas.tolist()!r}: expected a value at "
+            "each, in ascending order of alpha."
         )
-    if not np.isfinite(errors).all():
+    shares = (alphas - alphas[0]) / (alphas[-1] - alphas[0])
+    rises = values - ((1 - shares) * values[0] + shares * values[-1])
+    # Rounding may put a line of equal values below itself.
+    return max(0.0, float(rises.max()))
+
+
+def _checked(name: str, numbers: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Returns the numbers as an array; raises ValueError if they cannot be a line's."""
+    numbers = np.asarray(numbers, dtype=np.float64)
+    if numbers.ndim != 1 or numbers.size < 2:
         raise ValueError(
-            f"errors holds values that are not finite: {errors.tolist()!r}. A network "
-            "that diverged has no instability."
+            f"{name} has shape {numbers.shape}, expected [points] with both ends of "
+            "the line."
         )
-    return float(errors.max() - (errors[0] + errors[-1]) / 2)
+    if not np.isfinite(numbers).all():
+        raise ValueError(
+            f"{name} holds numbers that are not finite: {numbers.tolist()!r}. A "
+            "network that diverged has no instability."
+        )
+    return numbers

@@ -30,6 +30,24 @@ class Effective:
     num_weights: int
 
 
+def effective_by_layer(
+    before: Mapping[str, np.ndarray],
+    after: Mapping[str, np.ndarray],
+    masks: Mapping[str, np.ndarray],
+) -> dict[str, Effective]:
+    """Returns the effective noise of each kernel alone, by its path.
+
+    A kernel of which no weight survives is left out. Arguments and errors are those of
+    `effective`.
+    """
+    _refuse_unfit(before, after, masks)
+    return {
+        path: effective({path: before[path]}, {path: after[path]}, {path: mask})
+        for path, mask in masks.items()
+        if mask.any()
+    }
+
+
 def effective(
     before: Mapping[str, np.ndarray],
     after: Mapping[str, np.ndarray],

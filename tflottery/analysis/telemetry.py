@@ -56,12 +56,16 @@ def mean_magnitude(kernels: Kernels) -> float:
     return total / _num_weights(kernels)
 
 
-def share_of_signs_changed(kernels: Kernels, initial: Kernels) -> float:
-    """Returns the fraction of weights whose sign is not that of initialization.
+def share_of_signs_changed(
+    kernels: Kernels, earlier: Kernels, *, masks: Kernels | None = None
+) -> float:
+    """Returns the fraction of weights whose sign is not what it was earlier.
 
     Args:
       kernels: arrays by variable path.
-      initial: arrays of the same paths and shapes.
+      earlier: arrays of the same paths and shapes, such as the initial ones.
+      masks: of the same paths and shapes; only weights where a mask is not 0 count.
+        None: all do.
 
     Returns:
       In [0, 1].
@@ -69,12 +73,16 @@ def share_of_signs_changed(kernels: Kernels, initial: Kernels) -> float:
     Raises:
       ValueError: paths or shapes differ, or there are no weights.
     """
-    _refuse_unlike(kernels, initial)
-    changed = sum(
-        np.count_nonzero(np.sign(kernel) != np.sign(initial[path]))
+    _refuse_unlike(kernels, earlier)
+    changed = {
+        path: np.sign(kernel) != np.sign(earlier[path])
         for path, kernel in kernels.items()
-    )
-    return int(changed) / _num_weights(kernels)
+    }
+    if masks is not None:
+        _refuse_unlike(kernels, masks)
+        changed = {path: one[masks[path] != 0] for path, one in changed.items()}
+    count = sum(np.count_nonzero(one) for one in changed.values())
+    return int(count) / _num_weights(changed)
 
 
 def l2_distance(kernels: Kernels, others: Kernels) -> float:

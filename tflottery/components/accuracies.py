@@ -28,7 +28,7 @@ class Accuracy(Component):
     """
 
     KIND = "accuracy"
-    VERSION = 1
+    VERSION = 2
     FOLDER = "accuracies"
     FILES = (ACCURACY_FILE,)
 

@@ -1,4 +1,4 @@
-"""The line between two networks: errors at 30 points, and the distance.
+"""The line between two networks: error and loss at 30 points, and the distance.
 
 LMC, Algorithm 1. Batch norm statistics are interpolated like every other tensor, and in
 a second reading re-estimated at every point and both ends.
@@ -28,7 +28,7 @@ REESTIMATION_BATCH_SIZE = 128
 
 @dataclasses.dataclass(frozen=True)
 class Line(Component):
-    """Errors on the straight line between two states.
+    """Errors and losses on the straight line between two states.
 
     Attributes:
       a: the end at alpha = 1.
@@ -41,7 +41,7 @@ class Line(Component):
     """
 
     KIND = "line"
-    VERSION = 3
+    VERSION = 4
     FOLDER = "lines"
     FILES = (LINE_FILE,)
 
@@ -52,7 +52,7 @@ class Line(Component):
     reestimation_examples: int = 0
 
     def execute(self, context: Context) -> None:
-        """Writes line.json: alpha, l2_distance, and lists of errors along the line."""
+        """Writes line.json: alpha, l2_distance, and lists of values along the line."""
         a = checkpoints.read_weights(context.inputs["a"])
         b = checkpoints.read_weights(context.inputs["b"])
         evaluator = context.runtime.evaluator(self.a.run.network, self.a.run.data)
@@ -83,9 +83,11 @@ class Line(Component):
             "l2_distance": interpolation.l2_distance(a, b, paths=trainable),
         }
         for (_, reestimated), by_split in zip(points, measured, strict=True):
+            suffix = "_reestimated" * reestimated
             for split, found in by_split.items():
-                name = f"{split}_error" + "_reestimated" * reestimated
-                result.setdefault(name, []).append(found.error)
+                for measure, value in dataclasses.asdict(found).items():
+                    name = f"{split}_{measure}{suffix}"
+                    result.setdefault(name, []).append(value)
         (context.output / LINE_FILE).write_text(json.dumps(result))
 
     def flops(self, facts: Mapping[Network, Facts]) -> float:

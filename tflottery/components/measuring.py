@@ -6,6 +6,7 @@ measurement goes on where it was.
 
 import dataclasses
 import json
+import math
 import typing
 from collections.abc import Callable, Sequence
 
@@ -123,6 +124,8 @@ def _by_split(
             for (wrong, loss), (name, block) in zip(counts, blocks, strict=True)
             if name == split
         ]
-        wrong, loss, size = map(sum, zip(*own, strict=True))
-        results[split] = Result(error=wrong / size, loss=loss / size)
+        wrong, losses, size = zip(*own, strict=True)
+        # Rounded once, so that it does not matter what was added up first.
+        loss = math.fsum(losses) / sum(size)
+        results[split] = Result(error=sum(wrong) / sum(size), loss=loss)
     return results

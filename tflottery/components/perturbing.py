@@ -1,7 +1,7 @@
 """Perturbed weights as artifacts: a state at iteration k after one change (EP, 5).
 
 What the change amounts to, its mean and its standard deviation over the surviving
-weights, is found here too.
+weights of all kernels and of each, is found here too.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ class Perturbed(Component):
     """
 
     KIND = "perturbed"
-    VERSION = 1
+    VERSION = 2
     FOLDER = "perturbed"
     FILES = (WEIGHTS_FILE, NOISE_FILE)
 
@@ -77,6 +77,10 @@ class Perturbed(Component):
         _validate(self.perturbation, before, after)
         checkpoints.write(context.output, {**weights, **after})
         amount = dataclasses.asdict(noise.effective(before, after, masks))
+        by_layer = noise.effective_by_layer(before, after, masks)
+        amount["layers"] = {
+            path: dataclasses.asdict(own) for path, own in by_layer.items()
+        }
         (context.output / NOISE_FILE).write_text(json.dumps(amount))
 
     def num_bytes(self, facts: Mapping[Network, Facts]) -> int:
@@ -91,8 +95,12 @@ class Perturbed(Component):
         return masking.read(context, "mask")
 
 
-def read(folder: epath.Path) -> dict[str, float]:
-    """Returns what the change amounts to: fields of `analysis.noise.Effective`."""
+def read(folder: epath.Path) -> dict[str, object]:
+    """Returns what the change amounts to.
+
+    Fields of `analysis.noise.Effective`, and `layers`: the same of each kernel that has
+    surviving weights, by its path.
+    """
     return json.loads((folder / NOISE_FILE).read_text())
 
 

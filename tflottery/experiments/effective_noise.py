@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 from tflottery.analysis import statistics
 from tflottery.components.component import Artifact
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import columns, perturbed_runs, program
+from tflottery.studies import columns, layer_tables, perturbed_runs, program
 from tflottery.studies import config as shared
 from tflottery.studies.answers import Answer
+from tflottery.studies.layer_tables import PerturbedLayer
 from tflottery.studies.perturbed_runs import Condition, PerturbedNetwork
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import DENSE, Subnetworks
@@ -91,6 +92,7 @@ TABLES = {
     "points": NoisePoint,
     "correlation": Correlation,
     "accuracy": PerturbedNetwork,
+    "perturbed_layers": PerturbedLayer,
 }
 
 
@@ -105,13 +107,18 @@ def plan(study: Study) -> list[Artifact]:
 
 
 def rows(study: Study, results: ResultsReader) -> dict[str, list]:
-    """Returns the tables: points, correlation (a row a k), accuracy (a network)."""
-    table = perturbed_runs.rows(study, _networks(study), results)
+    """Returns the tables: points, correlation (a row a k), accuracy (a network).
+
+    And perturbed_layers: a kernel of a perturbed network.
+    """
+    networks = _networks(study)
+    table = perturbed_runs.rows(study, networks, results)
     points = _points(table, ks=study.rewind_iterations)
     return {
         "points": points,
         "correlation": _correlations(points),
         "accuracy": table,
+        "perturbed_layers": layer_tables.perturbed(study, networks, results),
     }
 
 

@@ -18,7 +18,6 @@ import itertools
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 
-from tflottery.analysis.instability import instability
 from tflottery.analysis.matching import is_matching
 from tflottery.components import accuracies, lines
 from tflottery.components.accuracies import Accuracy
@@ -26,11 +25,11 @@ from tflottery.components.component import Artifact
 from tflottery.components.lines import Line
 from tflottery.components.runs import State
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import accuracy_table, answers, program
+from tflottery.studies import accuracy_table, answers, line_tables, program
 from tflottery.studies import config as shared
 from tflottery.studies.answers import Answer
-from tflottery.studies.columns import NetworkKeys
 from tflottery.studies.config import option
+from tflottery.studies.line_tables import Pair, Point, Row
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import (
     DENSE,
@@ -123,68 +122,6 @@ class Config(shared.PruningConfig):
         return super().resolved_values(study) | examples
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Pair(NetworkKeys):
-    """Two copies at an iteration.
-
-    Attributes:
-      rewind_iteration: where they part.
-      data_order_a: of network a; those of copies begin at 1.
-      data_order_b: of network b.
-      iteration: at which they are compared.
-      network_a: its address in the store.
-      network_b: likewise.
-      mask: address of the masks of both; None where nothing is pruned.
-    """
-
-    rewind_iteration: int
-    data_order_a: int
-    data_order_b: int
-    iteration: int
-    network_a: str
-    network_b: str
-    mask: str | None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Row(Pair):
-    """A pair of trained networks. Errors and instabilities are fractions in [0, 1].
-
-    `dense_test_error` is that of the replicate's unpruned network, and `matching` says
-    whether the mean test error of a and b is within a standard deviation of the mean of
-    those over all replicates, or lower; both only for subnetworks at the end of
-    training. `diverged_iteration` is that of a copy's training, or of one before it.
-    """
-
-    train_instability: float | None = None
-    test_instability: float | None = None
-    l2_distance: float | None = None
-    train_error_a: float | None = None
-    train_error_b: float | None = None
-    test_error_a: float | None = None
-    test_error_b: float | None = None
-    train_instability_reestimated: float | None = None
-    test_instability_reestimated: float | None = None
-    train_error_a_reestimated: float | None = None
-    train_error_b_reestimated: float | None = None
-    test_error_a_reestimated: float | None = None
-    test_error_b_reestimated: float | None = None
-    diverged_iteration: int | None = None
-    dense_test_error: float | None = None
-    matching: bool | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Point(Pair):
-    """A point on the line between two networks; alpha is the fraction of network a."""
-
-    alpha: float
-    train_error: float | None = None
-    test_error: float | None = None
-    train_error_reestimated: float | None = None
-    test_error_reestimated: float | None = None
-
-
 TABLES = {"instability": Row, "interpolation": Point}
 
 
@@ -201,10 +138,10 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list[Pair]]:
         keys = dataclasses.asdict(pair)
         measured = results.read(line, lines.read)
         if measured is not None:
-            row = Row(**keys, **_summary(measured))
+            row = Row(**keys, **line_tables.summary(measured))
             ended = row.iteration == study.last
             tables["instability"].append(_compared(row, dense) if ended else row)
-            tables["interpolation"] += _points(keys, measured)
+            tables["interpolation"] += line_tables.points(keys, measured)
         elif (diverged := results.diverged_iteration(line)) is not None:
             tables["instability"].append(Row(**keys, diverged_iteration=diverged))
     return tables
@@ -362,34 +299,6 @@ def _measured_iterations(study: Study, k: int) -> Sequence[int]:
     ends = (study.iterations(f"{epoch}ep") for epoch in itertools.count(1))
     within = itertools.takewhile(lambda iteration: iteration < study.last, ends)
     return (*(iteration for iteration in within if iteration > k), study.last)
-
-
-def _summary(measured: Mapping[str, object]) -> dict[str, float]:
-    """Returns the columns of a row of what was measured on its line."""
-    summary = {"l2_distance": measured["l2_distance"]}
-    for reading in ("", "_reestimated"):
-        for split in ("train", "test"):
-            errors = measured.get(f"{split}_error{reading}")
-            if errors is None:
-                continue
-            # alpha runs from 0, where network b is, to 1, where network a is.
-            summary[f"{split}_error_b{reading}"] = errors[0]
-            summary[f"{split}_error_a{reading}"] = errors[-1]
-            summary[f"{split}_instability{reading}"] = instability(errors)
-    return summary
-
-
-def _points(keys: dict[str, object], measured: Mapping[str, object]) -> list[Point]:
-    """Returns the points of a line as rows."""
-    columns = {name: values for name, values in measured.items() if "error" in name}
-    return [
-        Point(
-            **keys,
-            alpha=alpha,
-            **{name: values[index] for name, values in columns.items()},
-        )
-        for index, alpha in enumerate(measured["alpha"])
-    ]
 
 
 if __name__ == "__main__":

@@ -21,11 +21,12 @@ from tflottery.components.component import Artifact
 from tflottery.core import durations
 from tflottery.core.durations import Duration
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import accuracy_table, answers, columns, program
+from tflottery.studies import accuracy_table, answers, columns, layer_tables, program
 from tflottery.studies import config as shared
 from tflottery.studies.accuracy_table import TrainedNetwork, measured_errors
 from tflottery.studies.answers import Answer
 from tflottery.studies.config import option
+from tflottery.studies.layer_tables import MaskLayer
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import (
     IMP,
@@ -105,20 +106,27 @@ class Best(columns.LevelKeys):
     studied: bool | None
 
 
-TABLES = {"accuracy": TrainedNetwork, "best": Best}
+TABLES = {"accuracy": TrainedNetwork, "best": Best, "mask_layers": MaskLayer}
 
 
 def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
-    return [accuracy for _, accuracy in _networks(study)]
+    networks = list(_networks(study))
+    measured = [accuracy for _, accuracy in networks]
+    return [*measured, *layer_tables.counts(networks)]
 
 
 def rows(study: Study, results: ResultsReader) -> dict[str, list]:
-    """Returns the tables: accuracy (a row a network) and best (a row a level)."""
-    table = accuracy_table.rows(_networks(study), results)
+    """Returns the tables: accuracy (a row a network), best (a level), mask_layers."""
+    networks = list(_networks(study))
+    table = accuracy_table.rows(networks, results)
     dense = accuracy_table.dense_errors(study, table)
     table = accuracy_table.compared(table, dense=dense)
-    return {"accuracy": table, "best": _best(study, table, dense)}
+    return {
+        "accuracy": table,
+        "best": _best(study, table, dense),
+        "mask_layers": layer_tables.masked(study, networks, results),
+    }
 
 
 def subject(study: Study) -> str:

@@ -3,7 +3,9 @@
 IMP's subnetworks at iteration k are changed before they are trained: signs and
 magnitudes of other times (Figures 4 and A4), weights shuffled (Figures 5, 6, A5, A6),
 Gaussian noise in units of the initializer's standard deviation (Figures 7 and A7). One
-line a condition, beside the unchanged tickets of k and of iteration 0.
+line a condition, beside the unchanged tickets of k and of iteration 0. How far each
+layer was moved, and how many signs change between 0 and the k (Section 5.1), over all
+weights and over the tickets' survivors, stand in tables of their own.
 
 Readings where the paper is silent: the mask, biases and batch norm statistics stay
 those of k; a filter is one 3x3 kernel; the change is measured over surviving weights.
@@ -11,17 +13,25 @@ those of k; a filter is one 3x3 kernel; the change is measured over surviving we
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from tflottery.components.component import Artifact
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import accuracy_table, perturbed_runs, program
+from tflottery.studies import (
+    accuracy_table,
+    layer_tables,
+    perturbed_runs,
+    program,
+    sign_table,
+)
 from tflottery.studies import config as shared
 from tflottery.studies.answers import Answer
 from tflottery.studies.config import option
+from tflottery.studies.layer_tables import PerturbedLayer
 from tflottery.studies.perturbed_runs import Condition, PerturbedNetwork
+from tflottery.studies.sign_table import PlannedChange, SignChange
 from tflottery.studies.study import Study
-from tflottery.studies.subnetworks import Subnetworks
+from tflottery.studies.subnetworks import IMP, Subnetworks
 
 if typing.TYPE_CHECKING:
     import matplotlib.figure
@@ -96,17 +106,27 @@ class Config(shared.PerturbedConfig):
         return perturbed_runs.conditions(self.perturbation, given | own)
 
 
-TABLES = {"accuracy": PerturbedNetwork}
+TABLES = {
+    "accuracy": PerturbedNetwork,
+    "perturbed_layers": PerturbedLayer,
+    "sign_changes": SignChange,
+}
 
 
 def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
-    return perturbed_runs.artifacts(_networks(study))
+    compared = [change.measure for change in _sign_changes(study)]
+    return [*perturbed_runs.artifacts(_networks(study)), *compared]
 
 
 def rows(study: Study, results: ResultsReader) -> dict[str, list]:
-    """Returns the table: accuracy (a row a network)."""
-    return {"accuracy": perturbed_runs.rows(study, _networks(study), results)}
+    """Returns the tables: accuracy (a row a network) and those of layers and signs."""
+    networks = _networks(study)
+    return {
+        "accuracy": perturbed_runs.rows(study, networks, results),
+        "perturbed_layers": layer_tables.perturbed(study, networks, results),
+        "sign_changes": sign_table.rows(_sign_changes(study), results),
+    }
 
 
 def subject(study: Study) -> str:
@@ -138,6 +158,16 @@ def _networks(study: Study) -> list[perturbed_runs.PerturbedPlan]:
     levels = Subnetworks(study).levels
     tried = study.config.conditions()
     return list(perturbed_runs.networks(study, tried, levels=levels))
+
+
+def _sign_changes(study: Study) -> Iterator[PlannedChange]:
+    """Yields every pair of 0 and each k: all weights, and the tickets' survivors."""
+    subnetworks = Subnetworks(study)
+    iterations = sorted({0, *study.rewind_iterations})
+    yield from sign_table.of_dense(study, iterations)
+    yield from sign_table.of_subnetworks(
+        study, subnetworks, iterations, levels=subnetworks.levels, kind=IMP
+    )
 
 
 if __name__ == "__main__":

@@ -13,10 +13,8 @@ stand in the table (tflottery/training/gradients.py says of what).
 
 import dataclasses
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
-from tflottery.analysis import statistics
-from tflottery.analysis import telemetry as analysis
 from tflottery.components import accuracies
 from tflottery.components import telemetry as components
 from tflottery.components.accuracies import Accuracy
@@ -26,11 +24,13 @@ from tflottery.components.telemetry import Telemetry
 from tflottery.core import durations, seeds
 from tflottery.core.durations import Duration
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import answers, program
+from tflottery.studies import answers, phase_table, program, sign_table
 from tflottery.studies import config as shared
 from tflottery.studies.answers import Answer
 from tflottery.studies.columns import NetworkKeys
 from tflottery.studies.config import option
+from tflottery.studies.phase_table import Phase
+from tflottery.studies.sign_table import PlannedChange, SignChange
 from tflottery.studies.study import Study
 
 if typing.TYPE_CHECKING:
@@ -45,20 +45,6 @@ _USUAL = (
     *range(500, 1000, 50),
     *range(1000, 4001, 100),
 )
-# Columns that phases are described by, and those of which the minimum counts.
-_DESCRIBED = (
-    "test_error",
-    "test_loss",
-    "mean_weight_magnitude",
-    "share_of_signs_changed",
-    "gradient_norm",
-    "mean_gradient_magnitude",
-    "l2_from_initial",
-    "l2_from_final",
-    "cosine_to_initial",
-    "cosine_to_final",
-)
-_WITH_MINIMUM = ("gradient_norm", "mean_gradient_magnitude")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,6 +63,11 @@ class Config(shared.Config):
     final_iteration: Duration | None = option(
         None, "whose weights count as the final ones; None: the end of training"
     )
+    sign_iterations: tuple[Duration, ...] | None = option(
+        None,
+        "iterations of which each pair is compared in signs, such as 500,2000; None: "
+        "of those measured 0 and the recipe's k",
+    )
     gradient_examples: int = option(
         1024,
         "training images over whose batches gradients are measured, a fixed random "
@@ -93,6 +84,7 @@ class Config(shared.Config):
             training_iterations=24,
             evaluation_examples=100,
             iterations=(0, 1, 4, 10, 20),
+            sign_iterations=(20, 0, 4),
             gradient_examples=150,
         )
 
@@ -104,7 +96,8 @@ class Config(shared.Config):
                 "--iterations is empty: leave it out for the usual ones, or name at "
                 "least one."
             )
-        for one in (*(self.iterations or ()), self.final_iteration):
+        named = (self.iterations or ()) + (self.sign_iterations or ())
+        for one in (*named, self.final_iteration):
             if one is not None:
                 durations.validate(one)
         shared.validate_count("gradient_examples", self.gradient_examples)
@@ -173,42 +166,22 @@ class Weight(NetworkKeys):
     value: float
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Phase:
-    """A row of phases.csv: a statistic of a phase of the timeline (Figure 2).
-
-    Of the replicates measured at every iteration asked for; where there are several,
-    `value` is their mean and `value_std` their standard deviation. Statistics are those
-    of `analysis.telemetry.phases`, by name of the column and what it is of it.
-    """
-
-    model: str
-    variant: str
-    dataset: str
-    task: str
-    training_iterations: int
-    config: str
-    final_iteration: int
-    gradient_examples: int
-    phase_start: int
-    phase_end: int
-    num_iterations: int
-    statistic: str
-    num_replicates: int
-    value: float
-    value_std: float | None
-
-
-TABLES = {"telemetry": Reading, "weights": Weight, "phases": Phase}
+TABLES = {
+    "telemetry": Reading,
+    "weights": Weight,
+    "phases": Phase,
+    "sign_changes": SignChange,
+}
 
 
 def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
-    return [one for _, *both in _measurements(study) for one in both]
+    measured = [one for _, *both in _measurements(study) for one in both]
+    return [*measured, *(change.measure for change in _sign_changes(study))]
 
 
 def rows(study: Study, results: ResultsReader) -> dict[str, list]:
-    """Returns the tables: telemetry, weights and phases."""
+    """Returns the tables: telemetry, weights, phases and sign_changes."""
     readings, weights = [], []
     for keys, accuracy, measure in _measurements(study):
         found = dict(results.read(accuracy, accuracies.read) or {})
@@ -222,8 +195,14 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list]:
             final = {"final_iteration": measure.final.iteration}
             reading = keys | final | found | {"diverged_iteration": diverged}
             readings.append(Reading(**reading))
-    phases = _phases(study, readings)
-    return {"telemetry": readings, "weights": weights, "phases": phases}
+    return {
+        "telemetry": readings,
+        "weights": weights,
+        "phases": phase_table.rows(
+            study, readings, num_iterations=len(_iterations(study))
+        ),
+        "sign_changes": sign_table.rows(_sign_changes(study), results),
+    }
 
 
 def subject(study: Study) -> str:
@@ -291,6 +270,15 @@ def _measurements(
             yield keys, study.accuracy(state), measure
 
 
+def _sign_changes(study: Study) -> Iterator[PlannedChange]:
+    """Yields every pair of the iterations that are compared in signs."""
+    given = study.config.sign_iterations
+    if given is None:
+        usual = {0, *study.rewind_iterations} & {*_iterations(study)}
+        return sign_table.of_dense(study, usual)
+    return sign_table.of_dense(study, study.grid("sign_iterations", given))
+
+
 def _whole_batches(study: Study) -> int:
     """Returns how many training images give gradients: those of whole batches."""
     num_train = study.facts.data.num_train
@@ -335,39 +323,6 @@ def _iterations(study: Study) -> tuple[int, ...]:
             "is not before any measured, or leave it out for the end of training."
         )
     return iterations
-
-
-def _phases(study: Study, readings: Sequence[Reading]) -> list[Phase]:
-    """Returns the rows of phases.csv."""
-    by_replicate: dict[int, list[Reading]] = {}
-    for row in readings:
-        by_replicate.setdefault(row.replicate, []).append(row)
-    num_iterations = len(_iterations(study))
-    found: dict[tuple, list[float]] = {}
-    for own in by_replicate.values():
-        columns = {name: [getattr(row, name) for row in own] for name in _DESCRIBED}
-        whole = all(None not in column for column in columns.values())
-        if not whole or len(own) < num_iterations:
-            continue
-        iterations = [row.iteration for row in own]
-        for one in analysis.phases(iterations, columns, minima=_WITH_MINIMUM):
-            place = (one.phase_start, one.phase_end, one.num_iterations, one.name)
-            found.setdefault((own[0].gradient_examples, *place), []).append(one.value)
-    return [
-        Phase(
-            **study.columns(),
-            final_iteration=_final_iteration(study),
-            gradient_examples=examples,
-            phase_start=start,
-            phase_end=end,
-            num_iterations=count,
-            statistic=name,
-            num_replicates=len(values),
-            value=statistics.mean(values),
-            value_std=statistics.std_of_several(values),
-        )
-        for (examples, start, end, count, name), values in found.items()
-    ]
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class Measurement:
 
     Attributes:
       num_misclassified: misclassified examples.
-      loss: summed cross-entropy, in nats.
+      loss: of all images, added up in float64, in nats.
     """
 
     num_misclassified: int
@@ -229,7 +229,7 @@ class Evaluator:
                 more, extra = count_errors(
                     self.model, self._task, images, targets, weights[batch]
                 )
-                return batch + 1, wrong + more, loss + tf.cast(extra, tf.float64)
+                return batch + 1, wrong + more, loss + extra
 
             start = [tf.constant(0), tf.constant(0), tf.constant(0.0, tf.float64)]
             _, wrong, loss = tf.while_loop(
@@ -299,7 +299,10 @@ def count_errors(
     targets: tf.Tensor,
     weights: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns (errors int32, summed loss float32) of a batch.
+    """Returns (errors int32, summed loss float64) of a batch.
+
+    Each example's loss is float32. They are added up in float64, so that how examples
+    are divided into batches changes the last bits of that at most.
 
     Args:
       model: gives outputs, or a list that begins with them.
@@ -310,8 +313,10 @@ def count_errors(
     """
     outputs = tasks.main_outputs(task.outputs(model, images, training=False))
     errors = tf.cast(task.errors(targets, outputs), tf.int32)
-    losses = task.losses(targets, outputs)
+    losses = tf.cast(task.losses(targets, outputs), tf.float64)
+    # A product would make NaN of padding whose loss is infinite.
+    counted = tf.where(weights > 0, losses, tf.zeros_like(losses))
     return (
         tf.reduce_sum(errors * tf.cast(weights, tf.int32)),
-        tf.reduce_sum(losses * weights),
+        tf.reduce_sum(counted),
     )

@@ -1,0 +1,144 @@
+"""Kernel by kernel: what masks keep (mask_layers.csv), how far perturbations go."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator
+
+from tflottery.components import mask_counts, perturbing
+from tflottery.components.mask_counts import MaskCounts
+from tflottery.execution.results_reader import ResultsReader
+from tflottery.models.weights import initial_std
+from tflottery.studies import columns
+from tflottery.studies.accuracy_table import PlannedNetwork, TrainedNetwork
+from tflottery.studies.columns import NetworkKeys
+from tflottery.studies.perturbed_runs import PerturbedPlan
+from tflottery.studies.study import Study
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MaskLayer(NetworkKeys):
+    """A row of mask_layers.csv: a kernel under the mask of a subnetwork.
+
+    Attributes:
+      rewind_iteration: of the subnetwork.
+      mask: address of the masks in the store; subnetworks may share them.
+      kernel: its variable path.
+      num_weights: of the kernel.
+      num_survivors: of these, how many the mask keeps.
+      kernel_density: their fraction, in [0, 1].
+    """
+
+    rewind_iteration: int
+    mask: str
+    kernel: str
+    num_weights: int
+    num_survivors: int
+    kernel_density: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PerturbedLayer(NetworkKeys):
+    """A row of perturbed_layers.csv: how far a perturbation moves one kernel.
+
+    Attributes:
+      rewind_iteration: k, whose weights are perturbed.
+      perturbation: its name.
+      condition: its options.
+      mask: address of the ticket's masks in the store.
+      kernel: its variable path.
+      num_weights: of the kernel.
+      num_survivors: of these, how many the mask keeps; those that are perturbed.
+      initial_std: standard deviation of the kernel's initial weights, the unit of
+        Gaussian noise.
+      effective_std: standard deviation of the change over the survivors.
+      effective_mean: its mean over them.
+    """
+
+    rewind_iteration: int
+    perturbation: str
+    condition: str
+    mask: str
+    kernel: str
+    num_weights: int
+    num_survivors: int
+    initial_std: float
+    effective_std: float
+    effective_mean: float
+
+
+def counts(networks: Iterable[PlannedNetwork]) -> list[MaskCounts]:
+    """Returns what counts the survivors of each network that is pruned."""
+    return [count for _, count in _masked(networks)]
+
+
+def masked(
+    study: Study, networks: Iterable[PlannedNetwork], results: ResultsReader
+) -> list[MaskLayer]:
+    """Returns a row a kernel for every subnetwork whose mask is known."""
+    table = []
+    for row, count in _masked(networks):
+        found = results.read(count, mask_counts.read) or {}
+        for kernel, size in _sizes(study).items():
+            if kernel in found:
+                table.append(
+                    MaskLayer(
+                        **columns.columns(row, NetworkKeys),
+                        rewind_iteration=row.rewind_iteration,
+                        mask=row.mask,
+                        kernel=kernel,
+                        num_weights=size,
+                        num_survivors=found[kernel],
+                        kernel_density=found[kernel] / size,
+                    )
+                )
+    return table
+
+
+def perturbed(
+    study: Study, networks: Iterable[PerturbedPlan], results: ResultsReader
+) -> list[PerturbedLayer]:
+    """Returns a row a kernel for every change that was made to a ticket.
+
+    Kernels of which no weight survives have none.
+    """
+    table = []
+    for row, _, change in networks:
+        amount = results.read(change, perturbing.read) if change is not None else None
+        found = amount["layers"] if amount is not None else {}
+        for kernel, size in _sizes(study).items():
+            if kernel in found:
+                table.append(
+                    PerturbedLayer(
+                        **columns.columns(row, NetworkKeys),
+                        rewind_iteration=row.rewind_iteration,
+                        perturbation=row.perturbation,
+                        condition=row.condition,
+                        mask=row.mask,
+                        kernel=kernel,
+                        num_weights=size,
+                        num_survivors=found[kernel]["num_weights"],
+                        initial_std=initial_std(study.facts.kernel_shapes[kernel]),
+                        effective_std=found[kernel]["std"],
+                        effective_mean=found[kernel]["mean"],
+                    )
+                )
+    return table
+
+
+def _masked(
+    networks: Iterable[PlannedNetwork],
+) -> Iterator[tuple[TrainedNetwork, MaskCounts]]:
+    """Yields each subnetwork once, whatever orders it trains on, with its counts."""
+    seen = set()
+    for row, accuracy in networks:
+        mask = accuracy.of.run.mask
+        name = (row.subnetwork, row.level, row.replicate, row.rewind_iteration)
+        if mask is not None and name not in seen:
+            seen.add(name)
+            yield row, MaskCounts(mask)
+
+
+def _sizes(study: Study) -> dict[str, int]:
+    """Returns how many weights each kernel has, in network order."""
+    shapes = study.facts.kernel_shapes
+    return {path: math.prod(shape) for path, shape in shapes.items()}
