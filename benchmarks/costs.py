@@ -6,7 +6,7 @@ Every command of an experiment in the named pages is planned with an empty store
 data sets of the papers' sizes, and nothing is trained. Core hours are those of one core
 of a 2.5 GHz CPU with AVX-512, by the rates below, measured with one thread per worker.
 GPU hours are an estimate that nothing was measured for: a tenth of the peak of an H100
-in float32.
+in float32, and half a millisecond an update at least.
 """
 
 import dataclasses
@@ -40,6 +40,7 @@ from tflottery.training.runtime import Runtime
 _DENSE_RATES = 32e9, 32e9
 _CONVOLUTIONAL_RATES = 45e9, 75e9
 _GPU_RATE = 6.7e12
+_GPU_SECONDS_PER_UPDATE = 0.5e-3
 # Training and test images, and their shape.
 _DATA = {
     "mnist": (60_000, 10_000, (28, 28, 1), 10),
@@ -111,7 +112,9 @@ def cost_of(command: str, runtime: Runtime) -> Cost:
     rates = _CONVOLUTIONAL_RATES if convolutional else _DENSE_RATES
     training, measuring = _flops(plan)
     seconds = training / rates[0] + measuring / rates[1]
-    return Cost(plan.num_iterations, seconds / 3600, plan.flops / _GPU_RATE / 3600)
+    launching = plan.num_iterations * _GPU_SECONDS_PER_UPDATE
+    gpu_seconds = max(plan.flops / _GPU_RATE, launching)
+    return Cost(plan.num_iterations, seconds / 3600, gpu_seconds / 3600)
 
 
 def config_of(module: types.ModuleType, arguments: Sequence[str]) -> Config:

@@ -1,4 +1,4 @@
-"""What README.md tells people to type."""
+"""What README.md and the pages of docs/ tell people to type."""
 
 import dataclasses
 import importlib
@@ -28,12 +28,30 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def pages():
+    """The front page first, then the others."""
+    return [README, *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def text():
+    return "\n".join(page.read_text() for page in pages())
+
+
 def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", text(), re.DOTALL)
 
 
 def command_lines():
     return [line for block in blocks("bash") for line in block.splitlines()]
+
+
+def table_rows():
+    """The cells of every row of the README's tables of figures."""
+    tables = README.read_text().split("## Every figure and table")[1]
+    tables = tables.split("\n## ")[0]
+    lines = [line for line in tables.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in rows if row[0] != "figure"]
 
 
 def test_one_command_installs_and_runs_and_one_installs_and_tests():
@@ -56,8 +74,8 @@ def test_ci_runs_the_test_command_of_the_readme():
     assert found[0] == command_lines()[1]
 
 
-def test_every_flag_and_file_in_the_readme_exists():
-    commands = re.findall(r"-m tflottery\.experiments\.(\w+)(.*)", README.read_text())
+def test_every_flag_and_file_in_the_pages_exists():
+    commands = re.findall(r"-m tflottery\.experiments\.([a-z]\w*)(.*)", text())
     assert len({name for name, _ in commands}) > 5
     known = {"help"}
     for name, arguments in commands:
@@ -68,10 +86,56 @@ def test_every_flag_and_file_in_the_readme_exists():
         known |= own
     # Of the tool that cleans a store.
     known.add("yes")
-    flags = set(re.findall(r"--([a-z_0-9]+)", README.read_text()))
-    assert flags <= known
-    files = re.findall(r"--flagfile=(\S+)", README.read_text())
+    flags = set(re.findall(r"(?<![\w-])--([a-z_0-9]+)", text()))
+    assert flags <= known, flags - known
+    files = re.findall(r"--flagfile=([\w./]+)", text())
     assert files and all((ROOT / file).exists() for file in files)
+    links = re.findall(r"\]\(([\w./]+)\)", README.read_text())
+    assert links and all((ROOT / link).exists() for link in links)
+
+
+def test_every_figure_and_table_of_the_papers_has_a_row():
+    papers = README.read_text().split("\n### ")[1:]
+    assert len(papers) == 3
+    letters = [chr(code) for code in range(ord("A"), ord("E") + 1)]
+    numbered = [range(1, 9), range(1, 11), range(1, 12)]
+    wanted = [
+        {f"Figure {n}" for n in numbered[0]}
+        | {"Table 1"}
+        | {f"Appendix {one}" for one in letters},
+        {f"Figure {n}" for n in numbered[1]}
+        | {f"Figure A{n}" for n in range(1, 13)}
+        | {"Table A1"},
+        {f"Figure {n}" for n in numbered[2]} | {f"Table {n}" for n in range(1, 9)},
+    ]
+    for paper, expected in zip(papers, wanted, strict=True):
+        assert expected - _named(paper) == set()
+
+
+def _named(text):
+    """Returns the figures, tables and appendices that a text names, each by itself."""
+    found = set()
+    singular = {"Figures": "Figure", "Tables": "Table", "Appendices": "Appendix"}
+    kinds = "|".join([*singular, *singular.values()])
+    # "Figure 1", "Figures 2 and 3", "Figures A4 to A8", "Appendices B and D".
+    pattern = rf"\b({kinds}) (A?\d+|[A-E])\b(?: (and|to) (A?\d+|[A-E])\b)?"
+    for kind, first, joined, last in re.findall(pattern, text):
+        ends = [first, last] if last else [first]
+        if joined == "to":
+            prefix = "A" if first.startswith("A") else ""
+            numbers = [int(one.removeprefix("A")) for one in ends]
+            ends = [f"{prefix}{n}" for n in range(numbers[0], numbers[1] + 1)]
+        found |= {f"{singular.get(kind, kind)} {one}" for one in ends}
+    return found
+
+
+def test_every_command_of_the_tables_says_its_cost_and_status():
+    commands = [row for row in table_rows() if "python -m" in row[1]]
+    assert len(commands) > 20
+    cost = re.compile(r"[\d.]+ (minutes|hours|days|years)")
+    for _, _, core, gpu, status in commands:
+        assert cost.fullmatch(core) and cost.fullmatch(gpu)
+        assert status.startswith(("paper scale", "reduced", "builds"))
 
 
 def _fields(options):
