@@ -31,6 +31,7 @@ from tflottery.studies.subnetworks import (
 )
 
 if typing.TYPE_CHECKING:
+    import matplotlib.figure
     import pandas
 
 
@@ -108,6 +109,17 @@ def subject(study: Study) -> str:
         f"tickets of {', '.join(study.config.ticket_tasks)} to "
         f"{sparse.describe(sparse.levels[-1])}"
     )
+
+
+def figure(
+    tables: Mapping[str, "pandas.DataFrame"],
+) -> "matplotlib.figure.Figure | None":
+    """Returns the paper's figure of this table; None where no test error is."""
+    from tflottery.figures import label_agnostic as drawing
+
+    if not accuracy_table.shows_accuracy(tables["accuracy"]):
+        return None
+    return drawing.draw(tables["accuracy"])
 
 
 def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
