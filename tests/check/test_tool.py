@@ -52,7 +52,7 @@ def first(images, labels, *, bits, indices, seed, num_classes):
     return images, tf.cast(ranks % 2, tf.int32)
 
 @PERTURBATIONS.register("double", version=1, options={"factor": (2.0,)})
-def double(kernels, masks, *, initial, seed, factor):
+def double(kernels, masks, *, initial, initializers, seed, factor):
     for kernel in kernels.values():
         kernel *= np.float32(factor)
     return kernels

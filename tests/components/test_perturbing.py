@@ -1,11 +1,15 @@
 """Perturbed states: what is changed, what is not, and by how much."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from etils import epath
 
 from tflottery.components import perturbing
 from tflottery.components.perturbing import NOISE_FILE, Perturbed
+from tflottery.components.runs import Initialization, State
+from tflottery.core.initializers import Initializers
 from tflottery.core.registry import PERTURBATIONS
 from tflottery.training import checkpoints
 
@@ -23,9 +27,9 @@ _MASKS = {
 }
 
 
-def _doubled(kernels, masks, *, initial, seed, factor):
+def _doubled(kernels, masks, *, initial, initializers, seed, factor):
     """Multiplies survivors; returns what it was given, to be looked at."""
-    _doubled.given = kernels, masks, initial, seed
+    _doubled.given = kernels, masks, initial, initializers, seed
     return {path: kernel * np.float32(factor) for path, kernel in kernels.items()}
 
 
@@ -66,11 +70,22 @@ def test_only_surviving_weights_of_prunable_kernels_change(bench, perturbed):
 
 def test_what_a_perturbation_is_given(bench, perturbed):
     _execute(bench, perturbed())
-    kernels, masks, initial, seed = _doubled.given
+    kernels, masks, initial, initializers, seed = _doubled.given
     assert kernels.keys() == masks.keys() == initial.keys() == _MASKS.keys()
     np.testing.assert_array_equal(kernels["a/kernel"], [[1, 0], [3, 4]])
     np.testing.assert_array_equal(initial["a/kernel"], _INITIAL["a/kernel"])
-    assert seed == 3
+    assert (initializers, seed) == (Initializers(), 3)
+
+
+def test_a_perturbation_is_told_what_the_initial_weights_were_drawn_from(
+    bench, perturbed
+):
+    glorot = Initializers("glorot_normal", "uniform")
+    run = dataclasses.replace(bench.run("constant"), initial=Initialization(1, glorot))
+    changed = perturbed(initial=State(run, 0))
+    _execute(bench, changed)
+    assert _doubled.given[3] == glorot
+    assert changed.key != perturbed().key
 
 
 def test_without_a_mask_every_prunable_weight_changes(bench, perturbed):

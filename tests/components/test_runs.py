@@ -10,6 +10,7 @@ from tflottery.components.component import Artifact
 from tflottery.components.runs import Initialization, Run, State
 from tflottery.core import recipes
 from tflottery.core.identities import Data, Network
+from tflottery.core.initializers import Initializers
 from tflottery.core.recipes import Recipe
 
 _RECIPE = Recipe(
@@ -43,6 +44,9 @@ _RUN = Run(
 _BRANCH = dataclasses.replace(
     _RUN, initial=State(_RUN, 5), first_iteration=5, data_order_seed=12
 )
+
+
+_UNIFORM = Initializers(batch_norm_scale="uniform")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +86,10 @@ def _with_recipe(run, **changes):
         _with_recipe(_RUN, milestones=(10,)),
         _with_recipe(_RUN, warmup=5),
         _with_recipe(_RUN, augmentation="flip_crop"),
+        _with(_RUN, data=dataclasses.replace(_DATA, input_scaling="standardized")),
         _with(_RUN, initial=Initialization(2)),
+        _with(_RUN, initial=Initialization(1, Initializers("glorot_normal"))),
+        _with(_RUN, initial=Initialization(1, _UNIFORM)),
         _with(_RUN, initial=State(_RUN, 0)),
         _with(_RUN, mask=_Mask("a")),
         _with(_RUN, mask=_Mask("b")),
@@ -112,6 +119,12 @@ def test_what_decides_the_trajectory_enters_the_key(other):
         _with_recipe(_RUN, milestones=[9]),
         _with(_RUN, network=Network("lenet", [8, 8, 1], 10)),
         _with_recipe(_RUN, learning_rate=np.float64(0.003)),
+        _with_recipe(_RUN, replicates=5),
+        _with(_RUN, initial=Initialization(1, Initializers())),
+        # What tells of these is the initial weights, and the data.
+        _with_recipe(_RUN, kernel_initializer="glorot_normal"),
+        _with_recipe(_RUN, batch_norm_scale="uniform"),
+        _with_recipe(_RUN, input_scaling="standardized"),
     ],
     ids=str,
 )

@@ -1,11 +1,14 @@
 """Weights carried over between tasks: the body stays, another head is drawn afresh."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from tflottery.components.metadata import inspect
 from tflottery.components.runs import MASK_FILE
 from tflottery.components.transferring import BodyMask, Transferred
+from tflottery.core.initializers import Initializers
 from tflottery.models import weights as model_weights
 from tflottery.training import checkpoints
 
@@ -38,6 +41,19 @@ def test_the_head_of_another_task_is_the_initial_one(bench, runtime, facts, rota
         expected = initial if path.startswith("head/") else trained
         np.testing.assert_array_equal(value, expected[path], err_msg=path)
     assert found["head/kernel"].shape == (100, 10)
+
+
+def test_another_head_is_drawn_as_the_initial_one_was(bench, runtime, facts, rotation):
+    glorot = Initializers("glorot_uniform", "uniform")
+    usual = Transferred(
+        bench.state("constant"), facts.network, facts.data, seed=2, new_head=True
+    )
+    other = dataclasses.replace(usual, initializers=glorot)
+    assert other.key != usual.key
+    bench.execute(other, of=_weights(runtime, rotation, seed=1))
+    found = checkpoints.read_weights(bench.output)["head/kernel"]
+    expected = model_weights.initial_values({"head/kernel": (100, 10)}, 2, glorot)
+    np.testing.assert_array_equal(found, expected["head/kernel"])
 
 
 def _transferred(bench, facts, *, new_head):

@@ -29,6 +29,7 @@ def test_every_field_counts():
         "pretext": "blur",
         "pretext_version": 2,
         "pretext_seed": 1,
+        "input_scaling": "standardized",
     }
     assert changed.keys() == {field.name for field in dataclasses.fields(Data)}
     found = {fingerprints.fingerprint(ROTATED)}

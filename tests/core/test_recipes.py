@@ -23,6 +23,9 @@ _RECIPE = Recipe(
 )
 
 
+_TOLD_ELSEWHERE = ("kernel_initializer", "batch_norm_scale", "input_scaling")
+
+
 def test_resolved_turns_every_duration_into_iterations():
     recipe = recipes.replaced(
         _RECIPE,
@@ -32,6 +35,8 @@ def test_resolved_turns_every_duration_into_iterations():
         warmup="1ep",
         rewind_iterations=(0, "7it", "2ep"),
         perturbed_iterations=("7it", "1ep1it"),
+        dense_iterations=(0, "3ep"),
+        throughout_iterations=("1it",),
     )
     found = recipes.resolved(recipe, num_examples=1437)
     assert found.training_iterations == 240
@@ -39,6 +44,8 @@ def test_resolved_turns_every_duration_into_iterations():
     assert found.warmup == 24
     assert found.pruning.rewind_iterations == (0, 7, 48)
     assert found.pruning.perturbed_iterations == (7, 25)
+    assert found.pruning.dense_iterations == (0, 72)
+    assert found.pruning.throughout_iterations == (1,)
     assert recipes.resolved(found, num_examples=1437) == found
     assert recipe.training_iterations == "10ep"
 
@@ -53,6 +60,10 @@ def test_resolved_turns_every_duration_into_iterations():
         ("momentum", 1.0, "in [0, 1)"),
         ("weight_decay", float("inf"), "at least 0"),
         ("decay_factor", 1.5, "in (0, 1]"),
+        ("kernel_initializer", "he", "one of ('he_normal', 'he_uniform', 'glorot_nor"),
+        ("batch_norm_scale", "zeros", "one of ('ones', 'uniform')"),
+        ("input_scaling", "none", "one of ('unit_interval', 'standardized', None)"),
+        ("replicates", 0, "at least 1"),
         ("pruning_fraction", 0.0, "in (0, 1)"),
         ("pruning_fraction", 1.0, "in (0, 1)"),
         ("num_levels", 0, "at least 1"),
@@ -63,7 +74,7 @@ def test_resolved_turns_every_duration_into_iterations():
     ],
 )
 def test_values_out_of_bounds_are_refused(name, value, expected):
-    text = re.escape(f"{name}={value!r} has to be {expected}.")
+    text = re.escape(f"{name}={value!r} has to be {expected}")
     with pytest.raises(ValueError, match=text):
         recipes.replaced(_RECIPE, **{name: value})
 
@@ -178,12 +189,17 @@ def test_trajectory_is_all_but_the_length_and_what_is_done_with_it(field):
         "momentum": 0.5,
         "one_shot": True,
         "random_counts": "global",
+        "kernel_initializer": "glorot_normal",
+        "batch_norm_scale": "uniform",
+        "input_scaling": "standardized",
     }
     plain = recipes.plain_values(_RECIPE)
     value = other.get(field, plain[field])
     changed = value if field in other else 2 * value
     found = recipes.trajectory(recipes.replaced(_RECIPE, **{field: changed}))
-    apart = field == "training_iterations" or hasattr(_RECIPE.pruning, field)
+    # What the weights are drawn from and how images are scaled is told elsewhere.
+    apart = field in ("training_iterations", "replicates", *_TOLD_ELSEWHERE)
+    apart = apart or hasattr(_RECIPE.pruning, field)
     assert (found == recipes.trajectory(_RECIPE)) == apart
 
 

@@ -130,3 +130,18 @@ def test_standard_normal_is_standard_and_normal():
     assert abs((values**3).mean()) < 0.05
     # The two numbers of a pair share a radius and must not share more.
     assert abs(np.corrcoef(values[0::2], values[1::2])[0, 1]) < 0.02
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (4, 5), (0, 4)])
+def test_uniform_has_the_shape_asked_for(shape):
+    values = seeds.uniform(1, "w", shape)
+    assert (values.shape, values.dtype) == (shape, np.float32)
+
+
+def test_uniform_is_uniform_and_never_1():
+    values = seeds.uniform(1, "w", (100_000,)).astype(np.float64)
+    assert 0 <= values.min() < 1e-4 and 1 - 1e-4 < values.max() < 1
+    counts, _ = np.histogram(values, bins=10, range=(0, 1))
+    assert abs(counts - 10_000).max() < 400
+    np.testing.assert_array_equal(values * 2**24 % 1, 0)
+    np.testing.assert_array_equal(seeds.uniform(1, "w", (9,)), values[:9])

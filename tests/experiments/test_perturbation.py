@@ -411,7 +411,7 @@ def test_means_are_over_replicates_and_diverged_ones_do_not_count():
 
 
 def test_a_diverged_perturbation_has_a_row(execute, monkeypatch):
-    def infinite(kernels, masks, *, initial, seed, noise_scales):
+    def infinite(kernels, masks, *, initial, initializers, seed, noise_scales):
         return {path: kernel * np.float32(1e30) for path, kernel in kernels.items()}
 
     known = PERTURBATIONS["gaussian_noise"]

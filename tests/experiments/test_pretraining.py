@@ -8,6 +8,7 @@ import pytest
 from tflottery.components.runs import Initialization, State
 from tflottery.components.transferring import BodyMask, Transferred
 from tflottery.core import seeds
+from tflottery.core.initializers import Initializers
 from tflottery.execution.lineage import sources
 from tflottery.experiments import lottery, pretraining
 from tflottery.experiments.pretraining import Config
@@ -192,6 +193,16 @@ def test_a_sparse_network_is_pre_trained_with_its_mask(study):
     blurred = sparse_run(found, Pretraining("blur", 2), sparse, pruned)
     assert pretraining_run(blurred).mask == ticket.mask
     assert not blurred.initial.new_head
+
+
+def test_heads_are_drawn_as_the_recipe_says(study):
+    found = study(sparse=True, kernel_initializer="glorot_normal")
+    pruned = Subnetwork(kind=IMP, level=1, replicate=1, rewind_iteration=0)
+    run = sparse_run(found, Pretraining("rotation", 2), Subnetworks(found), pruned)
+    heads = (run.initial, pretraining_run(run).initial)
+    dense = trunk(found, Pretraining("rotation", 2), 1)
+    for one in (*heads, dense.initial, pretraining_run(dense).initial):
+        assert one.initializers == Initializers("glorot_normal")
 
 
 def test_figure_10_has_all_kinds_with_and_without(study):

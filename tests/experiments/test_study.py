@@ -236,6 +236,58 @@ def test_the_hash_is_of_what_a_row_cannot_tell_by_its_own_columns(study):
         assert study(**other).config_hash != plain.config_hash, other
 
 
+def test_how_weights_are_drawn_and_images_scaled_tells_runs_and_rows_apart():
+    facts = cifar10_facts("resnet20", has_batch_norm=True)
+
+    def found(**options):
+        config = Config(model="resnet20", rewind_iterations=(0,), **options)
+        return resolve(config, facts, Placement())
+
+    plain = found()
+    for same in (
+        {"kernel_initializer": "he_normal"},
+        {"batch_norm_scale": "ones"},
+        # CIFAR-10's own way.
+        {"input_scaling": "standardized"},
+    ):
+        assert found(**same).trunk(1).key == plain.trunk(1).key, same
+        assert found(**same).config_hash == plain.config_hash, same
+        assert found(**same).decisions().items() >= same.items()
+    others = [
+        found(**other)
+        for other in (
+            {"kernel_initializer": "glorot_normal"},
+            {"kernel_initializer": "glorot_uniform"},
+            {"batch_norm_scale": "uniform"},
+            {"input_scaling": "unit_interval"},
+        )
+    ]
+    assert len({one.trunk(1).key for one in (plain, *others)}) == 5
+    assert len({one.config_hash for one in (plain, *others)}) == 5
+    assert len({one.name for one in (plain, *others)}) == 5
+    assert others[-1].facts.data.input_scaling == "unit_interval"
+
+
+def test_a_scale_of_batch_norm_that_is_not_there_decides_nothing(study):
+    plain, uniform = study(), study(batch_norm_scale="uniform")
+    assert uniform.trunk(1).key == plain.trunk(1).key
+    assert uniform.config_hash == plain.config_hash
+    assert uniform.decisions()["batch_norm_scale"] == "ones"
+
+
+def test_images_are_scaled_as_the_recipe_says(study, facts):
+    """Digits' own way is [0, 1]."""
+    assert facts.input_scaling == "unit_interval"
+    plain, same, other = (
+        study(input_scaling=scaling)
+        for scaling in (None, "unit_interval", "standardized")
+    )
+    assert plain.facts.data == same.facts.data == facts.data
+    assert plain.decisions()["input_scaling"] == "unit_interval"
+    assert other.facts.data.input_scaling == "standardized"
+    assert other.trunk(1).key != plain.trunk(1).key
+
+
 def test_slots_that_cannot_be_carried_do_not_tell_rows_apart(study):
     plain = {"optimizer": "sgd", "momentum": 0.0}
     fresh, carried = (

@@ -7,6 +7,7 @@ import pytest
 
 from tflottery.components.metadata import inspect
 from tflottery.components.runs import Initialization, State
+from tflottery.core.initializers import Initializers
 from tflottery.core.registry import CRITERIA, MODELS
 from tflottery.execution.plan import plan_of
 from tflottery.experiments import instability, lottery
@@ -285,6 +286,18 @@ def test_random_reinit_keeps_the_mask_and_draws_other_weights(subnetworks):
     }
     assert len(fresh) == 4 and all(isinstance(one, Initialization) for one in fresh)
     assert not fresh & {found._study.trunk(replicate).initial for replicate in (1, 2)}
+
+
+def test_who_is_drawn_afresh_is_drawn_as_the_recipe_says(subnetworks):
+    options = {"kernel_initializer": "glorot_normal"}
+    found = run(subnetworks(**options), RANDOM_REINIT).initial
+    assert found.initializers == Initializers("glorot_normal")
+    usual = run(subnetworks(), RANDOM_REINIT)
+    assert found.seed == usual.initial.seed
+    assert run(subnetworks(**options), RANDOM_REINIT).key != usual.key
+    # So is the network whose masks it has.
+    first = run(subnetworks(**options), IMP).initial.run.initial
+    assert first.initializers == found.initializers and first.seed != found.seed
 
 
 def test_orders_are_paired_over_k_and_kinds(subnetworks):

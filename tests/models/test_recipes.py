@@ -13,13 +13,13 @@ _BATCHES_OF_128 |= {"milestones": (31_250, 46_875)}
 _BATCHES_OF_64 = {"batch_size": 64, "training_iterations": 125_000}
 _BATCHES_OF_64 |= {"milestones": (62_500, 93_750)}
 _RESNET18 = _BATCHES_OF_128 | {
-    "rewind_iterations": (0, 500, 2000),
+    "rewind_iterations": (0, 100, 250, 500, 1000, 2000, 4000),
     "perturbed_iterations": (500, 2000),
     "num_levels": 24,
     "studied_density": 0.035,
 }
 _WIDE = _BATCHES_OF_128 | {
-    "rewind_iterations": (0, 50, 250),
+    "rewind_iterations": (0, 50, 100, 250, 500, 1000, 2000, 4000),
     "perturbed_iterations": (50, 250),
     "num_levels": 21,
     "studied_density": 0.069,
@@ -31,7 +31,7 @@ _EARLY_PHASE = {
     "resnet56": _RESNET18 | {"num_levels": 18, "studied_density": 0.168},
     "vgg13": _BATCHES_OF_64
     | {
-        "rewind_iterations": (0, 10, 50, 100, 250, 500, 1000),
+        "rewind_iterations": (0, 10, 50, 100, 250, 500, 1000, 2000, 4000),
         "perturbed_iterations": (250, 500),
         "unpruned": ("head",),
         "num_levels": 24,
@@ -106,7 +106,7 @@ def test_recipes_of_mode_connectivity_are_those_of_table_1():
 
 def test_recipes_of_the_early_phase_are_those_of_table_a1():
     common = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9}
-    common |= {"weight_decay": 1e-4, "decay_factor": 0.1}
+    common |= {"weight_decay": 1e-4, "decay_factor": 0.1, "replicates": 5}
     found = {
         name: recipes.resolved(
             MODELS[name]["recipes"]["early_phase"], num_examples=50_000
@@ -167,7 +167,8 @@ def test_recipes_of_imagenet_are_those_of_table_1():
         milestones=(37_535, 75_069, 100_092),
         decay_factor=0.1,
         warmup=6_256,
-        rewind_iterations=_epochs(0, 2, 4, 6, 8, 10, 12, 16, 18, 20),
+        rewind_iterations=_epochs(0, 2, 4, 6, 8, 10, 12),
+        dense_iterations=_epochs(0, 4, 8, 12, 16, 18, 20),
         **pruning,
     )
     assert found["inception_v3"] == _recipe(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tflottery import layers
+from tflottery.core.initializers import KERNEL_INITIALIZERS, Initializers
 from tflottery.models import weights as model_weights
 
 
@@ -161,6 +162,16 @@ def test_initial_std_is_of_the_fan_in(shape, fan_in):
     assert model_weights.initial_std(shape) == np.sqrt(2 / fan_in)
 
 
+@pytest.mark.parametrize(
+    ("shape", "fans"),
+    [((3, 3, 16, 32), 144 + 288), ((1, 1, 16, 32), 48), ((64, 10), 74), ((2, 1), 3)],
+)
+def test_initial_std_of_glorots_initializers_is_of_both_fans(shape, fans):
+    for kernel in ("glorot_normal", "glorot_uniform"):
+        found = model_weights.initial_std(shape, Initializers(kernel))
+        assert found == np.sqrt(2 / fans)
+
+
 @pytest.mark.parametrize("shape", [(), (10,), (3, 0), (0, 3)])
 def test_initial_std_is_of_kernels_only(shape):
     text = re.escape(f"shape={shape!r} is not a kernel's: expected two axes or more")
@@ -181,6 +192,62 @@ def test_initial_weights_are_kaiming_normal():
         assert (drawn[path] == value).all()
     for path in ("conv/bias", "norm/beta", "norm/moving_mean", "head/bias"):
         assert (drawn[path] == 0).all()
+
+
+@pytest.mark.parametrize("kernel", KERNEL_INITIALIZERS)
+def test_kernels_are_drawn_from_what_is_named(kernel):
+    initializers = Initializers(kernel)
+    shapes = {"a/kernel": (3, 3, 20, 30), "b/kernel": (100, 200)}
+    found = model_weights.initial_values(shapes, 1, initializers)
+    for path, shape in shapes.items():
+        values, std = found[path], model_weights.initial_std(shape, initializers)
+        assert (values.shape, values.dtype) == (shape, np.float32)
+        assert abs(values.mean()) < 4 * std / np.sqrt(values.size)
+        assert values.std() == pytest.approx(std, rel=0.03)
+        limit = np.sqrt(3) * std if kernel.endswith("uniform") else 5 * std
+        assert 0.95 * limit < np.abs(values).max() <= limit or "normal" in kernel
+        beyond = np.mean(np.abs(values) > 2 * std)
+        expected = 0 if kernel.endswith("uniform") else 0.0455
+        assert beyond == pytest.approx(expected, abs=0.01)
+
+
+def test_uniform_scales_are_drawn_from_0_to_1_and_nothing_else_changes():
+    shapes = model_weights.variable_shapes(_model()) | {"other/gamma": (5_000,)}
+    uniform = Initializers(batch_norm_scale="uniform")
+    ones, found, again, other = (
+        model_weights.initial_values(shapes, seed, initializers)
+        for seed, initializers in (
+            (1, Initializers()),
+            (1, uniform),
+            (1, uniform),
+            (2, uniform),
+        )
+    )
+    scales = found["other/gamma"]
+    assert scales.dtype == np.float32 and 0 <= scales.min() and scales.max() < 1
+    assert scales.mean() == pytest.approx(0.5, abs=0.02)
+    assert scales.std() == pytest.approx(np.sqrt(1 / 12), abs=0.01)
+    assert not np.isin(found["norm/gamma"], scales).any()
+    for path, values in found.items():
+        np.testing.assert_array_equal(again[path], values)
+        assert (ones[path] == values).all() == (not path.endswith("gamma"))
+    # Whoever is drawn afresh has other scales too.
+    assert (other["other/gamma"] != scales).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"kernel": "lecun_normal"},
+            "kernel='lecun_normal', expected .*glorot_uniform",
+        ),
+        ({"batch_norm_scale": 1}, "batch_norm_scale=1, expected one of ones, uniform"),
+    ],
+)
+def test_unknown_initializers_list_the_known_ones(options, text):
+    with pytest.raises(ValueError, match=text):
+        Initializers(**options)
 
 
 def test_initial_weights_name_what_they_do_not_know():

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from tflottery.core import seeds
+from tflottery.core.initializers import Initializers
 from tflottery.perturbations.gaussian_noise import gaussian_noise
 
 # Standard deviations of their initial weights: sqrt(2 / 900) and sqrt(2 / 100).
 _SHAPES = {"conv/kernel": (3, 3, 100, 80), "head/kernel": (100, 600)}
 _STDS = {"conv/kernel": math.sqrt(2) / 30, "head/kernel": math.sqrt(2) / 10}
+_HE, _GLOROT = Initializers(), Initializers("glorot_uniform")
 
 
 def _arguments():
@@ -21,11 +23,16 @@ def _arguments():
     return kernels, masks, initial
 
 
-def _noise(scale, seed=4):
+def _noise(scale, seed=4, initializers=_HE):
     """Returns what was added to the survivors: flat by path."""
     kernels, masks, initial = _arguments()
     noisy = gaussian_noise(
-        kernels, masks, initial=initial, seed=seed, noise_scales=scale
+        kernels,
+        masks,
+        initial=initial,
+        initializers=initializers,
+        seed=seed,
+        noise_scales=scale,
     )
     return {path: (noisy[path] - kernels[path])[masks[path]] for path in kernels}
 
@@ -47,6 +54,7 @@ def test_by_hand():
         {"a/kernel": kernel},
         masks,
         initial={"a/kernel": kernel},
+        initializers=_HE,
         seed=8,
         noise_scales=3.0,
     )
@@ -56,9 +64,19 @@ def test_by_hand():
     np.testing.assert_allclose(found["a/kernel"], expected, rtol=1e-6)
 
 
+def test_the_initializer_decides_the_size():
+    """Fan-outs of 720 and 600 count beside the fan-ins of 900 and 100."""
+    found, usual = _noise(1.0, initializers=_GLOROT), _noise(1.0)
+    for path, fans in (("conv/kernel", (900, 720)), ("head/kernel", (100, 600))):
+        ratio = math.sqrt(fans[0] / sum(fans))
+        np.testing.assert_allclose(found[path], ratio * usual[path], atol=1e-6)
+
+
 def test_scale_0_is_the_identity():
     kernels, masks, initial = _arguments()
-    found = gaussian_noise(kernels, masks, initial=initial, seed=1, noise_scales=0)
+    found = gaussian_noise(
+        kernels, masks, initial=initial, initializers=_HE, seed=1, noise_scales=0
+    )
     for path, kernel in kernels.items():
         np.testing.assert_array_equal(found[path], kernel)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tflottery.core import seeds
+from tflottery.core.initializers import Initializers
 from tflottery.perturbations.shuffle import shuffle
 
 _SHAPES = {
@@ -34,7 +35,8 @@ def _arguments(density=0.6):
 
 def _shuffled(scope, *, seed=1, arguments=None, **options):
     kernels, masks, initial = arguments or _arguments()
-    return shuffle(kernels, masks, initial=initial, seed=seed, scope=scope, **options)
+    given = {"initial": initial, "initializers": Initializers(), "seed": seed}
+    return shuffle(kernels, masks, **given, scope=scope, **options)
 
 
 def _parts(weights, scope):

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from tflottery.core.initializers import Initializers
 from tflottery.core.registry import PERTURBATIONS
 from tflottery.models import weights
 from tflottery.perturbations.sign_magnitude import sign_magnitude
 
 _PATH = "a/kernel"
+_HE, _GLOROT = Initializers(), Initializers("glorot_uniform")
 
 
 def _row(*values):
@@ -19,9 +21,17 @@ _INITIAL = _row(10, -20, -30, 40, -50)
 _MASKS = _row(1, 1, 1, 0, 1)
 
 
-def _mixed(mixes, *, kernels=_AT_K, masks=_MASKS, initial=_INITIAL, seed=7):
-    found = sign_magnitude(kernels, masks, initial=initial, seed=seed, mixes=mixes)
-    return found[_PATH]
+def _mixed(
+    mixes,
+    *,
+    kernels=_AT_K,
+    masks=_MASKS,
+    initial=_INITIAL,
+    initializers=_HE,
+    seed=7,
+):
+    given = {"initial": initial, "initializers": initializers, "seed": seed}
+    return sign_magnitude(kernels, masks, **given, mixes=mixes)[_PATH]
 
 
 @pytest.mark.parametrize(
@@ -44,6 +54,12 @@ def test_fresh_weights_are_those_of_the_seed():
     np.testing.assert_array_equal(_mixed("fresh:k"), expected)
     expected = np.abs(_AT_K[_PATH]) * np.sign(fresh)
     np.testing.assert_array_equal(_mixed("k:fresh"), expected)
+
+
+def test_fresh_weights_are_drawn_as_the_initial_ones_were():
+    fresh = weights.initial_values({_PATH: (1, 5)}, 7, _GLOROT)[_PATH]
+    found = _mixed("fresh:fresh", initializers=_GLOROT)
+    np.testing.assert_array_equal(found, fresh * _MASKS[_PATH])
 
 
 def test_zero_in_the_source_of_signs_prunes_nothing():

@@ -56,3 +56,20 @@ def test_a_network_other_than_the_planned_one_is_refused():
     text = f"'lenet' was built with architecture {facts.network.architecture}; .* for 0"
     with pytest.raises(RuntimeError, match=text):
         runtime.evaluator(other, facts.data)
+
+
+def test_images_are_scaled_as_the_data_say(monkeypatch):
+    scalings = []
+
+    def build(_, source, **__):
+        scalings.append(source.input_scaling)
+        return len(scalings)
+
+    monkeypatch.setattr(evaluation, "Evaluator", build)
+    runtime = Runtime(data_dir=None, placement=Placement())
+    digest = runtime.source("digits", model="lenet").digest
+    data = Data("digits", "1", digest, (8, 8, 1), 1437, 360, 10)
+    for scaling in (None, "standardized", "unit_interval", None):
+        scaled = dataclasses.replace(data, input_scaling=scaling)
+        runtime.evaluator(Network("lenet", (8, 8, 1), 10), scaled)
+    assert scalings == ["unit_interval", "standardized", "unit_interval"]

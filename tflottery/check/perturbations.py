@@ -8,6 +8,7 @@ import numpy as np
 
 from tflottery.check.contract import ContractError
 from tflottery.core import seeds
+from tflottery.core.initializers import Initializers
 from tflottery.core.registry import PERTURBATIONS
 
 _SHAPES = {
@@ -17,7 +18,7 @@ _SHAPES = {
     "head/kernel": (16, 10),
 }
 _SEED = seeds.perturbation_seed(1, level=3)
-_FIRST = ["kernels", "masks", "initial", "seed"]
+_FIRST = ["kernels", "masks", "initial", "initializers", "seed"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -117,7 +118,8 @@ def perturbed(
     """Returns what a perturbation makes of `given`, else of `arguments`."""
     kernels, masks, initial = arguments() if given is None else given
     function = PERTURBATIONS[name].function
-    return function(kernels, masks, initial=initial, seed=seed, **options)
+    drawn = {"initial": initial, "initializers": Initializers(), "seed": seed}
+    return function(kernels, masks, **drawn, **options)
 
 
 def _expect(holds: bool, came: str, options: Mapping[str, object]) -> None:

@@ -24,6 +24,7 @@ class Facts:
       has_batch_norm: whether there are statistics to re-estimate.
       num_replicas: devices that share a batch.
       precision: of the network's arithmetic, as `Run` has it.
+      input_scaling: the data set's own way, one of `recipes.INPUT_SCALINGS`.
     """
 
     network: Network
@@ -35,6 +36,7 @@ class Facts:
     has_batch_norm: bool
     num_replicas: int
     precision: str = "float32"
+    input_scaling: str = "standardized"
 
 
 def inspect(
@@ -108,4 +110,5 @@ def _measured(model_name: str, data: Data, source: Source, runtime: Runtime) -> 
         has_batch_norm=bool(layers.normalizations(model)),
         num_replicas=strategy.num_replicas_in_sync if strategy else 1,
         precision=requirements.precision(model),
+        input_scaling=source.input_scaling,
     )

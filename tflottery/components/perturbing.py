@@ -37,7 +37,8 @@ class Perturbed(Component):
       options: name and value of each of its options, in order.
       of: the state that is changed.
       mask: what is pruned, before the change and after it; None: nothing.
-      initial: the state at iteration 0, for changes that look back at it.
+      initial: the state at iteration 0 of a run from weights drawn afresh, for changes
+        that look back at it, or at what they were drawn from.
       kernels: those that may be pruned.
       seed: decides what is random.
     """
@@ -71,6 +72,7 @@ class Perturbed(Component):
             before,
             masks,
             initial={path: initial[path] for path in masks},
+            initializers=self.initial.run.initial.initializers,
             seed=self.seed,
             **dict(self.options),
         )

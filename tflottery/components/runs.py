@@ -13,6 +13,7 @@ import numpy as np
 from tflottery.components.component import Artifact
 from tflottery.core import fingerprints, recipes
 from tflottery.core.identities import Data, Network
+from tflottery.core.initializers import Initializers
 from tflottery.core.recipes import Recipe
 from tflottery.training import checkpoints
 
@@ -23,11 +24,19 @@ MASK_FILE = "mask.safetensors"
 
 @dataclasses.dataclass(frozen=True)
 class Initialization:
-    """Weights drawn afresh: Kaiming normal, biases 0, batch norm's scale 1."""
+    """Weights drawn afresh (`models.weights.initial_values`).
+
+    Attributes:
+      seed: decides what is drawn.
+      initializers: what it is drawn from.
+    """
 
     KIND = "initialization"
 
     seed: int
+    initializers: Initializers = dataclasses.field(
+        default=Initializers(), metadata=fingerprints.LATER
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,8 +15,9 @@ from tflottery.components import masking
 from tflottery.components.component import Artifact, Component, Context
 from tflottery.components.metadata import Facts
 from tflottery.components.runs import MASK_FILE, WEIGHTS_FILE
-from tflottery.core import key_mismatch
+from tflottery.core import fingerprints, key_mismatch
 from tflottery.core.identities import Data, Network
+from tflottery.core.initializers import Initializers
 from tflottery.models import weights as model_weights
 from tflottery.training import checkpoints
 
@@ -31,6 +32,7 @@ class Transferred(Component):
       data: what that network is for.
       seed: decides what is drawn afresh.
       new_head: whether the heads are; False keeps them.
+      initializers: what they are drawn from.
     """
 
     KIND = "transferred"
@@ -43,6 +45,9 @@ class Transferred(Component):
     data: Data
     seed: int
     new_head: bool
+    initializers: Initializers = dataclasses.field(
+        default=Initializers(), metadata=fingerprints.LATER
+    )
 
     def execute(self, context: Context) -> None:
         """Writes the weights.
@@ -67,7 +72,9 @@ class Transferred(Component):
                     "classes of their own."
                 )
         drawn = model_weights.initial_values(
-            {path: shapes[path] for path in shapes if path in heads}, self.seed
+            {path: shapes[path] for path in shapes if path in heads},
+            self.seed,
+            self.initializers,
         )
         checkpoints.write(context.output, carried | drawn)
 

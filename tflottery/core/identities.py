@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from tflottery.core.fingerprints import LATER
+
 
 @dataclasses.dataclass(frozen=True)
 class Network:
@@ -38,6 +40,9 @@ class Data:
       pretext: the pretext task laid over it, or None for its own labels.
       pretext_version: of the pretext task.
       pretext_seed: of what is random in the pretext task but the same in all epochs.
+      input_scaling: how pixels become inputs, one of `recipes.INPUT_SCALINGS`; None: as
+        the data set has it (`arrays.Source.input_scaling`), which its digest stands
+        for.
     """
 
     KIND = "data"
@@ -52,3 +57,4 @@ class Data:
     pretext: str | None = None
     pretext_version: int | None = None
     pretext_seed: int = 0
+    input_scaling: str | None = dataclasses.field(default=None, metadata=LATER)

@@ -11,12 +11,29 @@ from collections.abc import Callable, Mapping
 
 from tflottery.core import durations
 from tflottery.core.durations import Duration
+from tflottery.core.initializers import BATCH_NORM_SCALES, KERNEL_INITIALIZERS
 
 OPTIMIZERS = ("sgd", "adam")
+INPUT_SCALINGS = ("unit_interval", "standardized")
 RANDOM_COUNTS = ("per_layer", "global")
 # The task of naming what is seen, by the labels of the data set; all others are
 # pretexts.
 LABELS = "labels"
+# The values that are names, and those that are known.
+_NAMES = {
+    "optimizer": OPTIMIZERS,
+    "kernel_initializer": KERNEL_INITIALIZERS,
+    "batch_norm_scale": BATCH_NORM_SCALES,
+    "input_scaling": (*INPUT_SCALINGS, None),
+    "random_counts": RANDOM_COUNTS,
+}
+# The grids of k.
+_GRIDS = (
+    "rewind_iterations",
+    "dense_iterations",
+    "throughout_iterations",
+    "perturbed_iterations",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,12 +45,17 @@ class PruningRecipe:
         paper's axis).
       rewind_iterations: the paper's grid of k, at which copies part and to which
         survivors are rewound.
+      dense_iterations: the grid of figures where dense networks alone are copied; ():
+        the same.
+      throughout_iterations: likewise where they are compared at every epoch.
       perturbed_iterations: the k whose weights the paper perturbs; (): the positive
         ones of `rewind_iterations`.
       pruning_fraction: fraction of the surviving weights that a pruning removes.
       one_shot: whether each level is pruned from the dense network at once, not from
         the level before.
       num_levels: prunings on the paper's axes of density.
+      measured_levels: those of which subnetworks are trained and measured, as --levels
+        has them; (): all of them.
       random_counts: survivors of random pruning: "per_layer" (as many as IMP's in each
         layer, which fits the axes of LMC's Figures 7 and 8) or "global".
       studied_density: kept fraction at which the paper compares subnetworks; its
@@ -42,10 +64,13 @@ class PruningRecipe:
 
     unpruned: tuple[str, ...] = ()
     rewind_iterations: tuple[Duration, ...] = (0,)
+    dense_iterations: tuple[Duration, ...] = ()
+    throughout_iterations: tuple[Duration, ...] = ()
     perturbed_iterations: tuple[Duration, ...] = ()
     pruning_fraction: float = 0.2
     one_shot: bool = False
     num_levels: int = 14
+    measured_levels: tuple[str, ...] = ()
     random_counts: str = "per_layer"
     studied_density: float = 0.168
 
@@ -56,10 +81,6 @@ class PruningRecipe:
             self,
             {
                 "pruning_fraction": (0 < self.pruning_fraction < 1, "in (0, 1)"),
-                "random_counts": (
-                    self.random_counts in RANDOM_COUNTS,
-                    f"one of {RANDOM_COUNTS}",
-                ),
                 "num_levels": (self.num_levels >= 1, "at least 1"),
                 "studied_density": (0 < self.studied_density <= 1, "in (0, 1]"),
             },
@@ -83,6 +104,12 @@ class Recipe:
         end of training; None: it falls at milestones only. Has no milestones.
       warmup: how long the rate rises linearly from zero.
       augmentation: "flip_crop" or "none"; the dataset decides (`adapt_recipe`).
+      kernel_initializer: what kernels are drawn from (`core.initializers`).
+      batch_norm_scale: batch norm's initial gamma: "ones", or "uniform" in [0, 1).
+      input_scaling: "unit_interval" has images in [0, 1], "standardized" with mean 0
+        and standard deviation 1 in each channel over the training images; None: the
+        data set's own way.
+      replicates: independent repetitions.
       pruning: how subnetworks are found in the network.
     """
 
@@ -97,6 +124,10 @@ class Recipe:
     final_learning_rate: float | None = None
     warmup: Duration = 0
     augmentation: str = "none"
+    kernel_initializer: str = "he_normal"
+    batch_norm_scale: str = "ones"
+    input_scaling: str | None = None
+    replicates: int = 3
     pruning: PruningRecipe = dataclasses.field(default_factory=PruningRecipe)
 
     def __post_init__(self) -> None:
@@ -107,12 +138,12 @@ class Recipe:
         _refuse_out_of_bounds(
             self,
             {
-                "optimizer": (self.optimizer in OPTIMIZERS, f"one of {OPTIMIZERS}"),
                 "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
                 "batch_size": (self.batch_size >= 1, "at least 1"),
                 "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
                 "weight_decay": (0 <= self.weight_decay < math.inf, "at least 0"),
                 "decay_factor": (0 < self.decay_factor <= 1, "in (0, 1]"),
+                "replicates": (self.replicates >= 1, "at least 1"),
                 "final_learning_rate": (
                     final is None or 0 <= final <= self.learning_rate,
                     f"at least 0 and at most learning_rate={self.learning_rate!r}",
@@ -173,14 +204,15 @@ def resolved(recipe: Recipe, *, num_examples: int) -> Recipe:
             duration, num_examples=num_examples, batch_size=recipe.batch_size
         )
 
-    pruning = recipe.pruning
+    grids = {
+        name: tuple(map(iterations, getattr(recipe.pruning, name))) for name in _GRIDS
+    }
     return replaced(
         recipe,
         training_iterations=iterations(recipe.training_iterations),
         milestones=tuple(map(iterations, recipe.milestones)),
         warmup=iterations(recipe.warmup),
-        rewind_iterations=tuple(map(iterations, pruning.rewind_iterations)),
-        perturbed_iterations=tuple(map(iterations, pruning.perturbed_iterations)),
+        **grids,
     )
 
 
@@ -240,8 +272,9 @@ def has_memory(recipe: Recipe) -> bool:
 def trajectory(recipe: Recipe) -> dict[str, object]:
     """Returns what of a resolved recipe decides a trajectory: not its length.
 
-    Where the rate falls linearly to the end of training, the length decides too. What
-    changes nothing (momentum under adam, the factor of no decay, the order of
+    Nor how weights are drawn and images scaled, which a run's initial weights and data
+    tell. Where the rate falls linearly to the end of training, the length decides too.
+    What changes nothing (momentum under adam, the factor of no decay, the order of
     milestones, all that `simplified` leaves out) makes no other run of the same one.
     """
     recipe = simplified(recipe)
@@ -270,7 +303,12 @@ def _refuse_out_of_bounds(
     recipe: Recipe | PruningRecipe, allowed: Mapping[str, tuple[bool, str]]
 ) -> None:
     """Raises ValueError for the first value that does not hold what is expected."""
-    for name, (holds, expected) in allowed.items():
+    names = {
+        name: (getattr(recipe, name) in known, f"one of {known}")
+        for name, known in _NAMES.items()
+        if hasattr(recipe, name)
+    }
+    for name, (holds, expected) in (names | allowed).items():
         if not holds:
             value = getattr(recipe, name)
             raise ValueError(f"{name}={value!r} has to be {expected}.")

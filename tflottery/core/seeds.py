@@ -105,6 +105,13 @@ def permutation(seed_: int, epoch: int, num_examples: int) -> np.ndarray:
     return np.argsort(raw_bits(seed_, epoch, num_examples), kind="stable")
 
 
+def uniform(seed_: int, stream: int | str, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns uniform numbers: float32 of `shape`, in [0, 1), multiples of 2**-24."""
+    count = int(np.prod(shape, dtype=np.int64))
+    words = raw_bits(seed_, stream, count) >> np.uint64(40)
+    return (words.astype(np.float32) * np.float32(2.0**-24)).reshape(shape)
+
+
 def standard_normal(
     seed_: int, stream: int | str, shape: tuple[int, ...]
 ) -> np.ndarray:

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tflottery.core.recipes import INPUT_SCALINGS
+
+UNIT_INTERVAL, STANDARDIZED = INPUT_SCALINGS
+_IMAGES_PER_READ = 4096
 # What tells that a file was written to or replaced: bytes, when it was last changed as
 # its owner and as the system have it (nobody can set the latter), and its inode.
 Stamp = tuple[int, int, int, int]
@@ -58,6 +62,32 @@ class Source:
     stamps: Mapping[str, Stamp] = dataclasses.field(default_factory=dict)
 
     @property
+    def input_scaling(self) -> str:
+        """Returns how images are scaled: a name of `recipes.INPUT_SCALINGS`."""
+        is_plain = not any(self.mean) and all(one == 1 for one in self.std)
+        return UNIT_INTERVAL if is_plain else STANDARDIZED
+
+    def scaled(self, input_scaling: str | None) -> "Source":
+        """Returns the source with its images scaled in another way; None: as they are.
+
+        Raises:
+          ValueError: there is no such way.
+        """
+        if input_scaling in (None, self.input_scaling):
+            return self
+        if input_scaling not in INPUT_SCALINGS:
+            raise ValueError(
+                f"input_scaling={input_scaling!r}, expected one of "
+                f"{', '.join(INPUT_SCALINGS)}."
+            )
+        mean, std = moments(self.train.images)
+        if input_scaling == UNIT_INTERVAL:
+            mean, std = np.zeros_like(mean), np.ones_like(std)
+        return dataclasses.replace(
+            self, mean=tuple(mean.tolist()), std=tuple(std.tolist())
+        )
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Returns (height, width, channels)."""
         return self.train.images.shape[1:]
@@ -85,6 +115,28 @@ def stamp_of(path: str | os.PathLike[str]) -> Stamp:
     """Returns what tells of a file whether it was written to or replaced."""
     found = os.stat(path)
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns mean and standard deviation per channel of images in [0, 1], float64.
+
+    From counts of the 256 values, so that no sum is rounded. A channel of one value has
+    standard deviation 1: nothing is to be scaled.
+    """
+    channels = images.shape[-1]
+    counts = np.zeros((channels, 256), np.int64)
+    for start in range(0, len(images), _IMAGES_PER_READ):
+        some = images[start : start + _IMAGES_PER_READ]
+        for channel in range(channels):
+            values = some[..., channel].reshape(-1)
+            counts[channel] += np.bincount(values, minlength=256)
+    values = np.arange(256) / 255
+    total = counts.sum(axis=1)
+    mean = counts @ values / total
+    deviations = (values - mean[:, None]) ** 2
+    std = np.sqrt((counts * deviations).sum(axis=1) / total)
+    constant = (counts > 0).sum(axis=1) == 1
+    return mean, np.where(constant, 1.0, std)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)

@@ -21,11 +21,17 @@ import time
 import numpy as np
 
 from tflottery.core.fingerprints import fingerprint
-from tflottery.datasets.arrays import RawSource, Source, Split, Stamp, stamp_of
+from tflottery.datasets.arrays import (
+    RawSource,
+    Source,
+    Split,
+    Stamp,
+    moments,
+    stamp_of,
+)
 
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _INFO, _CHECKED = "info.json", "checked.json"
-_IMAGES_PER_READ = 4096
 # A file written twice within the resolution of its times would look untouched.
 _SETTLED_SECONDS = 2.0
 
@@ -56,7 +62,7 @@ def write(folder: pathlib.Path, name: str, raw: RawSource) -> str:
             os.fsync(file.fileno())
         files[path.name] = _sha256(path)
     # By what images are normalized: of the training images, never of the others.
-    mean, std = _moments(raw.train_images)
+    mean, std = moments(raw.train_images)
     if not raw.normalized:
         mean, std = np.zeros_like(mean), np.ones_like(std)
     info = {
@@ -160,25 +166,3 @@ def write_json(path: pathlib.Path, value: object) -> None:
     temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
     temporary.replace(path)
-
-
-def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean and standard deviation per channel of images in [0, 1], float64.
-
-    From counts of the 256 values, so that no sum is rounded. A channel of one value has
-    standard deviation 1: nothing is to be scaled.
-    """
-    channels = images.shape[-1]
-    counts = np.zeros((channels, 256), np.int64)
-    for start in range(0, len(images), _IMAGES_PER_READ):
-        some = images[start : start + _IMAGES_PER_READ]
-        for channel in range(channels):
-            values = some[..., channel].reshape(-1)
-            counts[channel] += np.bincount(values, minlength=256)
-    values = np.arange(256) / 255
-    total = counts.sum(axis=1)
-    mean = counts @ values / total
-    deviations = (values - mean[:, None]) ** 2
-    std = np.sqrt((counts * deviations).sum(axis=1) / total)
-    constant = (counts > 0).sum(axis=1) == 1
-    return mean, np.where(constant, 1.0, std)

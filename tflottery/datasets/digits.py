@@ -39,6 +39,7 @@ def adapted(recipe: Recipe) -> Recipe:
         recipe,
         learning_rate=ADAM_FACTOR * recipe.learning_rate,
         rewind_iterations=REWIND_ITERATIONS,
+        dense_iterations=(),
     )
 
 

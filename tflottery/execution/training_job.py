@@ -145,7 +145,8 @@ def _restore(trainer: Trainer, segment: Segment, store: Store) -> None:
             weights = checkpoints.read_weights(folder)
             slots = checkpoints.read_slots(folder)
     elif isinstance(run.initial, Initialization):
-        weights = trainer.initial_weights(run.initial.seed)
+        initial = run.initial
+        weights = trainer.initial_weights(initial.seed, initial.initializers)
     else:
         with store.reading(run.initial.address) as (folder,):
             weights = checkpoints.read_weights(folder)

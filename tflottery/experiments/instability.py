@@ -24,6 +24,8 @@ from tflottery.components.accuracies import Accuracy
 from tflottery.components.component import Artifact
 from tflottery.components.lines import Line
 from tflottery.components.runs import State
+from tflottery.core.durations import Duration
+from tflottery.core.recipes import Recipe
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import accuracy_table, answers, line_tables, program
 from tflottery.studies import config as shared
@@ -106,6 +108,17 @@ class Config(shared.PruningConfig):
                 f"--reestimation_examples={self.reestimation_examples!r} has to be at "
                 "least 0."
             )
+
+    def paper_iterations(self, recipe: Recipe) -> tuple[Duration, ...]:
+        """Returns the paper's k: its figures of dense networks have grids of their own.
+
+        With subnetworks, dense ones are copied at the k of those.
+        """
+        grid = recipe.pruning.dense_iterations
+        if self.throughout:
+            grid = recipe.pruning.throughout_iterations
+        is_dense = self.subnetwork == (DENSE,)
+        return (is_dense and grid) or super().paper_iterations(recipe)
 
     def usual_splits(self) -> tuple[str, ...]:
         """Returns the splits measured where the user names none."""

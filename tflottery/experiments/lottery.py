@@ -215,7 +215,7 @@ def _best(
     """
     if not dense:
         return []
-    num_networks = study.config.replicates * study.config.data_orders
+    num_networks = len(study.replicates) * study.config.data_orders
     num_wanted = len(study.rewind_iterations) * num_networks
     num_known, by_level = collections.Counter(), collections.defaultdict(dict)
     for row in table:

@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping
 
 from tflottery.components.component import Artifact
 from tflottery.components.runs import Run
+from tflottery.core.durations import Duration
+from tflottery.core.recipes import Recipe
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import accuracy_table, answers, pretraining_runs, program
 from tflottery.studies import config as shared
@@ -100,6 +102,14 @@ class Config(shared.PruningConfig):
             pretext: dataclasses.replace(self, task=pretext, pretext=())
             for pretext in self.pretexts()
         }
+
+    def paper_iterations(self, recipe: Recipe) -> tuple[Duration, ...]:
+        """Returns 0 and the k that the paper perturbs, of which --sparse has the first.
+
+        Those are the k of its Figures 9 and 10.
+        """
+        perturbed = recipe.pruning.perturbed_iterations[: 1 if self.sparse else None]
+        return (0, *perturbed) if perturbed else super().paper_iterations(recipe)
 
     def pretexts(self) -> tuple[str, ...]:
         """Returns the pretext tasks that networks are pre-trained on."""

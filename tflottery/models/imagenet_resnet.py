@@ -33,8 +33,9 @@ _WIDTHS = (64, 128, 256, 512)
 _EXPANSION = 4
 
 # Linear Mode Connectivity, Table 1. Momentum, weight decay and the warmup's shape are
-# not in it: those of The Early Phase of Neural Network Training, and a linear rise. The
-# grid of k joins those of the figures of dense and of sparse networks.
+# not in it: those of The Early Phase of Neural Network Training, and a linear rise.
+# Sparse networks are rewound to other k than dense ones are copied at, of which 18 is
+# named in the text.
 _RESNET50 = Recipe(
     optimizer="sgd",
     learning_rate=0.4,
@@ -46,9 +47,8 @@ _RESNET50 = Recipe(
     decay_factor=0.1,
     warmup="5ep",
     pruning=PruningRecipe(
-        rewind_iterations=tuple(
-            f"{epochs}ep" for epochs in (0, 2, 4, 6, 8, 10, 12, 16, 18, 20)
-        ),
+        rewind_iterations=tuple(f"{epochs}ep" for epochs in range(0, 13, 2)),
+        dense_iterations=tuple(f"{epochs}ep" for epochs in (0, 4, 8, 12, 16, 18, 20)),
         # One pruning to exactly the studied density, which is not on the axis of 0.7^n.
         pruning_fraction=0.7,
         one_shot=True,
@@ -56,10 +56,7 @@ _RESNET50 = Recipe(
         studied_density=0.3,
     ),
 )
-# The legend of the network's Figure A2 cannot be read: the k are those of its perturbed
-# weights, and the beginning.
 _RESNET18 = early_phase_recipe(
-    rewind_iterations=(0, 500, 2000),
     perturbed_iterations=(500, 2000),
     num_levels=24,
     studied_density=0.035,

@@ -18,6 +18,8 @@ _STANDARD = Recipe(
     training_iterations=24_000,
     pruning=PruningRecipe(
         rewind_iterations=(0, 25, 50, 100, 250, 500, 1000, 2000),
+        # Appendix D's axis goes on to 10,000.
+        dense_iterations=(0, 25, 50, 100, 250, 500, 1000, 2000, 5000, 10_000),
         num_levels=24,
         studied_density=0.035,
     ),

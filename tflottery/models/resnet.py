@@ -63,13 +63,12 @@ def _register(name: str, *, num_blocks: int, early_phase: Recipe) -> None:
     )(function)
 
 
-# The k that the text of The Early Phase names for ResNet-20 (the legend of Figure 1
-# cannot be read), and those in the legends of ResNet-56's figures.
+# The k whose weights are perturbed are those that the text of The Early Phase names for
+# ResNet-20, and those in the legends of ResNet-56's figures.
 _register(
     "resnet20",
     num_blocks=3,
     early_phase=early_phase_recipe(
-        rewind_iterations=(0, 500, 2000),
         perturbed_iterations=(500, 2000),
         num_levels=14,
         studied_density=0.168,
@@ -79,7 +78,6 @@ _register(
     "resnet56",
     num_blocks=9,
     early_phase=early_phase_recipe(
-        rewind_iterations=(0, 500, 2000),
         perturbed_iterations=(500, 2000),
         num_levels=18,
         studied_density=0.168,

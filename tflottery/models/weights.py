@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tflottery.core import key_mismatch, seeds
+from tflottery.core.initializers import Initializers
 
 if TYPE_CHECKING:
     import keras
 
 Weights = dict[str, np.ndarray]
 
-# Initial values of all that is not a kernel, by the last part of the path.
+_DEFAULT = Initializers()
+# Initial values of all that is not drawn, by the last part of the path.
 _CONSTANTS = {
     "bias": 0.0,
     "beta": 0.0,
@@ -65,43 +67,57 @@ def assign(model: "keras.Model", weights: Weights) -> None:
         variable.assign(weights[path])
 
 
-def initial_weights(model: "keras.Model", seed: int) -> Weights:
+def initial_weights(
+    model: "keras.Model", seed: int, initializers: Initializers = _DEFAULT
+) -> Weights:
     """Returns fresh weights of a model, as `initial_values` draws them.
 
     Args:
       model: whose variables to draw for; it is not changed.
       seed: of `core.seeds.init_seed` or the like.
+      initializers: what they are drawn from.
 
     Raises:
       ValueError: a variable is neither a kernel nor a known constant.
     """
-    return initial_values(variable_shapes(model), seed)
+    return initial_values(variable_shapes(model), seed, initializers)
 
 
-def initial_values(shapes: Mapping[str, tuple[int, ...]], seed: int) -> Weights:
-    """Returns fresh weights: a function of the seed, the paths and the shapes alone.
+def initial_values(
+    shapes: Mapping[str, tuple[int, ...]],
+    seed: int,
+    initializers: Initializers = _DEFAULT,
+) -> Weights:
+    """Returns fresh weights: a function of the arguments, each path by itself.
 
-    Kernels are Kaiming normal: mean 0 and `initial_std`. Biases, batch norm's beta and
-    moving mean are 0, its gamma and moving variance 1.
+    Kernels have mean 0 and `initial_std`. Biases, batch norm's beta and moving mean are
+    0, its moving variance is 1; so is its gamma, unless it is drawn from [0, 1).
 
     Args:
       shapes: of each weight to draw, by variable path.
       seed: of `core.seeds.init_seed` or the like.
+      initializers: what kernels and gammas are drawn from.
 
     Raises:
       ValueError: a path is neither a kernel's nor one of those constants'.
     """
-    return {path: _initial(path, shape, seed) for path, shape in shapes.items()}
+    return {
+        path: _initial(path, shape, seed, initializers)
+        for path, shape in shapes.items()
+    }
 
 
-def initial_std(shape: tuple[int, ...]) -> float:
-    """Returns the standard deviation of a fresh kernel: the root of 2 / fan-in.
+def initial_std(shape: tuple[int, ...], initializers: Initializers = _DEFAULT) -> float:
+    """Returns the standard deviation of a fresh kernel.
 
-    The fan-in is the product of all axes but the last, as dense and convolution kernels
-    have it (but not depthwise ones).
+    That is the root of 2 / fan-in for the initializers of He, of 2 / (fan-in + fan-out)
+    for those of Glorot. The fan-in is the product of all axes but the last, the fan-out
+    that of all but the last but one, as dense and convolution kernels have it (but not
+    depthwise ones).
 
     Args:
       shape: of the kernel, two axes at least.
+      initializers: what the kernel is drawn from.
 
     Raises:
       ValueError: the shape has fewer axes, or one of length 0.
@@ -111,7 +127,10 @@ def initial_std(shape: tuple[int, ...]) -> float:
             f"shape={shape!r} is not a kernel's: expected two axes or more, each of "
             "length 1 or more."
         )
-    return math.sqrt(2.0 / math.prod(shape[:-1]))
+    fans = math.prod(shape[:-1])
+    if initializers.kernel.startswith("glorot"):
+        fans += math.prod(shape[:-2]) * shape[-1]
+    return math.sqrt(2.0 / fans)
 
 
 def variable_shapes(model: "keras.Model") -> dict[str, tuple[int, ...]]:
@@ -140,12 +159,20 @@ def _variables(model: "keras.Model") -> dict[str, "keras.Variable"]:
     return {variable.path: variable for variable in variables}
 
 
-def _initial(path: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+def _initial(
+    path: str, shape: tuple[int, ...], seed: int, initializers: Initializers
+) -> np.ndarray:
     """Returns the initial value of one variable: float32 of `shape`."""
     name = path.rsplit("/", 1)[-1]
     if name == "kernel" and len(shape) > 1:
-        normal = seeds.standard_normal(seed, path, shape)
-        return normal * np.float32(initial_std(shape))
+        std = initial_std(shape, initializers)
+        if initializers.kernel.endswith("normal"):
+            return seeds.standard_normal(seed, path, shape) * np.float32(std)
+        # Uniform in [-limit, limit), whose variance is limit ** 2 / 3.
+        centered = 2 * seeds.uniform(seed, path, shape) - 1
+        return centered * np.float32(math.sqrt(3.0) * std)
+    if name == "gamma" and initializers.batch_norm_scale == "uniform":
+        return seeds.uniform(seed, path, shape)
     if name in _CONSTANTS:
         return np.full(shape, _CONSTANTS[name], np.float32)
     raise ValueError(

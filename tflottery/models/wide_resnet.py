@@ -20,11 +20,10 @@ _WIDTHS = (128, 256, 512)
 _NUM_BLOCKS = (2, 2, 2)
 _PREACTIVATION_STEM_WIDTH = 16
 
-# The legend of the network's Figure A2 cannot be read: the k are those of its perturbed
-# weights, and the beginning.
+# One more k: its weights are perturbed.
 _RECIPES = {
     "early_phase": early_phase_recipe(
-        rewind_iterations=(0, 50, 250),
+        more_iterations=(50,),
         perturbed_iterations=(50, 250),
         num_levels=21,
         studied_density=0.069,

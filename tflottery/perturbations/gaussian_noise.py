@@ -1,8 +1,8 @@
 """How much noise do the weights at k endure? (EP, Section 5.3, Figure 7)
 
-The noise of a layer is measured in standard deviations of its own initial weights. The
-paper does not name its initializer: here it is Kaiming normal, and 1x1 and dense
-kernels have theirs as all others do.
+The noise of a layer is measured in standard deviations of what its own initial weights
+were drawn from. The paper does not name its initializer: here it is the recipe's, and
+1x1 and dense kernels have theirs as all others do.
 """
 
 import math
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tflottery.core import seeds
+from tflottery.core.initializers import Initializers
 from tflottery.core.registry import PERTURBATIONS
 from tflottery.models.weights import Weights, initial_std
 from tflottery.perturbations.arguments import refuse_unfit
@@ -26,6 +27,7 @@ def gaussian_noise(
     masks: Mapping[str, np.ndarray],
     *,
     initial: Weights,
+    initializers: Initializers,
     seed: int,
     noise_scales: float,
 ) -> Weights:
@@ -35,9 +37,10 @@ def gaussian_noise(
       kernels: the weights to add to.
       masks: 0 or 1.
       initial: not used but for its fit.
+      initializers: what `initial` was drawn from.
       seed: of the noise; one stream a path. All scales multiply the same numbers.
       noise_scales: one scale, finite and at least 0: the standard deviation of the
-        noise, in those of the layer's initial weights (`models.weights.initial_std`).
+        noise, in those of the layer's initializer (`models.weights.initial_std`).
 
     Raises:
       ValueError: the arrays do not fit, or the scale is not such a number.
@@ -46,7 +49,7 @@ def gaussian_noise(
     refuse_unfit(kernels, masks, initial=initial)
     noisy = {}
     for path, kernel in kernels.items():
-        std = np.float32(noise_scales * initial_std(kernel.shape))
+        std = np.float32(noise_scales * initial_std(kernel.shape, initializers))
         normal = seeds.standard_normal(seed, f"gaussian_noise {path}", kernel.shape)
         noisy[path] = kernel + std * normal
     return apply(noisy, masks)

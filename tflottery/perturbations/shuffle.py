@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tflottery.core import seeds
+from tflottery.core.initializers import Initializers
 from tflottery.core.registry import PERTURBATIONS
 from tflottery.models.weights import Weights
 from tflottery.perturbations.arguments import refuse_unfit
@@ -40,6 +41,7 @@ def shuffle(
     masks: Mapping[str, np.ndarray],
     *,
     initial: Weights,
+    initializers: Initializers,
     seed: int,
     scope: str,
     keep_signs: bool = False,
@@ -51,6 +53,7 @@ def shuffle(
       kernels: the weights to shuffle.
       masks: 0 or 1; places where they are 0 take no part.
       initial: signs for `initial_signs`.
+      initializers: not used.
       seed: of the order; one stream a path.
       scope: one of "globally" (all kernels together), "layers" (within a kernel),
         "channels" (of one output channel, over all of its inputs; of one unit of a

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tflottery.core.initializers import Initializers
 from tflottery.core.registry import PERTURBATIONS
 from tflottery.models.weights import Weights, initial_values
 from tflottery.perturbations.arguments import refuse_unfit
@@ -31,6 +32,7 @@ def sign_magnitude(
     masks: Mapping[str, np.ndarray],
     *,
     initial: Weights,
+    initializers: Initializers,
     seed: int,
     mixes: str,
 ) -> Weights:
@@ -40,6 +42,7 @@ def sign_magnitude(
       kernels: the source "k".
       masks: 0 or 1.
       initial: the source "init".
+      initializers: what `initial` was drawn from, and "fresh" is.
       seed: of the source "fresh" (`models.weights.initial_values`).
       mixes: one mix, "MAGNITUDES:SIGNS"; "k:k" gives the kernels back.
 
@@ -54,7 +57,7 @@ def sign_magnitude(
     sources = {"k": kernels, "init": initial}
     if "fresh" in _MIXES[mixes]:
         shapes = {path: kernel.shape for path, kernel in kernels.items()}
-        sources["fresh"] = initial_values(shapes, seed)
+        sources["fresh"] = initial_values(shapes, seed, initializers)
     magnitudes, signs = (sources[source] for source in _MIXES[mixes])
     mixed = {path: with_signs(magnitudes[path], signs[path]) for path in kernels}
     return apply(mixed, masks)

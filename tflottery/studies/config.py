@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from tflottery.components.measuring import SPLITS
 from tflottery.core import durations, recipes
 from tflottery.core.durations import Duration
+from tflottery.core.initializers import KERNEL_INITIALIZERS
 from tflottery.core.recipes import LABELS, Recipe, Setting
 from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.pruning import counts
@@ -57,7 +58,10 @@ class Config:
     task: str = option(
         LABELS, "what is learned: labels, or a pretext task such as rotation"
     )
-    replicates: int = option(3, "independent repetitions, each from its own weights")
+    replicates: int | None = option(
+        None,
+        "independent repetitions, each from its own weights; None: the paper's",
+    )
     rewind_iterations: tuple[Duration, ...] | None = option(
         None, "iterations k at which copies part, such as 0,100,4ep; None: the paper's"
     )
@@ -85,6 +89,20 @@ class Config:
         None, "how long the learning rate rises from zero; None: the recipe's"
     )
     augmentation: str | None = option(None, "flip_crop or none; None: the data set's")
+    input_scaling: str | None = option(
+        None,
+        "images in [0, 1]: unit_interval; or with mean 0 and deviation 1 per channel: "
+        "standardized; None: the recipe's, else the data set's",
+    )
+    kernel_initializer: str | None = option(
+        None,
+        f"what kernels are drawn from: {', '.join(KERNEL_INITIALIZERS)}; None: the "
+        "recipe's",
+    )
+    batch_norm_scale: str | None = option(
+        None,
+        "initial scale of batch norm: ones, or uniform in [0, 1); None: the recipe's",
+    )
     optimizer_state: str = option(
         "fresh", "optimizer slots of a copy at its k: fresh, or carried from the trunk"
     )
@@ -102,6 +120,8 @@ class Config:
 
     def validate(self) -> None:
         """Raises ValueError for options that are wrong with any data."""
+        for name in ("replicates", "batch_size", "evaluation_examples"):
+            validate_count(name, getattr(self, name))
         for one in self.related().values():
             one.recipe()
         _, recipe = self.recipe()
@@ -110,8 +130,6 @@ class Config:
         if self.milestones is not None:
             given["milestones"] = self.milestones
         recipes.replaced(recipe, **given)
-        for name in ("replicates", "batch_size", "evaluation_examples"):
-            validate_count(name, getattr(self, name))
         if not self.measured_splits() or set(self.splits or ()) - set(SPLITS):
             raise ValueError(
                 f"--splits={','.join(self.splits)!r} has to name {' or '.join(SPLITS)} "
@@ -206,7 +224,8 @@ class Config:
     def recipe_values(self) -> dict[str, object]:
         """Returns the options that replace a recipe's values as they are."""
         names = ("optimizer", "learning_rate", "momentum", "weight_decay")
-        names += ("decay_factor", "final_learning_rate", "augmentation")
+        names += ("decay_factor", "final_learning_rate", "augmentation", "replicates")
+        names += ("input_scaling", "kernel_initializer", "batch_norm_scale")
         return self._given(names)
 
     def resolved_values(self, study: "Study") -> dict[str, object]:

@@ -19,7 +19,14 @@ _WIDTH = 88
 _ASKED = ("--help", "-help", "-h", "-?", "--helpfull", "--helpshort")
 _OWN_GROUP = "This experiment"
 # Of a recipe, what lists of a paper's grids would make too long to read.
-_GRIDS = ("rewind_iterations", "perturbed_iterations", "unpruned")
+_GRIDS = (
+    "rewind_iterations",
+    "dense_iterations",
+    "throughout_iterations",
+    "perturbed_iterations",
+    "measured_levels",
+    "unpruned",
+)
 
 
 def is_asked_for(arguments: Sequence[str]) -> bool:

@@ -17,6 +17,7 @@ from tflottery.components.component import Artifact
 from tflottery.components.perturbing import Perturbed
 from tflottery.components.runs import State
 from tflottery.core import seeds
+from tflottery.core.initializers import Initializers
 from tflottery.core.registry import PERTURBATIONS
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import accuracy_table, answers
@@ -277,7 +278,14 @@ def _try(condition: Condition) -> None:
     kernel = {"probe/kernel": np.ones((3, 3, 1, 1), np.float32)}
     function = PERTURBATIONS[condition.perturbation].function
     try:
-        function(kernel, kernel, initial=kernel, seed=0, **dict(condition.options))
+        function(
+            kernel,
+            kernel,
+            initial=kernel,
+            initializers=Initializers(),
+            seed=0,
+            **dict(condition.options),
+        )
     except ValueError as error:
         raise ValueError(
             f"--perturbation={condition.perturbation!r}: {error}"

@@ -32,7 +32,7 @@ class Pretraining:
 
 def trunk(study: Study, pretraining: Pretraining, replicate: int) -> Run:
     """Returns a replicate's dense run that begins from its pre-trained state."""
-    initial = Initialization(seeds.init_seed(replicate))
+    initial = study.initialization(seeds.init_seed(replicate))
     run = _run(study, pretraining, replicate, initial=initial, mask=None)
     return study.branch(
         _back(study, pretraining, replicate, run, head_seed=initial.seed),

@@ -16,6 +16,7 @@ from tflottery.components.runs import Initialization, Run, State
 from tflottery.core import durations, fingerprints, recipes, seeds
 from tflottery.core.durations import Duration
 from tflottery.core.identities import Data
+from tflottery.core.initializers import Initializers
 from tflottery.core.recipes import LABELS, Recipe
 from tflottery.core.registry import PRETEXTS
 from tflottery.datasets import source as sources
@@ -62,6 +63,8 @@ class Study:
             "device": self.placement.device,
             "num_replicas": facts.num_replicas,
         }
+        drawn = fingerprints.fields(self.initialization(0))
+        decided |= {name: value for name, value in drawn.items() if name != "seed"}
         decided |= self.config.row_decisions(self)
         return fingerprints.fingerprint(decided, length=8)
 
@@ -137,7 +140,7 @@ class Study:
     @property
     def replicates(self) -> range:
         """The numbers of the replicates."""
-        return range(1, self.config.replicates + 1)
+        return range(1, self.recipe.replicates + 1)
 
     def iterations(self, duration: Duration) -> int:
         """Returns a duration in iterations of this study."""
@@ -182,11 +185,22 @@ class Study:
         seed = seeds.pretext_seed(replicate, pretext=data.pretext)
         return dataclasses.replace(data, pretext_seed=seed)
 
+    @property
+    def initializers(self) -> Initializers:
+        """What fresh weights are drawn from."""
+        return Initializers(
+            self.recipe.kernel_initializer, self.recipe.batch_norm_scale
+        )
+
+    def initialization(self, seed: int) -> Initialization:
+        """Returns weights drawn afresh as the recipe says, of a seed."""
+        return Initialization(seed, self.initializers)
+
     def trunk(self, replicate: int) -> Run:
         """Returns a replicate's dense run from its initial weights, data order 0."""
         if replicate not in self._trunks:
             self._trunks[replicate] = self.branch(
-                Initialization(seeds.init_seed(replicate)),
+                self.initialization(seeds.init_seed(replicate)),
                 first_iteration=0,
                 replicate=replicate,
                 data_order=0,
@@ -273,6 +287,7 @@ def resolve(
             "replicas: --batch_size has to be a multiple of their number."
         )
 
+    facts = _scaled(facts, recipe)
     study = Study(config, variant, recipe, (), facts, placement, related or {})
     grid = [k for k in study.paper_iterations if k < study.last]
     if config.rewind_iterations is not None:
@@ -338,4 +353,16 @@ def _overridden(recipe: Recipe, config: Config, facts: Facts) -> Recipe:
         given["milestones"] = _in_iterations(config.milestones, recipe, facts)
     if config.warmup is not None:
         (given["warmup"],) = _in_iterations((config.warmup,), recipe, facts)
-    return recipes.replaced(recipe, **given)
+    recipe = recipes.replaced(recipe, **given)
+    # What changes nothing is said in one way.
+    scale = recipe.batch_norm_scale if facts.has_batch_norm else "ones"
+    scaling = recipe.input_scaling or facts.input_scaling
+    return dataclasses.replace(recipe, batch_norm_scale=scale, input_scaling=scaling)
+
+
+def _scaled(facts: Facts, recipe: Recipe) -> Facts:
+    """Returns facts whose data are those of a recipe: they name an unusual scaling."""
+    usual = recipe.input_scaling == facts.input_scaling
+    scaling = None if usual else recipe.input_scaling
+    data = dataclasses.replace(facts.data, input_scaling=scaling)
+    return dataclasses.replace(facts, data=data)

@@ -89,10 +89,12 @@ class Subnetworks:
         if asked is not None:
             return asked
         # What the recipe decides is cut where nothing would be left.
-        last = self._pruning.num_levels
-        while self._exact_density(last) * self._num_prunable < 1:
-            last -= 1
-        return tuple(range(1, last + 1))
+        measured = self._pruning.measured_levels or (f"1-{self._pruning.num_levels}",)
+        return tuple(
+            level
+            for level in counts.levels(measured)
+            if self._exact_density(level) * self._num_prunable >= 1
+        )
 
     @functools.cached_property
     def studied_levels(self) -> tuple[int, ...]:
@@ -159,7 +161,7 @@ class Subnetworks:
         _, fresh = _criterion(subnetwork.kind)
         if fresh:
             replicate, level = subnetwork.replicate, subnetwork.level
-            return Initialization(seeds.reinit_seed(replicate, level=level))
+            return self._study.initialization(seeds.reinit_seed(replicate, level=level))
         return self._dense(subnetwork)
 
     def mask(self, subnetwork: Subnetwork) -> Mask | None:

@@ -41,6 +41,7 @@ def weights(
         to.data(replicate),
         head_seed,
         new_head=not shares_head(of, to),
+        initializers=to.initializers,
     )
 
 

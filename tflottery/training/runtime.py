@@ -105,7 +105,7 @@ class Runtime:
                 f"{data.digest}. The same command, begun again, trains on what is "
                 "there now."
             )
-        return source
+        return source.scaled(data.input_scaling)
 
 
 def _validate_architecture(

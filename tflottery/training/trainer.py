@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tflottery.core.initializers import Initializers
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
 from tflottery.datasets import pipeline
@@ -26,6 +27,7 @@ from tflottery.training.generators import Generators
 _ROOM = 256
 # A call lasts about so long: progress is seen and a stop obeyed at its end.
 _CALL_SECONDS = 1.0
+_INITIALIZERS = Initializers()
 
 
 class Diverged(Exception):
@@ -87,9 +89,11 @@ class Trainer:
         self._advance = self._distributed_loop() if strategy else self._local_loop()
         self._seconds_per_iteration: float | None = None
 
-    def initial_weights(self, seed: int) -> dict[str, np.ndarray]:
+    def initial_weights(
+        self, seed: int, initializers: Initializers = _INITIALIZERS
+    ) -> dict[str, np.ndarray]:
         """Returns freshly drawn weights of this network, by variable path."""
-        return model_weights.initial_weights(self.model, seed)
+        return model_weights.initial_weights(self.model, seed, initializers)
 
     def restore(
         self,
