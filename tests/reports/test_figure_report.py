@@ -143,6 +143,19 @@ def test_other_values_of_the_same_network_keep_panels_of_their_own(command):
     assert len(instability.figure(found).subfigs) == 2
 
 
+def test_random_kinds_of_other_values_are_told_apart_by_their_command(command):
+    dense = rows("dense", instabilities=(0.8, 0.2))
+    one = rows("random_pruning", instabilities=(0.7, 0.6))
+    other = rows("random_pruning", instabilities=(0.5, 0.4), config="76543210")
+    for table, own in dense.items():
+        one[table] += own
+    found = load(command("per_layer", one), command("global", other))
+    heights = by_label(panel(found, "Instability"))
+    assert heights["random pruning"] == pytest.approx([70, 60])
+    assert heights["random pruning (global)"] == pytest.approx([50, 40])
+    assert heights["unpruned"] == pytest.approx([80, 20])
+
+
 def test_what_config_json_says_is_drawn(command):
     said = {
         "complete": False,

@@ -1,6 +1,6 @@
 """Tables of several commands as one, so that one figure shows them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas
 
@@ -18,24 +18,36 @@ _NAMES += ("perturbation", "condition")
 _NAMES += ("pretext", "pretraining_epochs", "sparse_pretraining")
 
 
-def merged(commands: Sequence[Tables], *, first: str) -> dict[str, pandas.DataFrame]:
+def merged(
+    commands: Mapping[str, Tables], *, first: str
+) -> dict[str, pandas.DataFrame]:
     """Returns the tables of several commands of one experiment as one of each name.
 
     Commands on the same network, recipe, data set and length are drawn into the same
-    panels, whatever else their `config` stands for; rows that they share count once. A
-    command of which a row is there already with other values keeps panels of its own.
+    panels, whatever else their `config` stands for; rows that they have in common count
+    once. Random subnetworks that are there already with other values, such as those of
+    other counts per layer, are told apart by the name of their command; a command of
+    which any other network is there with other values keeps panels of its own.
 
     Args:
-      commands: the tables of each, by name; the same names in all, at least one.
+      commands: the tables of each by name, by a name of the command; the same tables
+        in all, at least one command.
       first: the table whose rows decide that.
     """
-    found = dict(commands[0])
-    for tables in commands[1:]:
+    found: dict[str, pandas.DataFrame] = {}
+    for command, tables in commands.items():
+        if not found:
+            found = dict(tables)
+            continue
         known = found[first]
         alike = {name: _with_config_of(known, table) for name, table in tables.items()}
         joined = _joined(found, alike)
-        if _contradicts_itself(joined[first]):
+        other = _contradicting(joined[first])
+        if other & {"dense", "imp", None}:
             joined = _joined(found, tables)
+        elif other:
+            new_names = {kind: f"{kind} ({command})" for kind in other}
+            joined = _joined(found, _renamed(alike, new_names))
         found = joined
     return found
 
@@ -66,7 +78,23 @@ def _joined(one: Tables, other: Tables) -> dict[str, pandas.DataFrame]:
     return joined
 
 
-def _contradicts_itself(table: pandas.DataFrame) -> bool:
-    """Returns whether two rows of one name differ in what was measured."""
+def _contradicting(table: pandas.DataFrame) -> set[str | None]:
+    """Returns the kinds of network of which two rows differ in what was measured.
+
+    In a table that says nothing of kinds that is None.
+    """
     names = [name for name in (*SETTING, *_NAMES) if name in table]
-    return bool(table.duplicated(names).any())
+    several = table[table.duplicated(names)]
+    if "subnetwork" not in table:
+        return {None} if len(several) else set()
+    return set(several["subnetwork"])
+
+
+def _renamed(tables: Tables, names: Mapping[str, str]) -> Tables:
+    """Returns tables with other names of kinds of network."""
+    return {
+        name: table.assign(subnetwork=table["subnetwork"].replace(dict(names)))
+        if "subnetwork" in table
+        else table
+        for name, table in tables.items()
+    }

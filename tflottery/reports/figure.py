@@ -84,7 +84,16 @@ def load(
             commands[found[0]] = _command(experiment, {first: found[0]})
     if not commands:
         raise ValueError("No tables were named: name CSV files, folders or patterns.")
-    return merging.merged(list(commands.values()), first=first)
+    named = {_command_name(path): tables for path, tables in commands.items()}
+    if len(named) < len(commands):
+        # Folders of one name are told apart by their whole paths.
+        named = commands
+    return merging.merged(named, first=first)
+
+
+def _command_name(path: str) -> str:
+    """Returns how legends name a command, by its folder or its file."""
+    return table_files.table_name(os.path.abspath(path))
 
 
 def _command(
