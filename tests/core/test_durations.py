@@ -43,6 +43,25 @@ def test_the_papers_length_in_epochs():
     assert durations.iterations("160ep", num_examples=50_000, batch_size=128) == 62_500
 
 
+def test_nothing_is_longer_than_addresses_have_digits_for():
+    assert durations.iterations(99_999_999, num_examples=10, batch_size=5) == 10**8 - 1
+    for duration, text in ((10**20, "iterations"), ("100000000ep", "epochs")):
+        with pytest.raises(ValueError, match=f"{text}, and .* 99,999,999 at most"):
+            durations.validate(duration)
+    # How long an epoch is, data alone tell.
+    durations.validate("60000000ep")
+    with pytest.raises(ValueError, match="'60000000ep' is 120,000,000 iterations"):
+        durations.iterations("60000000ep", num_examples=10, batch_size=5)
+
+
+@pytest.mark.parametrize(
+    ("duration", "expected"),
+    [(500, 500), ("500it", 500), ("0ep", 0), ("1ep", None), ("3ep50it", None)],
+)
+def test_iterations_that_no_data_decide(duration, expected):
+    assert durations.iterations_alone(duration) == expected
+
+
 @pytest.mark.parametrize(
     "duration",
     ["", " ", "ep", "it", "-5", -5, "4.5", 4.5, "5it3ep", "3 ep", "4epochs", "0x10"],

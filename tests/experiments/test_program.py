@@ -186,8 +186,11 @@ def test_help_shows_every_flag_once_and_what_decides_its_default():
 WRONG = {
     "Unknown command line flag 'replicate'. Did you mean: replicates": "--replicate=3",
     "'digits' is not a flag": "digits",
-    "flag --replicates=many": "--replicates=many",
-    "flag --learning_rate=fast": "--learning_rate=fast",
+    "--replicates='two' has to be a whole number. See --help": "--replicates=two",
+    "--replicates='1e3' has to be a whole number": "--replicates=1e3",
+    "--learning_rate='fast' has to be a number": "--learning_rate=fast",
+    "--throughout='maybe' has to be true or false": "--throughout=maybe",
+    "learning_rate=inf has to be above 0 and finite": "--learning_rate=inf",
     "no executor 'ray'. Known: local, inline": "--executor=ray",
     "no model 'lenet5'. Known: inception_v3, lenet, ": "--model=lenet5",
     "no variant 'low'. Known: standard": "--variant=low",

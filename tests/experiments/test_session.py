@@ -145,12 +145,13 @@ def test_measured_throughout_trains_no_more(execute, trainings):
     assert shown["train_instability"].isna().all()
 
 
-def test_a_dry_run_trains_and_writes_nothing(execute, trainings):
+def test_a_dry_run_trains_and_writes_nothing(execute, trainings, tmp_path):
     ended = execute(dry_run=True)
     assert ended.code == 0
     assert "iterations  88 to make" in ended.text
     assert trainings == []
     assert not ended.folder.exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_default_folder_is_named_after_experiment_and_configuration(
@@ -621,6 +622,13 @@ WRONG = {
     "--splits='' has to name": {"splits": ()},
     "--reestimation_examples=-1 has to be at least 0": {"reestimation_examples": -1},
     "learning_rate=0": {"learning_rate": 0.0},
+    "--batch_size=14371 is more than 10 times the 1,437 training images of 'digits'": {
+        "batch_size": 14_371
+    },
+    "--milestones=48,24 have to ascend": {"milestones": ("2ep", 24)},
+    "--milestones=24 go beyond the end of training at 24": {"milestones": ("1ep",)},
+    "--data_orders=1001 has to be at most 1,000": {"data_orders": 1001},
+    r"--workers=1000 is too many for the \d+ cores? of this machine": {"workers": 1000},
     "learning_rate=nan": {"learning_rate": float("nan")},
     "momentum=-0.5": {"optimizer": "sgd", "momentum": -0.5},
     "weight_decay=-0.1": {"weight_decay": -0.1},
@@ -655,6 +663,39 @@ def test_images_too_small_for_the_network_are_refused(execute, register, tmp_pat
     with pytest.raises(ValueError, match="images of 32 x 32; the model needs 64 x 64"):
         execute(model="wide")
     assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.parametrize("name", ["store", "data_dir", "output_dir"])
+def test_an_empty_name_is_no_folder(name):
+    for empty in ("", " "):
+        with pytest.raises(ValueError, match=f"--{name}='{empty}' is empty. Name a f"):
+            session.Machine(**{name: empty}).validate()
+
+
+def test_a_folder_with_other_things_is_no_store(execute, trainings, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_text("")
+    with pytest.raises(StoreError, match="photos' holds other things .'cat.jpg'"):
+        execute(store="photos")
+    assert trainings == []
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
+
+
+def test_what_needs_no_data_is_refused_before_a_worker_starts(
+    execute, monkeypatch, tmp_path
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(session, "_studies", lambda *_, **__: 1 / 0)
+    options = {"dataset": "mnist", "executor": "local"}
+    for wrong in (
+        {"data_dir": str(tmp_path / "file")},
+        {"levels": ("2",)},
+        {"momentum": 0.5},
+        {"store": "file/store"},
+        {"workers": 1000},
+    ):
+        with pytest.raises((ValueError, StoreError)):
+            execute(**options, **wrong)
 
 
 @pytest.mark.parametrize("options", [{}, {"dry_run": True}])

@@ -138,10 +138,16 @@ class Recipe:
         _refuse_out_of_bounds(
             self,
             {
-                "learning_rate": (0 < self.learning_rate < math.inf, "above 0"),
+                "learning_rate": (
+                    0 < self.learning_rate < math.inf,
+                    "above 0 and finite",
+                ),
                 "batch_size": (self.batch_size >= 1, "at least 1"),
                 "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
-                "weight_decay": (0 <= self.weight_decay < math.inf, "at least 0"),
+                "weight_decay": (
+                    0 <= self.weight_decay < math.inf,
+                    "at least 0 and finite",
+                ),
                 "decay_factor": (0 < self.decay_factor <= 1, "in (0, 1]"),
                 "replicates": (self.replicates >= 1, "at least 1"),
                 "final_learning_rate": (

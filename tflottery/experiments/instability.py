@@ -90,7 +90,9 @@ class Config(shared.PruningConfig):
     def validate(self) -> None:
         """Raises ValueError for options that are wrong with any data."""
         super().validate()
-        shared.validate_count("data_orders", self.data_orders)
+        shared.validate_count(
+            "data_orders", self.data_orders, most=shared.MOST_REPETITIONS
+        )
         if self.data_orders < 2:
             raise ValueError(
                 f"--data_orders={self.data_orders!r}: instability compares copies on "

@@ -75,7 +75,9 @@ class Config(shared.PruningConfig):
     def validate(self) -> None:
         """Raises ValueError for options that are wrong with any data."""
         super().validate()
-        shared.validate_count("data_orders", self.data_orders)
+        shared.validate_count(
+            "data_orders", self.data_orders, most=shared.MOST_REPETITIONS
+        )
         shared.validate_kinds("subnetworks", self.subnetworks, known=sparse_kinds())
         if self.random_rewind_iterations == ():
             raise ValueError(

@@ -12,6 +12,8 @@ import numbers
 import re
 from collections.abc import Sequence
 
+# No network is so large, and no share so small, that more prunings make sense.
+_LAST_LEVEL = 10_000
 _LEVELS = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
 
 
@@ -83,6 +85,11 @@ def levels(texts: Sequence[str]) -> tuple[int, ...]:
         match = _LEVELS.fullmatch(str(text).strip())
         first, last, step = match.groups() if match else ("0", None, None)
         named = range(int(first), int(last or first) + 1, int(step or 1) or 1)
+        if named and named[-1] > _LAST_LEVEL:
+            raise ValueError(
+                f"{text!r} names level {named[-1]}, at which no network has a weight "
+                "left."
+            )
         if not named or named[0] < 1 or step == "0":
             raise ValueError(
                 f"{text!r} names no levels. Write a number of prunings from 1 (3), a "

@@ -4,6 +4,9 @@ import re
 
 # Folders of the store's own; no address starts with them.
 DRAFTS, LOCKS, DAMAGED = ".drafts", ".locks", "damaged"
+# By these a folder is known as a store: it makes one of the first two before anything
+# else, and a copy without hidden files has trained states.
+OF_A_STORE = frozenset({DRAFTS, LOCKS, "runs"})
 
 _NAME = r"[A-Za-z0-9_=+,@-][A-Za-z0-9._=+,@-]*"
 _ADDRESS = re.compile(rf"(?!{DAMAGED}(?:/|$)){_NAME}(?:/{_NAME})*")

@@ -21,6 +21,7 @@ from tflottery.store import (
     errors,
     locks,
     manifests,
+    roots,
     staging,
     verification,
 )
@@ -219,14 +220,18 @@ class Store:
             locks.sweep(f"{self._backend.scratch}/{addresses.LOCKS}")
 
     def ensure_root(self) -> None:
-        """Makes sure that there is a store to read, or room for a new one.
+        """Makes sure that there is a store to read, or a place for a new one.
+
+        Writes nothing.
 
         Raises:
-          StoreError: there is not.
+          StoreError: there is not, or the folder holds other things and no store.
         """
         if isinstance(self._backend, backends.Local):
             with self._explained("look for artifacts"):
-                os.makedirs(self.root, exist_ok=True)
+                roots.ensure_folder(self.root)
+        else:
+            roots.ensure_url(self.root)
 
     def ensure_writable(self, bytes_needed: int = 0) -> None:
         """Makes sure, before any work, that the store can be written.

@@ -11,9 +11,13 @@ from tflottery.core.initializers import KERNEL_INITIALIZERS
 from tflottery.core.recipes import LABELS, Recipe, Setting
 from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.pruning import counts
+from tflottery.studies import schedule_options
 
 if typing.TYPE_CHECKING:
     from tflottery.studies.study import Study
+
+# Replicates, or copies of each: with more a plan would take longer than it may.
+MOST_REPETITIONS = 1000
 
 
 def option(default: object, help_: str, *, group: str | None = None) -> object:
@@ -120,7 +124,8 @@ class Config:
 
     def validate(self) -> None:
         """Raises ValueError for options that are wrong with any data."""
-        for name in ("replicates", "batch_size", "evaluation_examples"):
+        validate_count("replicates", self.replicates, most=MOST_REPETITIONS)
+        for name in ("batch_size", "evaluation_examples"):
             validate_count(name, getattr(self, name))
         for one in self.related().values():
             one.recipe()
@@ -149,6 +154,11 @@ class Config:
             for one in value if isinstance(value, tuple) else (value,):
                 if one is not None:
                     durations.validate(one)
+        schedule_options.validate_milestones(
+            self.milestones, length=self.training_iterations
+        )
+        optimizer = self.optimizer or recipe.optimizer
+        schedule_options.validate_momentum(self.momentum, optimizer=optimizer)
         _validate_one_of("optimizer_state", self.optimizer_state, ("fresh", "carried"))
         _validate_one_of("augmentation", self.augmentation, ("flip_crop", "none", None))
 
@@ -346,10 +356,12 @@ class PerturbedConfig(PruningConfig):
         refuse_carried(self)
 
 
-def validate_count(name: str, value: int | None) -> None:
-    """Raises ValueError if an option that counts something is below 1."""
+def validate_count(name: str, value: int | None, *, most: int | None = None) -> None:
+    """Raises ValueError if an option that counts something is below 1, or too many."""
     if value is not None and value < 1:
         raise ValueError(f"--{name}={value!r} has to be at least 1.")
+    if value is not None and most is not None and value > most:
+        raise ValueError(f"--{name}={value!r} has to be at most {most:,}.")
 
 
 def validate_kinds(name: str, kinds: Sequence[str], *, known: Sequence[str]) -> None:

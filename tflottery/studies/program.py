@@ -6,6 +6,7 @@ one per field of `Machine`; `manual` is what --help prints of them.
 
 import dataclasses
 import importlib
+import re
 import signal
 import sys
 import types
@@ -68,8 +69,20 @@ def parsed(arguments: Sequence[str]) -> list[str]:
     try:
         return flags.FLAGS(arguments)
     except flags.Error as error:
-        print(f"error: {error} See --help.", file=sys.stderr)
+        print(f"error: {_explained(error)} See --help.", file=sys.stderr)
         sys.exit(WRONG_INPUT)
+
+
+def _explained(error: flags.Error) -> str:
+    """Returns what is wrong with a flag; absl quotes Python where it is a number."""
+    wrong = re.match(r"flag --(\w+)=(.*?): ", str(error), re.DOTALL)
+    if not isinstance(error, flags.IllegalFlagValueError) or wrong is None:
+        return str(error)
+    kind = flags.FLAGS[wrong[1]].flag_type()
+    expected = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+    if kind not in expected:
+        return str(error)
+    return f"--{wrong[1]}={wrong[2]!r} has to be {expected[kind]}."
 
 
 def refuse_arguments(arguments: Sequence[str]) -> None:

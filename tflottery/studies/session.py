@@ -47,6 +47,8 @@ INCOMPLETE = 1
 STORE_UNUSABLE = os.EX_IOERR
 # After a stop, how long what is known is read before the process ends.
 _STOP_SECONDS = 5.0
+# More only wait for one another, each with a TensorFlow of its own in memory.
+_MOST_WORKERS_PER_DEVICE = 8
 EXECUTORS = ("local", "inline")
 
 
@@ -87,6 +89,12 @@ class Machine:
 
     def validate(self) -> None:
         """Raises ValueError for options that make no sense."""
+        for name in ("data_dir", "output_dir", "store"):
+            value = getattr(self, name)
+            if value is not None and not value.strip():
+                raise ValueError(
+                    f"--{name}={value!r} is empty. Name a folder, or leave it out."
+                )
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"--workers={self.workers!r} has to be at least 1.")
         if not self.checkpoint_every > 0:
@@ -276,6 +284,13 @@ def _pool(machine: Machine, placement: Placement, store: Store) -> Pool | Inline
     else:
         devices = [*gpus] or [None] * hardware.visible_cores()
     count = machine.workers or len(devices)
+    if count > _MOST_WORKERS_PER_DEVICE * len(devices):
+        kind = "GPU" if gpus else "core"
+        raise ValueError(
+            f"--workers={count} is too many for the {len(devices)} {kind}"
+            f"{'s' * (len(devices) != 1)} of this machine, of which each serves "
+            f"{_MOST_WORKERS_PER_DEVICE} at most. Leave it out for one on each."
+        )
     if whole_machine and count > 1:
         raise ValueError(
             f"--workers={machine.workers} with --distribute={machine.distribute}: one "

@@ -20,8 +20,12 @@ from tflottery.core.initializers import Initializers
 from tflottery.core.recipes import LABELS, Recipe
 from tflottery.core.registry import PRETEXTS
 from tflottery.datasets import source as sources
+from tflottery.studies import schedule_options
 from tflottery.studies.config import Config
 from tflottery.training.distribution import Placement
+
+# A batch may hold images more than once: the stream goes on through epochs.
+_MOST_EPOCHS_A_BATCH = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,6 +284,7 @@ def resolve(
         share, an unknown variant.
     """
     variant, recipe = config.recipe()
+    _validate_batch_size(config, facts)
     recipe = _overridden(recipe, config, facts)
     if recipe.batch_size % facts.num_replicas:
         raise ValueError(
@@ -319,6 +324,17 @@ def study_of(
     return resolve(config, facts, placement, related=related)
 
 
+def _validate_batch_size(config: Config, facts: Facts) -> None:
+    """Raises ValueError if a batch is given that takes the data many times over."""
+    num_train, batch_size = facts.data.num_train, config.batch_size
+    if batch_size is not None and batch_size > _MOST_EPOCHS_A_BATCH * num_train:
+        raise ValueError(
+            f"--batch_size={batch_size!r} is more than {_MOST_EPOCHS_A_BATCH} times "
+            f"the {num_train:,} training images of {facts.data.name!r}. Give a smaller "
+            "one."
+        )
+
+
 def _in_iterations(
     given: Sequence[Duration], recipe: Recipe, facts: Facts
 ) -> tuple[int, ...]:
@@ -351,6 +367,9 @@ def _overridden(recipe: Recipe, config: Config, facts: Facts) -> Recipe:
     given = config.recipe_values()
     if config.milestones is not None:
         given["milestones"] = _in_iterations(config.milestones, recipe, facts)
+        schedule_options.refuse_milestones(
+            given["milestones"], last=recipe.training_iterations
+        )
     if config.warmup is not None:
         (given["warmup"],) = _in_iterations((config.warmup,), recipe, facts)
     recipe = recipes.replaced(recipe, **given)

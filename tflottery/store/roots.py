@@ -1,0 +1,79 @@
+"""Whether a store can be where it is said to be: found out before any work."""
+
+import errno
+import os
+import threading
+
+from etils import epath
+
+from tflottery.datasets import network
+from tflottery.store import addresses
+from tflottery.store.errors import CHOOSE, StoreError
+
+# A folder that disks have of themselves.
+_RECOVERED = "lost+found"
+_LOOK_SECONDS = 10.0
+
+
+def ensure_folder(root: str) -> None:
+    """Raises an error unless a local folder is a store, or can become one.
+
+    Raises:
+      OSError: it cannot be read, or not be made.
+      StoreError: it holds other things and no store.
+    """
+    if not os.path.lexists(root):
+        _refuse_parent(os.path.dirname(root))
+        return
+    names = sorted(os.listdir(root))
+    others = [name for name in names if name[0] != "." and name != _RECOVERED]
+    if others and not addresses.OF_A_STORE & set(names):
+        told = ", ".join(map(repr, others[:3])) + ", ..." * (len(others) > 3)
+        raise StoreError(
+            f"{root!r} holds other things ({told}) and no store: name an empty or a "
+            f"new folder, or {CHOOSE}."
+        )
+
+
+def ensure_url(root: str) -> None:
+    """Raises StoreError unless somebody answers at a URL, within seconds.
+
+    Libraries would try for minutes, and say in many lines that they could not.
+    """
+    if root.startswith("gs://"):
+        host, port = network.download_address()
+        if not network.connected((host, port)):
+            raise _unreachable(root, f"{host}:{port} did not answer")
+    faults: list[str] = ["it did not answer"]
+
+    def look() -> None:
+        try:
+            epath.Path(root).exists()
+            faults.clear()
+        except Exception as error:
+            # Of which kind depends on the file system and on who serves it.
+            text = " ".join(str(error).split())[:300]
+            faults[:] = [f"{type(error).__name__}: {text}"]
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(_LOOK_SECONDS)
+    if faults:
+        raise _unreachable(root, faults[0])
+
+
+def _unreachable(root: str, reason: str) -> StoreError:
+    return StoreError(
+        f"The store {root!r} cannot be reached: {reason}. Check the network and your "
+        f"permissions, or {CHOOSE}."
+    )
+
+
+def _refuse_parent(folder: str) -> None:
+    """Raises OSError unless a folder can be made in this one or in one above it."""
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
