@@ -36,16 +36,25 @@ def test_a_hangup_that_is_ignored_stays_so():
 
 
 def test_a_signal_at_the_very_end_leaves_the_exit_code_as_it_is():
-    """As late as the interpreter's own end, when handlers are gone."""
+    """As late as the interpreter's own end, when handlers are gone.
+
+    A library's threads take the signals that the main thread does not want.
+    """
     code = """
-import os, signal, sys
+import ctypes, os, signal, sys, threading, time
 from tflottery.core import stopping
+
+# Without Python in it, as those of numerical libraries.
+sleep = ctypes.CDLL(None).sleep
+threading.Thread(target=sleep, args=(60,), daemon=True).start()
+time.sleep(0.1)
 
 class Late:
     def __del__(self, kill=os.kill, pid=os.getpid(), hangup=signal.SIGHUP):
         kill(pid, hangup)
 
 sys.late = Late()
+stopping.handle(stopping.interrupt)
 stopping.hold_back()
 sys.exit(75)
 """

@@ -1,5 +1,6 @@
 """Signals that ask a program to stop, and the exit codes that say that it did."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -50,12 +51,17 @@ def exit_at_once(number: int, frame: object) -> None:
 
 
 def hold_back() -> None:
-    """Keeps the signals from a process that is about to end.
+    """Has a process that is about to end ignore the signals.
 
-    The interpreter puts their handlers back to what kills as it ends, and a second
-    signal would then replace the exit code.
+    The interpreter puts other handlers back to what kills as it ends, and a second
+    signal would then replace the exit code. To block them would not do: they would go
+    to another thread, of a numerical library for example.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    for one in SIGNALS:
+        while signal.getsignal(one) != signal.SIG_IGN:
+            # One that came right before is handled first.
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.signal(one, signal.SIG_IGN)
 
 
 def interrupt(number: int, frame: object) -> None:
