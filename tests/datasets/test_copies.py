@@ -48,8 +48,8 @@ def settled(monkeypatch):
 @pytest.fixture
 def new_process():
     """Forgets what this process has checked."""
-    copies._validate_content.cache_clear()
-    return copies._validate_content.cache_clear
+    copies._check_content.cache_clear()
+    return copies._check_content.cache_clear
 
 
 def flip(path, position, *, restore_time=False):

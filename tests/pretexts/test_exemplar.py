@@ -93,7 +93,7 @@ def test_it_is_learned_without_a_collapse():
     evaluator = Evaluator("lenet", source, num_classes=width, pretext="exemplar")
     evaluator.assign(trainer.state()[0])
     found = evaluator.measure("test", evaluator.examples("test", None))
-    assert found.num_wrong <= 0.1 * 360
+    assert found.num_misclassified <= 0.1 * 360
     embeddings = trainer.model(
         (source.test.images / 255 - source.mean).astype(np.float32) / source.std
     )
