@@ -81,7 +81,7 @@ def test_a_model_given_a_ticket_answers_and_trains_alike(ticket, tmp_path):
     tickets.save(ticket, tmp_path / "ticket")
     first, second = _pruned_network(), _pruned_network(seed=2)
     assert (first(_images()) != second(_images())).numpy().any()
-    tickets.place(tickets.load(tmp_path / "ticket"), second)
+    tickets.restore(tickets.load(tmp_path / "ticket"), second)
     np.testing.assert_array_equal(first(_images()), second(_images()))
     labels = np.arange(12) % 3
     for model in (first, second):
@@ -150,10 +150,10 @@ def test_another_model_is_refused_and_stays_as_it_was(ticket):
     wider = _network(units=7)
     before = model_weights.weights(wider)
     with pytest.raises(ValueError, match=r"'dense/kernel' have shape \(12, 6\)"):
-        tickets.place(ticket, wider)
+        tickets.restore(ticket, wider)
     _assert_same(model_weights.weights(wider), before)
     assert all(mask.all() for mask in layers.masks(wider).values())
     images = keras.Input((5,), name="images")
     other = keras.Model(images, layers.MaskedDense(3, name="out")(images), name="other")
     with pytest.raises(ValueError, match="'other': missing .*out/.*, too much .*conv/"):
-        tickets.place(ticket, other)
+        tickets.restore(ticket, other)

@@ -23,7 +23,7 @@ def instability(values: Sequence[float] | np.ndarray) -> float:
     Raises:
       ValueError: fewer than two points, more than one dimension, or not finite.
     """
-    values = _checked("values", values)
+    values = _validated("values", values)
     return float(values.max() - (values[0] + values[-1]) / 2)
 
 
@@ -45,7 +45,7 @@ def barrier(
       ValueError: fewer than two points, more than one dimension, not finite, not as
         many values as alphas, or alphas that do not ascend.
     """
-    values, alphas = _checked("values", values), _checked("alphas", alphas)
+    values, alphas = _validated("values", values), _validated("alphas", alphas)
     if values.shape != alphas.shape or (np.diff(alphas) <= 0).any():
         raise ValueError(
             f"{values.size} values at alphas={alphas.tolist()!r}: expected a value at "
@@ -57,7 +57,7 @@ def barrier(
     return max(0.0, float(rises.max()))
 
 
-def _checked(name: str, numbers: Sequence[float] | np.ndarray) -> np.ndarray:
+def _validated(name: str, numbers: Sequence[float] | np.ndarray) -> np.ndarray:
     """Returns the numbers as an array; raises ValueError if they cannot be a line's."""
     numbers = np.asarray(numbers, dtype=np.float64)
     if numbers.ndim != 1 or numbers.size < 2:

@@ -249,7 +249,7 @@ def assign_slots(optimizer: SGD | Adam, values: Mapping[str, np.ndarray]) -> Non
 
 
 def reset(optimizer: SGD | Adam, *, iteration: int, first_iteration: int) -> None:
-    """Makes every slot fresh and places the optimizer in a trajectory.
+    """Makes every slot fresh, and says where in its trajectory the optimizer is.
 
     To go on with a run, follow this with `assign_slots`.
 

@@ -5,7 +5,7 @@ Algorithm 2). Of a model of your own:
 
     ticket = tickets.of(model, rewind_iteration=500)
     tickets.save(ticket, "ticket.safetensors")
-    tickets.place(tickets.load("ticket.safetensors"), another_model)
+    tickets.restore(tickets.load("ticket.safetensors"), another_model)
 """
 
 import dataclasses
@@ -55,7 +55,7 @@ def of(model: keras.Model, *, rewind_iteration: int) -> Ticket:
     return Ticket(model_weights.weights(model), layers.masks(model), rewind_iteration)
 
 
-def place(ticket: Ticket, model: keras.Model) -> None:
+def restore(ticket: Ticket, model: keras.Model) -> None:
     """Gives a model the weights and masks of a ticket.
 
     Changes: the model's variables.
