@@ -28,6 +28,7 @@ from tflottery.components.telemetry import Telemetry
 from tflottery.components.transferring import BodyMask
 from tflottery.core import fingerprints
 from tflottery.core.identities import Data, Network
+from tflottery.core.initializers import Initializers
 from tflottery.core.recipes import PruningRecipe, Recipe
 from tflottery.experiments import lottery
 from tflottery.studies import pretraining_runs
@@ -95,8 +96,15 @@ _KEYS = {
     "configuration": ("d885a075 4c5f17d9 79e0afc2 "),
     "network": ("a10bdf08 a1ca198c "),
     "data": ("21f96f1c e7cb0443 8c00aea4 "),
+    "unusual": ("c186de4b a2e102fa 1aec731c 773746eb "),
 }
 
+# The first is the usual one, which no key names.
+_INITIALIZERS = (
+    Initializers(),
+    Initializers(kernel="glorot_normal"),
+    Initializers(batch_norm_scale="uniform"),
+)
 _DATA = Data(
     name="digits",
     version="1",
@@ -290,6 +298,11 @@ def _found():
             fingerprints.fingerprint(getattr(run, name), length=8) for run in every
         ]
         found[name] = list(dict.fromkeys(values))
+    unusual = [
+        *(Initialization(1, one) for one in _INITIALIZERS),
+        dataclasses.replace(_DATA, input_scaling="standardized"),
+    ]
+    found["unusual"] = [fingerprints.fingerprint(one, length=8) for one in unusual]
     return found
 
 
@@ -307,7 +320,7 @@ def test_every_kind_has_one_class():
     for module in pkgutil.walk_packages(tflottery.__path__, "tflottery."):
         if module.name.split(".")[1] in ("core", "components", "studies"):
             importlib.import_module(module.name)
-    known = [Network, Data, Initialization, Run, State]
+    known = [Network, Data, Initializers, Initialization, Run, State]
     waiting = [Component]
     while waiting:
         subclasses = waiting.pop().__subclasses__()
