@@ -15,7 +15,7 @@ Panel = Callable[[Axes], None]
 
 _TITLE_INCHES, _FOOTER_INCHES = 0.5, 2.3
 # Of a legend, in inches: a letter, a line, and what stands before a label.
-_LETTER_INCHES, _LINE_INCHES, _HANDLE_INCHES = 0.058, 0.19, 0.45
+_LETTER_INCHES, _LINE_INCHES, _HANDLE_INCHES = 0.06, 0.19, 0.52
 
 
 @dataclasses.dataclass(frozen=True)
