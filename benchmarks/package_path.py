@@ -148,8 +148,8 @@ def measure_line(
 ) -> float:
     """Returns images per second on lines between networks, over one-thread processes.
 
-    Counted like `components.lines` counts: weights interpolated and assigned for every
-    point, then blocks of images read from the memory-mapped data.
+    Counted like `components.interpolating` counts: weights interpolated and assigned
+    for every point, then blocks of images read from the memory-mapped data.
 
     Args:
       model: a registered model, on the data set of its paper.

@@ -52,6 +52,8 @@ _RETIRED_MODULES = {
     "trained": "accuracy_table",
     "workshop": "runtime",
 }
+# One name, one thing: an experiment, and what draws it. Nothing else is called like it.
+_FOLDERS_OF_NAMESAKES = {"experiments", "figures", "reports", "check", "__main__"}
 _RETIRED_NAMES = {
     "Bench": "JobContext",
     "Drafts": "Staging",
@@ -187,6 +189,14 @@ def test_phrases_that_were_given_up_do_not_come_back():
         if re.search(rf"\b{phrase}\b", " ".join(page.read_text().split()))
     ]
     assert not found
+
+
+def test_no_two_modules_have_one_name():
+    where = collections.defaultdict(list)
+    for path in _files():
+        if _folder(_name(path)) not in _FOLDERS_OF_NAMESAKES and path.stem[0] != "_":
+            where[path.stem].append(_name(path))
+    assert {name: found for name, found in where.items() if len(found) > 1} == {}
 
 
 def test_no_two_classes_have_one_name():

@@ -6,7 +6,7 @@ import typing
 import pytest
 
 from tflottery.components.component import Artifact, Component
-from tflottery.components.lines import Line
+from tflottery.components.interpolating import Line
 from tflottery.components.runs import Initialization, Run, State
 from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import Recipe

@@ -9,9 +9,9 @@ import pandas
 import pytest
 
 from tflottery import results
-from tflottery.components import lines
+from tflottery.components import interpolating
 from tflottery.components.accuracies import Accuracy
-from tflottery.components.lines import Line
+from tflottery.components.interpolating import Line
 from tflottery.components.runs import State
 from tflottery.core.registry import MODELS
 from tflottery.execution.results_reader import PartialReader, ResultsReader
@@ -103,7 +103,7 @@ def test_rows_are_worked_out_from_what_was_measured(study, tmp_path, monkeypatch
         "train_loss": [1.0, 8.0, 5.0],
         "test_loss": [1.0, math.inf, 5.0],
     }
-    monkeypatch.setattr(lines, "read", lambda folder: measured)
+    monkeypatch.setattr(interpolating, "read", lambda folder: measured)
     tables = instability.rows(found, ResultsReader(store, unobtainable={}))
     [row] = tables["instability"]
     # Alpha is the fraction of network a: b stands at the beginning, a at the end.

@@ -18,13 +18,13 @@ import textwrap
 import tflottery
 from tflottery.components.accuracies import Accuracy
 from tflottery.components.component import Component
-from tflottery.components.lines import Line
+from tflottery.components.interpolating import Line
 from tflottery.components.mask_counts import MaskCounts
 from tflottery.components.metadata import Facts
+from tflottery.components.observing import Telemetry
 from tflottery.components.perturbing import Perturbed
 from tflottery.components.runs import Initialization, Run, State
 from tflottery.components.sign_changes import SignChanges
-from tflottery.components.telemetry import Telemetry
 from tflottery.components.transferring import BodyMask
 from tflottery.core import fingerprints
 from tflottery.core.identities import Data, Network

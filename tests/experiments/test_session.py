@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from tflottery.components.lines import Line
+from tflottery.components.interpolating import Line
 from tflottery.components.runs import State
 from tflottery.core import stopping
 from tflottery.core.registry import MODELS

@@ -6,7 +6,7 @@ import json
 import numpy as np
 from etils import epath
 
-from tflottery.analysis import telemetry
+from tflottery.analysis import movement
 from tflottery.components import masking
 from tflottery.components.component import Artifact, Component, Context
 from tflottery.components.runs import State
@@ -48,7 +48,7 @@ class SignChanges(Component):
             masks = {path: np.ones(kernel.shape) for path, kernel in earlier.items()}
         found = {
             "num_weights": pruning_masks.num_ones(masks),
-            "share_of_signs_changed": telemetry.share_of_signs_changed(
+            "share_of_signs_changed": movement.share_of_signs_changed(
                 later, earlier, masks=masks
             ),
         }

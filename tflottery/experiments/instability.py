@@ -19,10 +19,10 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 
 from tflottery.analysis.matching import is_matching
-from tflottery.components import accuracies, lines
+from tflottery.components import accuracies, interpolating
 from tflottery.components.accuracies import Accuracy
 from tflottery.components.component import Artifact
-from tflottery.components.lines import Line
+from tflottery.components.interpolating import Line
 from tflottery.components.runs import State
 from tflottery.core.durations import Duration
 from tflottery.core.recipes import Recipe
@@ -69,9 +69,9 @@ class Config(shared.PruningConfig):
     reestimation_examples: int | None = option(
         None,
         "training images on which batch norm is re-estimated at every point, in whole "
-        f"batches of {lines.REESTIMATION_BATCH_SIZE}; 0: no re-estimated reading; "
-        f"None: {_MOST_REESTIMATION:,}, or where --evaluation_examples says fewer as "
-        f"many as that, but at least {_LEAST_REESTIMATION:,}",
+        f"batches of {interpolating.REESTIMATION_BATCH_SIZE}; 0: no re-estimated "
+        f"reading; None: {_MOST_REESTIMATION:,}, or where --evaluation_examples says "
+        f"fewer as many as that, but at least {_LEAST_REESTIMATION:,}",
     )
 
     @classmethod
@@ -151,7 +151,7 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list[Pair]]:
     tables: dict[str, list[Pair]] = {name: [] for name in TABLES}
     for pair, line in _pairs(study):
         keys = dataclasses.asdict(pair)
-        measured = results.read(line, lines.read)
+        measured = results.read(line, interpolating.read)
         if measured is not None:
             row = Row(**keys, **line_tables.summary(measured))
             ended = row.iteration == study.last
@@ -304,7 +304,7 @@ def _reestimation_examples(study: Study) -> int:
     if asked is None:
         limit = study.evaluation_examples or _MOST_REESTIMATION
         asked = min(max(limit, _LEAST_REESTIMATION), _MOST_REESTIMATION)
-    return lines.whole_batches(asked, num_train=study.facts.data.num_train)
+    return interpolating.whole_batches(asked, num_train=study.facts.data.num_train)
 
 
 def _measured_iterations(study: Study, k: int) -> Sequence[int]:

@@ -15,12 +15,11 @@ import dataclasses
 import typing
 from collections.abc import Iterator, Mapping
 
-from tflottery.components import accuracies
-from tflottery.components import telemetry as components
+from tflottery.components import accuracies, observing
 from tflottery.components.accuracies import Accuracy
 from tflottery.components.component import Artifact
+from tflottery.components.observing import Telemetry
 from tflottery.components.runs import State
-from tflottery.components.telemetry import Telemetry
 from tflottery.core import durations, seeds
 from tflottery.core.durations import Duration
 from tflottery.execution.results_reader import ResultsReader
@@ -185,7 +184,7 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list]:
     readings, weights = [], []
     for keys, accuracy, measure in _measurements(study):
         found = dict(results.read(accuracy, accuracies.read) or {})
-        found |= results.read(measure, components.read) or {}
+        found |= results.read(measure, observing.read) or {}
         weights += [
             Weight(**keys, weight=number, **weight)
             for number, weight in enumerate(found.pop("weights", ()), start=1)

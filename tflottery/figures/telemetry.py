@@ -19,7 +19,7 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tflottery.analysis.telemetry import BOUNDARIES
+from tflottery.analysis.movement import BOUNDARIES
 from tflottery.figures import lines, panels, reported, timeline
 from tflottery.figures.densities import SETTING
 from tflottery.figures.timescales import iteration_name, set_thousands_axis

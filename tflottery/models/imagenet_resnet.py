@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from tflottery.core.recipes import PruningRecipe, Recipe
 from tflottery.core.registry import MODELS
 from tflottery.models import residual
-from tflottery.models.recipes import early_phase_recipe
+from tflottery.models.cifar10_recipes import early_phase_recipe
 from tflottery.models.residual import convolution
 
 if TYPE_CHECKING:

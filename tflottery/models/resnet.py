@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
 from tflottery.models import residual
-from tflottery.models.recipes import cifar10_recipes, early_phase_recipe
+from tflottery.models.cifar10_recipes import cifar10_recipes, early_phase_recipe
 
 if TYPE_CHECKING:
     import keras

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tflottery.core.recipes import Recipes
 from tflottery.core.registry import MODELS
-from tflottery.models.recipes import (
+from tflottery.models.cifar10_recipes import (
     cifar10_limited_supervision,
     cifar10_recipes,
     early_phase_recipe,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tflottery.core.registry import MODELS
 from tflottery.models import residual
-from tflottery.models.recipes import early_phase_recipe
+from tflottery.models.cifar10_recipes import early_phase_recipe
 
 if TYPE_CHECKING:
     import keras

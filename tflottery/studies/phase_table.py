@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from tflottery.analysis import statistics, telemetry
+from tflottery.analysis import movement, statistics
 from tflottery.studies.columns import NetworkKeys
 from tflottery.studies.study import Study
 
@@ -29,7 +29,7 @@ class Phase:
 
     Of the replicates measured at every iteration asked for; where there are several,
     `value` is their mean and `value_std` their standard deviation. Statistics are those
-    of `analysis.telemetry.phases`, by name of the column and what it is of it.
+    of `analysis.movement.phases`, by name of the column and what it is of it.
     """
 
     model: str
@@ -70,7 +70,7 @@ def rows(
             continue
         iterations = [row.iteration for row in own]
         same = own[0].final_iteration, own[0].gradient_examples
-        for one in telemetry.phases(iterations, columns, minima=_WITH_MINIMUM):
+        for one in movement.phases(iterations, columns, minima=_WITH_MINIMUM):
             place = (one.phase_start, one.phase_end, one.num_iterations, one.name)
             found.setdefault((*same, *place), []).append(one.value)
     return [

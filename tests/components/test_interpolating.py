@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tflottery.components import accuracies, lines
+from tflottery.components import accuracies, interpolating
 from tflottery.components.accuracies import Accuracy
-from tflottery.components.lines import Line
+from tflottery.components.interpolating import Line
 from tflottery.training import evaluation
 
 
@@ -38,7 +38,7 @@ def _line(bench, model, examples=None, **options):
 
 def _execute(bench, line, a, b, **how):
     bench.execute(line, a=a, b=b, **how)
-    return lines.read(bench.output)
+    return interpolating.read(bench.output)
 
 
 def test_line_between_two_constants(bench):
@@ -138,7 +138,7 @@ def test_re_estimated_on_fewer_images(bench):
     + [(100, 50_000, 100), (100, 60, 60), (0, 50_000, 0)],
 )
 def test_re_estimation_takes_whole_batches(asked, num_train, taken):
-    assert lines.whole_batches(asked, num_train=num_train) == taken
+    assert interpolating.whole_batches(asked, num_train=num_train) == taken
 
 
 def test_key_is_of_all_that_is_measured(bench):
@@ -168,7 +168,7 @@ def test_interrupted_anywhere_goes_on_to_the_same_result(model, bench):
     expected = _execute(bench, line, a, b)
     total = len(bench.remembered)
     assert total == 30 * 3 * (1 + (model == "threshold"))
-    text = (bench.output / lines.LINE_FILE).read_bytes()
+    text = (bench.output / interpolating.LINE_FILE).read_bytes()
     # Within the training images of the first and the second setting, and at the end.
     for stop_after in (1, 4, total):
         with pytest.raises(InterruptedError):
@@ -178,7 +178,7 @@ def test_interrupted_anywhere_goes_on_to_the_same_result(model, bench):
         again = _execute(bench, line, a, b, remembered=remembered)
         assert len(bench.remembered) == total - stop_after
         assert again == expected
-        assert (bench.output / lines.LINE_FILE).read_bytes() == text
+        assert (bench.output / interpolating.LINE_FILE).read_bytes() == text
 
 
 @pytest.mark.usefixtures("blocks_of_five")

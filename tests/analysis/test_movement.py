@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tflottery.analysis import telemetry
-from tflottery.analysis.telemetry import Statistic, chosen_weights, phases
+from tflottery.analysis import movement
+from tflottery.analysis.movement import Statistic, chosen_weights, phases
 
 
 def kernels(first, second):
@@ -24,36 +24,36 @@ OTHER = kernels([-1, -2], [-2, -0.0])
 def test_magnitude_is_the_mean_over_all_weights():
     # Not the mean of the kernels' means, which would be 2.
     uneven = {"a/kernel": np.float32([[4]]), "b/kernel": np.float32([-1, 1, 0, 2])}
-    assert telemetry.mean_magnitude(uneven) == 8 / 5
-    assert telemetry.mean_magnitude(INITIAL) == 5 / 4
+    assert movement.mean_magnitude(uneven) == 8 / 5
+    assert movement.mean_magnitude(INITIAL) == 5 / 4
 
 
 def test_signs_changed_and_the_sign_of_zero():
     # 1 to -1, 0 to -2 and 2 to -0.0; -2 stays.
-    assert telemetry.share_of_signs_changed(OTHER, INITIAL) == 3 / 4
-    assert telemetry.share_of_signs_changed(INITIAL, OTHER) == 3 / 4
-    assert telemetry.share_of_signs_changed(INITIAL, INITIAL) == 0.0
+    assert movement.share_of_signs_changed(OTHER, INITIAL) == 3 / 4
+    assert movement.share_of_signs_changed(INITIAL, OTHER) == 3 / 4
+    assert movement.share_of_signs_changed(INITIAL, INITIAL) == 0.0
     zeros, negative = kernels([0, 0], [0, 0]), kernels([-0.0, 0], [-0.0, 0])
-    assert telemetry.share_of_signs_changed(negative, zeros) == 0.0
+    assert movement.share_of_signs_changed(negative, zeros) == 0.0
 
 
 def test_signs_changed_over_survivors():
     # Of 1 to -1, -2 that stays, 0 to -2 and 2 to -0.0 the last one is pruned.
     masks = kernels([1, 1], [1, 0])
-    assert telemetry.share_of_signs_changed(OTHER, INITIAL, masks=masks) == 2 / 3
+    assert movement.share_of_signs_changed(OTHER, INITIAL, masks=masks) == 2 / 3
     del masks["b/kernel"]
     with pytest.raises(ValueError, match="have to agree"):
-        telemetry.share_of_signs_changed(OTHER, INITIAL, masks=masks)
+        movement.share_of_signs_changed(OTHER, INITIAL, masks=masks)
 
 
 def test_distance_and_angle():
     # Differences 2, 0, 2, 2; products -1 + 4; squared lengths 9 and 9.
-    assert telemetry.l2_distance(OTHER, INITIAL) == pytest.approx(math.sqrt(12))
-    assert telemetry.cosine(OTHER, INITIAL) == pytest.approx(3 / 9)
+    assert movement.l2_distance(OTHER, INITIAL) == pytest.approx(math.sqrt(12))
+    assert movement.cosine(OTHER, INITIAL) == pytest.approx(3 / 9)
     opposite = {path: -kernel for path, kernel in INITIAL.items()}
-    assert telemetry.cosine(opposite, INITIAL) == -1.0
+    assert movement.cosine(opposite, INITIAL) == -1.0
     zeros = kernels([0, 0], [0, 0])
-    assert math.isnan(telemetry.cosine(zeros, INITIAL))
+    assert math.isnan(movement.cosine(zeros, INITIAL))
 
 
 def test_sums_are_those_of_float64():
@@ -63,18 +63,18 @@ def test_sums_are_those_of_float64():
         for _ in range(2)
     )
     a, b = (network["a/kernel"].astype(np.float64) for network in (one, other))
-    assert telemetry.mean_magnitude(one) == pytest.approx(np.abs(a).mean(), rel=1e-14)
-    found = telemetry.l2_distance(one, other)
+    assert movement.mean_magnitude(one) == pytest.approx(np.abs(a).mean(), rel=1e-14)
+    found = movement.l2_distance(one, other)
     assert found == pytest.approx(np.linalg.norm(a - b), rel=1e-12)
-    found = telemetry.cosine(one, other)
+    found = movement.cosine(one, other)
     cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
     assert found == pytest.approx(cosine, rel=1e-14) and found < 1
-    assert telemetry.cosine(one, one) <= 1.0
+    assert movement.cosine(one, one) <= 1.0
 
 
 @pytest.mark.parametrize(
     "function",
-    [telemetry.share_of_signs_changed, telemetry.l2_distance, telemetry.cosine],
+    [movement.share_of_signs_changed, movement.l2_distance, movement.cosine],
 )
 def test_unlike_networks_are_refused(function):
     for other in (
@@ -88,7 +88,7 @@ def test_unlike_networks_are_refused(function):
 
 def test_no_weights_have_no_magnitude():
     with pytest.raises(ValueError, match=r"no weights in the kernels \[\]"):
-        telemetry.mean_magnitude({})
+        movement.mean_magnitude({})
 
 
 # Ten weights.

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tflottery.components import telemetry
-from tflottery.components.telemetry import Telemetry
+from tflottery.components import observing
+from tflottery.components.observing import Telemetry
 
 
 def weights(*kernel, bias=(0, 0)):
@@ -25,7 +25,7 @@ def measure(bench):
         states = (bench.state(model, iteration) for iteration in (5, 0, 9))
         component = Telemetry(*states, examples, seed)
         bench.execute(component, of=of, initial=initial, final=final)
-        return telemetry.read(bench.output)
+        return observing.read(bench.output)
 
     return run
 
@@ -88,7 +88,7 @@ def test_interrupted_anywhere_goes_on_to_the_same_result(bench):
     bench.execute(component, **networks)
     # Two batches of four.
     assert [share for _, share in bench.remembered] == [0.5, 1.0]
-    path = bench.output / telemetry.TELEMETRY_FILE
+    path = bench.output / observing.TELEMETRY_FILE
     text = path.read_bytes()
     for stop_after in (1, 2):
         path.unlink()

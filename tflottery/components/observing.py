@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from etils import epath
 
-from tflottery.analysis import statistics, telemetry
+from tflottery.analysis import movement, statistics
 from tflottery.components import measuring
 from tflottery.components.component import Component, Context
 from tflottery.components.metadata import Facts
@@ -67,17 +67,17 @@ class Telemetry(Component):
         )
         evaluator.assign(weights["of"])
         gradients = self._gradients(evaluator, context)
-        chosen = telemetry.chosen_weights(
+        chosen = movement.chosen_weights(
             {path: kernel.shape for path, kernel in own.items()}, seed=self.chosen_seed
         )
         result = {
             **gradients,
-            "mean_weight_magnitude": telemetry.mean_magnitude(own),
-            "share_of_signs_changed": telemetry.share_of_signs_changed(own, initial),
-            "l2_from_initial": telemetry.l2_distance(own, initial),
-            "l2_from_final": telemetry.l2_distance(own, final),
-            "cosine_to_initial": telemetry.cosine(own, initial),
-            "cosine_to_final": telemetry.cosine(own, final),
+            "mean_weight_magnitude": movement.mean_magnitude(own),
+            "share_of_signs_changed": movement.share_of_signs_changed(own, initial),
+            "l2_from_initial": movement.l2_distance(own, initial),
+            "l2_from_final": movement.l2_distance(own, final),
+            "cosine_to_initial": movement.cosine(own, initial),
+            "cosine_to_final": movement.cosine(own, final),
             "weights": [
                 {"path": path, "position": at, "value": float(own[path].flat[at])}
                 for path, at in chosen
