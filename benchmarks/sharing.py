@@ -56,10 +56,12 @@ def main(arguments: list[str]) -> None:
                 apart += planned(module.plan(alone)).num_iterations
         column = planned(together)
     cores = hardware.visible_cores()
-    seconds = estimate.seconds(column, num_workers=cores, placement=placement)
+    duration = estimate.seconds(
+        column, num_workers=cores, placement=placement, learned={}
+    )
     print(
         f"{_MODEL.value}: {column.num_iterations:,} iterations in {column.num_runs:,} "
-        f"runs, about {estimate.readable(seconds)} on {cores} cores; as separate "
+        f"runs, {duration} on {cores} cores; as separate "
         f"scripts {apart:,}: {apart / column.num_iterations:.2f} times as many"
     )
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tflottery.components.component import Passes
+from tflottery.execution import work
 from tflottery.execution.job_context import FINISHED, STOPPED, JobContext
 from tflottery.execution.jobs import Make, execute
 from tflottery.store.errors import DamagedArtifact, MissingArtifact
@@ -56,6 +58,22 @@ def test_the_manifest_says_how_it_came_about(toys, store, make):
     assert manifest["inputs"] == {"a": one.address, "b": one.address}
     assert manifest["seconds"] >= 0
     assert store.manifest(one.address)["parameters"] == {"value": 1}
+
+
+def test_the_manifest_tells_of_forward_passes(
+    toys, store, make, notes, make_study, monkeypatch
+):
+    run = make_study().trunk(1)
+    monkeypatch.setattr(toys.Count, "passes", lambda self: Passes(run, 50))
+    make(toys.Count(1, str(notes)))
+    told = store.manifest(toys.Count(1, str(notes)).address)["work"]
+    assert (told["kind"], told["amount"]) == (work.measuring(run), 50)
+    assert told["seconds"] >= 0
+    # In a part of the time only a part was done.
+    goal = toys.Count(4, str(notes))
+    make(goal, until=0.5, then="stop")
+    make(goal)
+    assert "work" not in store.manifest(goal.address)
 
 
 def test_it_is_not_executed_again(toys, store, make, notes):

@@ -13,6 +13,7 @@ from tflottery.components.runs import State
 from tflottery.execution.job_context import DIVERGED, FINISHED, STOPPED, JobContext
 from tflottery.execution.jobs import Advance, execute
 from tflottery.execution.run_index import RunIndex, divergence_address
+from tflottery.execution.work import learned, training
 from tflottery.experiments.instability import Config
 from tflottery.store.errors import DamagedArtifact
 from tflottery.store.store import Store
@@ -98,6 +99,12 @@ def test_states_are_kept_on_the_way_and_told(store, study, context_of, runtime):
     manifest = store.manifest(work.states[1].address)
     assert manifest["iteration"] == 20
     assert manifest["run"] == work.run.key
+    # How long the updates from one state to the next took.
+    done = [store.manifest(state.address)["work"] for state in work.states]
+    assert [one["amount"] for one in done] == [0, 20, 40]
+    assert {one["kind"] for one in done} == {training(work.run)}
+    assert all(one["seconds"] >= 0 for one in done)
+    assert training(work.run) in learned(store, ["runs"])
 
 
 def test_what_is_there_is_told_and_not_trained_again(store, study, context_of):

@@ -2,15 +2,13 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from etils import epath
 
 from tflottery.components import measuring
-from tflottery.components.component import Component, Context
-from tflottery.components.metadata import Facts
+from tflottery.components.component import Component, Context, Passes
 from tflottery.components.runs import State
-from tflottery.core.identities import Network
 from tflottery.training import checkpoints
 
 ACCURACY_FILE = "accuracy.json"
@@ -59,13 +57,12 @@ class Accuracy(Component):
         }
         (context.output / ACCURACY_FILE).write_text(json.dumps(result))
 
-    def flops(self, facts: Mapping[Network, Facts]) -> float:
-        """Returns about what executing this costs."""
-        known = facts[self.of.run.network]
+    def passes(self) -> Passes:
+        """Returns the forward passes that executing this takes."""
         images = measuring.num_images(
             self.of.run.data, self.evaluation_examples, self.splits
         )
-        return float(images * known.flops_per_example)
+        return Passes(self.of.run, images)
 
 
 def read(folder: epath.Path) -> dict[str, float]:

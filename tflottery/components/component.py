@@ -18,6 +18,9 @@ from tflottery.core import fingerprints
 from tflottery.core.identities import Network
 from tflottery.training.runtime import Runtime
 
+if typing.TYPE_CHECKING:
+    from tflottery.components.runs import Run
+
 
 class Artifact:
     """Something that a store holds.
@@ -53,6 +56,18 @@ class Context:
     runtime: Runtime
     remembered: object | None
     remember: Callable[[object, float], None]
+
+
+class Passes(typing.NamedTuple):
+    """Images that a network is shown, without learning from them.
+
+    Attributes:
+      run: a training of that network, on the same data and device.
+      number: of the images; one whose gradient is taken counts several times.
+    """
+
+    run: "Run"
+    number: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,10 +127,16 @@ class Component(Artifact):
         """
         raise NotImplementedError
 
+    def passes(self) -> Passes | None:
+        """Returns the forward passes that executing this takes; None: hardly any."""
+        return None
+
     def flops(self, facts: Mapping[Network, Facts]) -> float:
         """Returns about what executing this costs, for the plan's estimate."""
-        del facts
-        return 0.0
+        passes = self.passes()
+        if passes is None:
+            return 0.0
+        return float(passes.number * facts[passes.run.network].flops_per_example)
 
     def num_bytes(self, facts: Mapping[Network, Facts]) -> int:
         """Returns about what the promised files take on disk."""

@@ -8,16 +8,14 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from etils import epath
 
 from tflottery.analysis import interpolation
 from tflottery.components import measuring
-from tflottery.components.component import Component, Context
-from tflottery.components.metadata import Facts
+from tflottery.components.component import Component, Context, Passes
 from tflottery.components.runs import State
-from tflottery.core.identities import Network
 from tflottery.models import weights
 from tflottery.training import checkpoints
 
@@ -90,15 +88,14 @@ class Line(Component):
                     result.setdefault(name, []).append(value)
         (context.output / LINE_FILE).write_text(json.dumps(result))
 
-    def flops(self, facts: Mapping[Network, Facts]) -> float:
-        """Returns about what executing this costs."""
-        known = facts[self.a.run.network]
+    def passes(self) -> Passes:
+        """Returns the forward passes that executing this takes."""
         images = measuring.num_images(
             self.a.run.data, self.evaluation_examples, self.splits
         )
         if self.reestimation_examples:
             images = 2 * images + self.reestimation_examples
-        return float(len(interpolation.ALPHAS) * images * known.flops_per_example)
+        return Passes(self.a.run, len(interpolation.ALPHAS) * images)
 
 
 def whole_batches(num_examples: int, *, num_train: int) -> int:

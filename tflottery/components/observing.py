@@ -7,16 +7,13 @@ iteration are an `Accuracy`.
 import dataclasses
 import json
 import typing
-from collections.abc import Mapping
 
 from etils import epath
 
 from tflottery.analysis import movement, statistics
 from tflottery.components import measuring
-from tflottery.components.component import Component, Context
-from tflottery.components.metadata import Facts
+from tflottery.components.component import Component, Context, Passes
 from tflottery.components.runs import State
-from tflottery.core.identities import Network
 from tflottery.training import checkpoints
 
 if typing.TYPE_CHECKING:
@@ -101,11 +98,10 @@ class Telemetry(Component):
             "mean_gradient_magnitude": statistics.mean(means),
         }
 
-    def flops(self, facts: Mapping[Network, Facts]) -> float:
-        """Returns about what executing this costs."""
-        known = facts[self.of.run.network]
+    def passes(self) -> Passes:
+        """Returns the forward passes that executing this takes."""
         images = min(self.gradient_examples, self.of.run.data.num_train)
-        return float(_PASSES_PER_GRADIENT * images * known.flops_per_example)
+        return Passes(self.of.run, _PASSES_PER_GRADIENT * images)
 
 
 def read(folder: epath.Path) -> dict[str, object]:

@@ -1,11 +1,13 @@
 """Executing a component, from where an interrupted execution left it."""
 
 import json
+import time
 
 from etils import epath
 
 from tflottery.components.component import Component, Context
 from tflottery.core import fingerprints
+from tflottery.execution import work
 from tflottery.execution.job_context import FINISHED, JobContext
 
 _PARTIAL_FILE = "partial.json"
@@ -29,6 +31,8 @@ def execute(component: Component, context: JobContext) -> str:
         remembered = json.loads((store.open(partial) / _PARTIAL_FILE).read_text())
     store.refuse_damaged(partial)
 
+    manifest, started = _description(component), time.monotonic()
+
     def remember(value: object, fraction: float) -> None:
         """Tells how far the job is; keeps partial results when it is time to."""
 
@@ -42,13 +46,18 @@ def execute(component: Component, context: JobContext) -> str:
     sources = [one.address for one in component.inputs.values()]
     with (
         store.reading(*sources) as folders,
-        store.writing(component.address, _description(component)) as output,
+        store.writing(component.address, manifest) as output,
     ):
         inputs = dict(zip(component.inputs, folders, strict=True))
         component.execute(
             Context(inputs, output, context.runtime, remembered, remember)
         )
         _check_promises(component, output)
+        passes = component.passes()
+        # What goes on from partial results tells nothing of the whole.
+        if passes is not None and remembered is None:
+            kind, seconds = work.measuring(passes.run), time.monotonic() - started
+            manifest["work"] = work.done(kind, passes.number, seconds)
     store.remove(partial)
     context.made(component.address)
     return FINISHED

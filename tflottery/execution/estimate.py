@@ -1,11 +1,20 @@
-"""What a plan will cost, told before it begins."""
+"""What a plan will cost, told before it begins.
 
+A step takes what the same kind of work took on such a machine (`work.learned`), or else
+what its operations take at the rate of a matrix product. The start of workers, the
+compilation of each network in each of them, and the store come on top.
+"""
+
+import dataclasses
 import time
+from collections.abc import Mapping
 
 import numpy as np
 
 from tflottery.core import hardware
-from tflottery.execution.plan import Plan
+from tflottery.execution import work
+from tflottery.execution.jobs import Advance
+from tflottery.execution.plan import Plan, Step
 from tflottery.training.distribution import Placement
 
 # Fraction of the matrix-product rate that training and measuring reach on a CPU.
@@ -14,10 +23,38 @@ _EFFICIENCY = 0.65
 _GPU_EFFICIENCY = 0.1
 _SIZE = 1024
 _TRIALS = 5
+# Of a worker: until it has started TensorFlow, and has compiled the training or the
+# measuring of a network (1.5 to 3.5 seconds of LeNet to VGG-16 on a CPU).
+_START_SECONDS, _COMPILE_SECONDS = 6.0, 2.5
+# Of an artifact: until it is written and synced, however little is done for it.
+_ARTIFACT_SECONDS = 0.03
+# The ends of a range, as factors of an estimate.
+_LEARNED_RANGE, _UNKNOWN_RANGE, _READY_RANGE = (0.8, 1.5), (0.5, 3.0), (0.5, 2.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """How long something takes: between two numbers of seconds."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        low, high = readable(self.low), readable(self.high)
+        if low == high:
+            return f"about {low}"
+        (number, unit), (_, other) = low.split(" "), high.split(" ")
+        return f"{number if unit == other else low} to {high}"
 
 
 def summary(
-    plan: Plan, *, title: str, store: str, num_workers: int, placement: Placement
+    plan: Plan,
+    *,
+    title: str,
+    store: str,
+    num_workers: int,
+    placement: Placement,
+    learned: Mapping[str, float],
 ) -> str:
     """Returns what a plan asks for, in a few lines for people.
 
@@ -27,9 +64,12 @@ def summary(
       store: where artifacts go.
       num_workers: processes that will work.
       placement: where each of them trains.
+      learned: how long work took, as of `work.learned`.
     """
-    duration = seconds(plan, num_workers=num_workers, placement=placement)
-    told = "not known" if duration is None else f"about {readable(duration)}"
+    duration = seconds(
+        plan, num_workers=num_workers, placement=placement, learned=learned
+    )
+    told = "not known" if duration is None else str(duration)
     plural = "s" * (num_workers != 1)
     longer = ""
     if plan.num_slots_bytes:
@@ -49,29 +89,38 @@ def summary(
     return "\n".join(lines)
 
 
-def seconds(plan: Plan, *, num_workers: int, placement: Placement) -> float | None:
+def seconds(
+    plan: Plan,
+    *,
+    num_workers: int,
+    placement: Placement,
+    learned: Mapping[str, float],
+) -> Range | None:
     """Returns about how long a plan takes on this machine; None if there is no telling.
 
     Args:
       plan: what is to be done.
       num_workers: processes that will work.
       placement: where each of them trains.
+      learned: how long work took, as of `work.learned`.
     """
     if placement.device == "tpu":
         return None
-    if placement.device == "gpu":
-        devices = len(hardware.visible_gpus())
-        rate = hardware.gpu_rate() * _GPU_EFFICIENCY
-        alone = rate * placement.num_replicas
-    else:
-        devices = hardware.visible_cores()
-        alone = rate = _core_rate() * _EFFICIENCY
-    if not rate:
+    num_devices, rate = _machine(placement)
+    costs = {step.job.name: _cost(step, learned, rate=rate) for step in plan.steps}
+    if None in costs.values():
         return None
-    longest = max(plan.chains().values(), default=0.0)
-    together = min(alone * num_workers, rate * devices)
-    # Workers beyond the first do not help with steps that wait for one another.
-    return max(plan.flops / together, longest / alone)
+    # Workers beyond the devices share them.
+    num_together = min(float(num_workers), num_devices)
+    ready = _until_ready(plan, num_workers) * max(1.0, num_workers / num_devices)
+    ends = []
+    for end in ("low", "high"):
+        alone = {name: getattr(cost, end) for name, cost in costs.items()}
+        chains = plan.chains(lambda step, alone=alone: alone[step.job.name])
+        # Workers beyond the first do not help with steps that wait for one another.
+        longest = max(chains.values(), default=0.0)
+        ends.append(max(sum(alone.values()) / num_together, longest))
+    return Range(ends[0] + ready * _READY_RANGE[0], ends[1] + ready * _READY_RANGE[1])
 
 
 def readable(duration: float) -> str:
@@ -81,6 +130,52 @@ def readable(duration: float) -> str:
     if duration < 90 * 60:
         return f"{duration / 60:.0f} minutes"
     return f"{duration / 3600:,.1f} hours"
+
+
+def _machine(placement: Placement) -> tuple[float, float]:
+    """Returns how many workers have devices of their own, and the rate of each.
+
+    The rate is in operations a second; 0 where it is not known.
+    """
+    if placement.device == "gpu":
+        num_replicas = placement.num_replicas
+        rate = hardware.gpu_rate() * _GPU_EFFICIENCY
+        return len(hardware.visible_gpus()) / num_replicas, rate * num_replicas
+    return float(hardware.visible_cores()), _core_rate() * _EFFICIENCY
+
+
+def _cost(step: Step, learned: Mapping[str, float], *, rate: float) -> Range | None:
+    """Returns what a step takes a worker that works alone; None if nobody knows."""
+    job, kind, amount = step.job, None, 0
+    if isinstance(job, Advance):
+        kind, amount = work.training(job.run), step.num_iterations
+    elif (passes := job.component.passes()) is not None:
+        kind, amount = work.measuring(passes.run), passes.number
+    if kind in learned:
+        took, (low, high) = learned[kind] * amount, _LEARNED_RANGE
+    elif rate or not step.flops:
+        took, (low, high) = step.flops / (rate or 1.0), _UNKNOWN_RANGE
+    else:
+        return None
+    around = _ARTIFACT_SECONDS * len(step.makes)
+    return Range(took * low + around, took * high + around)
+
+
+def _until_ready(plan: Plan, num_workers: int) -> float:
+    """Returns how long workers take to start, and to compile all that they may need.
+
+    The first one has started by now: it was asked for facts.
+    """
+    programs = set()
+    for step in plan.steps:
+        job = step.job
+        if isinstance(job, Advance):
+            run = job.run
+            programs.add((run.network, run.data, run.recipe, run.mask is None))
+        elif (passes := job.component.passes()) is not None:
+            programs.add((passes.run.network, passes.run.data))
+    others = _START_SECONDS if num_workers > 1 and programs else 0.0
+    return others + _COMPILE_SECONDS * len(programs)
 
 
 def _devices(placement: Placement, num_workers: int) -> str:

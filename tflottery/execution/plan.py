@@ -6,7 +6,8 @@ slots, whichever experiment wants them.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 
 from tflottery.components import runs
 from tflottery.components.component import Artifact, Component
@@ -81,10 +82,15 @@ class Plan:
         """About what the missing work costs."""
         return sum(step.flops for step in self.steps)
 
-    def chains(self) -> dict[str, float]:
+    def chains(
+        self, cost: Callable[[Step], float] = operator.attrgetter("flops")
+    ) -> dict[str, float]:
         """Returns what each step costs with all that has to follow it in sequence.
 
         By name of the job. Of several steps that wait for one, the costliest counts.
+
+        Args:
+          cost: of a step alone.
         """
         waiting: dict[str, list[Step]] = {}
         for step in self.steps:
@@ -99,7 +105,7 @@ class Plan:
             following = [one for made in step.makes for one in waiting.get(made, ())]
             if done:
                 longest = max((costs[one.job.name] for one in following), default=0.0)
-                costs[step.job.name] = step.flops + longest
+                costs[step.job.name] = cost(step) + longest
             else:
                 stack.append((step, True))
                 stack += [(one, False) for one in following]

@@ -14,7 +14,7 @@ from tflottery.components.runs import (
     slots_begin,
 )
 from tflottery.datasets.stream import Stream
-from tflottery.execution import run_index
+from tflottery.execution import run_index, work
 from tflottery.execution.job_context import DIVERGED, FINISHED, JobContext
 from tflottery.execution.run_index import RunIndex, Segment
 from tflottery.store import leftovers
@@ -91,13 +91,15 @@ def _train(segment: Segment, context: JobContext, *, before: int, total: int) ->
     )
     _restore(trainer, segment, store)
     wanted = {state.iteration: state for state in segment.states}
+    pace = work.Pace(run, segment.first)
 
     def keep(iteration: int, model: keras.Model) -> None:
         """Puts a wanted state into the store."""
         del model
         state = wanted[iteration]
         weights, slots = trainer.state()
-        with store.writing(state.address, _manifest(run, iteration)) as folder:
+        manifest = _manifest(run, iteration) | {"work": pace.since_last(iteration)}
+        with store.writing(state.address, manifest) as folder:
             checkpoints.write(folder, weights, slots=slots if state.has_slots else None)
         context.made(state.address)
 
@@ -119,15 +121,9 @@ def _train(segment: Segment, context: JobContext, *, before: int, total: int) ->
         context.progressed(done / total, save=lambda: checkpoint(iteration))
 
     # From there through the data order, with a call at every state that is wanted.
-    stream = Stream(
-        num_examples=run.data.num_train,
-        batch_size=run.recipe.batch_size,
-        data_order_seed=run.data_order_seed,
-        augmentation_seed=run.augmentation_seed,
-    )
     watcher = keras.callbacks.LambdaCallback(on_train_batch_end=watch)
     trainer.train(
-        stream,
+        _stream(run),
         segment.states[-1].iteration,
         dropout_seed=run.dropout_seed,
         callbacks=[WeightSnapshot(wanted, keep), watcher],
@@ -161,6 +157,16 @@ def _restore(trainer: Trainer, segment: Segment, store: Store) -> None:
         slots=slots,
         iteration=segment.first,
         first_iteration=slots_begin(run),
+    )
+
+
+def _stream(run: Run) -> Stream:
+    """Returns the data that a run trains on, in its order."""
+    return Stream(
+        num_examples=run.data.num_train,
+        batch_size=run.recipe.batch_size,
+        data_order_seed=run.data_order_seed,
+        augmentation_seed=run.augmentation_seed,
     )
 
 

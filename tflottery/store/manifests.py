@@ -22,6 +22,9 @@ from tflottery.training import process
 
 FILE_NAME = "manifest.json"
 
+# What a caller may say that is another each time the same artifact is made.
+INCIDENTAL = ("seconds", "work")
+
 _FORMAT = 1
 _SEAL = b' "manifest_sha256": "'
 _END = b'"\n}\n'

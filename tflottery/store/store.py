@@ -301,7 +301,8 @@ class Store:
             return False
         present = manifests.unsealed(data, address)
         wanted = {**manifests.plain(manifest), "files": files}
-        wanted.pop("seconds", None)
+        for name in manifests.INCIDENTAL:
+            wanted.pop(name, None)
         return all(present.get(name) == value for name, value in wanted.items())
 
     def _verified_manifest(self, address: str) -> dict[str, object]:

@@ -20,12 +20,12 @@ from tflottery.components.metadata import Facts
 from tflottery.core import hardware, registry
 from tflottery.core.identities import Network
 from tflottery.datasets import tfds_source
-from tflottery.execution import estimate
+from tflottery.execution import estimate, work
 from tflottery.execution.executor import Executor, Outcome, ask
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.log import Log
-from tflottery.execution.plan import plan_of
+from tflottery.execution.plan import Plan, plan_of
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
 from tflottery.execution.stop_request import StopRequest
@@ -140,15 +140,7 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
         goals = [goal for study in studies for goal in module.plan(study)]
         networks = _networks(studies)
         todo = plan_of(goals, store, facts=networks)
-        title = "\n".join(_title(module, study) for study in studies)
-        told = estimate.summary(
-            todo,
-            title=title,
-            store=store.root,
-            num_workers=pool.size,
-            placement=placement,
-        )
-        log.say(told)
+        log.say(_summary(todo, module, studies, store, num_workers=pool.size))
         if machine.dry_run:
             return 0
         if todo.steps:
@@ -211,6 +203,28 @@ def _networks(studies: Sequence[Study]) -> dict[Network, Facts]:
         for study in studies
         for one in (study, *study.related.values())
     }
+
+
+def _summary(
+    todo: Plan,
+    module: types.ModuleType,
+    studies: Sequence[Study],
+    store: Store,
+    *,
+    num_workers: int,
+) -> str:
+    """Returns what a plan asks for and costs, in a few lines for people."""
+    artifacts = (one for step in todo.steps for one in step.artifacts)
+    # Where work such as that of the plan is told of.
+    folders = {artifact.address.split("/")[0] for artifact in artifacts}
+    return estimate.summary(
+        todo,
+        title="\n".join(_title(module, study) for study in studies),
+        store=store.root,
+        num_workers=num_workers,
+        placement=studies[0].placement,
+        learned=work.learned(store, folders),
+    )
 
 
 def _made(
