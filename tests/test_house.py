@@ -63,6 +63,7 @@ _RETIRED_NAMES = {
     "num_wrong": "num_misclassified",
     "perform": "execute",
     "share": "fraction",
+    "shares": "fractions",
     "shelf": "run_index",
     "shelves": "run_index",
     "workshop": "runtime",

@@ -30,20 +30,20 @@ def test_magnitude_is_the_mean_over_all_weights():
 
 def test_signs_changed_and_the_sign_of_zero():
     # 1 to -1, 0 to -2 and 2 to -0.0; -2 stays.
-    assert movement.share_of_signs_changed(OTHER, INITIAL) == 3 / 4
-    assert movement.share_of_signs_changed(INITIAL, OTHER) == 3 / 4
-    assert movement.share_of_signs_changed(INITIAL, INITIAL) == 0.0
+    assert movement.fraction_of_signs_changed(OTHER, INITIAL) == 3 / 4
+    assert movement.fraction_of_signs_changed(INITIAL, OTHER) == 3 / 4
+    assert movement.fraction_of_signs_changed(INITIAL, INITIAL) == 0.0
     zeros, negative = kernels([0, 0], [0, 0]), kernels([-0.0, 0], [-0.0, 0])
-    assert movement.share_of_signs_changed(negative, zeros) == 0.0
+    assert movement.fraction_of_signs_changed(negative, zeros) == 0.0
 
 
 def test_signs_changed_over_survivors():
     # Of 1 to -1, -2 that stays, 0 to -2 and 2 to -0.0 the last one is pruned.
     masks = kernels([1, 1], [1, 0])
-    assert movement.share_of_signs_changed(OTHER, INITIAL, masks=masks) == 2 / 3
+    assert movement.fraction_of_signs_changed(OTHER, INITIAL, masks=masks) == 2 / 3
     del masks["b/kernel"]
     with pytest.raises(ValueError, match="have to agree"):
-        movement.share_of_signs_changed(OTHER, INITIAL, masks=masks)
+        movement.fraction_of_signs_changed(OTHER, INITIAL, masks=masks)
 
 
 def test_distance_and_angle():
@@ -74,7 +74,7 @@ def test_sums_are_those_of_float64():
 
 @pytest.mark.parametrize(
     "function",
-    [movement.share_of_signs_changed, movement.l2_distance, movement.cosine],
+    [movement.fraction_of_signs_changed, movement.l2_distance, movement.cosine],
 )
 def test_unlike_networks_are_refused(function):
     for other in (

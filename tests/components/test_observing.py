@@ -38,7 +38,7 @@ def test_weights_by_hand(measure):
     )
     # Biases are none of it.
     assert found["mean_weight_magnitude"] == 3.5
-    assert found["share_of_signs_changed"] == 0.5
+    assert found["fraction_of_signs_changed"] == 0.5
     assert found["l2_from_initial"] == 5.0
     assert found["l2_from_final"] == 4.0
     assert found["cosine_to_initial"] == pytest.approx(1 / (5 * math.sqrt(2)))
@@ -50,7 +50,7 @@ def test_weights_by_hand(measure):
 
 def test_the_initial_network_is_itself(measure):
     found = measure(*[weights(1, 2)] * 3)
-    assert found["share_of_signs_changed"] == found["l2_from_initial"] == 0.0
+    assert found["fraction_of_signs_changed"] == found["l2_from_initial"] == 0.0
     assert found["cosine_to_initial"] == found["cosine_to_final"] == 1.0
 
 

@@ -36,14 +36,14 @@ def changes(bench):
 def test_all_weights_of_the_kernels_count(bench, changes):
     bench.execute(changes, earlier=_EARLIER, later=_LATER)
     # 1 to -1, 0 to 1 and 5 to -5.
-    expected = {"num_weights": 6, "share_of_signs_changed": 3 / 6}
+    expected = {"num_weights": 6, "fraction_of_signs_changed": 3 / 6}
     assert sign_changes.read(bench.output) == expected
 
 
 def test_with_masks_the_survivors_count(bench, changes):
     masked = dataclasses.replace(changes, mask=bench.state("constant", 7))
     bench.execute(masked, earlier=_EARLIER, later=_LATER, masks={"mask": _MASKS})
-    expected = {"num_weights": 4, "share_of_signs_changed": 1 / 4}
+    expected = {"num_weights": 4, "fraction_of_signs_changed": 1 / 4}
     assert sign_changes.read(bench.output) == expected
 
 

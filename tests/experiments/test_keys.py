@@ -70,8 +70,8 @@ _KEYS = {
         "0867e78b f2db9a76 6860439d f215293c "
     ),
     "sign changes": (
-        "352b2e21 332057c2 3900ba60 65ee8b85 5fe487dd cb5eb733 39031d1f 1cd84c01 "
-        "8bd16b66 c56cfea6 91780ed5 a14a09a7 "
+        "929bde16 76986f2d ecf736aa 0adbc6c7 988f03e0 69e25ff9 70708392 95e87d53 "
+        "cd53c132 e0230791 f0255e02 c888745d "
     ),
     "transferred": (
         "f8b4edff 988443ec cd480cd8 e493a2ad 79510f2c d1879fbe 4e1b027e 08c4d8e7 "
@@ -86,8 +86,8 @@ _KEYS = {
         "052ab69e a92543b9 db24830c f79ea496 "
     ),
     "telemetry": (
-        "4452198e 582dd3f3 950f8b2e e80f96dc b47c9ace 01f0ed8f 4ae715f0 2460da90 "
-        "bf25df00 89d761e2 abed78a8 056e38dd "
+        "47e211f9 2c6b229e ecd049e6 ddba9739 ade7246e 5394f9ef 6d481f18 061fc350 "
+        "b59fceff a029352e 1049049a 4a4a430e "
     ),
     "perturbed": (
         "541747f0 23f4be23 81ee592b c55307ba 349c989d 353edfdf 82821447 e4515b01 "

@@ -335,7 +335,7 @@ def test_signs_are_compared_over_all_weights_and_over_survivors(tiny, study):
             changed += differs[mask != 0].sum()
             counted += int(mask.sum())
         assert row.num_weights == counted
-        assert row.share_of_signs_changed == changed / counted
+        assert row.fraction_of_signs_changed == changed / counted
     assert table[table.subnetwork == IMP].num_weights.max() == 0.8 * 50_200
 
 

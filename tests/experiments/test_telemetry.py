@@ -31,7 +31,7 @@ from tflottery.training import checkpoints
 KEYS = [field.name for field in dataclasses.fields(NetworkKeys)]
 ERRORS = ["train_error", "test_error", "train_loss", "test_loss"]
 MEASURED = """
-    mean_weight_magnitude share_of_signs_changed gradient_examples gradient_norm
+    mean_weight_magnitude fraction_of_signs_changed gradient_examples gradient_norm
     mean_gradient_magnitude l2_from_initial l2_from_final cosine_to_initial
     cosine_to_final
 """.split()
@@ -98,7 +98,7 @@ def test_columns():
         *["num_iterations", "statistic", "num_replicates", "value", "value_std"],
     ]
     names = [field.name for field in dataclasses.fields(SignChange)]
-    changes = ["num_weights", "share_of_signs_changed"]
+    changes = ["num_weights", "fraction_of_signs_changed"]
     compared = ["earlier_iteration", "later_iteration"]
     assert names == [*KEYS, "rewind_iteration", "mask", *compared, *changes]
     tables = ["telemetry", "weights", "phases", "sign_changes"]
@@ -126,14 +126,14 @@ def test_motion_is_that_of_the_stored_weights(tiny, stored):
         initial, final = (flat(stored(replicate, k)) for k in (0, 24))
         expected = {
             "mean_weight_magnitude": np.abs(own).mean(),
-            "share_of_signs_changed": np.mean(np.sign(own) != np.sign(initial)),
+            "fraction_of_signs_changed": np.mean(np.sign(own) != np.sign(initial)),
         }
         for name, other in (("initial", initial), ("final", final)):
             length = np.linalg.norm(own) * np.linalg.norm(other)
             expected[f"l2_from_{name}"] = np.linalg.norm(own - other)
             expected[f"cosine_to_{name}"] = own @ other / length
         assert dict(row[list(expected)]) == pytest.approx(expected, rel=1e-12)
-    changed = tiny(telemetry).table("telemetry")["share_of_signs_changed"]
+    changed = tiny(telemetry).table("telemetry")["fraction_of_signs_changed"]
     assert 0 < changed.max() < 0.5
 
 
@@ -178,12 +178,12 @@ def test_signs_are_compared_between_each_pair_of_iterations(tiny, stored):
             np.sign(flat(stored(row["replicate"], row[f"{which}_iteration"])))
             for which in ("earlier", "later")
         )
-        assert row["share_of_signs_changed"] == np.mean(earlier != later)
+        assert row["fraction_of_signs_changed"] == np.mean(earlier != later)
         assert row["num_weights"] == len(earlier)
     # From 0 on it is what stands beside the other telemetry.
     telemetry_ = tiny(telemetry).table("telemetry").set_index("iteration")
-    first = telemetry_[telemetry_["replicate"] == 1]["share_of_signs_changed"]
-    assert list(table["share_of_signs_changed"][:2]) == [first[4], first[20]]
+    first = telemetry_[telemetry_["replicate"] == 1]["fraction_of_signs_changed"]
+    assert list(table["fraction_of_signs_changed"][:2]) == [first[4], first[20]]
 
 
 def test_which_iterations_are_compared_in_signs(study):
@@ -214,7 +214,7 @@ def test_phases_are_means_over_replicates(tiny):
     assert set(phases["num_replicates"]) == {2}
     found = phases.set_index("statistic")
     ten = table[table["iteration"] == 10]
-    for name in ("share_of_signs_changed", "test_error", "gradient_norm"):
+    for name in ("fraction_of_signs_changed", "test_error", "gradient_norm"):
         row = found.loc[f"{name}_at_end"]
         assert row["value"] == pytest.approx(ten[name].mean())
         assert row["value_std"] == pytest.approx(ten[name].std(ddof=1))

@@ -51,8 +51,8 @@ def barrier(
             f"{values.size} values at alphas={alphas.tolist()!r}: expected a value at "
             "each, in ascending order of alpha."
         )
-    shares = (alphas - alphas[0]) / (alphas[-1] - alphas[0])
-    rises = values - ((1 - shares) * values[0] + shares * values[-1])
+    fractions = (alphas - alphas[0]) / (alphas[-1] - alphas[0])
+    rises = values - ((1 - fractions) * values[0] + fractions * values[-1])
     # Rounding may put a line of equal values below itself.
     return max(0.0, float(rises.max()))
 

@@ -56,7 +56,7 @@ def mean_magnitude(kernels: Kernels) -> float:
     return total / _num_weights(kernels)
 
 
-def share_of_signs_changed(
+def fraction_of_signs_changed(
     kernels: Kernels, earlier: Kernels, *, masks: Kernels | None = None
 ) -> float:
     """Returns the fraction of weights whose sign is not what it was earlier.

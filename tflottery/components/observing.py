@@ -38,7 +38,7 @@ class Telemetry(Component):
     """
 
     KIND = "telemetry"
-    VERSION = 2
+    VERSION = 3
     FOLDER = "telemetry"
     FILES = (TELEMETRY_FILE,)
 
@@ -70,7 +70,9 @@ class Telemetry(Component):
         result = {
             **gradients,
             "mean_weight_magnitude": movement.mean_magnitude(own),
-            "share_of_signs_changed": movement.share_of_signs_changed(own, initial),
+            "fraction_of_signs_changed": movement.fraction_of_signs_changed(
+                own, initial
+            ),
             "l2_from_initial": movement.l2_distance(own, initial),
             "l2_from_final": movement.l2_distance(own, final),
             "cosine_to_initial": movement.cosine(own, initial),

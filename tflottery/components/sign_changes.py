@@ -30,7 +30,7 @@ class SignChanges(Component):
     """
 
     KIND = "sign_changes"
-    VERSION = 1
+    VERSION = 2
     FOLDER = "sign_changes"
     FILES = (SIGNS_FILE,)
 
@@ -40,7 +40,7 @@ class SignChanges(Component):
     mask: Artifact | None = None
 
     def execute(self, context: Context) -> None:
-        """Writes signs.json: num_weights that count, and share_of_signs_changed."""
+        """Writes signs.json: num_weights that count, and fraction_of_signs_changed."""
         earlier, later = (self._kernels(context, name) for name in ("earlier", "later"))
         if self.mask is not None:
             masks = masking.read(context, "mask")
@@ -48,7 +48,7 @@ class SignChanges(Component):
             masks = {path: np.ones(kernel.shape) for path, kernel in earlier.items()}
         found = {
             "num_weights": pruning_masks.num_ones(masks),
-            "share_of_signs_changed": movement.share_of_signs_changed(
+            "fraction_of_signs_changed": movement.fraction_of_signs_changed(
                 later, earlier, masks=masks
             ),
         }

@@ -114,7 +114,7 @@ class Reading(NetworkKeys):
       train_loss: mean cross-entropy, in nats.
       test_loss: likewise.
       mean_weight_magnitude: mean absolute value of all kernels' weights.
-      share_of_signs_changed: of the weights, those whose sign is not that of
+      fraction_of_signs_changed: of the weights, those whose sign is not that of
         initialization, in [0, 1]; a weight of exactly 0 has a sign of its own.
       gradient_examples: training images over whose batches gradients are measured.
       gradient_norm: Euclidean norm of a batch's gradient by the kernels, the mean over
@@ -135,7 +135,7 @@ class Reading(NetworkKeys):
     train_loss: float | None = None
     test_loss: float | None = None
     mean_weight_magnitude: float | None = None
-    share_of_signs_changed: float | None = None
+    fraction_of_signs_changed: float | None = None
     gradient_examples: int | None = None
     gradient_norm: float | None = None
     mean_gradient_magnitude: float | None = None
@@ -231,7 +231,7 @@ def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
     table = tables["telemetry"]
     told = {
         "weight": ("mean_weight_magnitude", 1, 4),
-        "signs changed (%)": ("share_of_signs_changed", 100, 1),
+        "signs changed (%)": ("fraction_of_signs_changed", 100, 1),
         "gradient norm": ("gradient_norm", 1, 3),
         "from initial": ("l2_from_initial", 1, 2),
         "to final": ("l2_from_final", 1, 2),

@@ -131,7 +131,7 @@ def _draw_signs(
     axes: Axes, *, readings: pandas.DataFrame, setting: Mapping[str, object]
 ) -> None:
     """Draws how many weights have another sign than at initialization."""
-    column = "share_of_signs_changed"
+    column = "fraction_of_signs_changed"
     _draw_line(axes, readings, column, color=_ONE_COLOR, scale=_PERCENT)
     _mark(axes, _SIGNS, readings, setting)
     _finish(axes, readings, title="Signs unlike initialization", y="weights (%)")

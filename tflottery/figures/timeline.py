@@ -21,7 +21,11 @@ _FONT_SIZE = 8
 _SAID: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("test accuracy", "test_error", lambda error: f"{_PERCENT * (1 - error):.0f}%"),
     ("mean |w|", "mean_weight_magnitude", lambda value: f"{value:.3g}"),
-    ("signs changed", "share_of_signs_changed", lambda part: f"{_PERCENT * part:.1f}%"),
+    (
+        "signs changed",
+        "fraction_of_signs_changed",
+        lambda part: f"{_PERCENT * part:.1f}%",
+    ),
     ("gradient norm", "gradient_norm", lambda value: f"{value:.2f}"),
     ("L2 from initial", "l2_from_initial", lambda value: f"{value:.1f}"),
     ("cosine to initial", "cosine_to_initial", lambda value: f"{value:.2f}"),
@@ -103,7 +107,7 @@ def _lines(phase: pandas.DataFrame) -> Iterator[str]:
         ):
             at = round(values[f"{column}_minimum_iteration"])
             line += f"\n(lowest {written(values[f'{column}_minimum'])} at {at})"
-        paper = _reported_signs(phase) if column == "share_of_signs_changed" else ""
+        paper = _reported_signs(phase) if column == "fraction_of_signs_changed" else ""
         yield line + paper
 
 

@@ -12,7 +12,7 @@ _DESCRIBED = (
     "test_error",
     "test_loss",
     "mean_weight_magnitude",
-    "share_of_signs_changed",
+    "fraction_of_signs_changed",
     "gradient_norm",
     "mean_gradient_magnitude",
     "l2_from_initial",

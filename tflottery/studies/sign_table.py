@@ -26,7 +26,7 @@ class SignChange(NetworkKeys):
       earlier_iteration: updates done before.
       later_iteration: updates done after.
       num_weights: how many count.
-      share_of_signs_changed: their fraction that has another sign, in [0, 1]; a weight
+      fraction_of_signs_changed: of these, those with another sign, in [0, 1]; a weight
         of exactly 0 has a sign of its own.
     """
 
@@ -35,7 +35,7 @@ class SignChange(NetworkKeys):
     earlier_iteration: int
     later_iteration: int
     num_weights: int
-    share_of_signs_changed: float
+    fraction_of_signs_changed: float
 
 
 @dataclasses.dataclass(frozen=True)
