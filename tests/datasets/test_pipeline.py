@@ -205,3 +205,26 @@ def test_a_stream_of_another_size_is_refused():
     stream = Stream(19, 4, data_order_seed=1, augmentation_seed=1)
     with pytest.raises(ValueError, match="19 examples.*small's 20"):
         pipeline.as_dataset(small_source(), stream, augmentation="none")
+
+
+@pytest.mark.parametrize(
+    ("relabel", "text"),
+    [
+        (lambda labels, seed: labels[:-1], r"int32 of shape \(19,\) for 20 labels"),
+        (lambda labels, seed: labels / 2, r"float64 of shape \(20,\) for 20 labels"),
+    ],
+)
+def test_labels_that_are_not_one_an_example_are_refused(relabel, text, register):
+    register(
+        PRETEXTS,
+        "lossy",
+        lambda images, labels, **_: (images, labels),
+        num_outputs=None,
+        version=1,
+        seeded=False,
+        relabel=relabel,
+    )
+    with pytest.raises(ValueError, match=f"relabel of pretext 'lossy' returns {text}"):
+        pipeline.loader(
+            small_source(), split="train", augmentation="none", pretext="lossy"
+        )

@@ -11,7 +11,7 @@ import numpy as np
 
 from tflottery.check.contract import ContractError
 from tflottery.core.registry import MODELS, PRETEXTS
-from tflottery.datasets import forms
+from tflottery.datasets import forms, pipeline
 from tflottery.datasets import source as sources
 from tflottery.datasets.source import Source
 
@@ -148,7 +148,7 @@ def _source(minimum_image_size: int) -> Source:
 
 
 def _inputs(source: Source) -> dict[str, tf.Tensor]:
-    """Returns a batch with all that a pretext is given of each example."""
+    """Returns a batch with what a pretext is given of each example, but labels."""
     import tensorflow as tf
 
     generator = np.random.default_rng(0)
@@ -156,7 +156,6 @@ def _inputs(source: Source) -> dict[str, tf.Tensor]:
     images = source.train.images[chosen] / np.float32(255)
     return {
         "images": tf.constant(images, tf.float32),
-        "labels": tf.constant(source.train.labels[chosen], tf.int32),
         "bits": tf.constant(generator.integers(0, 2**31, _BATCH_SIZE), tf.int32),
         "indices": tf.constant(chosen, tf.int32),
     }
@@ -172,10 +171,13 @@ def _shown(
 def _show(
     name: str, inputs: dict[str, tf.Tensor], *, source: Source, seed: int = 0
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the images and targets of a batch."""
+    """Returns the images and targets of a batch, whose labels are those it is given."""
+    import tensorflow as tf
+
+    labels = pipeline.relabelled(source.train.labels, pretext=name, pretext_seed=seed)
     return PRETEXTS[name].function(
         inputs["images"],
-        inputs["labels"],
+        tf.gather(tf.constant(labels, tf.int32), inputs["indices"]),
         bits=inputs["bits"],
         indices=inputs["indices"],
         seed=seed,

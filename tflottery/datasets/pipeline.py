@@ -56,7 +56,8 @@ def loader(
       `tflottery.pretexts` says of its images and targets.
 
     Raises:
-      ValueError: an unknown split, augmentation or pretext.
+      ValueError: an unknown split, augmentation or pretext, or one whose `relabel`
+        does not fit (`relabelled`).
     """
     import tensorflow as tf
 
@@ -68,8 +69,8 @@ def loader(
     arrays = _split(source, split)
     show, labels = None, arrays.labels
     if pretext:
-        show, relabel = PRETEXTS[pretext].function, PRETEXTS[pretext]["relabel"]
-        labels = relabel(labels, seed=pretext_seed) if relabel else labels
+        show = PRETEXTS[pretext].function
+        labels = relabelled(labels, pretext=pretext, pretext_seed=pretext_seed)
     images, labels = _tensor(arrays.images), tf.constant(labels, tf.int32)
 
     def load(indices: tf.Tensor, bits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -153,6 +154,31 @@ def as_dataset(
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
     return dataset.with_options(options)
+
+
+def relabelled(labels: np.ndarray, *, pretext: str, pretext_seed: int) -> np.ndarray:
+    """Returns the labels of a split that a pretext is given in place of the data's.
+
+    Args:
+      labels: of all examples of the split, [examples] int32.
+      pretext: name of a registered pretext task.
+      pretext_seed: of what is random in it but the same in all epochs.
+
+    Raises:
+      ValueError: the pretext returns other than a whole number for each example, which
+        compiled code would not notice.
+    """
+    relabel = PRETEXTS[pretext]["relabel"]
+    if relabel is None:
+        return labels
+    found = np.asarray(relabel(labels, seed=pretext_seed))
+    if found.shape != labels.shape or found.dtype.kind not in "iu":
+        raise ValueError(
+            f"relabel of pretext {pretext!r} returns {found.dtype} of shape "
+            f"{found.shape} for {len(labels)} labels: expected a whole number for each "
+            "example of the split."
+        )
+    return found
 
 
 def flipped_and_cropped(images: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
