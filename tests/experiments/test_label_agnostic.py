@@ -7,7 +7,8 @@ import pytest
 
 from tflottery.components.runs import State
 from tflottery.components.transferring import Transferred, is_head
-from tflottery.core import seeds
+from tflottery.core import recipes, seeds
+from tflottery.core.registry import MODELS
 from tflottery.experiments import label_agnostic, lottery
 from tflottery.experiments.label_agnostic import Config
 from tflottery.models import weights as model_weights
@@ -104,6 +105,7 @@ def test_weights_and_masks_by_themselves(study, make, facts, tmp_path):
     [
         ({"ticket_tasks": ()}, "--ticket_tasks is empty"),
         ({"ticket_tasks": ("labels", "jigsaw")}, "no pretext 'jigsaw'"),
+        ({"ticket_tasks": ("labels", "blur", "labels")}, "'labels,blur,labels' names"),
         ({"optimizer_state": "carried"}, "'carried' does not suit"),
     ],
 )
@@ -116,3 +118,41 @@ def test_a_head_for_other_classes_may_not_be_pruned(study):
     found = study(variant="standard")
     with pytest.raises(ValueError, match="'standard' prunes head/kernel, and a ticket"):
         label_agnostic.plan(found)
+
+
+@pytest.fixture
+def slow_rotation(register):
+    """Gives the rotation task a recipe of its own, of a lower rate."""
+    lenet = MODELS["lenet"]
+    proper = lenet["recipes"]["limited_supervision"]
+
+    def by_task(setting):
+        is_rotation = setting.task == "rotation"
+        return recipes.replaced(proper, learning_rate=1e-4) if is_rotation else proper
+
+    declared = dict(lenet.attributes) | {"recipes": {"limited_supervision": by_task}}
+    register(MODELS, "lenet", lenet.function, **declared)
+
+
+def test_config_tells_apart_recipes_that_only_the_finders_follow(study, slow_rotation):
+    usual = study()
+    rate = usual.recipe.learning_rate
+    finder = usual.related["rotation"]
+    assert finder.recipe.learning_rate < rate
+    # What the task proper has anyway, its tickets' finder has not.
+    other = study(learning_rate=rate)
+    assert other.recipe == usual.recipe
+    assert other.related["rotation"].recipe.learning_rate == rate
+    assert other.config_hash != usual.config_hash
+    assert other.name != usual.name
+
+
+def test_config_is_that_of_other_commands_where_the_recipe_is_one(study):
+    assert study().config_hash == study(ticket_tasks=("labels",)).config_hash
+
+
+def test_options_that_the_recipe_of_a_finder_forbids_are_refused(slow_rotation):
+    given = dataclasses.replace(Config.tiny(), final_learning_rate=5e-4)
+    with pytest.raises(ValueError, match="final_learning_rate=0.0005 has to be at"):
+        given.validate()
+    dataclasses.replace(given, ticket_tasks=("labels",)).validate()

@@ -16,7 +16,7 @@ from tflottery.experiments import effective_noise, lottery, perturbation
 from tflottery.experiments.effective_noise import Correlation, NoisePoint
 from tflottery.experiments.perturbation import Config
 from tflottery.store.store import Store
-from tflottery.studies import perturbed_runs
+from tflottery.studies import layer_tables, perturbed_runs
 from tflottery.studies.perturbed_runs import NONE, Condition
 from tflottery.studies.subnetworks import IMP, Subnetwork, Subnetworks
 from tflottery.training import checkpoints
@@ -312,6 +312,20 @@ def test_how_far_each_layer_is_moved(tiny):
         square = (share * (own.effective_std**2 + own.effective_mean**2)).sum()
         assert network.effective_mean == pytest.approx(mean)
         assert network.effective_std == pytest.approx(np.sqrt(square - mean**2))
+
+
+def test_the_unit_of_noise_of_a_layer_is_that_of_the_recipes_initializer(study):
+    found = study(kernel_initializer="glorot_uniform")
+
+    class Results:
+        def read(self, artifact, read):
+            moved = {"num_weights": 1, "std": 1.0, "mean": 0.0}
+            return {"layers": dict.fromkeys(KERNELS, moved)}
+
+    planned = perturbed_runs.networks(found, found.config.conditions(), levels=(1,))
+    rows = layer_tables.perturbed(found, planned, Results())
+    expected = np.sqrt(2 / np.array([64 + 300, 300 + 100, 100 + 10]))
+    assert [row.initial_std for row in rows[:3]] == pytest.approx(expected)
 
 
 def test_signs_are_compared_over_all_weights_and_over_survivors(tiny, study):

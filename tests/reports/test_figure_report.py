@@ -16,7 +16,8 @@ import tflottery
 from tflottery.core import tables
 from tflottery.experiments import instability, lottery
 from tflottery.experiments.instability import Point, Row
-from tflottery.figures import lines
+from tflottery.experiments.label_agnostic import EvaluatedTicket
+from tflottery.figures import lines, merging
 from tflottery.reports import figure
 
 ROOT = pathlib.Path(tflottery.__file__).parents[1]
@@ -154,6 +155,39 @@ def test_random_kinds_of_other_values_are_told_apart_by_their_command(command):
     assert heights["random pruning"] == pytest.approx([70, 60])
     assert heights["random pruning (global)"] == pytest.approx([50, 40])
     assert heights["unpruned"] == pytest.approx([80, 20])
+
+
+def test_tickets_of_several_tasks_contradict_none_of_each_other():
+    def accuracy(tasks, config):
+        networks = [
+            EvaluatedTicket(
+                model="vgg19",
+                variant="limited_supervision",
+                dataset="cifar10",
+                task="labels",
+                training_iterations=15625,
+                config=config,
+                subnetwork="imp",
+                level=1,
+                replicate=1,
+                rewind_iteration=98,
+                data_order=1,
+                network=f"runs/{task}",
+                mask=f"masks/{task}",
+                test_error=error,
+                ticket_task=task,
+            )
+            for task, error in tasks.items()
+        ]
+        return {"accuracy": pandas.DataFrame(map(dataclasses.asdict, networks))}
+
+    commands = {
+        "one": accuracy({"labels": 0.1, "rotation": 0.2}, "01234567"),
+        "other": accuracy({"labels": 0.1, "exemplar": 0.3}, "76543210"),
+    }
+    found = merging.merged(commands, first="accuracy")["accuracy"]
+    assert list(found["ticket_task"]) == ["labels", "rotation", "exemplar"]
+    assert set(found["config"]) == {"01234567"}
 
 
 def test_what_config_json_says_is_drawn(command):

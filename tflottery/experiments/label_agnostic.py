@@ -15,6 +15,7 @@ import typing
 from collections.abc import Iterator, Mapping
 
 from tflottery.components.component import Artifact
+from tflottery.core import recipes
 from tflottery.core.recipes import LABELS
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import accuracy_table, answers, program, transfer
@@ -66,6 +67,10 @@ class Config(shared.PruningConfig):
             raise ValueError(
                 "--ticket_tasks is empty: name at least one, such as labels."
             )
+        if len(set(self.ticket_tasks)) < len(self.ticket_tasks):
+            raise ValueError(
+                f"--ticket_tasks={','.join(self.ticket_tasks)!r} names a task twice."
+            )
 
     def related(self) -> dict[str, "Config"]:
         """Returns the Configs of the same network on the other tasks, by name."""
@@ -74,6 +79,25 @@ class Config(shared.PruningConfig):
             for task in self.ticket_tasks
             if task != self.task
         }
+
+    def row_decisions(self, study: Study) -> dict[str, object]:
+        """Returns what decides a row beyond its run and its columns.
+
+        A task may have a recipe of its own: an option that says of the task proper what
+        its recipe says anyway changes the tickets of that one.
+        """
+        own = recipes.plain_values(study.recipe)
+        unlike = {
+            task: {
+                name: value
+                for name, value in recipes.plain_values(finder.recipe).items()
+                if value != own[name]
+            }
+            for task, finder in study.related.items()
+        }
+        unlike = {task: values for task, values in unlike.items() if values}
+        decided = super().row_decisions(study)
+        return decided | ({"ticket_recipes": unlike} if unlike else {})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

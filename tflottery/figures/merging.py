@@ -15,7 +15,7 @@ _UNTELLING = ("network", "network_a", "network_b", "mask", *facts.COLUMNS)
 _NAMES = ("subnetwork", "level", "density", "replicate", "rewind_iteration")
 _NAMES += ("data_order", "data_order_a", "data_order_b", "iteration")
 _NAMES += ("perturbation", "condition")
-_NAMES += ("pretext", "pretraining_epochs", "sparse_pretraining")
+_NAMES += ("pretext", "pretraining_epochs", "sparse_pretraining", "ticket_task")
 
 
 def merged(

@@ -127,13 +127,13 @@ class Config:
         validate_count("replicates", self.replicates, most=MOST_REPETITIONS)
         for name in ("batch_size", "evaluation_examples"):
             validate_count(name, getattr(self, name))
-        for one in self.related().values():
-            one.recipe()
-        _, recipe = self.recipe()
-        # The recipe checks the bounds of what replaces its values.
         given = self.recipe_values()
         if self.milestones is not None:
             given["milestones"] = self.milestones
+        # Recipes check the bounds of what replaces their values.
+        for one in self.related().values():
+            recipes.replaced(one.recipe()[1], **given)
+        _, recipe = self.recipe()
         recipes.replaced(recipe, **given)
         if not self.measured_splits() or set(self.splits or ()) - set(SPLITS):
             raise ValueError(

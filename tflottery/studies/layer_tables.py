@@ -117,7 +117,9 @@ def perturbed(
                         kernel=kernel,
                         num_weights=size,
                         num_survivors=found[kernel]["num_weights"],
-                        initial_std=initial_std(study.facts.kernel_shapes[kernel]),
+                        initial_std=initial_std(
+                            study.facts.kernel_shapes[kernel], study.initializers
+                        ),
                         effective_std=found[kernel]["std"],
                         effective_mean=found[kernel]["mean"],
                     )
