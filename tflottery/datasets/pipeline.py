@@ -56,8 +56,7 @@ def loader(
       `tflottery.pretexts` says of its images and targets.
 
     Raises:
-      ValueError: an unknown split, augmentation or pretext, or one whose `relabel`
-        does not fit (`relabelled`).
+      ValueError: an unknown split, augmentation or pretext; or as `relabelled`.
     """
     import tensorflow as tf
 
