@@ -69,7 +69,7 @@ _RETIRED_NAMES = {
     "workshop": "runtime",
     "wrong_answers": "misclassified_examples",
 }
-_RETIRED_FUNCTIONS = {"check": "validate"}
+_RETIRED_FUNCTIONS = {"check": "validate", "place": "restore"}
 # As people read them: docstrings, comments, messages and documentation.
 _RETIRED_PHRASES = {
     "share of": "fraction of",

@@ -53,7 +53,7 @@ def _dots(*, data_dir, minimum_image_size, working_dir):
     )
 
 
-class Bench:
+class Trial:
     """Executes components on given weights, as an executor would."""
 
     def __init__(self, folder, runtime):
@@ -112,18 +112,18 @@ def runtime():
 
 
 @pytest.fixture
-def bench(tmp_path, register, runtime):
+def trial(tmp_path, register, runtime):
     own = {"recipes": {}, "dataset": "dots", "minimum_image_size": 1}
     register(MODELS, "constant", _constant, **own)
     register(MODELS, "threshold", _threshold, **own)
     register(DATASETS, "dots", _dots, adapt_recipe=lambda recipe: recipe, version=1)
-    return Bench(tmp_path, runtime)
+    return Trial(tmp_path, runtime)
 
 
 @pytest.fixture
-def blocks_of_five(bench, monkeypatch):
+def blocks_of_five(trial, monkeypatch):
     """Has five images measured at a time: 5 and 3 of training, 4 of test."""
     for sizes in ("DENSE_SIZES", "CONVOLUTIONAL_SIZES"):
         monkeypatch.setattr(evaluation, sizes, (5, 5))
     # A runtime keeps its evaluators, and they their sizes.
-    monkeypatch.setattr(bench.runtime, "_evaluators", {})
+    monkeypatch.setattr(trial.runtime, "_evaluators", {})

@@ -33,35 +33,35 @@ def _threshold(mean):
     }
 
 
-def _execute(bench, accuracy, weights, **how):
-    bench.execute(accuracy, of=weights, **how)
-    return accuracies.read(bench.output)
+def _execute(trial, accuracy, weights, **how):
+    trial.execute(accuracy, of=weights, **how)
+    return accuracies.read(trial.output)
 
 
-def test_errors_and_losses_by_hand(bench):
-    found = _execute(bench, Accuracy(bench.state("constant")), _constant(1, 0))
+def test_errors_and_losses_by_hand(trial):
+    found = _execute(trial, Accuracy(trial.state("constant")), _constant(1, 0))
     # Class 0 is right for 4 of 8 and 2 of 4.
     half = pytest.approx((_RIGHT + _WRONG) / 2)
     expected = {"train_error": 0.5, "test_error": 0.5}
     assert found == expected | {"train_loss": half, "test_loss": half}
 
 
-def test_batch_norm_goes_by_its_moving_statistics(bench):
-    accuracy = Accuracy(bench.state("threshold"))
-    found = _execute(bench, accuracy, _threshold(0.5))
+def test_batch_norm_goes_by_its_moving_statistics(trial):
+    accuracy = Accuracy(trial.state("threshold"))
+    found = _execute(trial, accuracy, _threshold(0.5))
     # Right but for the one wrong label; logits are 1 apart.
     assert (found["train_error"], found["test_error"]) == (0.125, 0.0)
     assert found["test_loss"] == pytest.approx(_RIGHT)
     assert found["train_loss"] == pytest.approx((7 * _RIGHT + _WRONG) / 8)
     # Above every pixel: class 1 for all, though the images' own mean is 5/8.
-    found = _execute(bench, accuracy, _threshold(2))
+    found = _execute(trial, accuracy, _threshold(2))
     assert (found["train_error"], found["test_error"]) == (0.5, 0.5)
 
 
-def test_fewer_images_are_a_fixed_choice(bench):
-    found = _execute(bench, Accuracy(bench.state("constant"), 3), _constant(1, 0))
-    evaluator = bench.runtime.evaluator(*_network_and_data(bench))
-    source = bench.runtime.source("dots", model="constant")
+def test_fewer_images_are_a_fixed_choice(trial):
+    found = _execute(trial, Accuracy(trial.state("constant"), 3), _constant(1, 0))
+    evaluator = trial.runtime.evaluator(*_network_and_data(trial))
+    source = trial.runtime.source("dots", model="constant")
     for split in ("train", "test"):
         labels = getattr(source, split).labels[evaluator.examples(split, 3)]
         wrong = np.count_nonzero(labels)
@@ -70,60 +70,60 @@ def test_fewer_images_are_a_fixed_choice(bench):
         assert found[f"{split}_loss"] == pytest.approx(losses / 3)
 
 
-def _network_and_data(bench):
-    run = bench.run("constant")
+def _network_and_data(trial):
+    run = trial.run("constant")
     return run.network, run.data
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_one_split_alone(bench, split):
-    state, weights = bench.state("constant"), _constant(1, 0)
-    both = _execute(bench, Accuracy(state), weights)
-    alone = _execute(bench, Accuracy(state, splits=(split,)), weights)
+def test_one_split_alone(trial, split):
+    state, weights = trial.state("constant"), _constant(1, 0)
+    both = _execute(trial, Accuracy(state), weights)
+    alone = _execute(trial, Accuracy(state, splits=(split,)), weights)
     assert alone.keys() == {f"{split}_error", f"{split}_loss"}
     assert alone == {name: both[name] for name in alone}
 
 
 @pytest.mark.usefixtures("blocks_of_five")
-def test_interrupted_anywhere_goes_on_to_the_same_result(bench):
-    accuracy, weights = Accuracy(bench.state("constant")), _constant(0, 1)
-    expected = _execute(bench, accuracy, weights)
-    path = bench.output / accuracies.ACCURACY_FILE
+def test_interrupted_anywhere_goes_on_to_the_same_result(trial):
+    accuracy, weights = Accuracy(trial.state("constant")), _constant(0, 1)
+    expected = _execute(trial, accuracy, weights)
+    path = trial.output / accuracies.ACCURACY_FILE
     text = path.read_bytes()
-    assert [share for _, share in bench.remembered] == [1 / 3, 2 / 3, 1.0]
+    assert [share for _, share in trial.remembered] == [1 / 3, 2 / 3, 1.0]
     for stop_after in (1, 2, 3):
         path.unlink()
         with pytest.raises(InterruptedError):
-            _execute(bench, accuracy, weights, stop_after=stop_after)
+            _execute(trial, accuracy, weights, stop_after=stop_after)
         assert not path.exists()
-        remembered = bench.remembered[-1][0]
+        remembered = trial.remembered[-1][0]
         assert len(remembered["values"]) == stop_after
-        assert _execute(bench, accuracy, weights, remembered=remembered) == expected
-        assert len(bench.remembered) == 3 - stop_after
+        assert _execute(trial, accuracy, weights, remembered=remembered) == expected
+        assert len(trial.remembered) == 3 - stop_after
         assert path.read_bytes() == text
 
 
-def test_key_is_of_the_state_and_the_images(bench):
-    state = bench.state("constant")
+def test_key_is_of_the_state_and_the_images(trial):
+    state = trial.state("constant")
     keys = {
         Accuracy(state).key,
         Accuracy(state, 3).key,
         Accuracy(state, splits=("test",)).key,
-        Accuracy(bench.state("constant", 8)).key,
-        Accuracy(bench.state("threshold")).key,
+        Accuracy(trial.state("constant", 8)).key,
+        Accuracy(trial.state("threshold")).key,
     }
     assert len(keys) == 5
     assert Accuracy(state).inputs == {"of": state}
 
 
-def test_cost_grows_with_the_images_measured(bench):
-    facts = bench.facts("constant")
+def test_cost_grows_with_the_images_measured(trial):
+    facts = trial.facts("constant")
 
     def flops(examples):
-        return Accuracy(bench.state("constant"), examples).flops({facts.network: facts})
+        return Accuracy(trial.state("constant"), examples).flops({facts.network: facts})
 
     # A kernel of two weights: 4 operations an image, of 12 images.
     assert flops(None) == flops(1000) == 12 * 4
     assert flops(3) == 6 * 4
-    accuracy = Accuracy(bench.state("constant"), splits=("test",))
+    accuracy = Accuracy(trial.state("constant"), splits=("test",))
     assert accuracy.flops({facts.network: facts}) == 4 * 4

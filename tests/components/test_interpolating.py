@@ -29,20 +29,20 @@ _THRESHOLD_A = _arrays(**_HEAD, **_SCALE, norm__moving_mean=[2])
 _THRESHOLD_B = _arrays(**_HEAD, **_SCALE, norm__moving_mean=[-1])
 
 
-def _line(bench, model, examples=None, **options):
+def _line(trial, model, examples=None, **options):
     if model == "threshold":
         # As many as there are; a network without batch norm has none.
         options = {"reestimation_examples": 8} | options
-    return Line(bench.state(model, 8), bench.state(model, 9), examples, **options)
+    return Line(trial.state(model, 8), trial.state(model, 9), examples, **options)
 
 
-def _execute(bench, line, a, b, **how):
-    bench.execute(line, a=a, b=b, **how)
-    return interpolating.read(bench.output)
+def _execute(trial, line, a, b, **how):
+    trial.execute(line, a=a, b=b, **how)
+    return interpolating.read(trial.output)
 
 
-def test_line_between_two_constants(bench):
-    found = _execute(bench, _line(bench, "constant"), _CONSTANT_A, _CONSTANT_B)
+def test_line_between_two_constants(trial):
+    found = _execute(trial, _line(trial, "constant"), _CONSTANT_A, _CONSTANT_B)
     assert found.keys() == _ONE_READING
     assert found["alpha"] == [index / 29 for index in range(30)]
     # Half of the points are nearer to b, class 1, the right one for 4 of 8 (2 of 4).
@@ -55,17 +55,17 @@ def test_line_between_two_constants(bench):
     assert found["l2_distance"] == pytest.approx(np.sqrt(2))
 
 
-def test_the_ends_are_measured_like_networks_of_their_own(bench):
-    line = _line(bench, "constant")
-    found = _execute(bench, line, _CONSTANT_A, _CONSTANT_B)
+def test_the_ends_are_measured_like_networks_of_their_own(trial):
+    line = _line(trial, "constant")
+    found = _execute(trial, line, _CONSTANT_A, _CONSTANT_B)
     for index, weights in ((0, _CONSTANT_B), (-1, _CONSTANT_A)):
-        bench.execute(Accuracy(line.a), of=weights)
-        alone = accuracies.read(bench.output)
+        trial.execute(Accuracy(line.a), of=weights)
+        alone = accuracies.read(trial.output)
         assert {name: found[name][index] for name in alone} == alone
 
 
-def test_line_between_two_thresholds(bench):
-    found = _execute(bench, _line(bench, "threshold"), _THRESHOLD_A, _THRESHOLD_B)
+def test_line_between_two_thresholds(trial):
+    found = _execute(trial, _line(trial, "threshold"), _THRESHOLD_A, _THRESHOLD_B)
     # The mean is 3 alpha - 1: up to 9/29 below 0 (all class 0), from 20/29 above 1
     # (all class 1), between them right but for the wrong label.
     assert found["train_error"] == [0.5] * 10 + [0.125] * 10 + [0.5] * 10
@@ -81,9 +81,9 @@ def test_line_between_two_thresholds(bench):
     assert found["l2_distance"] == 0.0
 
 
-def test_alpha_is_the_fraction_of_a(bench):
+def test_alpha_is_the_fraction_of_a(trial):
     moved = dict(_CONSTANT_B) | _arrays(head__kernel=[[3, -3]], head__bias=[-1, 1])
-    found = _execute(bench, _line(bench, "constant"), _CONSTANT_A, moved)
+    found = _execute(trial, _line(trial, "constant"), _CONSTANT_A, moved)
     # At alpha = 0 network b, which is right; at alpha = 1 network a, always class 0.
     assert (found["test_error"][0], found["test_error"][-1]) == (0.0, 0.5)
     assert found["train_error"][0] == 0.125
@@ -91,22 +91,22 @@ def test_alpha_is_the_fraction_of_a(bench):
     assert found["l2_distance"] == pytest.approx(np.sqrt(23))
 
 
-def test_fewer_images(bench):
-    line = _line(bench, "constant", 3)
-    found = _execute(bench, line, _CONSTANT_A, _CONSTANT_B)
-    facts = bench.facts("constant")
-    evaluator = bench.runtime.evaluator(facts.network, facts.data)
-    labels = bench.runtime.source("dots", model="constant").train.labels
+def test_fewer_images(trial):
+    line = _line(trial, "constant", 3)
+    found = _execute(trial, line, _CONSTANT_A, _CONSTANT_B)
+    facts = trial.facts("constant")
+    evaluator = trial.runtime.evaluator(facts.network, facts.data)
+    labels = trial.runtime.source("dots", model="constant").train.labels
     wrong = int((labels[evaluator.examples("train", 3)] != 1).sum())
     assert found["train_error"][0] == wrong / 3
     assert found["train_error"][-1] == (3 - wrong) / 3
 
 
-def test_one_split_alone(bench):
+def test_one_split_alone(trial):
     found = {}
     for splits in (("train", "test"), ("train",), ("test",)):
-        line = _line(bench, "threshold", splits=splits)
-        found[splits] = _execute(bench, line, _THRESHOLD_A, _THRESHOLD_B)
+        line = _line(trial, "threshold", splits=splits)
+        found[splits] = _execute(trial, line, _THRESHOLD_A, _THRESHOLD_B)
     both = found.pop(("train", "test"))
     for (split,), alone in found.items():
         own = {name for name in both if split in name}
@@ -115,19 +115,19 @@ def test_one_split_alone(bench):
         assert alone == {name: both[name] for name in alone}
 
 
-def test_without_re_estimation_there_is_one_reading(bench):
-    both = _execute(bench, _line(bench, "threshold"), _THRESHOLD_A, _THRESHOLD_B)
-    line = _line(bench, "threshold", reestimation_examples=0)
-    found = _execute(bench, line, _THRESHOLD_A, _THRESHOLD_B)
+def test_without_re_estimation_there_is_one_reading(trial):
+    both = _execute(trial, _line(trial, "threshold"), _THRESHOLD_A, _THRESHOLD_B)
+    line = _line(trial, "threshold", reestimation_examples=0)
+    found = _execute(trial, line, _THRESHOLD_A, _THRESHOLD_B)
     assert found.keys() == _ONE_READING
     assert found == {name: both[name] for name in found}
 
 
-def test_re_estimated_on_fewer_images(bench):
-    line = _line(bench, "threshold", reestimation_examples=1)
-    _execute(bench, line, _THRESHOLD_A, _THRESHOLD_B)
-    facts = bench.facts("threshold")
-    evaluator = bench.runtime.evaluator(facts.network, facts.data)
+def test_re_estimated_on_fewer_images(trial):
+    line = _line(trial, "threshold", reestimation_examples=1)
+    _execute(trial, line, _THRESHOLD_A, _THRESHOLD_B)
+    facts = trial.facts("threshold")
+    evaluator = trial.runtime.evaluator(facts.network, facts.data)
     # The mean is that of a single image, bright or dark, not 5/8 as of all.
     assert float(evaluator.model.get_layer("norm").moving_mean[0]) in (0.0, 1.0)
 
@@ -141,80 +141,80 @@ def test_re_estimation_takes_whole_batches(asked, num_train, taken):
     assert interpolating.whole_batches(asked, num_train=num_train) == taken
 
 
-def test_key_is_of_all_that_is_measured(bench):
+def test_key_is_of_all_that_is_measured(trial):
     found = [
-        _line(bench, "threshold"),
-        _line(bench, "threshold", 3),
-        _line(bench, "threshold", splits=("test",)),
-        _line(bench, "threshold", reestimation_examples=4),
+        _line(trial, "threshold"),
+        _line(trial, "threshold", 3),
+        _line(trial, "threshold", splits=("test",)),
+        _line(trial, "threshold", reestimation_examples=4),
     ]
     assert len({line.key for line in found}) == 4
 
 
-def test_progress_rises_to_the_end(bench):
-    _execute(bench, _line(bench, "threshold"), _THRESHOLD_A, _THRESHOLD_B)
-    shares = [share for _, share in bench.remembered]
+def test_progress_rises_to_the_end(trial):
+    _execute(trial, _line(trial, "threshold"), _THRESHOLD_A, _THRESHOLD_B)
+    shares = [share for _, share in trial.remembered]
     assert len(shares) == 30 * 2 * 2
     assert shares == sorted(shares) and shares[-1] == 1.0
 
 
 @pytest.mark.parametrize("model", ["constant", "threshold"])
 @pytest.mark.usefixtures("blocks_of_five")
-def test_interrupted_anywhere_goes_on_to_the_same_result(model, bench):
+def test_interrupted_anywhere_goes_on_to_the_same_result(model, trial):
     ends = {"constant": (_CONSTANT_A, _CONSTANT_B)}
     ends["threshold"] = (_THRESHOLD_A, _THRESHOLD_B)
     a, b = ends[model]
-    line = _line(bench, model)
-    expected = _execute(bench, line, a, b)
-    total = len(bench.remembered)
+    line = _line(trial, model)
+    expected = _execute(trial, line, a, b)
+    total = len(trial.remembered)
     assert total == 30 * 3 * (1 + (model == "threshold"))
-    text = (bench.output / interpolating.LINE_FILE).read_bytes()
+    text = (trial.output / interpolating.LINE_FILE).read_bytes()
     # Within the training images of the first and the second setting, and at the end.
     for stop_after in (1, 4, total):
         with pytest.raises(InterruptedError):
-            _execute(bench, line, a, b, stop_after=stop_after)
-        remembered = bench.remembered[-1][0]
+            _execute(trial, line, a, b, stop_after=stop_after)
+        remembered = trial.remembered[-1][0]
         assert len(remembered["values"]) == stop_after
-        again = _execute(bench, line, a, b, remembered=remembered)
-        assert len(bench.remembered) == total - stop_after
+        again = _execute(trial, line, a, b, remembered=remembered)
+        assert len(trial.remembered) == total - stop_after
         assert again == expected
-        assert (bench.output / interpolating.LINE_FILE).read_bytes() == text
+        assert (trial.output / interpolating.LINE_FILE).read_bytes() == text
 
 
 @pytest.mark.usefixtures("blocks_of_five")
-def test_what_was_remembered_of_other_blocks_is_left(bench, monkeypatch):
-    line = _line(bench, "constant")
-    expected = _execute(bench, line, _CONSTANT_A, _CONSTANT_B)
+def test_what_was_remembered_of_other_blocks_is_left(trial, monkeypatch):
+    line = _line(trial, "constant")
+    expected = _execute(trial, line, _CONSTANT_A, _CONSTANT_B)
     with pytest.raises(InterruptedError):
-        _execute(bench, line, _CONSTANT_A, _CONSTANT_B, stop_after=4)
-    remembered = bench.remembered[-1][0]
+        _execute(trial, line, _CONSTANT_A, _CONSTANT_B, stop_after=4)
+    remembered = trial.remembered[-1][0]
     # Another version, or another kind of machine, measures two images at a time.
     monkeypatch.setattr(evaluation, "DENSE_SIZES", (2, 2))
-    monkeypatch.setattr(bench.runtime, "_evaluators", {})
-    again = _execute(bench, line, _CONSTANT_A, _CONSTANT_B, remembered=remembered)
+    monkeypatch.setattr(trial.runtime, "_evaluators", {})
+    again = _execute(trial, line, _CONSTANT_A, _CONSTANT_B, remembered=remembered)
     assert again == expected
-    assert len(bench.remembered) == 30 * (4 + 2)
+    assert len(trial.remembered) == 30 * (4 + 2)
 
 
 @pytest.mark.parametrize("remembered", [23, [[1, 2.0]], {"values": [[1, 2.0]]}])
-def test_what_no_measurement_remembered_is_left(bench, remembered):
-    line = _line(bench, "constant")
-    expected = _execute(bench, line, _CONSTANT_A, _CONSTANT_B)
-    found = _execute(bench, line, _CONSTANT_A, _CONSTANT_B, remembered=remembered)
+def test_what_no_measurement_remembered_is_left(trial, remembered):
+    line = _line(trial, "constant")
+    expected = _execute(trial, line, _CONSTANT_A, _CONSTANT_B)
+    found = _execute(trial, line, _CONSTANT_A, _CONSTANT_B, remembered=remembered)
     assert found == expected
 
 
-def test_cost_grows_with_the_images_measured(bench):
+def test_cost_grows_with_the_images_measured(trial):
     def flops(model, examples=None):
-        facts = bench.facts(model)
-        return _line(bench, model, examples).flops({facts.network: facts})
+        facts = trial.facts(model)
+        return _line(trial, model, examples).flops({facts.network: facts})
 
     # A kernel of two weights: 4 operations an image, 12 images, 30 points.
     assert flops("constant") == 30 * 12 * 4
     assert flops("constant", 3) == 30 * 6 * 4
     assert flops("constant", 1000) == flops("constant")
     # Two readings of a weight and its bias, and eight images for one of them.
-    facts = bench.facts("threshold")
+    facts = trial.facts("threshold")
     assert flops("threshold") == 30 * (2 * 12 + 8) * facts.flops_per_example
-    line = _line(bench, "threshold", splits=("test",), reestimation_examples=0)
+    line = _line(trial, "threshold", splits=("test",), reestimation_examples=0)
     assert line.flops({facts.network: facts}) == 30 * 4 * facts.flops_per_example

@@ -26,11 +26,11 @@ def _weights():
     }
 
 
-def _magnitude(bench, num_survivors, previous=None):
+def _magnitude(trial, num_survivors, previous=None):
     return Mask(
         criterion="magnitude",
         criterion_version=1,
-        scored=bench.state("constant"),
+        scored=trial.state("constant"),
         previous=previous,
         kernels=_KERNELS,
         num_survivors=num_survivors,
@@ -48,10 +48,10 @@ def _random(seed, num_survivors, layers_of=None, *, kernels=_LARGE):
     )
 
 
-def _made(bench, mask, *, masks=None, **weights):
+def _made(trial, mask, *, masks=None, **weights):
     """Returns the masks that a component makes of weights and of other masks."""
-    bench.execute(mask, masks=masks, **weights)
-    return checkpoints.read_arrays(bench.output / MASK_FILE)
+    trial.execute(mask, masks=masks, **weights)
+    return checkpoints.read_arrays(trial.output / MASK_FILE)
 
 
 def _assert_masks(found, **expected):
@@ -69,82 +69,82 @@ def _assert_masks(found, **expected):
         (7, [[1, 1], [1, 1]], [1, 1, 1]),
     ],
 )
-def test_highest_magnitudes_survive_over_all_kernels(bench, num_survivors, a, b):
-    found = _made(bench, _magnitude(bench, num_survivors), scored=_weights())
+def test_highest_magnitudes_survive_over_all_kernels(trial, num_survivors, a, b):
+    found = _made(trial, _magnitude(trial, num_survivors), scored=_weights())
     _assert_masks(found, a=a, b=b)
     # A byte an entry.
     assert {mask.dtype for mask in found.values()} == {np.dtype(np.uint8)}
 
 
-def test_what_was_pruned_before_stays_pruned(bench):
-    before = _magnitude(bench, 5)
+def test_what_was_pruned_before_stays_pruned(trial):
+    before = _magnitude(trial, 5)
     previous = {
         "a/kernel": np.array([[1, 1], [1, 0]], np.uint8),
         "b/kernel": np.array([0, 1, 1], np.uint8),
     }
-    mask = _magnitude(bench, 3, before)
-    found = _made(bench, mask, scored=_weights(), masks={"previous": previous})
+    mask = _magnitude(trial, 3, before)
+    found = _made(trial, mask, scored=_weights(), masks={"previous": previous})
     # Neither b0 nor a3, though they are the largest.
     _assert_masks(found, a=[[1, 1], [0, 0]], b=[0, 0, 1])
 
 
-def test_ties_go_to_the_first(bench):
+def test_ties_go_to_the_first(trial):
     weights = {
         "a/kernel": np.array([[1, -2], [2, 1]], np.float32),
         "b/kernel": np.array([-2, 2, 1], np.float32),
     }
-    found = _made(bench, _magnitude(bench, 3), scored=weights)
+    found = _made(trial, _magnitude(trial, 3), scored=weights)
     _assert_masks(found, a=[[0, 1], [1, 0]], b=[1, 0, 0])
 
 
-def test_the_inputs_are_the_network_and_the_masks_before(bench):
-    first = _magnitude(bench, 5)
-    second = _magnitude(bench, 3, first)
-    assert first.inputs == {"scored": bench.state("constant")}
-    assert second.inputs == {"scored": bench.state("constant"), "previous": first}
+def test_the_inputs_are_the_network_and_the_masks_before(trial):
+    first = _magnitude(trial, 5)
+    second = _magnitude(trial, 3, first)
+    assert first.inputs == {"scored": trial.state("constant")}
+    assert second.inputs == {"scored": trial.state("constant"), "previous": first}
     keys = {
         one.key
         for one in (
             first,
             second,
-            _magnitude(bench, 4),
-            dataclasses.replace(first, scored=bench.state("constant", 8)),
+            _magnitude(trial, 4),
+            dataclasses.replace(first, scored=trial.state("constant", 8)),
             dataclasses.replace(first, kernels=_KERNELS[:1]),
         )
     }
     assert len(keys) == 5
 
 
-def test_random_masks_are_nested_and_decided_by_their_seed(bench):
+def test_random_masks_are_nested_and_decided_by_their_seed(trial):
     outer = None
     for num_survivors in (_LARGE_TOTAL, 500, 100, 1):
-        found = _made(bench, _random(7, num_survivors))
+        found = _made(trial, _random(7, num_survivors))
         assert pruning_masks.num_ones(found) == num_survivors
         assert {path: mask.shape for path, mask in found.items()} == dict(_LARGE)
         if outer is not None:
             assert all((found[path] <= outer[path]).all() for path in found)
         outer = found
-    one, same, other = (_made(bench, _random(seed, 300)) for seed in (7, 7, 8))
+    one, same, other = (_made(trial, _random(seed, 300)) for seed in (7, 7, 8))
     for path in one:
         np.testing.assert_array_equal(one[path], same[path])
         assert (one[path] != other[path]).any()
 
 
-def test_random_masks_prune_every_kernel_alike(bench):
+def test_random_masks_prune_every_kernel_alike(trial):
     kernels = (("a/kernel", (100, 90)), ("b/kernel", (1000,)))
-    found = _made(bench, _random(1, 5000, kernels=kernels))
+    found = _made(trial, _random(1, 5000, kernels=kernels))
     # Half of 1,000, give or take four standard deviations of 15.
     assert abs(pruning_masks.counts(found)["b/kernel"] - 500) < 60
 
 
-def test_random_masks_take_the_counts_of_other_masks(bench):
+def test_random_masks_take_the_counts_of_other_masks(trial):
     other = {
         "conv/kernel": np.zeros((3, 3, 4, 8), np.uint8),
         "head/kernel": np.ones((40, 10), np.uint8),
     }
     other["conv/kernel"][0, 0, 0, :3] = 1
     like = _random(1, 403)
-    found = _made(bench, _random(7, 403, like), masks={"layers_of": other})
+    found = _made(trial, _random(7, 403, like), masks={"layers_of": other})
     assert pruning_masks.counts(found) == {"conv/kernel": 3, "head/kernel": 400}
     assert (found["conv/kernel"] != other["conv/kernel"]).any()
 
@@ -167,10 +167,10 @@ def _with_survivors(num_survivors):
     return _random(1, num_survivors)
 
 
-def test_bytes_on_disk(bench):
+def test_bytes_on_disk(trial):
     mask = _random(1, 5)
     assert mask.num_bytes({}) == _LARGE_TOTAL
-    assert _magnitude(bench, 3).num_bytes({}) == 7
-    _made(bench, mask)
-    size = (bench.output / MASK_FILE).stat().length
+    assert _magnitude(trial, 3).num_bytes({}) == 7
+    _made(trial, mask)
+    size = (trial.output / MASK_FILE).stat().length
     assert _LARGE_TOTAL < size < _LARGE_TOTAL + 500

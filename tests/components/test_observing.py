@@ -18,14 +18,14 @@ def weights(*kernel, bias=(0, 0)):
 
 
 @pytest.fixture
-def measure(bench):
+def measure(trial):
     """Returns what is measured of a network between two others."""
 
     def run(of, initial, final, *, model="constant", examples=8, seed=1):
-        states = (bench.state(model, iteration) for iteration in (5, 0, 9))
+        states = (trial.state(model, iteration) for iteration in (5, 0, 9))
         component = Telemetry(*states, examples, seed)
-        bench.execute(component, of=of, initial=initial, final=final)
-        return observing.read(bench.output)
+        trial.execute(component, of=of, initial=initial, final=final)
+        return observing.read(trial.output)
 
     return run
 
@@ -54,12 +54,12 @@ def test_the_initial_network_is_itself(measure):
     assert found["cosine_to_initial"] == found["cosine_to_final"] == 1.0
 
 
-def test_gradients_by_hand(measure, bench):
+def test_gradients_by_hand(measure, trial):
     found = measure(weights(0, 0, bias=(1, 0)), weights(1, 1), weights(1, 1))
     assert found["gradient_examples"] == 8
-    run = bench.run("constant")
-    evaluator = bench.runtime.evaluator(run.network, run.data)
-    source = bench.runtime.source("dots", model="constant")
+    run = trial.run("constant")
+    evaluator = trial.runtime.evaluator(run.network, run.data)
+    source = trial.runtime.source("dots", model="constant")
     p = 1 / (1 + math.exp(-1))
     norms = []
     # The recipe's batches of four; by the kernel bright images alone count.
@@ -73,33 +73,33 @@ def test_gradients_by_hand(measure, bench):
     assert found["mean_gradient_magnitude"] == pytest.approx(mean, rel=1e-5)
 
 
-def test_fewer_images_are_the_first_of_the_same_order(measure, bench):
+def test_fewer_images_are_the_first_of_the_same_order(measure, trial):
     networks = weights(0, 0, bias=(1, 0)), weights(1, 1), weights(1, 1)
     found = measure(*networks, examples=6)
     assert found["gradient_examples"] == 4
     assert found["gradient_norm"] != measure(*networks)["gradient_norm"]
 
 
-def test_interrupted_anywhere_goes_on_to_the_same_result(bench):
+def test_interrupted_anywhere_goes_on_to_the_same_result(trial):
     of = weights(0, 1, bias=(1, 0))
-    states = [bench.state("constant", iteration) for iteration in (5, 0, 9)]
+    states = [trial.state("constant", iteration) for iteration in (5, 0, 9)]
     component = Telemetry(*states, 8, 1)
     networks = {"of": of, "initial": weights(1, 1), "final": weights(1, 2)}
-    bench.execute(component, **networks)
+    trial.execute(component, **networks)
     # Two batches of four.
-    assert [share for _, share in bench.remembered] == [0.5, 1.0]
-    path = bench.output / observing.TELEMETRY_FILE
+    assert [share for _, share in trial.remembered] == [0.5, 1.0]
+    path = trial.output / observing.TELEMETRY_FILE
     text = path.read_bytes()
     for stop_after in (1, 2):
         path.unlink()
         with pytest.raises(InterruptedError):
-            bench.execute(component, **networks, stop_after=stop_after)
-        remembered = bench.remembered[-1][0]
-        bench.execute(component, **networks, remembered=remembered)
-        assert len(bench.remembered) == 2 - stop_after
+            trial.execute(component, **networks, stop_after=stop_after)
+        remembered = trial.remembered[-1][0]
+        trial.execute(component, **networks, remembered=remembered)
+        assert len(trial.remembered) == 2 - stop_after
         assert path.read_bytes() == text
     # What was remembered of batches of another size is left.
-    bench.execute(component, **networks, remembered={"of": [4, 2], "values": [[9, 9]]})
+    trial.execute(component, **networks, remembered={"of": [4, 2], "values": [[9, 9]]})
     assert path.read_bytes() == text
 
 
@@ -129,8 +129,8 @@ def test_batch_norm_is_no_weight(measure):
     assert len(found["weights"]) == 2
 
 
-def test_key_is_of_the_states_the_images_and_the_seed(bench):
-    state, initial, final = (bench.state("constant", k) for k in (5, 0, 9))
+def test_key_is_of_the_states_the_images_and_the_seed(trial):
+    state, initial, final = (trial.state("constant", k) for k in (5, 0, 9))
     components = [
         Telemetry(state, initial, final, 8, 1),
         Telemetry(initial, initial, final, 8, 1),
@@ -143,9 +143,9 @@ def test_key_is_of_the_states_the_images_and_the_seed(bench):
     assert components[0].inputs == expected
 
 
-def test_cost_grows_with_the_images(bench):
-    facts = bench.facts("constant")
-    state = bench.state("constant")
+def test_cost_grows_with_the_images(trial):
+    facts = trial.facts("constant")
+    state = trial.state("constant")
 
     def flops(examples):
         measure = Telemetry(state, state, state, examples, 1)

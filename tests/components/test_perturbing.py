@@ -34,7 +34,7 @@ def _doubled(kernels, masks, *, initial, initializers, seed, factor):
 
 
 @pytest.fixture
-def perturbed(bench, register):
+def perturbed(trial, register):
     register(PERTURBATIONS, "doubled", _doubled, version=1, options={"factor": 2})
 
     def make(*, mask="state", **changes):
@@ -42,9 +42,9 @@ def perturbed(bench, register):
             "perturbation": "doubled",
             "version": 1,
             "options": (("factor", 2),),
-            "of": bench.state("constant", 5),
-            "mask": bench.state("constant", 7) if mask else None,
-            "initial": bench.state("constant", 0),
+            "of": trial.state("constant", 5),
+            "mask": trial.state("constant", 7) if mask else None,
+            "initial": trial.state("constant", 0),
             "kernels": _KERNELS,
             "seed": 3,
         }
@@ -53,14 +53,14 @@ def perturbed(bench, register):
     return make
 
 
-def _execute(bench, component):
+def _execute(trial, component):
     masks = {"mask": _MASKS} if component.mask is not None else {}
-    bench.execute(component, of=_WEIGHTS, initial=_INITIAL, masks=masks)
-    return checkpoints.read_weights(bench.output)
+    trial.execute(component, of=_WEIGHTS, initial=_INITIAL, masks=masks)
+    return checkpoints.read_weights(trial.output)
 
 
-def test_only_surviving_weights_of_prunable_kernels_change(bench, perturbed):
-    found = _execute(bench, perturbed())
+def test_only_surviving_weights_of_prunable_kernels_change(trial, perturbed):
+    found = _execute(trial, perturbed())
     np.testing.assert_array_equal(found["a/kernel"], [[2, 0], [6, 8]])
     np.testing.assert_array_equal(found["b/kernel"], [0, 0, -14])
     for path in ("b/bias", "norm/moving_mean"):
@@ -68,8 +68,8 @@ def test_only_surviving_weights_of_prunable_kernels_change(bench, perturbed):
     assert found.keys() == _WEIGHTS.keys()
 
 
-def test_what_a_perturbation_is_given(bench, perturbed):
-    _execute(bench, perturbed())
+def test_what_a_perturbation_is_given(trial, perturbed):
+    _execute(trial, perturbed())
     kernels, masks, initial, initializers, seed = _doubled.given
     assert kernels.keys() == masks.keys() == initial.keys() == _MASKS.keys()
     np.testing.assert_array_equal(kernels["a/kernel"], [[1, 0], [3, 4]])
@@ -78,34 +78,34 @@ def test_what_a_perturbation_is_given(bench, perturbed):
 
 
 def test_a_perturbation_is_told_what_the_initial_weights_were_drawn_from(
-    bench, perturbed
+    trial, perturbed
 ):
     glorot = Initializers("glorot_normal", "uniform")
-    run = dataclasses.replace(bench.run("constant"), initial=Initialization(1, glorot))
+    run = dataclasses.replace(trial.run("constant"), initial=Initialization(1, glorot))
     changed = perturbed(initial=State(run, 0))
-    _execute(bench, changed)
+    _execute(trial, changed)
     assert _doubled.given[3] == glorot
     assert changed.key != perturbed().key
 
 
-def test_without_a_mask_every_prunable_weight_changes(bench, perturbed):
-    found = _execute(bench, perturbed(mask=None))
+def test_without_a_mask_every_prunable_weight_changes(trial, perturbed):
+    found = _execute(trial, perturbed(mask=None))
     np.testing.assert_array_equal(found["b/kernel"], [10, 12, -14])
 
 
-def test_the_amount_is_that_of_the_survivors(bench, perturbed):
-    _execute(bench, perturbed())
-    amount = perturbing.read(bench.output)
+def test_the_amount_is_that_of_the_survivors(trial, perturbed):
+    _execute(trial, perturbed())
+    amount = perturbing.read(trial.output)
     # The survivors 1, 3, 4 and -7 move by themselves.
     assert amount["mean"] == pytest.approx(0.25)
     assert amount["std"] == pytest.approx(np.std([1, 3, 4, -7]))
     assert amount["std_of_all"] == pytest.approx(np.std([1, 3, 4, -7, 0, 0, 0]))
-    assert (epath.Path(bench.output) / NOISE_FILE).exists()
+    assert (epath.Path(trial.output) / NOISE_FILE).exists()
 
 
-def test_the_amount_is_told_kernel_by_kernel(bench, perturbed):
-    _execute(bench, perturbed())
-    layers = perturbing.read(bench.output)["layers"]
+def test_the_amount_is_told_kernel_by_kernel(trial, perturbed):
+    _execute(trial, perturbed())
+    layers = perturbing.read(trial.output)["layers"]
     assert layers.keys() == _MASKS.keys()
     a, b = layers["a/kernel"], layers["b/kernel"]
     assert (a["num_weights"], b["num_weights"]) == (3, 1)
@@ -113,7 +113,7 @@ def test_the_amount_is_told_kernel_by_kernel(bench, perturbed):
     assert (b["std"], b["mean"]) == (0.0, -7.0)
 
 
-def test_each_field_enters_the_key(bench, perturbed):
+def test_each_field_enters_the_key(trial, perturbed):
     keys = {
         perturbed(**changes).key
         for changes in (
@@ -122,8 +122,8 @@ def test_each_field_enters_the_key(bench, perturbed):
             {"version": 2},
             {"options": (("factor", 3),)},
             {"mask": None},
-            {"of": bench.state("constant", 6)},
-            {"initial": bench.state("constant", 1)},
+            {"of": trial.state("constant", 6)},
+            {"initial": trial.state("constant", 1)},
             {"perturbation": "other"},
         )
     }
@@ -140,9 +140,9 @@ def test_each_field_enters_the_key(bench, perturbed):
         ),
     ],
 )
-def test_a_broken_perturbation_is_named(bench, perturbed, register, returned, text):
+def test_a_broken_perturbation_is_named(trial, perturbed, register, returned, text):
     register(PERTURBATIONS, "broken", lambda *_, **__: returned, version=1, options={})
     component = perturbed(perturbation="broken", options=())
     text = text.replace("doubled", "broken")
     with pytest.raises(ValueError, match=text):
-        _execute(bench, component)
+        _execute(trial, component)

@@ -25,34 +25,34 @@ _MASKS = {
 
 
 @pytest.fixture
-def changes(bench):
+def changes(trial):
     return SignChanges(
-        bench.state("constant", 5),
-        bench.state("constant", 8),
+        trial.state("constant", 5),
+        trial.state("constant", 8),
         ("a/kernel", "b/kernel"),
     )
 
 
-def test_all_weights_of_the_kernels_count(bench, changes):
-    bench.execute(changes, earlier=_EARLIER, later=_LATER)
+def test_all_weights_of_the_kernels_count(trial, changes):
+    trial.execute(changes, earlier=_EARLIER, later=_LATER)
     # 1 to -1, 0 to 1 and 5 to -5.
     expected = {"num_weights": 6, "fraction_of_signs_changed": 3 / 6}
-    assert sign_changes.read(bench.output) == expected
+    assert sign_changes.read(trial.output) == expected
 
 
-def test_with_masks_the_survivors_count(bench, changes):
-    masked = dataclasses.replace(changes, mask=bench.state("constant", 7))
-    bench.execute(masked, earlier=_EARLIER, later=_LATER, masks={"mask": _MASKS})
+def test_with_masks_the_survivors_count(trial, changes):
+    masked = dataclasses.replace(changes, mask=trial.state("constant", 7))
+    trial.execute(masked, earlier=_EARLIER, later=_LATER, masks={"mask": _MASKS})
     expected = {"num_weights": 4, "fraction_of_signs_changed": 1 / 4}
-    assert sign_changes.read(bench.output) == expected
+    assert sign_changes.read(trial.output) == expected
 
 
-def test_each_field_enters_the_key(bench, changes):
+def test_each_field_enters_the_key(trial, changes):
     keys = {
         changes.key,
-        dataclasses.replace(changes, earlier=bench.state("constant", 4)).key,
-        dataclasses.replace(changes, later=bench.state("constant", 9)).key,
+        dataclasses.replace(changes, earlier=trial.state("constant", 4)).key,
+        dataclasses.replace(changes, later=trial.state("constant", 9)).key,
         dataclasses.replace(changes, kernels=("a/kernel",)).key,
-        dataclasses.replace(changes, mask=bench.state("constant", 7)).key,
+        dataclasses.replace(changes, mask=trial.state("constant", 7)).key,
     }
     assert len(keys) == 5

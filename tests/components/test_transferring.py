@@ -28,13 +28,13 @@ def _weights(runtime, facts, seed):
     return model_weights.initial_weights(model, seed)
 
 
-def test_the_head_of_another_task_is_the_initial_one(bench, runtime, facts, rotation):
+def test_the_head_of_another_task_is_the_initial_one(trial, runtime, facts, rotation):
     trained = _weights(runtime, rotation, seed=1)
     transferred = Transferred(
-        bench.state("constant"), facts.network, facts.data, seed=2, new_head=True
+        trial.state("constant"), facts.network, facts.data, seed=2, new_head=True
     )
-    bench.execute(transferred, of=trained)
-    found = checkpoints.read_weights(bench.output)
+    trial.execute(transferred, of=trained)
+    found = checkpoints.read_weights(trial.output)
     initial = _weights(runtime, facts, seed=2)
     assert found.keys() == initial.keys()
     for path, value in found.items():
@@ -43,57 +43,57 @@ def test_the_head_of_another_task_is_the_initial_one(bench, runtime, facts, rota
     assert found["head/kernel"].shape == (100, 10)
 
 
-def test_another_head_is_drawn_as_the_initial_one_was(bench, runtime, facts, rotation):
+def test_another_head_is_drawn_as_the_initial_one_was(trial, runtime, facts, rotation):
     glorot = Initializers("glorot_uniform", "uniform")
     usual = Transferred(
-        bench.state("constant"), facts.network, facts.data, seed=2, new_head=True
+        trial.state("constant"), facts.network, facts.data, seed=2, new_head=True
     )
     other = dataclasses.replace(usual, initializers=glorot)
     assert other.key != usual.key
-    bench.execute(other, of=_weights(runtime, rotation, seed=1))
-    found = checkpoints.read_weights(bench.output)["head/kernel"]
+    trial.execute(other, of=_weights(runtime, rotation, seed=1))
+    found = checkpoints.read_weights(trial.output)["head/kernel"]
     expected = model_weights.initial_values({"head/kernel": (100, 10)}, 2, glorot)
     np.testing.assert_array_equal(found, expected["head/kernel"])
 
 
-def _transferred(bench, facts, *, new_head):
-    state = bench.state("constant")
+def _transferred(trial, facts, *, new_head):
+    state = trial.state("constant")
     return Transferred(state, facts.network, facts.data, seed=2, new_head=new_head)
 
 
 @pytest.mark.parametrize("new_head", [False, True])
-def test_a_head_of_the_same_shape_is_kept_or_drawn(bench, runtime, facts, new_head):
+def test_a_head_of_the_same_shape_is_kept_or_drawn(trial, runtime, facts, new_head):
     trained = _weights(runtime, facts, seed=1)
-    bench.execute(_transferred(bench, facts, new_head=new_head), of=trained)
-    found = checkpoints.read_weights(bench.output)
+    trial.execute(_transferred(trial, facts, new_head=new_head), of=trained)
+    found = checkpoints.read_weights(trial.output)
     initial = _weights(runtime, facts, seed=2)
     for path, value in found.items():
         drawn = new_head and path.startswith("head/")
         np.testing.assert_array_equal(value, (initial if drawn else trained)[path])
 
 
-def test_weights_of_another_model_are_refused(bench, facts):
+def test_weights_of_another_model_are_refused(trial, facts):
     text = "not of model 'lenet': missing .*dense_1/kernel.* too much .*'other'"
     with pytest.raises(ValueError, match=text):
-        bench.execute(
-            _transferred(bench, facts, new_head=True),
+        trial.execute(
+            _transferred(trial, facts, new_head=True),
             of={"other": np.zeros(2, np.float32)},
         )
 
 
-def test_a_head_of_another_shape_has_to_be_drawn(bench, runtime, facts, rotation):
+def test_a_head_of_another_shape_has_to_be_drawn(trial, runtime, facts, rotation):
     trained = _weights(runtime, rotation, seed=1)
     text = r"'head/.*' has shape .*4.*, but .*10.* for the other task"
     with pytest.raises(ValueError, match=text):
-        bench.execute(_transferred(bench, facts, new_head=False), of=trained)
+        trial.execute(_transferred(trial, facts, new_head=False), of=trained)
 
 
-def test_masks_without_those_of_the_heads(bench):
+def test_masks_without_those_of_the_heads(trial):
     masks = {
         path: np.array([1, 0, 1], np.uint8)
         for path in ("ahead/kernel", "head_1/kernel", "head/kernel", "aux_head/kernel")
     }
-    bench.execute(BodyMask(bench.state("constant")), masks={"of": masks})
-    found = checkpoints.read_arrays(bench.output / MASK_FILE)
+    trial.execute(BodyMask(trial.state("constant")), masks={"of": masks})
+    found = checkpoints.read_arrays(trial.output / MASK_FILE)
     assert found.keys() == {"ahead/kernel", "head_1/kernel"}
     np.testing.assert_array_equal(found["ahead/kernel"], [1, 0, 1])

@@ -39,12 +39,12 @@ class Accuracy(Component):
         evaluator = context.runtime.evaluator(self.of.run.network, self.of.run.data)
         weights = checkpoints.read_weights(context.inputs["of"])
 
-        def place(meanwhile: Callable[[], None]) -> None:
+        def assign(meanwhile: Callable[[], None]) -> None:
             del meanwhile
             evaluator.assign(weights)
 
         (measured,) = measuring.measure(
-            [place],
+            [assign],
             evaluator,
             context,
             examples=self.evaluation_examples,

@@ -55,7 +55,7 @@ class Line(Component):
         b = checkpoints.read_weights(context.inputs["b"])
         evaluator = context.runtime.evaluator(self.a.run.network, self.a.run.data)
 
-        def place(
+        def assign(
             alpha: float, reestimated: bool, meanwhile: Callable[[], None]
         ) -> None:
             evaluator.assign(interpolation.between(a, b, alpha))
@@ -69,7 +69,7 @@ class Line(Component):
         readings = (False, True) if self.reestimation_examples else (False,)
         points = list(itertools.product(map(float, interpolation.ALPHAS), readings))
         measured = measuring.measure(
-            [functools.partial(place, *point) for point in points],
+            [functools.partial(assign, *point) for point in points],
             evaluator,
             context,
             examples=self.evaluation_examples,

@@ -92,10 +92,10 @@ def measure(
     sizes = [[split, len(block)] for split, block in blocks]
     counts = Counts(context, of=[len(settings), sizes], total=total)
     done = len(counts.values)
-    for index, place in enumerate(settings):
+    for index, assign in enumerate(settings):
         if done >= (index + 1) * len(blocks):
             continue
-        place(counts.remember)
+        assign(counts.remember)
         for split, block in blocks[max(done - index * len(blocks), 0) :]:
             measured = evaluator.measure(split, block)
             counts.add([measured.num_misclassified, measured.loss])
