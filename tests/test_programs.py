@@ -7,6 +7,9 @@ import sys
 import pytest
 
 import tflottery.__main__ as programs
+from tflottery.experiments import instability
+from tflottery.studies import manual
+from tflottery.studies.session import Machine
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
 
@@ -60,3 +63,11 @@ def test_help_is_no_error():
     assert all(f"\n{heading}\n" in done.stdout for heading in headings)
     assert "Recipe of vgg16 (variants standard, low, warmup;" in done.stdout
     assert "batch_size=128, training_iterations=63000" in done.stdout
+
+
+def test_an_option_is_told_under_the_heading_it_has_elsewhere():
+    told = manual.text(instability, Machine, [])
+    groups = dict(part.split(":\n", 1) for part in told.split("\n\n") if ":\n" in part)
+    # Instability says more of it than other experiments.
+    assert "--splits" in groups["Measuring"]
+    assert "--splits" not in groups["What is trained"]

@@ -51,6 +51,11 @@ def first(images, labels, *, bits, indices, seed, num_classes):
     ranks = tf.argsort(tf.argsort(indices))
     return images, tf.cast(ranks % 2, tf.int32)
 
+@PRETEXTS.register("chance", num_outputs=2, version=1, seeded=False)
+def chance(images, labels, *, bits, indices, seed, num_classes):
+    import tensorflow as tf
+    return images, tf.random.uniform(tf.shape(labels), maxval=2, dtype=tf.int32)
+
 @PERTURBATIONS.register("double", version=1, options={"factor": (2.0,)})
 def double(kernels, masks, *, initial, initializers, seed, factor):
     for kernel in kernels.values():
@@ -88,6 +93,8 @@ _FOUND = {
     "dataset noise: splits are apart": ("classes [1]", "num_classes"),
     "pretext first: shows an example": ("another batch", "bits and indices"),
     "pretext first: reads the seed": ("seeded=True", "declare seeded=False"),
+    "pretext chance: is the same eagerly": ("other targets", "no random numbers but"),
+    "pretext chance: reads the seed": ("for the same seed", "bits and indices"),
     "perturbation double: leaves its arguments": ("has changed", "factor"),
     "pruning criterion noisy: reads the seed": ("differ", "declare seeded=True"),
     "experiment broken_plugins: has typed rows": ("'rows' of Row", "['values']"),

@@ -104,7 +104,7 @@ def test_weights_and_masks_by_themselves(study, make, facts, tmp_path):
     ("options", "text"),
     [
         ({"ticket_tasks": ()}, "--ticket_tasks is empty"),
-        ({"ticket_tasks": ("labels", "jigsaw")}, "no pretext 'jigsaw'"),
+        ({"ticket_tasks": ("labels", "jigsaw")}, "no task 'jigsaw'"),
         ({"ticket_tasks": ("labels", "blur", "labels")}, "'labels,blur,labels' names"),
         ({"optimizer_state": "carried"}, "'carried' does not suit"),
     ],

@@ -140,8 +140,8 @@ def test_a_task_is_in_the_runs_the_name_and_the_hash(study, runtime):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"task": "jigsaw"}, "no pretext 'jigsaw'. Known: blur, "),
-        ({"task": "jigsaw", "model": "resnet20"}, "no pretext 'jigsaw'. Known: blur, "),
+        ({"task": "jigsaw"}, "no task 'jigsaw'. Known: labels, blur, "),
+        ({"task": "jigsaw", "model": "resnet20"}, "no task 'jigsaw'. Known: labels"),
     ],
 )
 def test_an_unknown_task_is_refused_before_data_are_read(options, text):

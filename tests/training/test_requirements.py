@@ -106,6 +106,24 @@ def test_other_precisions_are_refused(dtype, last, text):
         requirements.validate(_model(dtype=dtype, last=last))
 
 
+@pytest.mark.parametrize(
+    ("end", "name"),
+    [
+        (keras.layers.Softmax(name="last"), "softmax"),
+        (keras.layers.Activation("softmax", name="last"), "softmax"),
+        (keras.layers.Dense(3, activation="sigmoid", name="last"), "sigmoid"),
+        (keras.ops.softmax, "softmax"),
+    ],
+)
+def test_outputs_that_are_no_logits_are_refused(end, name):
+    model = _model()
+    ended = keras.Model(model.inputs, end(model.outputs[0]), name="inner")
+    around = keras.Sequential([model.inputs[0], ended])
+    for one in (ended, around):
+        with pytest.raises(ValueError, match=f"ends in a {name} .*without activation"):
+            requirements.validate(one)
+
+
 def test_losses_that_the_loop_would_leave_out_are_refused():
     model = _model(kernel_regularizer=keras.regularizers.L2(1e-4))
     with pytest.raises(ValueError, match="adds 1 losses .*--weight_decay"):

@@ -128,7 +128,8 @@ def _expect(holds: bool, came: str, options: Mapping[str, object]) -> None:
         raise ContractError(
             f"{came}, with {dict(options)}",
             expected="what tflottery/perturbations says",
-            remedy="draw by core.seeds with the path, end with pruning.masks.apply",
+            remedy="draw by core.seeds with the path, as gaussian_noise.py there does, "
+            "and end with pruning.masks.apply",
         )
 
 

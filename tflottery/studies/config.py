@@ -190,9 +190,9 @@ class Config:
         Raises:
           ValueError: there is no such task, or the model has no such variant.
         """
-        if self.setting.pretext is not None:
-            # Raises for an unknown name, and lists the known ones.
-            PRETEXTS[self.setting.pretext]
+        if self.task != LABELS and self.task not in PRETEXTS:
+            tasks = ", ".join((LABELS, *PRETEXTS.names()))
+            raise ValueError(f"There is no task {self.task!r}. Known: {tasks}.")
         known = MODELS[self.model]["recipes"]
         preferred = self.PREFERRED_VARIANT
         variant = self.variant or (preferred if preferred in known else None)

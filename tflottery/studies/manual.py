@@ -57,15 +57,16 @@ def _groups(*kinds: type) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for kind in kinds:
         for field in dataclasses.fields(kind):
-            group = field.metadata.get("group") or _group(kind, field.name)
+            group = _group(kind, field.name)
             groups.setdefault(group, []).extend(_option(field))
     return groups
 
 
 def _group(kind: type, name: str) -> str:
-    """Returns the heading of the class that first had a field."""
+    """Returns the heading of a field, else that of the class, where it first was."""
     owner = next(one for one in reversed(kind.__mro__) if name in _fields(one))
-    return vars(owner).get("GROUP", _OWN_GROUP)
+    [field] = [one for one in dataclasses.fields(owner) if one.name == name]
+    return field.metadata.get("group") or vars(owner).get("GROUP", _OWN_GROUP)
 
 
 def _fields(kind: type) -> dict[str, object]:

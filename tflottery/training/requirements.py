@@ -1,5 +1,7 @@
 """What the loop asks of networks and pretexts, checked before anything trains."""
 
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -16,6 +18,8 @@ _PRECISIONS = {
     frozenset({"bfloat16"}): "mixed_bfloat16",
     frozenset({"float32", "bfloat16"}): "mixed_bfloat16",
 }
+# Activations and operations that make probabilities, where logits are expected.
+_PROBABILITIES = ("softmax", "sigmoid")
 _TRIED_IMAGES = 4
 _TRIED_PASSES = 3
 
@@ -27,6 +31,7 @@ def validate(model: keras.Model) -> None:
     """
     precision(model)
     _validate_losses(model)
+    _validate_logits(model)
     # Of the layers that are known all random numbers come from seed generators.
     if not architecture.is_known(model):
         _validate_repeatable(model)
@@ -112,6 +117,33 @@ def _validate_losses(model: keras.Model) -> None:
             "(regularizers, add_loss), which the loop does not train with. The L2 term "
             "is --weight_decay; leave the others out."
         )
+
+
+def _validate_logits(model: keras.Model) -> None:
+    """Raises ValueError if outputs are probabilities, of which losses would be wrong.
+
+    Cross-entropy is computed from logits; it takes probabilities without complaint, and
+    the network trains badly.
+    """
+    for operation in _last_operations(model):
+        activation = getattr(operation, "activation", operation)
+        name = getattr(activation, "__name__", type(activation).__name__).lower()
+        if name in _PROBABILITIES:
+            raise ValueError(
+                f"Model {model.name!r} ends in a {name} ({operation.name!r}), and the "
+                "losses are computed from logits. Leave it out: end with a layer "
+                "without activation."
+            )
+
+
+def _last_operations(model: keras.Model) -> Iterator[keras.Operation]:
+    """Yields the layers, or operations, that make the outputs of a model."""
+    for output in _outputs(model):
+        operation = output._keras_history.operation
+        if isinstance(operation, keras.Model):
+            yield from _last_operations(operation)
+        else:
+            yield operation
 
 
 def _validate_repeatable(model: keras.Model) -> None:
