@@ -4,10 +4,11 @@ import math
 
 import keras
 import pytest
+import tensorflow as tf
 
 from tflottery import layers
 from tflottery.components.metadata import inspect
-from tflottery.core.registry import MODELS
+from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.training.distribution import Placement
 from tflottery.training.runtime import Runtime
 
@@ -41,6 +42,22 @@ def test_pretext_decides_the_classes(runtime):
     assert (facts.network.num_classes, facts.data.num_classes) == (4, 10)
     assert facts.data.pretext == "rotation"
     assert facts.kernel_shapes["head/kernel"] == (100, 4)
+
+
+def test_every_view_costs_a_pass(runtime, register):
+    register(
+        PRETEXTS,
+        "twice",
+        lambda images, labels, **_: (tf.stack([images, images], axis=1), labels),
+        num_outputs=10,
+        version=1,
+        seeded=False,
+        num_views=2,
+        losses=lambda targets, outputs: tf.reduce_sum(outputs, axis=(1, 2)),
+        errors=lambda targets, outputs: outputs[:, 0, 0] > 0,
+    )
+    facts = inspect("lenet", "digits", runtime, pretext="twice")
+    assert facts.flops_per_example == 2 * 2 * 50_200
 
 
 def _network(*, dtype, **options):

@@ -116,8 +116,18 @@ def test_options_that_make_no_sense_are_refused(options, text):
 
 def test_a_head_for_other_classes_may_not_be_pruned(study):
     found = study(variant="standard")
-    with pytest.raises(ValueError, match="'standard' prunes head/kernel, and a ticket"):
+    told = "'standard' prunes head/kernel, and a ticket .* --variant=limited_superv"
+    with pytest.raises(ValueError, match=told):
         label_agnostic.plan(found)
+
+
+def test_where_every_variant_prunes_the_head_none_is_recommended(study, register):
+    lenet = MODELS["lenet"]
+    standard = {"standard": lenet["recipes"]["standard"]}
+    declared = dict(lenet.attributes) | {"recipes": standard}
+    register(MODELS, "lenet", lenet.function, **declared)
+    with pytest.raises(ValueError, match="All variants of 'lenet' do: take another"):
+        label_agnostic.plan(study())
 
 
 @pytest.fixture

@@ -78,6 +78,12 @@ def test_a_view_is_the_image_turned_moved_and_recoloured(ask):
     assert len(np.unique(centres.round(1), axis=0)) > 60
 
 
+def test_an_image_is_not_its_own_negative(outputs):
+    for judge in (exemplar.triplet_losses, exemplar.unsatisfied):
+        with pytest.raises(ValueError, match="--batch_size, of two images or more"):
+            judge(None, outputs[:1])
+
+
 def test_it_is_learned_without_a_collapse():
     source = sources.load("digits")
     recipe = Recipe(

@@ -195,6 +195,12 @@ def test_measuring(pretext, digits):
             {"num_views": 2, "losses": _distances, "errors": _distances},
             "errors of shape (4,) and dtype float32",
         ),
+        (
+            lambda images, labels, **_: (images, labels),
+            # As many as there are for training, whatever the split.
+            {"relabel": lambda labels, seed: np.resize(labels, 1437)},
+            "shape (1437,) for 360 labels",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(show, declared, text, digits, register):

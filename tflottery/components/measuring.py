@@ -24,8 +24,9 @@ class Result:
     """A network on a split.
 
     Attributes:
-      error: fraction of misclassified examples, in [0, 1].
-      loss: mean cross-entropy, in nats.
+      error: fraction of misclassified examples, in [0, 1]; of what the task counts as
+        an error, where it has its own.
+      loss: mean cross-entropy, in nats; or the mean of the task's own loss.
     """
 
     error: float

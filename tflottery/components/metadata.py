@@ -20,7 +20,8 @@ class Facts:
       num_weights: weights and batch norm statistics.
       num_trainable: trainable weights.
       kernel_shapes: of each maskable kernel, in network order, by variable path.
-      flops_per_example: of a forward pass, multiplications and additions apart.
+      flops_per_example: of a forward pass of all its views, multiplications and
+        additions apart.
       has_batch_norm: whether there are statistics to re-estimate.
       num_replicas: devices that share a batch.
       precision: of the network's arithmetic, as `Run` has it.
@@ -78,7 +79,7 @@ def _measured(model_name: str, data: Data, source: Source, runtime: Runtime) -> 
     from tflottery import layers
     from tflottery.models import weights
     from tflottery.models.architecture import architecture
-    from tflottery.training import requirements
+    from tflottery.training import requirements, tasks
 
     num_outputs = sources.num_outputs(source, pretext=data.pretext)
     model = MODELS[model_name].function(
@@ -106,7 +107,7 @@ def _measured(model_name: str, data: Data, source: Source, runtime: Runtime) -> 
         kernel_shapes={
             layer.kernel.path: tuple(layer.kernel.shape) for layer in maskable
         },
-        flops_per_example=flops,
+        flops_per_example=tasks.task_of(data.pretext).num_views * flops,
         has_batch_norm=bool(layers.normalizations(model)),
         num_replicas=strategy.num_replicas_in_sync if strategy else 1,
         precision=requirements.precision(model),

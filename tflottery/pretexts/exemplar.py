@@ -104,9 +104,19 @@ def two_views(
 
 
 def _distances(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns cosine distances of anchors to positives, and to negatives: [batch]."""
+    """Returns cosine distances of anchors to positives, and to negatives: [batch].
+
+    Raises:
+      ValueError: there is but one image, which would be its own negative.
+    """
     import tensorflow as tf
 
+    if outputs.shape[0] == 1:
+        raise ValueError(
+            "The pretext 'exemplar' compares an image with another one of its batch, "
+            "and a batch has one alone. Give a larger --batch_size, of two images or "
+            "more for each replica."
+        )
     anchors, positives = tf.unstack(tf.math.l2_normalize(outputs, axis=-1), axis=1)
     negatives = tf.roll(anchors, shift=-1, axis=0)
     to_positive, to_negative = (

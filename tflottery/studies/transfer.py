@@ -5,11 +5,13 @@ the classes of one task; for others it is the replicate's own initial one, and i
 pruned, since a mask of another head says nothing of it (the papers are silent on both).
 """
 
+from collections.abc import Sequence
+
 from tflottery.components.component import Artifact
 from tflottery.components.runs import Run
 from tflottery.components.transferring import BodyMask, Transferred, is_head
-from tflottery.core import seeds
-from tflottery.core.registry import PRETEXTS
+from tflottery.core import recipes, seeds
+from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import Subnetwork, Subnetworks
 
@@ -72,8 +74,7 @@ def run(finder: Study, subnetwork: Subnetwork, *, to: Study) -> Run:
         raise ValueError(
             f"Variant {to.variant!r} prunes {', '.join(pruned)}, and a ticket of "
             f"{finder.config.task!r} has another head than one of "
-            f"{to.config.task!r}. Take a variant that does not, such as "
-            "--variant=limited_supervision."
+            f"{to.config.task!r}. {_remedy(to, pruned)}"
         )
     replicate = subnetwork.replicate
     return to.branch(
@@ -90,3 +91,19 @@ def run(finder: Study, subnetwork: Subnetwork, *, to: Study) -> Run:
         level=subnetwork.level,
         mask=mask(subnetworks.mask(subnetwork), of=finder, to=to),
     )
+
+
+def _remedy(study: Study, pruned: Sequence[str]) -> str:
+    """Returns what to do where a variant prunes these kernels, which it should not."""
+    model, layers = study.config.model, {path.split("/", 1)[0] for path in pruned}
+    known = MODELS[model]["recipes"]
+    of_model = {"model": model, "setting": study.config.setting}
+    suited = [
+        name
+        for name in known
+        if layers
+        <= {*recipes.recipe_of(known, variant=name, **of_model)[1].pruning.unpruned}
+    ]
+    if suited:
+        return f"Take --variant={suited[0]}, which does not."
+    return f"All variants of {model!r} do: take another --model."

@@ -51,6 +51,8 @@ def validate_task(model: keras.Model, pretext: str, source: Source) -> None:
     """
     task = tasks.task_of(pretext)
     load = pipeline.loader(source, split="train", augmentation="none", pretext=pretext)
+    # Those of training fit, or there was no loader.
+    pipeline.relabelled(source.test.labels, pretext=pretext, pretext_seed=0)
     count = min(_TRIED_IMAGES, len(source.train.labels))
     images, targets = load(tf.range(count), tf.range(count))
     several = () if task.num_views == 1 else (task.num_views,)
