@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -16,10 +17,12 @@ import tensorflow as tf
 import tflottery
 from tflottery import layers
 from tflottery.core import tables
+from tflottery.core.registry import MODELS
 from tflottery.experiments.instability import Row
+from tflottery.models import weights
 from tflottery.pruning import masks as pruning_masks
 from tflottery.studies.session import Machine
-from tflottery.training import tickets
+from tflottery.training import checkpoints, tickets
 
 ROOT = pathlib.Path(tflottery.__file__).parents[1]
 README = ROOT / "README.md"
@@ -212,6 +215,19 @@ def test_the_lines_that_prune_a_model_of_ones_own(tmp_path):
         initial = known["initial"][kernel]
         np.testing.assert_array_equal(ticket.weights[kernel], initial * mask)
         assert (trained.weights[kernel] != initial)[mask == 1].any()
+
+
+def test_the_lines_that_load_a_trained_network(tmp_path):
+    [code] = [block for block in blocks("python") if "row.network" in block]
+    trained = MODELS["lenet"].function(input_shape=(28, 28, 1), num_classes=10)
+    state = {path: value + 1 for path, value in weights.weights(trained).items()}
+    row = types.SimpleNamespace(network="runs/key/00000030")
+    checkpoints.write(tmp_path / row.network, state)
+    known = {"store": tmp_path, "row": row}
+    exec(code, known)
+    found = weights.weights(known["model"])
+    assert found.keys() == state.keys()
+    assert all((found[path] == state[path]).all() for path in state)
 
 
 @pytest.mark.slow

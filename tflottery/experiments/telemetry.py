@@ -117,8 +117,8 @@ class Reading(NetworkKeys):
       fraction_of_signs_changed: of the weights, those whose sign is not that of
         initialization, in [0, 1]; a weight of exactly 0 has a sign of its own.
       gradient_examples: training images over whose batches gradients are measured.
-      gradient_norm: Euclidean norm of a batch's gradient by the kernels, the mean over
-        batches.
+      gradient_norm: Euclidean norm of a batch's gradient with respect to the kernels,
+        the mean over batches.
       mean_gradient_magnitude: mean absolute value of that gradient, likewise.
       l2_from_initial: Euclidean distance to the weights of iteration 0.
       l2_from_final: likewise to those of `final_iteration`.
