@@ -155,6 +155,10 @@ def test_config_tells_apart_recipes_that_only_the_finders_follow(study, slow_rot
     assert other.related["rotation"].recipe.learning_rate == rate
     assert other.config_hash != usual.config_hash
     assert other.name != usual.name
+    # What config.json says.
+    found = {"rotation": {"learning_rate": finder.recipe.learning_rate}}
+    assert usual.decisions()["ticket_recipes"] == found
+    assert "ticket_recipes" not in other.decisions()
 
 
 def test_config_is_that_of_other_commands_where_the_recipe_is_one(study):

@@ -86,18 +86,11 @@ class Config(shared.PruningConfig):
         A task may have a recipe of its own: an option that says of the task proper what
         its recipe says anyway changes the tickets of that one.
         """
-        own = recipes.plain_values(study.recipe)
-        unlike = {
-            task: {
-                name: value
-                for name, value in recipes.plain_values(finder.recipe).items()
-                if value != own[name]
-            }
-            for task, finder in study.related.items()
-        }
-        unlike = {task: values for task, values in unlike.items() if values}
-        decided = super().row_decisions(study)
-        return decided | ({"ticket_recipes": unlike} if unlike else {})
+        return super().row_decisions(study) | _recipes_of_tickets(study)
+
+    def resolved_values(self, study: Study) -> dict[str, object]:
+        """Returns options in one form, and what tickets were found with instead."""
+        return super().resolved_values(study) | _recipes_of_tickets(study)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -160,6 +153,24 @@ def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
         label=line,
         name="network",
     )
+
+
+def _recipes_of_tickets(study: Study) -> dict[str, dict[str, object]]:
+    """Returns, by task, what the recipe that finds its tickets has of its own.
+
+    As `ticket_recipes`; {} where all are the recipe of the task proper.
+    """
+    own = recipes.plain_values(study.recipe)
+    unlike = {
+        task: {
+            name: value
+            for name, value in recipes.plain_values(finder.recipe).items()
+            if value != own[name]
+        }
+        for task, finder in study.related.items()
+    }
+    unlike = {task: values for task, values in unlike.items() if values}
+    return {"ticket_recipes": unlike} if unlike else {}
 
 
 def _networks(study: Study) -> Iterator[PlannedNetwork]:

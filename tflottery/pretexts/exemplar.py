@@ -4,10 +4,10 @@ Dosovitskiy et al. (2014) give each image a class of its own; the paper on limit
 supervision trains with a triplet loss in its place (Appendix A): of embeddings with
 128 values, max(0, 0.5 + d(anchor, positive) - d(anchor, negative)). Where it is silent:
 d is the cosine distance; anchor and positive are two views of one image, the negative
-is the anchor of the batch's next one; an error is a triplet whose negative is no
-farther than its positive. A view is mirrored or not, moved by up to an eighth of its
-size, turned by up to 20 degrees, and its brightness, contrast and saturation are
-changed by up to 40%.
+is the anchor of the batch's next one (of replicas that share a batch, each takes its
+part for the batch); an error is a triplet whose negative is no farther than its
+positive. A view is mirrored or not, moved by up to an eighth of its size, turned by up
+to 20 degrees, and its brightness, contrast and saturation are changed by up to 40%.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """How large are gradients? Magnitudes over mini-batches, as a log of training has them.
 
 *The Early Phase of Neural Network Training* plots "gradient magnitude" (Figure 3) and
-does not define it. Here it is that of the cross-entropy alone, without the L2 term, of
-batches of the recipe's size with batch norm in training mode, and of all convolution
-and dense kernels together; both the Euclidean norm and the mean absolute value are
-measured. The mean is over the batches' magnitudes: the magnitude of their mean gradient
-would be smaller.
+does not define it. Here it is that of the cross-entropy (or the task's own loss) alone,
+without the L2 term, of batches of the recipe's size with batch norm in training mode,
+and of all convolution and dense kernels together; both the Euclidean norm and the mean
+absolute value are measured. The mean is over the batches' magnitudes: the magnitude of
+their mean gradient would be smaller.
 """
 
 import dataclasses
