@@ -53,7 +53,7 @@ def test_the_defaults_are_figures_9_and_10():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"pretext": ("jigsaw",)}, "no pretext 'jigsaw'. Known: blur, "),
+        ({"pretext": ("jigsaw",)}, "no task 'jigsaw'. Known: labels, blur, "),
         ({"pretext": ()}, "have to name at least one each"),
         ({"pretraining_epochs": ()}, "have to name at least one each"),
         ({"pretraining_epochs": (2, 0)}, "--pretraining_epochs=0 has to be at least 1"),
