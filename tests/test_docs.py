@@ -32,11 +32,14 @@ def _blocks(language):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with the page's module in it; what it registers goes with the test."""
-    (tmp_path / "my_plugins.py").write_text("\n\n".join(_blocks("python")))
+    """A folder with the page's modules; what they register goes with the test."""
+    *plugins, experiment = _blocks("python")
+    (tmp_path / "my_plugins.py").write_text("\n\n".join(plugins))
+    (tmp_path / "my_experiment.py").write_text(experiment)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "my_plugins", raising=False)
+    for name in ("my_plugins", "my_experiment"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     for one in (MODELS, DATASETS, PRETEXTS, PERTURBATIONS, CRITERIA):
         one.names()
         monkeypatch.setattr(one, "_entries", dict(one._entries))
@@ -50,7 +53,7 @@ def test_the_commands_of_the_page_run_with_its_module(folder):
         for block in _blocks("bash")
         for line in block.splitlines()
     ]
-    assert len(commands) == 6
+    assert len(commands) == 7
     environment = {"PYTHONPATH": str(_PAGE.parents[1])}
     environment |= {"TFLOTTERY_STORE": f"{folder}/store"}
     for arguments in commands:
@@ -63,7 +66,8 @@ def test_the_commands_of_the_page_run_with_its_module(folder):
         assert ended.returncode == 0, ended.stderr
     tables = list(folder.glob("results/*/*/*.csv"))
     names = {path.relative_to(folder / "results").parts[0] for path in tables}
-    assert names == {"lottery", "instability", "perturbation", "pretraining"}
+    expected = {"lottery", "instability", "perturbation", "pretraining"}
+    assert names == expected | {"my_experiment"}
 
 
 def test_its_module_registers_one_of_each_kind(folder):
@@ -73,11 +77,11 @@ def test_its_module_registers_one_of_each_kind(folder):
     assert CRITERIA["small_first"]["scored_weights"] == "trained"
 
 
-def test_its_module_keeps_the_contracts(folder):
-    found = list(tool.verdicts(["my_plugins"]))
+def test_its_modules_keep_the_contracts(folder):
+    found = list(tool.verdicts(["my_plugins", "my_experiment"]))
     assert [verdict.line for verdict in found if not verdict.holds] == []
-    # Of a model, a data set, a pretext, a perturbation and a criterion.
-    assert len(found) == 8 + 4 + 5 + 4 + 4
+    # Of a model, a data set, a pretext, a perturbation, a criterion, an experiment.
+    assert len(found) == 8 + 4 + 5 + 4 + 4 + 4
 
 
 def test_the_design_has_a_line_on_every_folder():
