@@ -31,6 +31,7 @@ class Initializers:
 
     KIND = "initializers"
 
+    # Keys leave these defaults out and so stand for them: they are never changed.
     kernel: str = "he_normal"
     batch_norm_scale: str = "ones"
 
