@@ -127,3 +127,11 @@ def test_dtype_of_another_writer_is_named(tmp_path):
     (tmp_path / "a").write_bytes(whole)
     with pytest.raises(ValueError, match="'w'.* of dtype F8_E8M0.* read: .*bfloat16"):
         checkpoints.read_arrays(tmp_path / "a")
+
+
+def test_arrays_come_in_the_order_of_their_names(tmp_path):
+    """Sums over them, and files made of them, are then the same in every process."""
+    names = [f"layer_{number}/kernel" for number in (3, 0, 5, 1, 4, 2)]
+    path = tmp_path / "arrays.safetensors"
+    checkpoints.write_arrays(path, {name: np.ones(2, np.float32) for name in names})
+    assert list(checkpoints.read_arrays(path)) == sorted(names)

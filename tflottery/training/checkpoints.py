@@ -96,7 +96,7 @@ def holds(path: epath.PathLike, arrays: Mapping[str, np.ndarray]) -> bool:
 
 
 def read_arrays(path: epath.PathLike) -> dict[str, np.ndarray]:
-    """Returns the arrays of one file, by name.
+    """Returns the arrays of one file by name, in the order of the names.
 
     Raises:
       FileNotFoundError: there is no such file; lists the folder's files.
@@ -124,7 +124,8 @@ def read_arrays(path: epath.PathLike) -> dict[str, np.ndarray]:
                 f"Array {name!r} of {path} is of dtype {part['dtype']}, which is not "
                 f"read: expected one of {', '.join(_DTYPES.values())}."
             )
-    return {name: _array(part) for name, part in found}
+    # safetensors gives them in another order each time, and sums would round each way.
+    return {name: _array(part) for name, part in sorted(found, key=lambda one: one[0])}
 
 
 def _safetensors(arrays: Mapping[str, np.ndarray]) -> bytes:
