@@ -195,7 +195,9 @@ def test_what_has_no_known_rate_gets_no_time(
         (91, "2 minutes"),
         (3600, "60 minutes"),
         (2 * 3600, "2.0 hours"),
-        (3_600_000, "1,000.0 hours"),
+        (200_000, "55.6 hours"),
+        (3_600_000, "41.7 days"),
+        (3_600_000_000, "114.2 years"),
     ],
 )
 def test_durations_for_people(seconds, text):
@@ -209,7 +211,8 @@ def test_durations_for_people(seconds, text):
         (20, 40, "20 to 40 seconds"),
         (80, 120, "80 seconds to 2 minutes"),
         (3600, 7200, "60 minutes to 2.0 hours"),
-        (3_600_000, 7_200_000, "1,000.0 to 2,000.0 hours"),
+        (3_600_000, 7_200_000, "41.7 to 83.3 days"),
+        (36_000_000, 72_000_000, "416.7 days to 2.3 years"),
     ],
 )
 def test_ranges_for_people(low, high, text):

@@ -15,6 +15,7 @@ from tflottery.core import hardware
 from tflottery.execution import work
 from tflottery.execution.jobs import Advance
 from tflottery.execution.plan import Plan, Step
+from tflottery.store.store import readable_size
 from tflottery.training.distribution import Placement
 
 # Fraction of the matrix-product rate that training and measuring reach on a CPU.
@@ -30,6 +31,13 @@ _START_SECONDS, _COMPILE_SECONDS = 6.0, 2.5
 _ARTIFACT_SECONDS = 0.03
 # The ends of a range, as factors of an estimate.
 _LEARNED_RANGE, _UNKNOWN_RANGE, _READY_RANGE = (0.8, 1.5), (0.5, 3.0), (0.5, 2.0)
+
+# Units of time: their seconds, and below how many of them one is used.
+_LONG_UNITS = (
+    ("hours", 3600, 72.0),
+    ("days", 86_400, 550.0),
+    ("years", 365 * 86_400, float("inf")),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,14 +81,14 @@ def summary(
     plural = "s" * (num_workers != 1)
     longer = ""
     if plan.num_slots_bytes:
-        size = f"{plan.num_slots_bytes / 1e6:,.1f} MB"
+        size = readable_size(plan.num_slots_bytes)
         longer = f", {size} of it to train for longer from the ends"
     lines = [
         title,
         f"  runs        {plan.num_runs:,}",
         f"  iterations  {plan.num_iterations:,} to make, {plan.num_stored:,} in the "
         f"store, {plan.num_shared:,} saved by sharing",
-        f"  disk        {plan.num_bytes / 1e6:,.1f} MB in {store}{longer}",
+        f"  disk        {readable_size(plan.num_bytes)} in {store}{longer}",
         f"  time        {told} with {num_workers} worker{plural} on "
         f"{_devices(placement, num_workers)}",
     ]
@@ -129,7 +137,10 @@ def readable(duration: float) -> str:
         return f"{duration:.0f} seconds"
     if duration < 90 * 60:
         return f"{duration / 60:.0f} minutes"
-    return f"{duration / 3600:,.1f} hours"
+    for unit, size, most in _LONG_UNITS:
+        if duration < most * size:
+            break
+    return f"{duration / size:,.1f} {unit}"
 
 
 def _machine(placement: Placement) -> tuple[float, float]:

@@ -252,8 +252,8 @@ class Store:
         free = shutil.disk_usage(self.root).free
         if free < bytes_needed:
             raise StoreError(
-                f"The store {self.root!r} has {_size(free)} free and "
-                f"{_size(bytes_needed)} are needed. Free some room, ask for fewer "
+                f"The store {self.root!r} has {readable_size(free)} free and "
+                f"{readable_size(bytes_needed)} are needed. Free some room, ask for fewer "
                 f"states, or {errors.CHOOSE}."
             )
 
@@ -366,5 +366,6 @@ def _cache(name: str) -> str:
     return os.path.join(os.path.expanduser("~/.cache/tflottery"), name)
 
 
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+def readable_size(count: int) -> str:
+    """Returns a number of bytes in words."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
