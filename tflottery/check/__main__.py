@@ -14,9 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from absl import app
 
 from tflottery.check import contract, experiments
-from tflottery.core import registry
+from tflottery.core import command_line, registry
 from tflottery.core.registry import Registry
-from tflottery.studies import program
 from tflottery.training import process
 
 REGISTRIES = {
@@ -31,7 +30,7 @@ FAILED = 1
 
 def main() -> None:
     """Runs the tool as a program: parses the command line, exits."""
-    app.run(_main, flags_parser=program.parsed)
+    app.run(_main, flags_parser=command_line.parsed)
 
 
 def verdicts(modules: Sequence[str]) -> Iterator[contract.Verdict]:
@@ -90,7 +89,7 @@ def _main(arguments: Sequence[str]) -> int:
     modules = arguments[1:]
     if not modules:
         print("error: name a module to check. See --help.", file=sys.stderr)
-        return program.WRONG_INPUT
+        return command_line.WRONG_INPUT
     process.configure()
     failed = count = 0
     try:
@@ -99,7 +98,7 @@ def _main(arguments: Sequence[str]) -> int:
             failed, count = failed + (not verdict.holds), count + 1
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
-        return program.WRONG_INPUT
+        return command_line.WRONG_INPUT
     print(f"{count} checks, {failed} failed.")
     return FAILED if failed else 0
 

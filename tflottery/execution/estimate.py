@@ -31,13 +31,9 @@ _START_SECONDS, _COMPILE_SECONDS = 6.0, 2.5
 _ARTIFACT_SECONDS = 0.03
 # The ends of a range, as factors of an estimate.
 _LEARNED_RANGE, _UNKNOWN_RANGE, _READY_RANGE = (0.8, 1.5), (0.5, 3.0), (0.5, 2.0)
-
-# Units of time: their seconds, and below how many of them one is used.
-_LONG_UNITS = (
-    ("hours", 3600, 72.0),
-    ("days", 86_400, 550.0),
-    ("years", 365 * 86_400, float("inf")),
-)
+# Units of long times: up to how many seconds they are used, and how many they have.
+_HOUR, _DAY, _YEAR = 3600, 24 * 3600, 365 * 24 * 3600
+_LONG_UNITS = {"hours": (72 * _HOUR, _HOUR), "days": (1.5 * _YEAR, _DAY)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,10 +133,10 @@ def readable(duration: float) -> str:
         return f"{duration:.0f} seconds"
     if duration < 90 * 60:
         return f"{duration / 60:.0f} minutes"
-    for unit, size, most in _LONG_UNITS:
-        if duration < most * size:
-            break
-    return f"{duration / size:,.1f} {unit}"
+    for unit, (most, size) in _LONG_UNITS.items():
+        if duration < most:
+            return f"{duration / size:.1f} {unit}"
+    return f"{duration / _YEAR:,.1f} years"
 
 
 def _machine(placement: Placement) -> tuple[float, float]:

@@ -24,10 +24,9 @@ from absl import app, flags
 from etils import epath
 
 from tflottery import experiments
-from tflottery.core import paths, table_files, tables
+from tflottery.core import command_line, paths, table_files, tables
 from tflottery.core.recipes import LABELS
 from tflottery.figures import facts, merging, style
-from tflottery.studies import program
 
 if typing.TYPE_CHECKING:
     import pandas
@@ -194,7 +193,7 @@ def _name(experiment: types.ModuleType) -> str:
 def main() -> None:
     """Runs the report as a program: defines its flags, parses them, exits."""
     flags.DEFINE_string("output", "figure.png", "file to save to, a PNG")
-    app.run(_saved, flags_parser=program.parsed)
+    app.run(_saved, flags_parser=command_line.parsed)
 
 
 def _saved(arguments: Sequence[str]) -> int:
@@ -210,7 +209,7 @@ def _saved(arguments: Sequence[str]) -> int:
         save(named[0], named[1:], output=output)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return program.WRONG_INPUT
+        return command_line.WRONG_INPUT
     print(f"The figure is in {output}")
     return 0
 

@@ -16,14 +16,13 @@ import numpy as np
 from absl import app, flags, logging
 from etils import epath
 
-from tflottery.core import paths, seeds
+from tflottery.core import command_line, paths, seeds
 from tflottery.core.registry import PRETEXTS
 from tflottery.datasets import pipeline
 from tflottery.datasets import source as sources
 from tflottery.datasets.source import Source
 from tflottery.datasets.stream import Stream
 from tflottery.figures import style
-from tflottery.studies import program
 from tflottery.training import process
 
 if typing.TYPE_CHECKING:
@@ -182,7 +181,7 @@ def main() -> None:
         "num_examples", USUAL_EXAMPLES, f"images in a row, up to {MOST_EXAMPLES}"
     )
     flags.DEFINE_integer("seed", USUAL_SEED, "decides images, turns and random labels")
-    app.run(_saved, flags_parser=program.parsed)
+    app.run(_saved, flags_parser=command_line.parsed)
 
 
 def _saved(arguments: Sequence[str]) -> int:
@@ -190,14 +189,14 @@ def _saved(arguments: Sequence[str]) -> int:
     names = ("data_dir", "output", "num_examples", "seed")
     options = {name: flags.FLAGS[name].value for name in names}
     try:
-        program.refuse_arguments(arguments)
+        command_line.refuse_arguments(arguments)
         process.configure()
         # As a program, absl shows what tensorflow-datasets says to itself.
         logging.set_verbosity(logging.ERROR)
         save(flags.FLAGS["dataset"].value, **options)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return program.WRONG_INPUT
+        return command_line.WRONG_INPUT
     print(f"The contact sheet is in {options['output']}")
     return 0
 

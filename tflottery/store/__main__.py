@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from absl import app, flags
 from etils import epath
 
+from tflottery.core import command_line
 from tflottery.store import leftovers
 from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
-
-WRONG_INPUT = 2
 
 
 def main() -> None:
@@ -29,7 +28,7 @@ def main() -> None:
         "~/.cache/tflottery/store",
     )
     flags.DEFINE_bool("yes", False, "remove it; without, only say what there is")
-    app.run(_main, flags_parser=_parsed)
+    app.run(_main, flags_parser=command_line.parsed)
 
 
 def clean(store: Store, *, really: bool) -> str:
@@ -56,15 +55,6 @@ def clean(store: Store, *, really: bool) -> str:
     return "\n".join(lines)
 
 
-def _parsed(arguments: Sequence[str]) -> list[str]:
-    """Returns the arguments that are no flags; a wrong flag ends the program."""
-    try:
-        return flags.FLAGS(arguments)
-    except flags.Error as error:
-        print(f"error: {error} See --help.", file=sys.stderr)
-        sys.exit(WRONG_INPUT)
-
-
 def _main(arguments: Sequence[str]) -> int:
     """Does what the command line says; returns the exit code."""
     try:
@@ -81,7 +71,7 @@ def _main(arguments: Sequence[str]) -> int:
         print(clean(store, really=flags.FLAGS["yes"].value))
     except (ValueError, StoreError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return WRONG_INPUT
+        return command_line.WRONG_INPUT
     return 0
 
 

@@ -253,8 +253,8 @@ class Store:
         if free < bytes_needed:
             raise StoreError(
                 f"The store {self.root!r} has {readable_size(free)} free and "
-                f"{readable_size(bytes_needed)} are needed. Free some room, ask for fewer "
-                f"states, or {errors.CHOOSE}."
+                f"{readable_size(bytes_needed)} are needed. Free some room, ask for "
+                f"fewer states, or {errors.CHOOSE}."
             )
 
     def _finish(

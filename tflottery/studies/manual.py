@@ -16,7 +16,6 @@ from tflottery.core.recipes import (
 from tflottery.core.registry import MODELS
 
 _WIDTH = 88
-_ASKED = ("--help", "-help", "-h", "-?", "--helpfull", "--helpshort")
 _OWN_GROUP = "This experiment"
 # Of a recipe, what lists of a paper's grids would make too long to read.
 _GRIDS = (
@@ -27,11 +26,6 @@ _GRIDS = (
     "measured_levels",
     "unpruned",
 )
-
-
-def is_asked_for(arguments: Sequence[str]) -> bool:
-    """Returns whether a command line asks for help."""
-    return any(one in _ASKED for one in arguments[1:])
 
 
 def text(module: types.ModuleType, machine: type, arguments: Sequence[str]) -> str:

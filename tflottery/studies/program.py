@@ -6,7 +6,6 @@ one per field of `Machine`; `manual` is what --help prints of them.
 
 import dataclasses
 import importlib
-import re
 import signal
 import sys
 import types
@@ -15,7 +14,7 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-from tflottery.core import environment, stopping
+from tflottery.core import command_line, environment, stopping
 from tflottery.core.durations import Duration
 from tflottery.core.environment import SetupError
 from tflottery.execution.executor import WorkerFailed
@@ -23,9 +22,6 @@ from tflottery.execution.stop_request import say
 from tflottery.store.errors import StoreError
 from tflottery.studies import manual, session
 from tflottery.studies.session import Machine
-
-# Exit code for input that is refused before anything is trained.
-WRONG_INPUT = 2
 
 
 def run(module_name: str) -> None:
@@ -53,44 +49,15 @@ def _run(module_name: str) -> None:
     # First, because libraries read it while they are imported.
     set_aside = environment.fix()
     module = importlib.import_module(module_name)
-    if manual.is_asked_for(sys.argv):
+    if command_line.asks_for_help(sys.argv):
         print(manual.text(module, Machine, sys.argv))
         sys.exit(0)
     for options in (module.Config, Machine):
         define_flags(options, flags.FLAGS, program=sys.argv[0])
     app.run(
         lambda arguments: _main(module, arguments, set_aside=set_aside),
-        flags_parser=parsed,
+        flags_parser=command_line.parsed,
     )
-
-
-def parsed(arguments: Sequence[str]) -> list[str]:
-    """Returns the arguments that are no flags; a wrong flag ends the program."""
-    try:
-        return flags.FLAGS(arguments)
-    except flags.Error as error:
-        print(f"error: {_explained(error)} See --help.", file=sys.stderr)
-        sys.exit(WRONG_INPUT)
-
-
-def _explained(error: flags.Error) -> str:
-    """Returns what is wrong with a flag; absl quotes Python where it is a number."""
-    wrong = re.match(r"flag --(\w+)=(.*?): ", str(error), re.DOTALL)
-    if not isinstance(error, flags.IllegalFlagValueError) or wrong is None:
-        return str(error)
-    kind = flags.FLAGS[wrong[1]].flag_type()
-    expected = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-    if kind not in expected:
-        return str(error)
-    return f"--{wrong[1]}={wrong[2]!r} has to be {expected[kind]}."
-
-
-def refuse_arguments(arguments: Sequence[str]) -> None:
-    """Raises ValueError if a command line holds more than flags."""
-    if len(arguments) > 1:
-        raise ValueError(
-            f"{arguments[1]!r} is not a flag: flags begin with --. See --help."
-        )
 
 
 def _main(
@@ -104,14 +71,14 @@ def _main(
             file=sys.stderr,
         )
     try:
-        refuse_arguments(arguments)
+        command_line.refuse_arguments(arguments)
         config, machine = (
             from_flags(options, flags.FLAGS) for options in (module.Config, Machine)
         )
         return session.execute(module, config, machine=machine)
     except (ValueError, StoreError, OSError, SetupError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return WRONG_INPUT
+        return command_line.WRONG_INPUT
     except WorkerFailed as failure:
         print(f"error: {failure}", file=sys.stderr)
         return session.INCOMPLETE

@@ -1,0 +1,59 @@
+"""A command line ends a program with the right exit code, and a line of text."""
+
+import pytest
+from absl import flags
+
+from tflottery.core import command_line
+
+
+@pytest.fixture
+def defined(monkeypatch):
+    """The flags of a program of its own."""
+    own = flags.FlagValues()
+    flags.DEFINE_integer("count", 1, "how many", flag_values=own)
+    flags.DEFINE_bool("yes", False, "really", flag_values=own)
+
+    class Help(flags.BooleanFlag):
+        """As absl's: a program that shows its help ends with the code of an error."""
+
+        def parse(self, argument):
+            if argument:
+                raise SystemExit(1)
+
+    shown = Help("help", False, "show this help", short_name="?", allow_hide_cpp=True)
+    flags.DEFINE_flag(shown, flag_values=own)
+    monkeypatch.setattr(flags, "FLAGS", own)
+    return own
+
+
+def test_flags_are_parsed_and_the_rest_returned(defined):
+    assert command_line.parsed(["program", "clean", "--count=3"]) == [
+        "program",
+        "clean",
+    ]
+    assert defined["count"].value == 3
+    with pytest.raises(ValueError, match="'clean' is not a flag"):
+        command_line.refuse_arguments(["program", "clean"])
+
+
+def test_help_is_no_error(defined):
+    assert command_line.asks_for_help(["program", "--yes", "--help"])
+    assert not command_line.asks_for_help(["program", "--yes"])
+    with pytest.raises(SystemExit) as ended:
+        command_line.parsed(["program", "--help"])
+    assert ended.value.code == 0
+
+
+@pytest.mark.parametrize(
+    ("argument", "text"),
+    [
+        ("--count=many", "--count='many' has to be a whole number. See --help."),
+        ("--yes=perhaps", "--yes='perhaps' has to be true or false. See --help."),
+        ("--cuont=3", "Unknown command line flag 'cuont'. Did you mean: count ?"),
+    ],
+)
+def test_a_wrong_flag_ends_the_program(defined, capsys, argument, text):
+    with pytest.raises(SystemExit) as ended:
+        command_line.parsed(["program", argument])
+    assert ended.value.code == command_line.WRONG_INPUT
+    assert capsys.readouterr().err.startswith(f"error: {text}")

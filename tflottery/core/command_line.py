@@ -1,0 +1,50 @@
+"""Command lines: what asks for help, what holds flags, and what is wrong with one."""
+
+import re
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+# Exit code for input that is refused.
+WRONG_INPUT = 2
+_HELP = ("--help", "-help", "-h", "-?", "--helpfull", "--helpshort")
+
+
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Returns whether a command line asks for help."""
+    return any(one in _HELP for one in arguments[1:])
+
+
+def parsed(arguments: Sequence[str]) -> list[str]:
+    """Returns the arguments that are no flags; a wrong flag ends the program."""
+    try:
+        return flags.FLAGS(arguments)
+    except SystemExit:
+        # absl ends so after its help, with the exit code of an error.
+        if asks_for_help(arguments):
+            sys.exit(0)
+        raise
+    except flags.Error as error:
+        print(f"error: {_explained(error)} See --help.", file=sys.stderr)
+        sys.exit(WRONG_INPUT)
+
+
+def refuse_arguments(arguments: Sequence[str]) -> None:
+    """Raises ValueError if a command line holds more than flags."""
+    if len(arguments) > 1:
+        raise ValueError(
+            f"{arguments[1]!r} is not a flag: flags begin with --. See --help."
+        )
+
+
+def _explained(error: flags.Error) -> str:
+    """Returns what is wrong with a flag; absl quotes Python where it is a number."""
+    wrong = re.match(r"flag --(\w+)=(.*?): ", str(error), re.DOTALL)
+    if not isinstance(error, flags.IllegalFlagValueError) or wrong is None:
+        return str(error)
+    kind = flags.FLAGS[wrong[1]].flag_type()
+    expected = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+    if kind not in expected:
+        return str(error)
+    return f"--{wrong[1]}={wrong[2]!r} has to be {expected[kind]}."
