@@ -131,17 +131,35 @@ def test_where_every_variant_prunes_the_head_none_is_recommended(study, register
 
 
 @pytest.fixture
-def slow_rotation(register):
-    """Gives the rotation task a recipe of its own, of a lower rate."""
+def register_rotation(register):
+    """Gives the rotation task a recipe with values of its own."""
     lenet = MODELS["lenet"]
     proper = lenet["recipes"]["limited_supervision"]
 
-    def by_task(setting):
-        is_rotation = setting.task == "rotation"
-        return recipes.replaced(proper, learning_rate=1e-4) if is_rotation else proper
+    def add(**own):
+        def by_task(setting):
+            is_rotation = setting.task == "rotation"
+            return recipes.replaced(proper, **own) if is_rotation else proper
 
-    declared = dict(lenet.attributes) | {"recipes": {"limited_supervision": by_task}}
-    register(MODELS, "lenet", lenet.function, **declared)
+        declared = {"recipes": {"limited_supervision": by_task}}
+        attributes = dict(lenet.attributes) | declared
+        register(MODELS, "lenet", lenet.function, **attributes)
+
+    return add
+
+
+@pytest.fixture
+def slow_rotation(register_rotation):
+    """Gives the rotation task a recipe of its own, of a lower rate."""
+    register_rotation(learning_rate=1e-4)
+
+
+def test_a_level_is_one_density_whoever_found_the_ticket(study, register_rotation):
+    register_rotation(pruning_fraction=0.5)
+    told = "At level 1 tickets of 'rotation' keep 24,600 weights, and 39,360 are exp"
+    with pytest.raises(ValueError, match=told):
+        label_agnostic.plan(study())
+    label_agnostic.plan(study(pruning_fraction=0.5))
 
 
 def test_config_tells_apart_recipes_that_only_the_finders_follow(study, slow_rotation):

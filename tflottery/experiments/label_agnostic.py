@@ -185,18 +185,31 @@ def _networks(study: Study) -> Iterator[PlannedNetwork]:
 def _tickets(
     study: Study, finder: Study, kind: str, task: str | None
 ) -> Iterator[PlannedNetwork]:
-    """Yields subnetworks that a study finds, trained on the task proper."""
-    subnetworks = Subnetworks(study)
+    """Yields subnetworks that a study finds, trained on the task proper.
+
+    Raises:
+      ValueError: at a level the finder keeps other numbers of weights than the task
+        proper would, or what `transfer.run` raises.
+    """
+    subnetworks, found = Subnetworks(study), Subnetworks(finder)
     for k, level, replicate in itertools.product(
         finder.rewind_iterations, subnetworks.levels, study.replicates
     ):
         ticket = Subnetwork(
             kind=kind, level=level, replicate=replicate, rewind_iteration=k
         )
+        run = transfer.run(finder, ticket, to=study)
+        kept, expected = (one.num_survivors(level) for one in (found, subnetworks))
+        if kept != expected:
+            raise ValueError(
+                f"At level {level} tickets of {task!r} keep {kept:,} weights, and "
+                f"{expected:,} are expected: its recipe prunes by another fraction, or "
+                "leaves other layers. Give --pruning_fraction, or mend the recipe."
+            )
         yield accuracy_table.planned(
             study,
             subnetworks.columns(ticket) | {"ticket_task": task},
-            transfer.run(finder, ticket, to=study),
+            run,
             data_order=1,
             row_type=EvaluatedTicket,
         )
