@@ -66,6 +66,7 @@ class Line(Component):
                     between=meanwhile,
                 )
 
+        # Every point as interpolated, and again with batch norm re-estimated there.
         readings = (False, True) if self.reestimation_examples else (False,)
         points = list(itertools.product(map(float, interpolation.ALPHAS), readings))
         measured = measuring.measure(
@@ -75,6 +76,7 @@ class Line(Component):
             examples=self.evaluation_examples,
             splits=self.splits,
         )
+        # A list per column, in the order of alpha.
         trainable = weights.trainable_paths(evaluator.model)
         result: dict[str, object] = {
             "alpha": [float(alpha) for alpha in interpolation.ALPHAS],

@@ -81,6 +81,7 @@ def _measured(model_name: str, data: Data, source: Source, runtime: Runtime) -> 
     from tflottery.models.architecture import architecture
     from tflottery.training import requirements, tasks
 
+    # What the loop cannot train as it is meant is refused here.
     num_outputs = sources.num_outputs(source, pretext=data.pretext)
     model = MODELS[model_name].function(
         input_shape=data.image_shape, num_classes=num_outputs
@@ -89,6 +90,7 @@ def _measured(model_name: str, data: Data, source: Source, runtime: Runtime) -> 
     if data.pretext:
         requirements.validate_task(model, data.pretext, source)
     network = Network(model_name, data.image_shape, num_outputs, architecture(model))
+    # What training costs: multiplications and additions of the kernels.
     sizes = {path: value.size for path, value in weights.weights(model).items()}
     trainable = sum(sizes[variable.path] for variable in model.trainable_variables)
     maskable = layers.masked_layers(model)

@@ -58,6 +58,7 @@ class Telemetry(Component):
             name: checkpoints.read_weights(folder)
             for name, folder in context.inputs.items()
         }
+        # Kernels alone: biases and batch norm are no weights in the paper's sense.
         own, initial, final = (
             {path: weights[name][path] for path in paths}
             for name in ("of", "initial", "final")

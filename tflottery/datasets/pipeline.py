@@ -132,6 +132,7 @@ def as_dataset(
             "examples: the numbers have to agree, the iteration has to be 0 or more."
         )
 
+    # Indices and bits come from Python, in blocks; images are read in the graph.
     def rows() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         first = first_iteration
         while True:

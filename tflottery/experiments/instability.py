@@ -256,6 +256,7 @@ def _pairs(study: Study) -> Iterator[tuple[Pair, Line]]:
     for subnetwork in _subnetworks(study, subnetworks):
         columns = subnetworks.columns(subnetwork)
         mask = subnetworks.mask(subnetwork)
+        # One run a copy, then every pair of them at every iteration.
         copies = {
             data_order: subnetworks.run(subnetwork, data_order=data_order)
             for data_order in range(1, study.config.data_orders + 1)

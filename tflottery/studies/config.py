@@ -127,6 +127,7 @@ class Config:
         validate_count("replicates", self.replicates, most=MOST_REPETITIONS)
         for name in ("batch_size", "evaluation_examples"):
             validate_count(name, getattr(self, name))
+        # What replaces values of the recipe.
         given = self.recipe_values()
         if self.milestones is not None:
             given["milestones"] = self.milestones

@@ -166,6 +166,7 @@ def networks(
             f"beyond the end of training at {study.last}. Name others with "
             "--rewind_iterations, or train for longer."
         )
+    # Dense networks first, then of each ticket the unchanged and what is tried.
     unchanged = _columns(Condition())
     for network in accuracy_table.dense_networks(
         study, row_type=PerturbedNetwork, **unchanged

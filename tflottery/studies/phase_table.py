@@ -59,6 +59,7 @@ def rows(
       readings: rows of telemetry.csv.
       num_iterations: how many there are of a replicate that is measured whole.
     """
+    # The phases of every replicate that was measured whole.
     by_replicate: dict[int, list[NetworkKeys]] = {}
     for row in readings:
         by_replicate.setdefault(row.replicate, []).append(row)
@@ -73,6 +74,7 @@ def rows(
         for one in movement.phases(iterations, columns, minima=_WITH_MINIMUM):
             place = (one.phase_start, one.phase_end, one.num_iterations, one.name)
             found.setdefault((*same, *place), []).append(one.value)
+    # Mean and deviation over replicates.
     return [
         Phase(
             **study.columns(),
