@@ -67,7 +67,7 @@ class Config:
         "independent repetitions, each from its own weights; None: the paper's",
     )
     rewind_iterations: tuple[Duration, ...] | None = option(
-        None, "iterations k at which copies part, such as 0,100,4ep; None: the paper's"
+        None, "iterations k to part at or rewind to: 0,100,4ep; None: the paper's"
     )
     training_iterations: Duration | None = option(
         None,
