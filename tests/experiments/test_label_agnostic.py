@@ -50,9 +50,8 @@ def test_a_ticket_of_rotation_is_found_without_labels(study):
     found = study()
     finder = found.related["rotation"]
     run = transfer.run(finder, _TICKET, to=found)
-    mask = run.mask
-    assert mask.of == Subnetworks(finder).mask(_TICKET)
-    pruned = mask.of.scored.run
+    assert run.mask == Subnetworks(finder).mask(_TICKET)
+    pruned = run.mask.scored.run
     while pruned.mask is not None:
         assert (pruned.data.pretext, pruned.network.num_classes) == ("rotation", 4)
         pruned = pruned.mask.scored.run

@@ -89,7 +89,7 @@ def run(finder: Study, subnetwork: Subnetwork, *, to: Study) -> Run:
         replicate=replicate,
         data_order=1,
         level=subnetwork.level,
-        mask=mask(subnetworks.mask(subnetwork), of=finder, to=to),
+        mask=subnetworks.mask(subnetwork),
     )
 
 

@@ -53,8 +53,11 @@ def validate_task(model: keras.Model, pretext: str, source: Source) -> None:
     load = pipeline.loader(source, split="train", augmentation="none", pretext=pretext)
     # Those of training fit, or there was no loader.
     pipeline.relabelled(source.test.labels, pretext=pretext, pretext_seed=0)
-    count = min(_TRIED_IMAGES, len(source.train.labels))
-    images, targets = load(tf.range(count), tf.range(count))
+    num_examples = len(source.train.labels)
+    count = min(_TRIED_IMAGES, num_examples)
+    # Of data that are sorted by class, the last class too.
+    indices = np.linspace(0, num_examples - 1, count).astype(np.int32)
+    images, targets = load(tf.constant(indices), tf.range(count))
     several = () if task.num_views == 1 else (task.num_views,)
     _validate_tensor(pretext, "images", images, (count, *several, *source.image_shape))
     _validate_tensor(
