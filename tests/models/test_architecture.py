@@ -182,7 +182,6 @@ def test_a_network_built_again_is_the_same(name):
         {"change": lambda model: model.compile()},
         {"change": lambda model: model.get_layer("head").bias.assign(np.ones(10))},
     ],
-    ids=str,
 )
 def test_what_changes_nothing_that_is_computed_does_not_count(changes):
     assert architecture(_model(**changes)) == architecture(_model())
