@@ -385,7 +385,7 @@ def test_root_that_cannot_be_written_is_named(tmp_path):
 def test_what_is_needed_is_compared_with_what_is_free(store):
     store.ensure_writable(1000)
     assert files_below(store.root) == []
-    with pytest.raises(StoreError, match="free and 1000000000.0 GB are needed"):
+    with pytest.raises(StoreError, match="free and 1,000,000,000.0 GB are needed"):
         store.ensure_writable(10**18)
 
 
