@@ -60,3 +60,21 @@ sys.exit(75)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert (done.returncode, done.stderr) == (75, b"")
+
+
+def test_an_interrupt_in_the_midst_of_an_import_leaves_the_exit_code_as_it_is():
+    """Dataclasses and their like make functions by `exec`; Python would note it there
+    and end by SIGINT, though the interrupt was handled long since."""
+    code = """
+import sys
+from tflottery.core import stopping
+
+try:
+    exec("raise KeyboardInterrupt(15)")
+except KeyboardInterrupt:
+    pass
+stopping.hold_back()
+sys.exit(75)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert (done.returncode, done.stderr) == (75, b"")

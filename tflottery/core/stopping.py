@@ -62,6 +62,9 @@ def hold_back() -> None:
             # One that came right before is handled first.
             with contextlib.suppress(KeyboardInterrupt):
                 signal.signal(one, signal.SIG_IGN)
+    # An interrupt inside of `exec`, by which dataclasses are made, leaves a note that
+    # ends the process by SIGINT though it was handled; the next one takes that away.
+    exec("")
 
 
 def interrupt(number: int, frame: object) -> None:
