@@ -1,13 +1,17 @@
 """Which signals stop a program, and with which exit code."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import sys
 
 import pytest
 
+import tflottery
 from tflottery.core import stopping
+
+ROOT = pathlib.Path(tflottery.__file__).parents[1]
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
 
@@ -62,10 +66,10 @@ sys.exit(75)
     assert (done.returncode, done.stderr) == (75, b"")
 
 
-def test_an_interrupt_in_the_midst_of_an_import_leaves_the_exit_code_as_it_is():
+def test_an_interrupt_in_an_exec_leaves_the_exit_code_as_it_is(tmp_path):
     """Dataclasses and their like make functions by `exec`; Python would note it there
     and end by SIGINT, though the interrupt was handled long since."""
-    code = """
+    (tmp_path / "program.py").write_text("""
 import sys
 from tflottery.core import stopping
 
@@ -75,6 +79,12 @@ except KeyboardInterrupt:
     pass
 stopping.hold_back()
 sys.exit(75)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+""")
+    # As experiments are run; a script would end by the code.
+    done = subprocess.run(
+        [sys.executable, "-m", "program"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])},
+        capture_output=True,
+    )
     assert (done.returncode, done.stderr) == (75, b"")
