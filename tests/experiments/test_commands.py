@@ -310,7 +310,7 @@ def test_killed_chains_go_on(launch, unbroken_chains, tmp_path):
     command = launch("lottery")
     code, text = command.wait()
     assert code == 0, text
-    assert command.csvs.keys() == {"accuracy.csv", "best.csv"}
+    assert command.csvs.keys() == {"accuracy.csv", "best.csv", "mask_layers.csv"}
     assert command.csvs == unbroken_chains
     check_whole(tmp_path / "store")
     # The trunk, two levels at each k, and two networks with fresh weights.
