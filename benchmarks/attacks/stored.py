@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pathlib
 
 MANIFEST = "manifest.json"
@@ -16,12 +17,15 @@ _NO_ARTIFACTS = ("damaged",)
 def folders(store: pathlib.Path) -> dict[str, pathlib.Path]:
     """Returns the folders that hold a manifest, by address, sorted."""
     found = {}
-    for path in sorted(store.rglob(MANIFEST)):
-        address = path.parent.relative_to(store)
-        first = address.parts[0]
-        if first not in _NO_ARTIFACTS and not first.startswith("."):
-            found[str(address)] = path.parent
-    return found
+    # It passes over what a running command removes meanwhile.
+    for folder, _, names in os.walk(store):
+        path = pathlib.Path(folder)
+        first = path.relative_to(store).parts[:1]
+        if MANIFEST not in names or not first:
+            continue
+        if first[0] not in _NO_ARTIFACTS and not first[0].startswith("."):
+            found[str(path.relative_to(store))] = path
+    return dict(sorted(found.items()))
 
 
 def files(folder: pathlib.Path) -> dict[str, dict[str, object]]:

@@ -104,3 +104,19 @@ def test_damage_to_the_dataset_cache_has_to_be_named(sandbox, say):
     ]
     say("The copy in digits-1 is damaged.")
     assert attack.verify(sandbox) == []
+
+
+def test_what_vanishes_while_a_store_is_listed_is_passed_over(
+    sandbox, made_up, monkeypatch
+):
+    store = sandbox.paths["store"]
+    (store / ".drafts" / "one").mkdir(parents=True)
+    scan = os.scandir
+
+    def late(path):
+        if str(path).endswith("one"):
+            os.rmdir(path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", late)
+    assert list(stored.folders(store)) == sorted(made_up.artifacts)
