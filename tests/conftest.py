@@ -12,8 +12,10 @@ from tflottery.core.registry import Entry
 from tflottery.training import distribution, process
 
 process.configure(logical_cpus=2)
-# Whoever started the tests may ignore it (nohup), and programs inherit that.
+# Whoever started the tests may ignore them (nohup, a job in the background), and
+# programs inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
