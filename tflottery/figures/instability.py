@@ -298,12 +298,7 @@ def _mark_reported_accuracy(axes: Axes, shown: ShownPairs) -> None:
         [100.0 - accuracy.value] * 2,
         yerr=accuracy.error,
         fmt="D",
-        color="black",
-        markerfacecolor="white",
-        markersize=5,
-        zorder=5,
-        clip_on=False,
-        label="in the paper",
+        **reported.LOOK,
     )
 
 

@@ -31,6 +31,9 @@ NETWORKS = {
     "vgg19": "VGG-19",
     "wrn16_8": "WRN-16-8",
 }
+# How a number of a paper is marked in a panel, as a diamond.
+LOOK = {"color": "black", "markerfacecolor": "white", "markersize": 5}
+LOOK |= {"zorder": 5, "clip_on": False, "label": "in the paper"}
 DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "imagenet2012": "ImageNet"}
 
 

@@ -222,16 +222,7 @@ def _mark(
         and iteration <= readings["iteration"].max()
     ]
     if found:
-        axes.plot(
-            *zip(*found, strict=True),
-            "D",
-            color="black",
-            markerfacecolor="white",
-            markersize=5,
-            zorder=5,
-            clip_on=False,
-            label="in the paper",
-        )
+        axes.plot(*zip(*found, strict=True), "D", **reported.LOOK)
 
 
 def _reported(
