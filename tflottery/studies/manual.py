@@ -18,14 +18,6 @@ from tflottery.core.registry import MODELS
 _WIDTH = 88
 _OWN_GROUP = "This experiment"
 # Of a recipe, what lists of a paper's grids would make too long to read.
-_GRIDS = (
-    "rewind_iterations",
-    "dense_iterations",
-    "throughout_iterations",
-    "perturbed_iterations",
-    "measured_levels",
-    "unpruned",
-)
 
 
 def text(module: types.ModuleType, machine: type, arguments: Sequence[str]) -> str:
@@ -115,7 +107,8 @@ def _given(arguments: Sequence[str]) -> dict[str, str]:
 def _values(recipe: Recipe) -> Iterator[str]:
     """Yields each value of a recipe as name=value, as one types it."""
     for name, value in plain_values(recipe).items():
-        if value is None or (name in _GRIDS and not value):
+        # No milestones say something; an empty grid leaves it to another value.
+        if value is None or (value == () and name != "milestones"):
             continue
         if isinstance(value, tuple | list):
             value = ",".join(map(str, value)) or "none"
