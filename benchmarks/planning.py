@@ -58,7 +58,7 @@ def goals(facts: Facts) -> list[Artifact]:
     sparse = lottery.Config(
         **shared, random_rewind_iterations=shared["rewind_iterations"]
     )
-    copied = instability.Config(**shared, subnetwork=("imp",), throughout=True)
+    copied = instability.Config(**shared, subnetworks=("imp",), throughout=True)
     return [
         *lottery.plan(resolve(sparse, facts, Placement())),
         *instability.plan(resolve(copied, facts, Placement())),

@@ -71,7 +71,7 @@ def _commands() -> Iterator[tuple[object, object]]:
     named = {"model": _MODEL.value, "variant": _VARIANT.value}
     yield lottery, lottery.Config(**named)
     for kind in (DENSE, *sparse_kinds()):
-        yield instability, instability.Config(**named, subnetwork=(kind,))
+        yield instability, instability.Config(**named, subnetworks=(kind,))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ _SHARED = (
 # A trunk, branches, a mask, lines between copies, and an accuracy.
 INSTABILITY = Workload(
     "instability",
-    (*_SHARED, "--evaluation_examples=100", "--data_orders=2", "--subnetwork=imp"),
+    (*_SHARED, "--evaluation_examples=100", "--data_orders=2", "--subnetworks=imp"),
 )
 # Chains at two k; several accuracies.
 LOTTERY = Workload(

@@ -284,7 +284,7 @@ def test_the_trunk_is_the_same_whatever_the_optimizer_state(study):
 @pytest.mark.parametrize("kind", [IMP, RANDOM_PRUNING, RANDOM_REINIT])
 def test_a_table_of_subnetworks(execute, tiny, kind):
     ended = execute(
-        subnetwork=(kind,),
+        subnetworks=(kind,),
         levels=("2",),
         replicates=2,
         rewind_iterations=(8,),
@@ -319,7 +319,7 @@ def rows_of(study, tmp_path):
 
     def make(dense, pairs, **options):
         found = study(
-            subnetwork=(IMP,), levels=("1",), replicates=len(dense), **options
+            subnetworks=(IMP,), levels=("1",), replicates=len(dense), **options
         )
         store = Store(tmp_path)
         goals = instability.plan(found)
@@ -375,7 +375,7 @@ def test_the_dense_network_is_not_compared_with_itself(study):
 def test_the_studied_level_is_the_recipes(study):
     [line] = [
         goal
-        for goal in instability.plan(study(subnetwork=(IMP,), rewind_iterations=(0,)))
+        for goal in instability.plan(study(subnetworks=(IMP,), rewind_iterations=(0,)))
         if isinstance(goal, Line)
     ]
     # 0.8^15 of 50,200 is 1,766.2.
@@ -383,38 +383,36 @@ def test_the_studied_level_is_the_recipes(study):
 
 
 WRONG = {
-    r"--subnetwork='ticket' has to name some of dense, imp, random_pruning, "
-    r"random_reinit": {"subnetwork": ("ticket",)},
-    r"--subnetwork='' has to name some of dense": {"subnetwork": ()},
-    r"--subnetwork='imp,imp' names a kind twice": {"subnetwork": (IMP, IMP)},
-    r"--levels and --density are of a subnetwork: name one, such as --subnetwork=imp": {
-        "levels": ("2",)
-    },
+    r"--subnetworks='ticket' has to name some of dense, imp, random_pruning, "
+    r"random_reinit": {"subnetworks": ("ticket",)},
+    r"--subnetworks='' has to name some of dense": {"subnetworks": ()},
+    r"--subnetworks='imp,imp' names a kind twice": {"subnetworks": (IMP, IMP)},
+    r"are of a subnetwork: name one, such as --subnetworks=imp": {"levels": ("2",)},
     r"--levels and --density are of a subnetwork": {"density": 0.5},
     r"--levels=.*2.* and --density=0.5 say the same": {
-        "subnetwork": (IMP,),
+        "subnetworks": (IMP,),
         "levels": ("2",),
         "density": 0.5,
     },
-    r"'-1' names no levels": {"subnetwork": (IMP,), "levels": ("-1",)},
-    r"--density=0.0 has to be above 0": {"subnetwork": (IMP,), "density": 0.0},
+    r"'-1' names no levels": {"subnetworks": (IMP,), "levels": ("-1",)},
+    r"--density=0.0 has to be above 0": {"subnetworks": (IMP,), "density": 0.0},
     r"--density=1.5 has to be above 0 and at most 1": {
-        "subnetwork": (IMP,),
+        "subnetworks": (IMP,),
         "density": 1.5,
     },
-    r"--density=nan has to be": {"subnetwork": (IMP,), "density": float("nan")},
-    r"'0' names no levels": {"subnetwork": (IMP,), "levels": ("0",)},
-    r"Level 0 is the dense network": {"subnetwork": (RANDOM_REINIT,), "density": 0.95},
+    r"--density=nan has to be": {"subnetworks": (IMP,), "density": float("nan")},
+    r"'0' names no levels": {"subnetworks": (IMP,), "levels": ("0",)},
+    r"Level 0 is the dense network": {"subnetworks": (RANDOM_REINIT,), "density": 0.95},
     r"level=60 leaves none of 50200 weights": {
-        "subnetwork": (RANDOM_PRUNING,),
+        "subnetworks": (RANDOM_PRUNING,),
         "levels": ("60",),
     },
     r"first_convolutions=2, but this network has no convolutions": {
-        "subnetwork": (IMP,),
+        "subnetworks": (IMP,),
         "first_convolutions": 2,
     },
     r"random_counts='local' has to be one of": {
-        "subnetwork": (RANDOM_PRUNING,),
+        "subnetworks": (RANDOM_PRUNING,),
         "random_counts": "local",
     },
 }
@@ -430,7 +428,7 @@ def test_wrong_options_on_pruning_are_refused(execute, trainings, tmp_path, text
 
 def test_where_every_copy_diverges_there_is_a_table(execute):
     options = {"optimizer": "sgd", "learning_rate": 1e20}
-    ended = execute(subnetwork=(IMP,), levels=("1",), figure=True, **options)
+    ended = execute(subnetworks=(IMP,), levels=("1",), figure=True, **options)
     assert ended.code == session.INCOMPLETE
     rows = ended.table()
     assert len(rows) == 2 and (rows["diverged_iteration"] > 0).all()

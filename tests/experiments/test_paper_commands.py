@@ -85,8 +85,8 @@ def _study(module, **options):
         # LMC, Figures 5, 7 and 8.
         (lottery, {"model": "resnet20"}, 3, _LMC),
         (lottery, {"model": "lenet"}, 3, _LENET),
-        (instability, {"model": "lenet", "subnetwork": ("imp",)}, 3, _LENET),
-        (instability, {"model": "lenet", "subnetwork": ("dense", "imp")}, 3, _LENET),
+        (instability, {"model": "lenet", "subnetworks": ("imp",)}, 3, _LENET),
+        (instability, {"model": "lenet", "subnetworks": ("dense", "imp")}, 3, _LENET),
         # LMC, Figure 3 and Appendix D: of dense networks alone.
         (instability, {"model": "lenet"}, 3, (*_LENET, 5000, 10_000)),
         (instability, {"model": "resnet20"}, 3, _LMC),
@@ -109,7 +109,7 @@ def test_replicates_and_k_are_the_papers(module, options, replicates, ks):
 def test_dense_networks_of_imagenet_are_copied_at_epochs_of_their_own():
     options = {"model": "resnet50"}
     dense = _study(instability, **options)
-    sparse = _study(instability, **options, subnetwork=("imp",))
+    sparse = _study(instability, **options, subnetworks=("imp",))
     # An epoch of these 50,000 images is 48.8 iterations.
     assert dense.rewind_iterations == (0, 196, 391, 586, 782, 879, 977)
     assert sparse.rewind_iterations == (0, 98, 196, 293, 391, 489, 586)
@@ -161,8 +161,8 @@ def test_what_the_papers_flagfiles_spell_out_is_what_the_recipe_says(name):
     }
     switches = ("model", "variant", "throughout", "sparse")
     options = {flag: given[flag] for flag in switches if flag in given}
-    if "subnetwork" in given:
-        options["subnetwork"] = (given["subnetwork"],)
+    if "subnetworks" in given:
+        options["subnetworks"] = tuple(given["subnetworks"].split(","))
     study = _study(_MODULES[name.split("/")[0]], **options)
     assert given.get("replicates") in (None, str(len(study.replicates)))
     ks = ",".join(map(str, study.rewind_iterations))

@@ -106,7 +106,7 @@ def test_every_field_has_a_flag_of_its_kind():
         "splits": ("test", ["test"]),
         "reestimation_examples": ("0", 0),
         "final_learning_rate": ("1e-4", 1e-4),
-        "subnetwork": ("imp", ["imp"]),
+        "subnetworks": ("imp", ["imp"]),
         "density": ("0.5", 0.5),
         "pruning_fraction": ("0.3", 0.3),
         "one_shot": ("true", True),
@@ -128,7 +128,7 @@ def test_every_field_has_a_flag_of_its_kind():
     assert given.keys() | {"levels"} == {field.name for field in FIELDS}
     ran, levels = run(
         [f"--{name}={text}" for name, (text, _) in given.items()],
-        ["--subnetwork=imp", "--levels=3"],
+        ["--subnetworks=imp", "--levels=3"],
     )
     values = {name: value for name, (_, value) in given.items()}
     assert ran.options == values | {"levels": None}
@@ -185,6 +185,7 @@ def test_help_shows_every_flag_once_and_what_decides_its_default():
 
 WRONG = {
     "Unknown command line flag 'replicate'. Did you mean: replicates": "--replicate=3",
+    "flag 'subnetwork'. Did you mean: subnetworks": "--subnetwork=imp",
     "'digits' is not a flag": "digits",
     "--replicates='two' has to be a whole number. See --help": "--replicates=two",
     "--replicates='1e3' has to be a whole number": "--replicates=1e3",

@@ -20,7 +20,7 @@ _RUNS = (1 + 4 + 4) + (2 + 3 + 3 + 4)
 
 def options_of(kind):
     levels = {} if kind == DENSE else {"levels": ("2",)}
-    return {"subnetwork": (kind,)} | levels
+    return {"subnetworks": (kind,)} | levels
 
 
 @pytest.fixture

@@ -151,7 +151,7 @@ def test_another_fraction_has_another_studied_level(subnetworks):
 
 @pytest.mark.parametrize(
     ("experiment", "options"),
-    [(lottery, {}), (instability, {"subnetwork": (RANDOM_PRUNING,)})],
+    [(lottery, {}), (instability, {"subnetworks": (RANDOM_PRUNING,)})],
 )
 def test_a_level_without_weights_is_refused(study_of, experiment, options):
     # 50,200 * 0.5^16 is 0.77, which is 1, and half of that is none.
@@ -162,7 +162,7 @@ def test_a_level_without_weights_is_refused(study_of, experiment, options):
 
 
 @pytest.mark.parametrize(
-    ("experiment", "options"), [(lottery, {}), (instability, {"subnetwork": (IMP,)})]
+    ("experiment", "options"), [(lottery, {}), (instability, {"subnetworks": (IMP,)})]
 )
 def test_the_deepest_chain_reaches_a_worker(
     study_of, facts, tmp_path, experiment, options
@@ -334,7 +334,7 @@ def test_networks_of_the_lottery_are_the_first_copies_of_instability(study_of, k
     both = study_of(lottery, random_rewind_iterations=(0, 8))
     measured = {one.of.key for one in lottery.plan(both) if isinstance(one, Accuracy)}
     for level in (1, 2):
-        study = study_of(instability, subnetwork=(kind,), levels=(str(level),))
+        study = study_of(instability, subnetworks=(kind,), levels=(str(level),))
         *_, first, second = instability.plan(study)
         for line in (first, second):
             assert line.a.key in measured

@@ -3,7 +3,7 @@
 A network is trained to iteration k; from there copies train on different data orders.
 The instability at k is the highest error on the line between two copies minus the mean
 of the errors at its ends. LMC Figures 2, 3 and Appendices B and D; with --throughout
-also Figure 4, the instability at every epoch, of test images alone. With --subnetwork,
+also Figure 4, the instability at every epoch, of test images alone. With --subnetworks,
 the same of a pruned network rewound to k, beside its error and that of the dense
 network: Figures 6, 7 and Appendices C and E. Kinds in a list, dense among them, share
 one figure.
@@ -53,7 +53,7 @@ class Config(shared.PruningConfig):
     """Options of the experiment."""
 
     data_orders: int = option(3, "trained copies of each replicate")
-    subnetwork: tuple[str, ...] = option(
+    subnetworks: tuple[str, ...] = option(
         (DENSE,),
         "what is copied, a list: dense, imp, random_pruning, random_reinit, or a "
         "pruning criterion",
@@ -99,11 +99,11 @@ class Config(shared.PruningConfig):
                 "different data orders, so there have to be at least 2."
             )
         known = (DENSE, *sparse_kinds())
-        shared.validate_kinds("subnetwork", self.subnetwork, known=known)
-        if self.subnetwork == (DENSE,) and (self.levels or self.density is not None):
+        shared.validate_kinds("subnetworks", self.subnetworks, known=known)
+        if self.subnetworks == (DENSE,) and (self.levels or self.density is not None):
             raise ValueError(
                 "--levels and --density are of a subnetwork: name one, such as "
-                "--subnetwork=imp."
+                "--subnetworks=imp."
             )
         if self.reestimation_examples is not None and self.reestimation_examples < 0:
             raise ValueError(
@@ -119,7 +119,7 @@ class Config(shared.PruningConfig):
         grid = recipe.pruning.dense_iterations
         if self.throughout:
             grid = recipe.pruning.throughout_iterations
-        is_dense = self.subnetwork == (DENSE,)
+        is_dense = self.subnetworks == (DENSE,)
         return (is_dense and grid) or super().paper_iterations(recipe)
 
     def usual_splits(self) -> tuple[str, ...]:
@@ -164,7 +164,7 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list[Pair]]:
 
 def subject(study: Study) -> str:
     """Returns what the study is about, for the plan's title."""
-    kinds, subnetworks = study.config.subnetwork, Subnetworks(study)
+    kinds, subnetworks = study.config.subnetworks, Subnetworks(study)
     if kinds == (DENSE,):
         return DENSE
     levels = "; ".join(map(subnetworks.describe, subnetworks.studied_levels))
@@ -219,7 +219,7 @@ def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
 
 def _dense(study: Study) -> dict[int, Accuracy]:
     """Returns what a subnetwork is compared with: the dense network, by replicate."""
-    if study.config.subnetwork == (DENSE,):
+    if study.config.subnetworks == (DENSE,):
         return {}
     return {
         row.replicate: accuracy
@@ -287,7 +287,7 @@ def _pairs(study: Study) -> Iterator[tuple[Pair, Line]]:
 
 def _subnetworks(study: Study, subnetworks: Subnetworks) -> Iterator[Subnetwork]:
     """Yields what is copied, of every kind, level, replicate and k."""
-    for kind in study.config.subnetwork:
+    for kind in study.config.subnetworks:
         levels = (0,) if kind == DENSE else subnetworks.studied_levels
         for level, replicate, k in itertools.product(
             levels, study.replicates, study.rewind_iterations
