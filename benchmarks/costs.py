@@ -23,6 +23,7 @@ import numpy as np
 from absl import flags
 
 from tflottery.components.metadata import Facts, inspect
+from tflottery.core.recipes import Setting
 from tflottery.datasets.arrays import Source, Split
 from tflottery.execution.jobs import Advance
 from tflottery.execution.plan import Plan, plan_of
@@ -92,8 +93,8 @@ def cost_of(command: str, runtime: Runtime) -> Cost:
     members = module.members(config) if hasattr(module, "members") else (config,)
 
     @functools.cache
-    def facts_of(model: str, dataset: str, pretext: str | None) -> Facts:
-        return inspect(model, dataset, runtime, pretext=pretext)
+    def facts_of(model: str, setting: Setting) -> Facts:
+        return inspect(model, setting, runtime)
 
     studies = [study_of(one.named(), facts_of, Placement()) for one in members]
     facts = {

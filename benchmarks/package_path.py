@@ -123,7 +123,7 @@ def _pool(processes: int, store: Store, data_dir: str | None) -> Pool:
 def _study(model: str, pool: Pool) -> tuple[Study, dict]:
     """Returns the paper's study of a model and the facts that its plan needs."""
     config = Config(model=model)
-    facts = ask(pool, Inspect(model, config.setting.dataset), lambda: False)
+    facts = ask(pool, Inspect(model, config.setting), lambda: False)
     study = resolve(config, facts, distribution.placement("none"))
     return study, {facts.network: facts}
 
@@ -180,7 +180,7 @@ def _build_line(model: str, per_point: int, data_dir: str | None) -> Advance:
     from tflottery.training.runtime import Runtime
 
     runtime = Runtime(data_dir=data_dir, placement=distribution.placement("none"))
-    facts = inspect(model, Config(model=model).setting.dataset, runtime)
+    facts = inspect(model, Config(model=model).setting, runtime)
     evaluator = runtime.evaluator(facts.network, facts.data)
     a, b = (weights.initial_weights(evaluator.model, seed) for seed in (1, 2))
     blocks = evaluator.blocks("train", per_point)

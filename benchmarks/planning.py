@@ -21,6 +21,7 @@ from absl import app, flags
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts, inspect
+from tflottery.core.recipes import Setting
 from tflottery.execution.lineage import sources
 from tflottery.execution.plan import plan_of
 from tflottery.experiments import instability, lottery
@@ -41,7 +42,9 @@ _NUM_K = 15
 def measured_facts() -> Facts:
     """Returns the facts of LeNet on the digits that come with scikit-learn."""
     process.configure()
-    return inspect("lenet", "digits", Runtime(data_dir=None, placement=Placement()))
+    return inspect(
+        "lenet", Setting("digits"), Runtime(data_dir=None, placement=Placement())
+    )
 
 
 def goals(facts: Facts) -> list[Artifact]:

@@ -17,6 +17,7 @@ from absl import app, flags
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import inspect
 from tflottery.core import hardware
+from tflottery.core.recipes import Setting
 from tflottery.execution import estimate
 from tflottery.execution.plan import plan_of
 from tflottery.experiments import instability, lottery
@@ -39,7 +40,7 @@ def main(arguments: list[str]) -> None:
     placement = Placement()
     runtime = Runtime(data_dir=_DATA_DIR.value, placement=placement)
     data = lottery.Config(model=_MODEL.value).setting.dataset
-    facts = inspect(_MODEL.value, data, runtime)
+    facts = inspect(_MODEL.value, Setting(data), runtime)
     networks = {facts.network: facts}
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)

@@ -11,7 +11,7 @@ from tflottery import layers
 from tflottery.components.component import Component, Context
 from tflottery.components.metadata import inspect
 from tflottery.components.runs import MASK_FILE, Initialization, Run, State
-from tflottery.core.recipes import Recipe
+from tflottery.core.recipes import Recipe, Setting
 from tflottery.core.registry import DATASETS, MODELS
 from tflottery.datasets.arrays import RawSource
 from tflottery.training import checkpoints, evaluation
@@ -63,7 +63,7 @@ class Trial:
         self._folder = epath.Path(folder)
 
     def facts(self, model):
-        return inspect(model, "dots", self.runtime)
+        return inspect(model, Setting("dots"), self.runtime)
 
     def run(self, model):
         facts = self.facts(model)

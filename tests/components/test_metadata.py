@@ -8,13 +8,14 @@ import tensorflow as tf
 
 from tflottery import layers
 from tflottery.components.metadata import inspect
+from tflottery.core.recipes import Setting
 from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.training.distribution import Placement
 from tflottery.training.runtime import Runtime
 
 
 def test_lenet_on_digits(runtime):
-    facts = inspect("lenet", "digits", runtime)
+    facts = inspect("lenet", Setting("digits"), runtime)
     assert facts.network.input_shape == facts.data.image_shape == (8, 8, 1)
     assert (facts.data.num_train, facts.data.num_test) == (1437, 360)
     assert list(facts.kernel_shapes.items()) == [
@@ -28,7 +29,7 @@ def test_lenet_on_digits(runtime):
 
 
 def test_resnet20_on_digits(runtime):
-    facts = inspect("resnet20", "digits", runtime)
+    facts = inspect("resnet20", Setting("digits"), runtime)
     assert facts.data.image_shape == (32, 32, 3)
     # Trainable, and with the statistics; 41 million multiplications an image.
     assert (facts.num_trainable, facts.num_weights) == (272_474, 274_042)
@@ -38,10 +39,35 @@ def test_resnet20_on_digits(runtime):
 
 
 def test_pretext_decides_the_classes(runtime):
-    facts = inspect("lenet", "digits", runtime, pretext="rotation")
+    facts = inspect("lenet", Setting("digits", "rotation"), runtime)
     assert (facts.network.num_classes, facts.data.num_classes) == (4, 10)
     assert facts.data.pretext == "rotation"
     assert facts.kernel_shapes["head/kernel"] == (100, 4)
+
+
+def test_a_subset_has_its_own_numbers(runtime):
+    images = inspect("lenet", Setting("digits", subset="images:0.1"), runtime)
+    whole = inspect("lenet", Setting("digits"), runtime)
+    assert 140 <= images.data.num_train <= 148
+    assert (images.data.num_test, images.data.num_classes) == (360, 10)
+    assert images.data.digest == whole.data.digest
+    assert (images.data.subset, whole.data.subset) == ("images:0.1", None)
+    classes = inspect("lenet", Setting("digits", subset="classes:0.3"), runtime)
+    assert classes.data.num_classes == classes.network.num_classes == 3
+    assert classes.data.num_train < 0.4 * 1437
+    assert classes.data.num_test < 0.4 * 360
+    with pytest.raises(ValueError, match="leaves 1 of the 10 classes"):
+        inspect("lenet", Setting("digits", subset="classes:0.1"), runtime)
+
+
+def test_images_of_another_shape(runtime):
+    facts = inspect("resnet20", Setting("digits", image_shape=(32, 32, 3)), runtime)
+    assert facts.data.image_shape == facts.data.resized_to == (32, 32, 3)
+    # From the images of 8 x 8, not from the digits' own larger form.
+    plain = inspect("lenet", Setting("digits"), runtime)
+    assert facts.data.digest == plain.data.digest
+    source = runtime.evaluator(facts.network, facts.data)._source
+    assert source.train.images.shape == (1437, 32, 32, 3)
 
 
 def test_every_view_costs_a_pass(runtime, register):
@@ -56,7 +82,7 @@ def test_every_view_costs_a_pass(runtime, register):
         losses=lambda targets, outputs: tf.reduce_sum(outputs, axis=(1, 2)),
         errors=lambda targets, outputs: outputs[:, 0, 0] > 0,
     )
-    facts = inspect("lenet", "digits", runtime, pretext="twice")
+    facts = inspect("lenet", Setting("digits", "twice"), runtime)
     assert facts.flops_per_example == 2 * 2 * 50_200
 
 
@@ -73,10 +99,10 @@ def _network(*, dtype, **options):
 def test_precision_is_that_of_the_layers(runtime, register):
     own = {"recipes": {}, "dataset": "digits", "minimum_image_size": 1}
     register(MODELS, "mixed", _network(dtype="mixed_bfloat16"), **own)
-    mixed = inspect("mixed", "digits", runtime)
+    mixed = inspect("mixed", Setting("digits"), runtime)
     assert mixed.precision == "mixed_bfloat16"
     register(MODELS, "mixed", _network(dtype="float32"), **own)
-    plain = inspect("mixed", "digits", runtime)
+    plain = inspect("mixed", Setting("digits"), runtime)
     assert plain.precision == "float32"
     assert plain.network.architecture != mixed.network.architecture
 
@@ -94,13 +120,13 @@ def test_a_network_that_the_loop_cannot_train_is_refused(
     own = {"recipes": {}, "dataset": "digits", "minimum_image_size": 1}
     register(MODELS, "other", _network(**options), **own)
     with pytest.raises(ValueError, match=text):
-        inspect("other", "digits", runtime)
+        inspect("other", Setting("digits"), runtime)
 
 
 def test_replicas_are_the_strategys(mirrored):
     placement = Placement(distribute="mirrored", num_replicas=2)
     shared = Runtime(data_dir=None, placement=placement)
-    assert inspect("lenet", "digits", shared).num_replicas == 2
+    assert inspect("lenet", Setting("digits"), shared).num_replicas == 2
     assert shared.strategy is mirrored
 
 
@@ -110,4 +136,4 @@ def test_replicas_are_the_strategys(mirrored):
 )
 def test_unknown_names_are_refused(model, dataset, message, runtime):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        inspect(model, dataset, runtime)
+        inspect(model, Setting(dataset), runtime)

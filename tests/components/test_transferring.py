@@ -9,18 +9,19 @@ from tflottery.components.metadata import inspect
 from tflottery.components.runs import MASK_FILE
 from tflottery.components.transferring import BodyMask, Transferred
 from tflottery.core.initializers import Initializers
+from tflottery.core.recipes import Setting
 from tflottery.models import weights as model_weights
 from tflottery.training import checkpoints
 
 
 @pytest.fixture
 def facts(runtime):
-    return inspect("lenet", "digits", runtime)
+    return inspect("lenet", Setting("digits"), runtime)
 
 
 @pytest.fixture
 def rotation(runtime):
-    return inspect("lenet", "digits", runtime, pretext="rotation")
+    return inspect("lenet", Setting("digits", "rotation"), runtime)
 
 
 def _weights(runtime, facts, seed):

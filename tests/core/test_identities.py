@@ -30,6 +30,8 @@ def test_every_field_counts():
         "pretext_version": 2,
         "pretext_seed": 1,
         "input_scaling": "standardized",
+        "resized_to": (8, 8, 3),
+        "subset": "images:0.1",
     }
     assert changed.keys() == {field.name for field in dataclasses.fields(Data)}
     found = {fingerprints.fingerprint(ROTATED)}

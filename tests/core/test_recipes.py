@@ -189,6 +189,7 @@ def test_trajectory_is_all_but_the_length_and_what_is_done_with_it(field):
         "momentum": 0.5,
         "one_shot": True,
         "random_counts": "global",
+        "schedule": "restarted",
         "kernel_initializer": "glorot_normal",
         "batch_norm_scale": "uniform",
         "input_scaling": "standardized",

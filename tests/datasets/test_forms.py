@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tflottery.components.metadata import inspect
+from tflottery.core.recipes import Setting
 from tflottery.core.registry import PRETEXTS
 from tflottery.datasets import forms
 from tflottery.datasets import source as sources
@@ -114,8 +115,8 @@ def test_what_differs_by_more_than_rounding_is_refused(task, text, told):
 def test_it_is_told_before_anything_is_planned(register, caplog):
     runtime = Runtime(data_dir=None, placement=Placement())
     register(PRETEXTS, "own", _contrast, **_OWN)
-    inspect("lenet", "digits", runtime, pretext="own")
+    inspect("lenet", Setting("digits", "own"), runtime)
     assert "'own' rounds differently" in caplog.text
     register(PRETEXTS, "own", _noise, **_OWN)
     with pytest.raises(ValueError, match="'own' gives other images or labels"):
-        inspect("lenet", "digits", runtime, pretext="own")
+        inspect("lenet", Setting("digits", "own"), runtime)

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from tflottery.components.runs import State
+from tflottery.core.recipes import Setting
 from tflottery.execution.executor import Executor, WorkerFailed, ask
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
@@ -217,7 +218,7 @@ def test_what_making_a_damaged_artifact_again_costs_is_told(make_study, store, p
     """A trunk's state is damaged, and the state before it is gone."""
     study = make_study()
     begun, state = study.trunk_state(1, 5), study.trunk_state(1, 10)
-    run = study.branch(state, first_iteration=10, replicate=1, data_order=1)
+    run = study.branch(state, rewind_iteration=10, replicate=1, data_order=1)
     goal = State(run, 50)
     put(begun, state)
     store.remove(begun.address)
@@ -342,7 +343,9 @@ def test_divergences_are_walked_around_without_planning_anew(
     copies = {}
     for replicate in study.replicates:
         trunk = study.trunk_state(replicate, 10)
-        run = study.branch(trunk, first_iteration=10, replicate=replicate, data_order=1)
+        run = study.branch(
+            trunk, rewind_iteration=10, replicate=replicate, data_order=1
+        )
         copies[replicate] = [State(run, 20), State(run, 100)]
     goals = [state for states in copies.values() for state in states]
     pool = ScriptedPool(store)
@@ -517,7 +520,7 @@ def test_chains_of_equal_length_advance_together(toys, settings, execute):
 
 def test_ask_refuses_what_cannot_be(inline):
     with pytest.raises(ValueError, match="There is no dataset 'nonsense'"):
-        ask(inline, Inspect("lenet", "nonsense"), lambda: False)
+        ask(inline, Inspect("lenet", Setting("nonsense")), lambda: False)
 
 
 class NotingPool(InlinePool):
@@ -538,18 +541,18 @@ def test_notes_of_workers_are_told_once(toys, settings, execute):
 def test_notes_before_a_plan_are_told_at_once(settings):
     told = []
     pool = NotingPool(settings)
-    ask(pool, Inspect("lenet", "digits"), lambda: False, note=told.append)
+    ask(pool, Inspect("lenet", Setting("digits")), lambda: False, note=told.append)
     assert told == ["a [copy] is damaged"]
 
 
 def test_ask_stops(inline):
     with pytest.raises(KeyboardInterrupt):
-        ask(inline, Inspect("lenet", "digits"), lambda: True)
+        ask(inline, Inspect("lenet", Setting("digits")), lambda: True)
 
 
 def test_ask_outlives_dying_workers(settings):
     pool = FailingPool(settings, dies_at="inspect/", deaths=2)
-    facts = ask(pool, Inspect("lenet", "digits"), lambda: False)
+    facts = ask(pool, Inspect("lenet", Setting("digits")), lambda: False)
     assert facts.network.num_classes == 10
 
 
@@ -557,4 +560,4 @@ def test_ask_gives_up_after_three_deaths(settings):
     pool = FailingPool(settings, dies_at="inspect/", deaths=99)
     text = "3 times while it looked at model 'lenet' .* 'digits': exit code -9"
     with pytest.raises(WorkerFailed, match=text):
-        ask(pool, Inspect("lenet", "digits"), lambda: False)
+        ask(pool, Inspect("lenet", Setting("digits")), lambda: False)

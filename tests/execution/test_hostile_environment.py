@@ -35,7 +35,7 @@ if __name__ == "__main__":
     with Pool([settings]) as pool:
         for model in ("resnet20", "lenet"):
             config = Config(model=model, dataset="digits")
-            asked = Inspect(model, config.setting.dataset)
+            asked = Inspect(model, config.setting)
             answer = ask(pool, asked, lambda: False)
             facts[answer.network] = answer
             run = resolve(config, answer, Placement()).trunk(1)

@@ -26,7 +26,7 @@ def trunk(study, k, replicate=1):
 def end(study, k, data_order, *, replicate=1, iteration=None):
     run = study.branch(
         trunk(study, k, replicate),
-        first_iteration=k,
+        rewind_iteration=k,
         replicate=replicate,
         data_order=data_order,
     )
@@ -340,7 +340,7 @@ def test_a_sparse_run_needs_its_masks_when_it_goes_on(make_study, store, put, to
     study = make_study()
     mask, initial = toys.Number(1), trunk(study, 10)
     run = study.branch(
-        initial, first_iteration=10, replicate=1, data_order=1, mask=mask
+        initial, rewind_iteration=10, replicate=1, data_order=1, mask=mask
     )
     facts = {study.facts.network: study.facts}
 

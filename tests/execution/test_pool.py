@@ -12,6 +12,7 @@ import pytest
 import tflottery
 from tflottery.core import stopping
 from tflottery.core.environment import SetupError
+from tflottery.core.recipes import Setting
 from tflottery.datasets import source
 from tflottery.execution.jobs import Inspect, Make
 from tflottery.execution.pool import Pool
@@ -93,7 +94,7 @@ def steps(notes):
 
 
 def test_a_worker_does_one_job_after_another(pool, toys, store):
-    pool.submit(0, Inspect("lenet", "digits"))
+    pool.submit(0, Inspect("lenet", Setting("digits")))
     # Workers start with their first job, and those running come first.
     [pid] = pool.processes()
     assert pool.idle() == [1]
@@ -164,13 +165,14 @@ def test_a_worker_without_the_device_it_is_placed_on_is_refused(settings, toys, 
 
 WITHOUT_GUARD = """
 import sys
+from tflottery.core.recipes import Setting
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.pool import Pool
 from tflottery.execution.worker import WorkerSettings
 from tflottery.training.distribution import Placement
 
 pool = Pool([WorkerSettings(sys.argv[1], None, Placement(), None, 60.0)])
-pool.submit(0, Inspect("lenet", "digits"))
+pool.submit(0, Inspect("lenet", Setting("digits")))
 while True:
     pool.messages(1.0)
 """
@@ -255,7 +257,7 @@ def test_damage_found_by_a_worker_is_told(pool, tmp_path, monkeypatch):
     with open(path, "r+b") as file:
         file.seek(-4, os.SEEK_END)
         file.write(b"\7")
-    pool.submit(0, Inspect("lenet", "digits"))
+    pool.submit(0, Inspect("lenet", Setting("digits")))
     found = []
     wait_for(lambda: found.extend(pool.messages(1.0)) or found[-1:])
     wait_for(lambda: found.extend(pool.messages(1.0)) or found[-1][1].kind in ENDINGS)

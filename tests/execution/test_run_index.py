@@ -40,7 +40,7 @@ def test_a_new_run_is_one_stretch_from_its_beginning(store, run):
 def test_a_branch_begins_at_its_k(store, make_study):
     study = make_study()
     run = study.branch(
-        study.trunk_state(1, 10), first_iteration=10, replicate=1, data_order=1
+        study.trunk_state(1, 10), rewind_iteration=10, replicate=1, data_order=1
     )
     assert segments(store, run, 50) == [(10, None, [50])]
 
@@ -137,7 +137,7 @@ def test_what_a_state_needs_depends_on_where_its_run_can_go_on(
 ):
     study = make_study()
     begun = study.trunk_state(1, 10)
-    run = study.branch(begun, first_iteration=10, replicate=1, data_order=1)
+    run = study.branch(begun, rewind_iteration=10, replicate=1, data_order=1)
     state = State(run, 50)
     assert RunIndex(store).needed(state) == (begun,)
     checkpoint(run, 35)

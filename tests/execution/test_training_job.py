@@ -10,6 +10,7 @@ from tflottery.components import runs
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import inspect
 from tflottery.components.runs import State
+from tflottery.core.recipes import Setting
 from tflottery.execution.job_context import DIVERGED, FINISHED, STOPPED, JobContext
 from tflottery.execution.jobs import Advance, execute
 from tflottery.execution.run_index import RunIndex, divergence_address
@@ -36,7 +37,7 @@ def runtime():
 
 @pytest.fixture
 def study(runtime):
-    facts = inspect("lenet", "digits", runtime)
+    facts = inspect("lenet", Setting("digits"), runtime)
     config = Config(model="lenet", dataset="digits", training_iterations=60)
     return resolve(config, facts, Placement())
 
@@ -301,7 +302,9 @@ def test_a_copy_leaves_its_trunk(store, study, context_of):
     trunk = job(study, 0, 20)
     execute(trunk, context_of(store)[0])
     copies = [
-        study.branch(trunk.states[1], first_iteration=20, replicate=1, data_order=order)
+        study.branch(
+            trunk.states[1], rewind_iteration=20, replicate=1, data_order=order
+        )
         for order in (1, 2)
     ]
     ends = []
@@ -320,7 +323,7 @@ def test_a_copy_begins_with_fresh_slots_and_goes_on_with_its_own(
 ):
     trunk = State(study.trunk(1), 20)
     execute(Advance(trunk.run, (trunk,)), context_of(store)[0])
-    copy = study.branch(trunk, first_iteration=20, replicate=1, data_order=1)
+    copy = study.branch(trunk, rewind_iteration=20, replicate=1, data_order=1)
     work = job(study, 20, 60, run=copy)
     execute(work, context_of(store)[0])
     slots = arrays.read_slots(store.open(work.states[0].address))
@@ -346,7 +349,7 @@ def test_a_copy_with_carried_slots_on_its_trunks_order_is_the_trunk(
     # Copies of copies carry on as well, and so do those interrupted on the way.
     parting = trunk.states[0]
     for first, middle in ((20, 30), (40, 50)):
-        copy = study.branch(parting, first_iteration=first, replicate=1, data_order=0)
+        copy = study.branch(parting, rewind_iteration=first, replicate=1, data_order=0)
         assert copy.key != trunk.run.key
         for iteration in (middle, 40, 60):
             if iteration >= first:

@@ -4,6 +4,7 @@ import errno
 
 import pytest
 
+from tflottery.core.recipes import Setting
 from tflottery.datasets.arrays import ChangedData
 from tflottery.execution import worker
 from tflottery.execution.jobs import Inspect, Make
@@ -26,7 +27,7 @@ def respond(begin):
 
 
 def test_an_inspection_answers_with_facts(respond):
-    message = respond(Inspect("lenet", "digits"))
+    message = respond(Inspect("lenet", Setting("digits")))
     assert message.kind == "ended"
     facts = message.value
     assert facts.network.input_shape == (8, 8, 1)
@@ -47,7 +48,7 @@ def test_an_inspection_answers_with_facts(respond):
     [("nope", "digits", "no model 'nope'"), ("lenet", "nope", "no dataset 'nope'")],
 )
 def test_an_inspection_of_what_is_not_there_is_refused(respond, model, dataset, text):
-    message = respond(Inspect(model, dataset))
+    message = respond(Inspect(model, Setting(dataset)))
     assert message.kind == "refused"
     assert text in message.value
 

@@ -16,6 +16,7 @@ import tflottery.experiments
 from tflottery import results
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts, inspect
+from tflottery.core.recipes import Setting
 from tflottery.execution.executor import Executor
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.log import Log
@@ -56,7 +57,7 @@ def runtime() -> Runtime:
 
 @pytest.fixture(scope="session")
 def facts(runtime) -> Facts:
-    return inspect("lenet", "digits", runtime)
+    return inspect("lenet", Setting("digits"), runtime)
 
 
 @pytest.fixture(scope="session")
@@ -64,15 +65,15 @@ def study_of(facts, runtime):
     """Returns the study of an experiment: tiny, but for the options given."""
 
     @functools.cache
-    def facts_on(model: str, dataset: str, pretext: str | None) -> Facts:
-        return inspect(model, dataset, runtime, pretext=pretext)
+    def facts_on(model: str, setting: Setting) -> Facts:
+        return inspect(model, setting, runtime)
 
     def make(module: types.ModuleType, *, of: Facts = facts, **options) -> Study:
         config = dataclasses.replace(module.Config.tiny(), **options)
         related = {
             name: resolve(
                 one,
-                facts_on(of.network.model, one.setting.dataset, one.setting.pretext),
+                facts_on(of.network.model, one.setting),
                 Placement(),
             )
             for name, one in config.related().items()

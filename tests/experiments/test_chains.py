@@ -9,7 +9,7 @@ import pytest
 from tflottery import layers
 from tflottery.components.metadata import inspect
 from tflottery.components.runs import State
-from tflottery.core.recipes import PruningRecipe, Recipe
+from tflottery.core.recipes import PruningRecipe, Recipe, Setting
 from tflottery.core.registry import MODELS
 from tflottery.datasets.stream import Stream
 from tflottery.execution.plan import plan_of
@@ -268,7 +268,7 @@ def test_a_chain_of_convolutions_with_carried_momentum(
     recipes = {"standard": recipe}
     own = {"recipes": recipes, "dataset": "digits", "minimum_image_size": 1}
     register(MODELS, "convolved", convolved, **own)
-    facts = inspect("convolved", "digits", runtime)
+    facts = inspect("convolved", Setting("digits"), runtime)
     options = {
         "optimizer_state": "carried",
         "rewind_iterations": (8,),

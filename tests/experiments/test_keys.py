@@ -213,7 +213,7 @@ def _runs():
         yield study.trunk(1)
         yield study.trunk(2)
         yield study.branch(
-            State(study.trunk(1), 100), first_iteration=100, replicate=1, data_order=2
+            State(study.trunk(1), 100), rewind_iteration=100, replicate=1, data_order=2
         )
     for _, sparse, subnetwork in _subnetworks():
         if subnetwork.level == 2:

@@ -56,9 +56,9 @@ def test_a_ticket_of_rotation_is_found_without_labels(study):
         assert (pruned.data.pretext, pruned.network.num_classes) == ("rotation", 4)
         pruned = pruned.mask.scored.run
     assert pruned.data.pretext == "rotation"
-    # It begins from the finder's weights at k, and goes on with the labels.
+    # It begins from the finder's weights at k, and its schedule from the beginning.
     assert run.initial.of == State(finder.trunk(1), 8, keeps_slots=True)
-    assert (run.first_iteration, run.data.pretext) == (8, None)
+    assert (run.first_iteration, run.data.pretext) == (0, None)
     assert (run.initial.new_head, run.initial.seed) == (True, seeds.init_seed(1))
 
 
@@ -105,7 +105,7 @@ def test_weights_and_masks_by_themselves(study, make, facts, tmp_path):
         ({"ticket_tasks": ()}, "--ticket_tasks is empty"),
         ({"ticket_tasks": ("labels", "jigsaw")}, "no task 'jigsaw'"),
         ({"ticket_tasks": ("labels", "blur", "labels")}, "'labels,blur,labels' names"),
-        ({"optimizer_state": "carried"}, "'carried' does not suit"),
+        ({"optimizer_state": "carried"}, "'carried' goes with the schedule"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, text):

@@ -8,6 +8,7 @@ from tflottery.components.metadata import Facts, inspect
 from tflottery.components.runs import Initialization
 from tflottery.core import seeds
 from tflottery.core.identities import Data, Network
+from tflottery.core.recipes import Setting
 from tflottery.experiments import instability, table1
 from tflottery.experiments.instability import Config
 from tflottery.studies.study import resolve
@@ -122,7 +123,7 @@ def test_digits_have_a_short_recipe_of_their_own(study):
 
 def test_a_task_is_in_the_runs_the_name_and_the_hash(study, runtime):
     """Random labels are drawn once a replicate, so that each has data of its own."""
-    facts = inspect("lenet", "digits", runtime, pretext="random_labels")
+    facts = inspect("lenet", Setting("digits", "random_labels"), runtime)
     config = Config(model="lenet", dataset="digits", task="random_labels")
     found = resolve(config, facts, Placement())
     datas = [found.trunk(replicate).data for replicate in (1, 2)]
@@ -190,7 +191,7 @@ def test_examples_measured_are_all_only_where_no_split_has_more(
 def test_runs_have_the_seeds_of_their_replicate_level_and_order(study):
     order = {"level": 3, "data_order": 2}
     run = study().branch(
-        Initialization(1), first_iteration=0, replicate=4, mask=None, **order
+        Initialization(1), rewind_iteration=0, replicate=4, mask=None, **order
     )
     assert run.data_order_seed == seeds.data_order_seed(4, **order)
     assert run.augmentation_seed == seeds.augmentation_seed(4, **order)
@@ -370,7 +371,7 @@ def test_runs_of_a_replicate_differ_in_order_and_share_their_start(study):
     parting = found.trunk_state(1, 50)
     assert parting.keeps_slots
     one, two = (
-        found.branch(parting, first_iteration=50, replicate=1, data_order=order)
+        found.branch(parting, rewind_iteration=50, replicate=1, data_order=order)
         for order in (1, 2)
     )
     trunk = parting.run
@@ -385,7 +386,7 @@ def test_orders_do_not_depend_on_k(study):
     found = study()
     seeds = {
         found.branch(
-            found.trunk_state(1, k), first_iteration=k, replicate=1, data_order=1
+            found.trunk_state(1, k), rewind_iteration=k, replicate=1, data_order=1
         ).data_order_seed
         for k in (0, 50, 100)
     }

@@ -10,6 +10,7 @@ from tflottery.components.mask_counts import MaskCounts
 from tflottery.components.metadata import inspect
 from tflottery.components.runs import Initialization, State
 from tflottery.core.initializers import Initializers
+from tflottery.core.recipes import Setting
 from tflottery.core.registry import CRITERIA, MODELS
 from tflottery.execution.plan import plan_of
 from tflottery.experiments import instability, lottery
@@ -36,7 +37,7 @@ def facts_of(runtime, facts):
 
     def find(model):
         if model not in known:
-            known[model] = inspect(model, "digits", runtime)
+            known[model] = inspect(model, Setting("digits"), runtime)
         return known[model]
 
     return find
@@ -273,6 +274,19 @@ def test_random_pruning_starts_from_the_dense_weights_of_k(subnetworks):
         assert begun.initial == State(found._study.trunk(1), k, keeps_slots=True)
         assert begun.initial == run(found, IMP, level=3, k=k).initial
         assert begun.first_iteration == k
+
+
+def test_a_restarted_schedule_begins_anew_from_the_weights_of_k(subnetworks):
+    found = subnetworks(schedule="restarted")
+    for level, k in itertools.product((0, 2), (0, 8)):
+        kind = IMP if level else DENSE
+        begun = run(found, kind, level=level, k=k)
+        assert begun.initial == State(found._study.trunk(1), k, keeps_slots=True)
+        assert begun.first_iteration == 0
+        going_on = run(subnetworks(), kind, level=level, k=k)
+        assert begun.data_order_seed == going_on.data_order_seed
+        # From the very beginning both are one.
+        assert (begun.key == going_on.key) == (k == 0)
 
 
 def test_random_reinit_keeps_the_mask_and_draws_other_weights(subnetworks):

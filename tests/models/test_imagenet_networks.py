@@ -7,7 +7,7 @@ import pytest
 
 from tflottery import layers
 from tflottery.components import metadata
-from tflottery.core.recipes import Recipe
+from tflottery.core.recipes import Recipe, Setting
 from tflottery.core.registry import DATASETS, MODELS
 from tflottery.datasets.arrays import RawSource, Source, Split
 from tflottery.datasets.stream import Stream
@@ -134,7 +134,7 @@ def test_facts_at_the_published_size(
     own = {"adapt_recipe": lambda recipe: recipe, "version": size}
     register(DATASETS, "noise", noise, **own)
     runtime = Runtime(data_dir=None, placement=Placement())
-    facts = metadata.inspect(name, "noise", runtime)
+    facts = metadata.inspect(name, Setting("noise"), runtime)
     assert facts.flops_per_example / 2 == pytest.approx(num_multiplications, rel=0.01)
     assert facts.num_trainable == num_trainable
 

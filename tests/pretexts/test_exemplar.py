@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tflottery.components.metadata import inspect
-from tflottery.core.recipes import Recipe
+from tflottery.core.recipes import Recipe, Setting
 from tflottery.datasets import source as sources
 from tflottery.datasets.stream import Stream
 from tflottery.pretexts import exemplar
@@ -110,6 +110,6 @@ def test_it_is_learned_without_a_collapse():
 
 def test_facts():
     runtime = Runtime(data_dir=None, placement=Placement())
-    facts = inspect("lenet", "digits", runtime, pretext="exemplar")
+    facts = inspect("lenet", Setting("digits", "exemplar"), runtime)
     assert facts.network.num_classes == 128
     assert dataclasses.replace(facts.data, pretext=None).num_classes == 10

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tflottery.components.metadata import inspect
-from tflottery.core.recipes import Recipe
+from tflottery.core.recipes import Recipe, Setting
 from tflottery.core.registry import PRETEXTS
 from tflottery.datasets.stream import Stream
 from tflottery.models.weights import weights
@@ -28,7 +28,7 @@ def runtime():
 
 @pytest.fixture(scope="module")
 def facts(runtime):
-    return inspect("lenet", "digits", runtime, pretext="random_labels")
+    return inspect("lenet", Setting("digits", "random_labels"), runtime)
 
 
 def class_counts(indices, seed):

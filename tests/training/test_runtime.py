@@ -6,6 +6,7 @@ import pytest
 
 from tflottery.components.metadata import inspect
 from tflottery.core.identities import Data, Network
+from tflottery.core.recipes import Setting
 from tflottery.training import evaluation
 from tflottery.training.distribution import Placement
 from tflottery.training.runtime import Runtime
@@ -50,7 +51,7 @@ def test_few_evaluators_are_kept(evaluators):
 
 def test_a_network_other_than_the_planned_one_is_refused():
     runtime = Runtime(data_dir=None, placement=Placement())
-    facts = inspect("lenet", "digits", runtime)
+    facts = inspect("lenet", Setting("digits"), runtime)
     assert runtime.evaluator(facts.network, facts.data)
     other = dataclasses.replace(facts.network, architecture="0")
     text = f"'lenet' was built with architecture {facts.network.architecture}; .* for 0"

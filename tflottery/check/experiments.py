@@ -11,6 +11,7 @@ from tflottery.check.contract import ContractError
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts, inspect
 from tflottery.core import tables
+from tflottery.core.recipes import Setting
 from tflottery.execution.results_reader import PartialReader
 from tflottery.store.store import Store
 from tflottery.studies.config import Config
@@ -120,7 +121,7 @@ def _studies(name: str) -> list[Study]:
     members = module.members(config) if hasattr(module, "members") else (config,)
 
     @functools.cache
-    def facts_of(model: str, dataset: str, pretext: str | None) -> Facts:
-        return inspect(model, dataset, runtime, pretext=pretext)
+    def facts_of(model: str, setting: Setting) -> Facts:
+        return inspect(model, setting, runtime)
 
     return [study_of(one.named(), facts_of, Placement()) for one in members]

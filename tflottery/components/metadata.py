@@ -3,6 +3,7 @@
 import dataclasses
 
 from tflottery.core.identities import Data, Network
+from tflottery.core.recipes import Setting
 from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.datasets import forms
 from tflottery.datasets import source as sources
@@ -40,23 +41,27 @@ class Facts:
     input_scaling: str = "standardized"
 
 
-def inspect(
-    model: str, dataset: str, runtime: Runtime, *, pretext: str | None = None
-) -> Facts:
+def inspect(model: str, setting: Setting, runtime: Runtime) -> Facts:
     """Returns the facts, having made the data ready and the network once.
 
+    Args:
+      model: a registered model.
+      setting: what it learns.
+      runtime: of this process.
+
     Raises:
-      ValueError: an unknown name, a network or pretext that does not fit the images, or
-        a network that the training loop does not support.
+      ValueError: an unknown name, a network or pretext that does not fit the images, a
+        subset that leaves too little, or a network that the training loop does not
+        support.
     """
-    source = runtime.source(dataset, model=model)
+    source, pretext = runtime.learned(setting, model=model), setting.pretext
     shape = source.image_shape
     needed = MODELS[model]["minimum_image_size"]
     if min(shape[:2]) < needed:
         raise ValueError(
             f"Model {model!r} needs images of at least {needed}x{needed}; those of "
-            f"{dataset!r} have {shape[0]}x{shape[1]}. Choose another --dataset, or "
-            "--model=lenet, which takes any."
+            f"{setting.dataset!r} have {shape[0]}x{shape[1]}. Choose another "
+            "--dataset, or --model=lenet, which takes any."
         )
     data = Data(
         name=source.name,
@@ -68,6 +73,8 @@ def inspect(
         num_classes=source.num_classes,
         pretext=pretext,
         pretext_version=PRETEXTS[pretext]["version"] if pretext else None,
+        resized_to=setting.image_shape,
+        subset=setting.subset,
     )
     if pretext:
         forms.validate(pretext, source)

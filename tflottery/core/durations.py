@@ -1,4 +1,4 @@
-"""Durations such as "500", "4ep" or "3ep50it" become iterations here, and only here."""
+"""Durations such as "500", "4ep", "3ep50it" or "50000ex" become iterations here."""
 
 import re
 
@@ -7,57 +7,67 @@ Duration = int | str
 # As many as addresses of states have digits for.
 MOST_ITERATIONS = 99_999_999
 
-_PATTERN = re.compile(r"(?:(\d+)ep)?(?:(\d+)(?:it)?)?")
+# As many as 99,999,999 batches of a size that anybody trains with.
+_MOST_EXAMPLES = 10**13
+
+_PATTERN = re.compile(r"(?:(\d+)ep)?(?:(\d+)ex)?(?:(\d+)(?:it)?)?")
 
 
 def validate(duration: Duration) -> None:
-    """Raises ValueError if `duration` is not one of the four forms, or too long."""
+    """Raises ValueError if `duration` is not one of the forms, or too long."""
+    epochs, examples, extra = _parts(duration)
     # Nobody trains for more epochs than that either.
-    for count, unit in zip(_parts(duration), ("epochs", "iterations"), strict=True):
-        _refuse_too_long(duration, count, unit)
+    _refuse_too_long(duration, epochs, "epochs")
+    _refuse_too_long(duration, examples, "examples", most=_MOST_EXAMPLES)
+    _refuse_too_long(duration, extra, "iterations")
 
 
 def iterations_alone(duration: Duration) -> int | None:
-    """Returns a duration in iterations where it names no epochs, else None."""
-    epochs, extra = _parts(duration)
-    return None if epochs else extra
+    """Returns a duration in iterations where it names nothing else, else None."""
+    epochs, examples, extra = _parts(duration)
+    return None if epochs or examples else extra
 
 
 def iterations(duration: Duration, *, num_examples: int, batch_size: int) -> int:
     """Returns a duration in iterations.
 
     n epochs are ceil(n * num_examples / batch_size) iterations, because batches run on
-    across the ends of epochs.
+    across the ends of epochs; n examples are as many as it takes to have seen them,
+    ceil(n / batch_size).
 
     Args:
-      duration: iterations as int, or text such as "500it", "4ep" or "3ep50it".
+      duration: iterations as int, or text such as "500it", "4ep", "3ep50it" or
+        "3840000ex".
       num_examples: training examples in an epoch.
       batch_size: global batch size.
 
     Raises:
       ValueError: the text is not a duration, or it is negative or too long.
     """
-    epochs, extra = _parts(duration)
-    found = -(-epochs * num_examples // batch_size) + extra
+    epochs, examples, extra = _parts(duration)
+    found = -(-(epochs * num_examples + examples) // batch_size) + extra
     _refuse_too_long(duration, found, "iterations")
     return found
 
 
-def _parts(duration: Duration) -> tuple[int, int]:
-    """Returns (epochs, iterations) of a duration."""
+def _parts(duration: Duration) -> tuple[int, int, int]:
+    """Returns (epochs, examples, iterations) of a duration."""
     match = _PATTERN.fullmatch(str(duration).strip())
     if not match or not match.group():
         raise ValueError(
             f"{duration!r} is not a duration. Write iterations (500 or 500it), epochs "
-            "(4ep) or both (3ep50it)."
+            "(4ep), both (3ep50it), or the examples seen (50000ex)."
         )
-    return int(match.group(1) or 0), int(match.group(2) or 0)
+    epochs, examples, extra = (int(part or 0) for part in match.groups())
+    return epochs, examples, extra
 
 
-def _refuse_too_long(duration: Duration, count: int, unit: str) -> None:
+def _refuse_too_long(
+    duration: Duration, count: int, unit: str, *, most: int = MOST_ITERATIONS
+) -> None:
     """Raises ValueError if a duration is longer than any training may be."""
-    if count > MOST_ITERATIONS:
+    if count > most:
         raise ValueError(
-            f"{duration!r} is {count:,} {unit}, and a training may have "
-            f"{MOST_ITERATIONS:,} at most."
+            f"{duration!r} is {count:,} {unit}, and a training may have {most:,} at "
+            "most."
         )

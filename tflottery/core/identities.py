@@ -43,6 +43,11 @@ class Data:
       input_scaling: how pixels become inputs, one of `recipes.INPUT_SCALINGS`; None: as
         the data set has it (`arrays.Source.input_scaling`), which its digest stands
         for.
+      resized_to: (height, width, channels) that its images were brought to, which is
+        `image_shape` then; None: they are in the data set's own form.
+      subset: the part of the data set that is trained on, or that has labels, as
+        `core.subsets` has it; `num_train`, `num_test` and `num_classes` are its own.
+        None: all of it.
     """
 
     KIND = "data"
@@ -58,3 +63,7 @@ class Data:
     pretext_version: int | None = None
     pretext_seed: int = 0
     input_scaling: str | None = dataclasses.field(default=None, metadata=LATER)
+    resized_to: tuple[int, int, int] | None = dataclasses.field(
+        default=None, metadata=LATER
+    )
+    subset: str | None = dataclasses.field(default=None, metadata=LATER)

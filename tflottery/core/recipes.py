@@ -9,13 +9,14 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 
-from tflottery.core import durations
+from tflottery.core import durations, subsets
 from tflottery.core.durations import Duration
 from tflottery.core.initializers import BATCH_NORM_SCALES, KERNEL_INITIALIZERS
 
 OPTIMIZERS = ("sgd", "adam")
 INPUT_SCALINGS = ("unit_interval", "standardized")
 RANDOM_COUNTS = ("per_layer", "global")
+SCHEDULES = ("continued", "restarted")
 # The task of naming what is seen, by the labels of the data set; all others are
 # pretexts.
 LABELS = "labels"
@@ -26,6 +27,7 @@ _NAMES = {
     "batch_norm_scale": BATCH_NORM_SCALES,
     "input_scaling": (*INPUT_SCALINGS, None),
     "random_counts": RANDOM_COUNTS,
+    "schedule": SCHEDULES,
 }
 # The grids of k.
 _GRIDS = (
@@ -58,6 +60,8 @@ class PruningRecipe:
         has them; (): all of them.
       random_counts: survivors of random pruning: "per_layer" (as many as IMP's in each
         layer, which fits the axes of LMC's Figures 7 and 8) or "global".
+      schedule: of what trains from weights at k: "continued" goes on at k on schedule
+        and data order, "restarted" begins both anew and trains for the whole length.
       studied_density: kept fraction at which the paper compares subnetworks; its
         nearest level counts, as papers that count unpruned weights name a higher one.
     """
@@ -72,6 +76,7 @@ class PruningRecipe:
     num_levels: int = 14
     measured_levels: tuple[str, ...] = ()
     random_counts: str = "per_layer"
+    schedule: str = "continued"
     studied_density: float = 0.168
 
     def __post_init__(self) -> None:
@@ -169,10 +174,22 @@ class Setting:
     Attributes:
       dataset: name of the data set.
       task: "labels" or a registered pretext.
+      subset: the part of the data set that is trained on, as `core.subsets` has it; of
+        a pretext that sees unlabeled images, the part that has labels. None: all.
+      image_shape: (height, width, channels) that images are brought to; None: that of
+        the data set.
     """
 
     dataset: str
     task: str = LABELS
+    subset: str | None = None
+    image_shape: tuple[int, int, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Writes the subset in one way; refuses what names none."""
+        if self.subset is not None:
+            part = subsets.parse(self.subset)
+            object.__setattr__(self, "subset", None if part is None else str(part))
 
     @property
     def pretext(self) -> str | None:

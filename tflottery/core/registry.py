@@ -161,8 +161,15 @@ PRETEXTS = Registry(
     "pretext",
     "tflottery.pretexts",
     attributes=("num_outputs", "version", "seeded"),
-    # Labels as they are; one view and classification, as `training.tasks` has it.
-    defaults={"relabel": None, "num_views": 1, "losses": None, "errors": None},
+    # Labels as they are, and all that are trained on are seen; one view and
+    # classification, as `training.tasks` has it.
+    defaults={
+        "relabel": None,
+        "unlabeled": False,
+        "num_views": 1,
+        "losses": None,
+        "errors": None,
+    },
 )
 PERTURBATIONS = Registry(
     "perturbation", "tflottery.perturbations", attributes=("version", "options")

@@ -102,7 +102,8 @@ def ask(
                     raise WorkerFailed(
                         f"Gave up after a worker died {deaths} times while it looked "
                         f"at model {question.model!r} and data set "
-                        f"{question.dataset!r}: {message.value} Short of memory?"
+                        f"{question.setting.dataset!r}: {message.value} Short of "
+                        "memory?"
                     )
                 pool.submit(0, question)
             elif message.kind in ENDINGS:

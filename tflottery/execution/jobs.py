@@ -5,6 +5,7 @@ import dataclasses
 from tflottery.components.component import Component
 from tflottery.components.metadata import Facts, inspect
 from tflottery.components.runs import Run, State
+from tflottery.core.recipes import Setting
 from tflottery.execution import component_job
 from tflottery.execution.job_context import BUSY, STOPPED, JobContext, Stopped
 
@@ -40,18 +41,16 @@ class Inspect:
 
     Attributes:
       model: name of a model.
-      dataset: name of a dataset.
-      pretext: name of a pretext task, or None for the dataset's own labels.
+      setting: what it learns.
     """
 
     model: str
-    dataset: str
-    pretext: str | None = None
+    setting: Setting
 
     @property
     def name(self) -> str:
         """What the job is called."""
-        return f"inspect/{self.model}/{self.dataset}/{self.pretext}"
+        return f"inspect/{self.model}/{self.setting}"
 
 
 Job = Advance | Make
@@ -68,7 +67,7 @@ def execute(job: Job | Inspect, context: JobContext) -> str | Facts:
       MissingArtifact: an input is gone.
     """
     if isinstance(job, Inspect):
-        return inspect(job.model, job.dataset, context.runtime, pretext=job.pretext)
+        return inspect(job.model, job.setting, context.runtime)
     lock = context.store.lock(job.name)
     if lock is None:
         return BUSY

@@ -16,10 +16,10 @@ from tflottery.analysis import statistics
 from tflottery.components.component import Artifact
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import columns, layer_tables, perturbed_runs, program
-from tflottery.studies import config as shared
 from tflottery.studies.answers import Answer
 from tflottery.studies.layer_tables import PerturbedLayer
 from tflottery.studies.perturbed_runs import Condition, PerturbedNetwork
+from tflottery.studies.pruning_config import PerturbedConfig
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import DENSE, Subnetworks
 
@@ -36,7 +36,7 @@ _OPTIONS: tuple[tuple[str, Mapping[str, object]], ...] = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(shared.PerturbedConfig):
+class Config(PerturbedConfig):
     """Options of the experiment."""
 
     @classmethod

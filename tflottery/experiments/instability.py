@@ -32,6 +32,7 @@ from tflottery.studies import config as shared
 from tflottery.studies.answers import Answer
 from tflottery.studies.config import option
 from tflottery.studies.line_tables import Pair, Point, Row
+from tflottery.studies.pruning_config import PruningConfig
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import (
     DENSE,
@@ -49,7 +50,7 @@ _MOST_REESTIMATION, _LEAST_REESTIMATION = 10_240, 1_280
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(shared.PruningConfig):
+class Config(PruningConfig):
     """Options of the experiment."""
 
     data_orders: int = option(3, "trained copies of each replicate")

@@ -23,6 +23,7 @@ from tflottery.studies import config as shared
 from tflottery.studies.accuracy_table import PlannedNetwork, TrainedNetwork
 from tflottery.studies.answers import Answer
 from tflottery.studies.config import option
+from tflottery.studies.pruning_config import PruningConfig
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import (
     IMP,
@@ -37,7 +38,7 @@ if typing.TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(shared.PruningConfig):
+class Config(PruningConfig):
     """Options of the experiment."""
 
     PREFERRED_VARIANT: typing.ClassVar[str | None] = "limited_supervision"

@@ -27,6 +27,7 @@ from tflottery.studies.accuracy_table import TrainedNetwork, measured_errors
 from tflottery.studies.answers import Answer
 from tflottery.studies.config import option
 from tflottery.studies.layer_tables import MaskLayer
+from tflottery.studies.pruning_config import PruningConfig
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import (
     IMP,
@@ -46,7 +47,7 @@ _RANDOM = (RANDOM_PRUNING, RANDOM_REINIT)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(shared.PruningConfig):
+class Config(PruningConfig):
     """Options of the experiment."""
 
     data_orders: int = option(

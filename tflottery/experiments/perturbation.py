@@ -24,11 +24,11 @@ from tflottery.studies import (
     program,
     sign_table,
 )
-from tflottery.studies import config as shared
 from tflottery.studies.answers import Answer
 from tflottery.studies.config import option
 from tflottery.studies.layer_tables import PerturbedLayer
 from tflottery.studies.perturbed_runs import Condition, PerturbedNetwork
+from tflottery.studies.pruning_config import PerturbedConfig
 from tflottery.studies.sign_table import PlannedChange, SignChange
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import IMP, Subnetworks
@@ -39,7 +39,7 @@ if typing.TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(shared.PerturbedConfig):
+class Config(PerturbedConfig):
     """Options of the experiment; those of a perturbation are None for its own."""
 
     perturbation: str = option(

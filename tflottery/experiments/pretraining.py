@@ -29,6 +29,7 @@ from tflottery.studies.accuracy_table import PlannedNetwork, TrainedNetwork
 from tflottery.studies.answers import Answer
 from tflottery.studies.config import option
 from tflottery.studies.pretraining_runs import Pretraining
+from tflottery.studies.pruning_config import PruningConfig
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import (
     DENSE,
@@ -51,7 +52,7 @@ _KINDS = (IMP, RANDOM_PRUNING, RANDOM_REINIT)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(shared.PruningConfig):
+class Config(PruningConfig):
     """Options of the experiment."""
 
     PREFERRED_VARIANT: typing.ClassVar[str | None] = "early_phase"

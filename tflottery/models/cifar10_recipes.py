@@ -128,6 +128,7 @@ def cifar10_limited_supervision(setting: Setting) -> Recipe:
             # The rows of Tables 2 and 3.
             measured_levels=("1-6", "9-30:3"),
             random_counts="global",
+            schedule="restarted",
             studied_density=0.069,
         ),
     )

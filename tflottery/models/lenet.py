@@ -31,8 +31,11 @@ _STANDARD = Recipe(
 
 
 # No network of that paper: a small one to try its experiments with. As there, the last
-# layer is not pruned, and random pruning does not know of layers.
-_LIMITED_SUPERVISION = replaced(_STANDARD, unpruned=("head",), random_counts="global")
+# layer is not pruned, random pruning does not know of layers, and what is reset trains
+# for the whole length.
+_LIMITED_SUPERVISION = replaced(
+    _STANDARD, unpruned=("head",), random_counts="global", schedule="restarted"
+)
 
 
 @MODELS.register(

@@ -10,7 +10,6 @@ from tflottery.core.durations import Duration
 from tflottery.core.initializers import KERNEL_INITIALIZERS
 from tflottery.core.recipes import LABELS, Recipe, Setting
 from tflottery.core.registry import MODELS, PRETEXTS
-from tflottery.pruning import counts
 from tflottery.studies import schedule_options
 
 if typing.TYPE_CHECKING:
@@ -61,6 +60,11 @@ class Config:
     dataset: str | None = option(None, "data set; None: the one of the model's paper")
     task: str = option(
         LABELS, "what is learned: labels, or a pretext task such as rotation"
+    )
+    subset: str | None = option(
+        None,
+        "part of the data set: images:0.1, a tenth of the images of every class, or "
+        "classes:0.3, three tenths of the classes; None: all",
     )
     replicates: int | None = option(
         None,
@@ -183,7 +187,8 @@ class Config:
     @property
     def setting(self) -> Setting:
         """What is learned, on the data set named or that of the model's paper."""
-        return Setting(self.dataset or MODELS[self.model]["dataset"], self.task)
+        dataset = self.dataset or MODELS[self.model]["dataset"]
+        return Setting(dataset, self.task, self.subset)
 
     def recipe(self) -> tuple[str, Recipe]:
         """Returns the name and the recipe of the variant, as the paper has it.
@@ -254,107 +259,6 @@ class Config:
         """Returns those of the options that do not leave it to the recipe."""
         values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PruningConfig(Config):
-    """The options of experiments on subnetworks."""
-
-    GROUP: typing.ClassVar[str] = "Pruning"
-
-    levels: tuple[str, ...] | None = option(
-        None,
-        "which levels, that is numbers of prunings: 3, 1-14, or 1-6,9-30:3; None: "
-        "--density decides, else the recipe",
-    )
-    density: float | None = option(
-        None, "kept fraction of prunable weights (nearest level); None: see --levels"
-    )
-    pruning_fraction: float | None = option(
-        None,
-        "fraction of the surviving weights that a pruning removes; None: the recipe's",
-    )
-    one_shot: bool | None = option(
-        None, "prune the dense network to each level at once; None: the recipe's"
-    )
-    first_convolutions: int | None = option(
-        None, "prune only the first n convolutions; None: all that the recipe prunes"
-    )
-    random_counts: str | None = option(
-        None,
-        "survivors of random pruning: global, or per_layer as many as IMP's in each; "
-        "None: the recipe's",
-    )
-
-    def validate(self) -> None:
-        """Raises ValueError for options that are wrong with any data."""
-        super().validate()
-        if self.levels is not None and self.density is not None:
-            raise ValueError(
-                f"--levels={self.levels!r} and --density={self.density!r} say the same "
-                "thing twice. Give one of them."
-            )
-        if self.levels is not None:
-            counts.levels(self.levels)
-        if self.density is not None and not 0 < self.density <= 1:
-            raise ValueError(
-                f"--density={self.density!r} has to be above 0 and at most 1; 3.5% is "
-                "0.035."
-            )
-        validate_count("first_convolutions", self.first_convolutions)
-
-    def row_decisions(self, study: "Study") -> dict[str, object]:
-        """Returns what decides a row beyond its run and its columns."""
-        _, recipe = self.recipe()
-        usual = {
-            "pruning_fraction": recipe.pruning.pruning_fraction,
-            "one_shot": recipe.pruning.one_shot,
-            "first_convolutions": None,
-            "random_counts": recipe.pruning.random_counts,
-        }
-        given = self._given(tuple(usual))
-        unusual = {name: value for name, value in given.items() if value != usual[name]}
-        return super().row_decisions(study) | unusual
-
-    def recipe_values(self) -> dict[str, object]:
-        """Returns the options that replace a recipe's values as they are."""
-        names = ("pruning_fraction", "one_shot", "random_counts")
-        return super().recipe_values() | self._given(names)
-
-    def resolved_values(self, study: "Study") -> dict[str, object]:
-        """Returns options that can be said in several ways, each in one form."""
-        levels = self.asked_levels(study.recipe)
-        return super().resolved_values(study) | {"levels": levels, "density": None}
-
-    def asked_levels(self, recipe: Recipe) -> tuple[int, ...] | None:
-        """Returns the levels that --levels or --density names; None if none does."""
-        if self.levels is not None:
-            return counts.levels(self.levels)
-        if self.density is None:
-            return None
-        fraction = recipe.pruning.pruning_fraction
-        return (counts.level_of(self.density, pruning_fraction=fraction),)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PerturbedConfig(PruningConfig):
-    """The options of experiments on perturbed tickets (EP, section 5)."""
-
-    PREFERRED_VARIANT: typing.ClassVar[str | None] = "early_phase"
-
-    model: str = option("resnet20", "network to train")
-
-    def paper_iterations(self, recipe: Recipe) -> tuple[Duration, ...]:
-        """Returns the k at which the paper perturbs; else all of the grid but 0."""
-        pruning = recipe.pruning
-        return pruning.perturbed_iterations or tuple(
-            k for k in pruning.rewind_iterations if k != 0
-        )
-
-    def validate(self) -> None:
-        """Raises ValueError for options that are wrong with any data."""
-        super().validate()
-        refuse_carried(self)
 
 
 def validate_count(name: str, value: int | None, *, most: int | None = None) -> None:

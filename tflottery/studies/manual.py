@@ -1,5 +1,6 @@
 """What --help prints: the question, the options by group, the models and a recipe."""
 
+import contextlib
 import dataclasses
 import textwrap
 import types
@@ -91,6 +92,8 @@ def _recipe(config: type, arguments: Sequence[str]) -> str:
         variant = None
     usual = MODELS[model]["dataset"]
     setting = Setting(given.get("dataset") or usual, given.get("task") or LABELS)
+    with contextlib.suppress(ValueError):
+        setting = dataclasses.replace(setting, subset=given.get("subset"))
     name, recipe = recipe_of(recipes, model=model, variant=variant, setting=setting)
     heading = (
         f"Recipe of {model} (variants {', '.join(recipes)}; data set {usual}), {name}:"

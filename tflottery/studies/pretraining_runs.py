@@ -36,7 +36,7 @@ def trunk(study: Study, pretraining: Pretraining, replicate: int) -> Run:
     run = _run(study, pretraining, replicate, initial=initial, mask=None)
     return study.branch(
         _back(study, pretraining, replicate, run, head_seed=initial.seed),
-        first_iteration=0,
+        rewind_iteration=0,
         replicate=replicate,
         data_order=0,
     )

@@ -19,6 +19,7 @@ from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
 from tflottery.core import hardware, registry
 from tflottery.core.identities import Network
+from tflottery.core.recipes import Setting
 from tflottery.datasets import tfds_source
 from tflottery.execution import estimate, work
 from tflottery.execution.executor import Executor, Outcome, ask
@@ -190,8 +191,8 @@ def _studies(
     """Returns the studies of Configs, having asked a worker for the facts of each."""
 
     @functools.cache
-    def facts_of(model: str, dataset: str, pretext: str | None) -> Facts:
-        return ask(pool, Inspect(model, dataset, pretext), stopping)
+    def facts_of(model: str, setting: Setting) -> Facts:
+        return ask(pool, Inspect(model, setting), stopping)
 
     return [study_of(config, facts_of, placement) for config in configs]
 

@@ -17,7 +17,7 @@ from tflottery.core import durations, fingerprints, recipes, seeds
 from tflottery.core.durations import Duration
 from tflottery.core.identities import Data
 from tflottery.core.initializers import Initializers
-from tflottery.core.recipes import LABELS, Recipe
+from tflottery.core.recipes import LABELS, Recipe, Setting
 from tflottery.core.registry import PRETEXTS
 from tflottery.datasets import source as sources
 from tflottery.studies import schedule_options
@@ -85,6 +85,7 @@ class Study:
         decided |= {
             "variant": self.variant,
             "dataset": self.facts.data.name,
+            "subset": self.facts.data.subset,
             "rewind_iterations": self.rewind_iterations,
             "config": self.config_hash,
         }
@@ -110,12 +111,15 @@ class Study:
         parts = [self.config.model, self.facts.data.name, self.variant]
         if self.config.task != LABELS:
             parts.insert(2, self.config.task)
+        if self.facts.data.subset is not None:
+            parts.insert(2, self.facts.data.subset.replace(":", "-"))
         return "-".join((*parts, fingerprints.fingerprint(self.decisions(), length=8)))
 
     @property
     def title(self) -> str:
         """A line for people."""
-        learned = self.facts.data.name
+        data = self.facts.data
+        learned = data.name if data.subset is None else f"{data.subset} of {data.name}"
         if self.config.task != LABELS:
             learned += f", {self.config.task}"
         title = (
@@ -205,7 +209,7 @@ class Study:
         if replicate not in self._trunks:
             self._trunks[replicate] = self.branch(
                 self.initialization(seeds.init_seed(replicate)),
-                first_iteration=0,
+                rewind_iteration=0,
                 replicate=replicate,
                 data_order=0,
             )
@@ -224,23 +228,27 @@ class Study:
         self,
         initial: Initialization | Artifact,
         *,
-        first_iteration: int,
+        rewind_iteration: int,
         replicate: int,
         data_order: int,
         level: int = 0,
         mask: Artifact | None = None,
     ) -> Run:
-        """Returns a run under the recipe that begins at k, on a data order of its own.
+        """Returns a run under the recipe, on a data order of its own.
+
+        From k it goes on with schedule and data order there, or begins both anew, as
+        the recipe says; its iterations count from where it is on them.
 
         Args:
           initial: the weights it begins from.
-          first_iteration: k, where it begins on schedule and data stream.
+          rewind_iteration: k, to whose weights it was set.
           replicate: whose order it is.
           data_order: 0 is the trunk's, copies are numbered from 1.
           level: prunings so far.
           mask: holds the masks; None is dense.
         """
         order = {"level": level, "data_order": data_order}
+        goes_on = self.recipe.pruning.schedule == "continued"
         return Run(
             network=self.facts.network,
             data=self.data(replicate),
@@ -250,7 +258,7 @@ class Study:
             data_order_seed=seeds.data_order_seed(replicate, **order),
             augmentation_seed=seeds.augmentation_seed(replicate, **order),
             dropout_seed=seeds.dropout_seed(replicate, **order),
-            first_iteration=first_iteration,
+            first_iteration=rewind_iteration if goes_on else 0,
             optimizer_state=self._optimizer_state,
             device=self.placement.device,
             num_replicas=self.facts.num_replicas,
@@ -284,8 +292,8 @@ def resolve(
         share, an unknown variant.
     """
     variant, recipe = config.recipe()
-    _validate_batch_size(config, facts)
     recipe = _overridden(recipe, config, facts)
+    _validate_batch_size(recipe, facts)
     if recipe.batch_size % facts.num_replicas:
         raise ValueError(
             f"A batch of {recipe.batch_size} cannot be shared by {facts.num_replicas} "
@@ -302,21 +310,20 @@ def resolve(
 
 def study_of(
     config: Config,
-    facts_of: Callable[[str, str, str | None], Facts],
+    facts_of: Callable[[str, Setting], Facts],
     placement: Placement,
 ) -> Study:
     """Returns the study of a Config, with its related ones.
 
     Args:
       config: with the model's full name (`Config.named`).
-      facts_of: a function of the names of model, data set and pretext, if any.
+      facts_of: a function of the name of a model and what it learns.
       placement: where training takes place.
 
     Raises:
       ValueError: as `resolve`.
     """
-    setting = config.setting
-    facts = facts_of(config.model, setting.dataset, setting.pretext)
+    facts = facts_of(config.model, config.setting)
     related = {
         name: study_of(one, facts_of, placement)
         for name, one in config.related().items()
@@ -324,10 +331,10 @@ def study_of(
     return resolve(config, facts, placement, related=related)
 
 
-def _validate_batch_size(config: Config, facts: Facts) -> None:
-    """Raises ValueError if a batch is given that takes the data many times over."""
-    num_train, batch_size = facts.data.num_train, config.batch_size
-    if batch_size is not None and batch_size > _MOST_EPOCHS_A_BATCH * num_train:
+def _validate_batch_size(recipe: Recipe, facts: Facts) -> None:
+    """Raises ValueError if a batch takes the data many times over."""
+    num_train, batch_size = facts.data.num_train, recipe.batch_size
+    if batch_size > _MOST_EPOCHS_A_BATCH * num_train:
         raise ValueError(
             f"--batch_size={batch_size!r} is more than {_MOST_EPOCHS_A_BATCH} times "
             f"the {num_train:,} training images of {facts.data.name!r}. Give a smaller "

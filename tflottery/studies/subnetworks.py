@@ -149,7 +149,7 @@ class Subnetworks:
         """
         return self._study.branch(
             initial or self.weights(subnetwork),
-            first_iteration=subnetwork.rewind_iteration,
+            rewind_iteration=subnetwork.rewind_iteration,
             replicate=subnetwork.replicate,
             data_order=data_order,
             level=subnetwork.level,

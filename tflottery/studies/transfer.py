@@ -55,8 +55,8 @@ def mask(found: Artifact, *, of: Study, to: Study) -> Artifact:
 def run(finder: Study, subnetwork: Subnetwork, *, to: Study) -> Run:
     """Returns the training, on one study's task, of a ticket that another one found.
 
-    It begins from the finder's weights at k, and goes on from k on its own schedule and
-    data stream.
+    It begins from the finder's weights at k, and has a schedule and data order of its
+    own, which go on at k or begin anew as the recipe of `to` says.
 
     Args:
       finder: the study that pruned, or `to` itself.
@@ -85,7 +85,7 @@ def run(finder: Study, subnetwork: Subnetwork, *, to: Study) -> Run:
             replicate=replicate,
             head_seed=seeds.init_seed(replicate),
         ),
-        first_iteration=subnetwork.rewind_iteration,
+        rewind_iteration=subnetwork.rewind_iteration,
         replicate=replicate,
         data_order=1,
         level=subnetwork.level,

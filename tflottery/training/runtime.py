@@ -5,8 +5,9 @@ import typing
 
 from tflottery.core import fingerprints, recipes
 from tflottery.core.identities import Data, Network
-from tflottery.core.recipes import Recipe
-from tflottery.core.registry import MODELS
+from tflottery.core.recipes import LABELS, Recipe, Setting
+from tflottery.core.registry import MODELS, PRETEXTS
+from tflottery.datasets import resizing, selection
 from tflottery.datasets import source as sources
 from tflottery.datasets.source import Source
 from tflottery.training import distribution
@@ -41,14 +42,29 @@ class Runtime:
         return distribution.strategy(self._placement)
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - a runtime lives with its process
-    def source(self, dataset: str, *, model: str) -> Source:
-        """Returns a dataset in the form that a model takes."""
-        size = MODELS[model]["minimum_image_size"]
+    def source(self, dataset: str, *, model: str | None) -> Source:
+        """Returns a dataset in the form that a model takes; None: in its own form."""
+        size = 1 if model is None else MODELS[model]["minimum_image_size"]
         return sources.load(dataset, data_dir=self._data_dir, minimum_image_size=size)
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019 - a runtime lives with its process
+    def learned(self, setting: Setting, *, model: str) -> Source:
+        """Returns what a model is shown of a data set: of what shape, and how much.
+
+        Raises:
+          ValueError: the subset leaves too little, or images have no such shape.
+        """
+        # What is resized anyway need not be as large as the model asks.
+        asked = model if setting.image_shape is None else None
+        source = self.source(setting.dataset, model=asked)
+        source = resizing.of(source, setting.image_shape)
+        unlabeled = bool(setting.pretext and PRETEXTS[setting.pretext]["unlabeled"])
+        return selection.of(source, setting.subset, unlabeled=unlabeled)
 
     def forget(self) -> None:
         """Forgets all it keeps: data are opened anew, and networks built anew."""
         Runtime.source.cache_clear()
+        Runtime.learned.cache_clear()
         self._trainers.clear()
         self._evaluators.clear()
 
@@ -97,7 +113,10 @@ class Runtime:
 
         A plan's keys hold the digest of the data that were there when it was made.
         """
-        source = self.source(data.name, model=network.model)
+        setting = Setting(
+            data.name, data.pretext or LABELS, data.subset, data.resized_to
+        )
+        source = self.learned(setting, model=network.model)
         if source.digest != data.digest:
             raise OtherData(
                 f"Dataset {data.name!r} is not the one that this command began with: "
