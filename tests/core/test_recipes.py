@@ -17,6 +17,7 @@ _RECIPE = Recipe(
     weight_decay=1e-4,
     milestones=(32_000, 48_000),
     warmup=30_000,
+    augmentation="none",
     pruning=PruningRecipe(
         rewind_iterations=(0, 100, 2000), perturbed_iterations=(100,)
     ),
@@ -155,6 +156,7 @@ def test_simplified_leaves_out_what_changes_nothing():
     same = [
         dataclasses.replace(_RECIPE, decay_factor=1),
         dataclasses.replace(constant, decay_factor=1, final_learning_rate=0.1),
+        dataclasses.replace(constant, augmentation=None),
     ]
     for recipe in same:
         found = recipes.simplified(recipe)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tflottery.core.registry import PRETEXTS
-from tflottery.datasets import pipeline
+from tflottery.datasets import augmentations, pipeline
 from tflottery.datasets.arrays import Source, Split
 from tflottery.datasets.stream import Stream
 
@@ -33,38 +33,6 @@ def small_source(*, size=6, channels=3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.
     )
 
 
-def changed(image, bits):
-    """flipped_and_cropped of one image of one channel, as a list of rows."""
-    images = tf.constant(image, tf.uint8)[None, :, :, None]
-    result = pipeline.flipped_and_cropped(images, tf.constant([bits], tf.int32))
-    return result.numpy()[0, :, :, 0].tolist()
-
-
-def test_flip_and_crop_by_hand():
-    image = [[1, 2, 3], [4, 5, 6]]
-    assert changed(image, bits_of()) == image
-    assert changed(image, bits_of(mirrored=1)) == [[3, 2, 1], [6, 5, 4]]
-    assert changed(image, bits_of(down=1)) == [[4, 5, 6], [0, 0, 0]]
-    assert changed(image, bits_of(down=-1)) == [[0, 0, 0], [1, 2, 3]]
-    assert changed(image, bits_of(right=1)) == [[2, 3, 0], [5, 6, 0]]
-    assert changed(image, bits_of(right=-2)) == [[0, 0, 1], [0, 0, 4]]
-    assert changed(image, bits_of(mirrored=1, right=1)) == [[0, 3, 2], [0, 6, 5]]
-    assert changed(image, bits_of(down=4, right=4)) == [[0, 0, 0], [0, 0, 0]]
-
-
-def test_flip_and_crop_against_padding_and_slicing():
-    generator = np.random.default_rng(1)
-    images = generator.integers(1, 256, (162, 8, 7, 3), dtype=np.uint8)
-    bits = np.arange(162, dtype=np.int32)
-    result = pipeline.flipped_and_cropped(tf.constant(images), tf.constant(bits))
-    for image, bit, found in zip(images, bits, result.numpy(), strict=True):
-        padded = np.pad(image, [(4, 4), (4, 4), (0, 0)])
-        top, left = (bit >> 1) % 9, (bit >> 1) // 9
-        expected = padded[top : top + 8, left : left + 7]
-        expected = expected[:, ::-1] if bit & 1 else expected
-        np.testing.assert_array_equal(found, expected)
-
-
 def test_images_are_normalized_and_labels_follow():
     data = small_source()
     load = pipeline.loader(data, split="test", augmentation="none")
@@ -83,8 +51,11 @@ def test_zeros_are_padded_before_normalization():
     np.testing.assert_allclose(images[0, 2:], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("pretext", [None, *PRETEXTS.names()])
-@pytest.mark.parametrize("augmentation", pipeline.AUGMENTATIONS)
+@pytest.mark.parametrize(
+    ("augmentation", "pretext"),
+    [(one, None) for one in pipeline.AUGMENTATIONS]
+    + [("flip_crop", one) for one in PRETEXTS.names()],
+)
 def test_dataset_loader_and_compiled_loader_agree_bit_for_bit(augmentation, pretext):
     data = small_source(size=8)
     stream = Stream(20, 16, data_order_seed=3, augmentation_seed=4)
@@ -123,9 +94,9 @@ def test_a_pretext_is_given_all_it_may_read(augmentation, register):
     np.testing.assert_array_equal(given["indices"], indices)
     np.testing.assert_array_equal(given["bits"], bits)
     np.testing.assert_array_equal(given["labels"], [1, 4, 1])
-    seen = data.test.images[[3, 0, 3]]
-    if augmentation == "flip_crop":
-        seen = pipeline.flipped_and_cropped(tf.constant(seen), bits).numpy()
+    seen = augmentations.augmented(
+        tf.constant(data.test.images[[3, 0, 3]]), bits, augmentation=augmentation
+    ).numpy()
     np.testing.assert_array_equal(given["images"], (seen / 255).astype(np.float32))
     expected = (1 - seen / 255 - data.mean) / data.std
     np.testing.assert_allclose(images, expected, atol=1e-5)

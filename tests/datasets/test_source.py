@@ -63,8 +63,17 @@ def test_recipes_are_adapted():
     assert digits.milestones == (300, 450)
     assert digits.augmentation == "none"
     assert source.adapted(RECIPE, dataset="cifar10").augmentation == "flip_crop"
-    assert source.adapted(RECIPE, dataset="mnist") == RECIPE
-    assert source.adapted(RECIPE, dataset="fashion_mnist") == RECIPE
+    plain = dataclasses.replace(RECIPE, augmentation="none")
+    assert source.adapted(RECIPE, dataset="mnist") == plain
+    assert source.adapted(RECIPE, dataset="fashion_mnist") == plain
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "digits", "fashion_mnist"])
+def test_an_augmentation_that_the_recipe_names_stays(dataset):
+    recipe = dataclasses.replace(RECIPE, augmentation="flip_crop_2")
+    assert source.adapted(recipe, dataset=dataset).augmentation == "flip_crop_2"
+    recipe = dataclasses.replace(RECIPE, augmentation="none")
+    assert source.adapted(recipe, dataset=dataset).augmentation == "none"
 
 
 def test_number_of_outputs_is_the_pretexts_where_it_has_one(cache_dir):

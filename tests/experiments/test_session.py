@@ -636,7 +636,7 @@ WRONG = {
     "--optimizer_state='warm' is not known. Known: fresh, carried": {
         "optimizer_state": "warm"
     },
-    "augmentation='mixup' is not known": {"augmentation": "mixup"},
+    "augmentation='mixup' has to be one of .*'flip_crop_2'": {"augmentation": "mixup"},
     "--workers=0 has to be at least 1": {"workers": 0},
     "--checkpoint_every=0.0 has to be above zero": {"checkpoint_every": 0.0},
     "no executor 'ray'. Known: local, inline": {"executor": "ray"},

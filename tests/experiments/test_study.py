@@ -9,6 +9,7 @@ from tflottery.components.runs import Initialization
 from tflottery.core import seeds
 from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import Setting
+from tflottery.core.registry import MODELS
 from tflottery.experiments import instability, table1
 from tflottery.experiments.instability import Config
 from tflottery.studies.study import resolve
@@ -95,6 +96,20 @@ def test_every_value_can_be_overridden():
     )
     assert (recipe.weight_decay, recipe.decay_factor) == (0.2, 0.5)
     assert (recipe.batch_size, recipe.augmentation) == (100, "none")
+
+
+def test_augmentation_is_the_users_else_the_recipes_else_the_data_sets(register):
+    standard = MODELS["lenet"]["recipes"]["standard"]
+    own = dataclasses.replace(standard, augmentation="flip_crop_2")
+    recipes = {"standard": standard, "own": own}
+    register(MODELS, "net", None, recipes=recipes, dataset="cifar10")
+    found = [
+        cifar10_study("net", **options).recipe.augmentation
+        for options in ({}, {"variant": "own"})
+    ]
+    assert found == ["flip_crop", "flip_crop_2"]
+    given = cifar10_study("net", variant="own", augmentation="none")
+    assert given.recipe.augmentation == "none"
 
 
 def test_epochs_of_a_recipe_are_those_of_the_batch_that_was_given():

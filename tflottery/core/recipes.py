@@ -14,6 +14,8 @@ from tflottery.core.durations import Duration
 from tflottery.core.initializers import BATCH_NORM_SCALES, KERNEL_INITIALIZERS
 
 OPTIMIZERS = ("sgd", "adam")
+# How images are changed in training (`datasets.augmentations`).
+AUGMENTATIONS = ("none", "flip_crop", "flip_crop_2", "flip_crop_2_colour")
 INPUT_SCALINGS = ("unit_interval", "standardized")
 RANDOM_COUNTS = ("per_layer", "global")
 SCHEDULES = ("continued", "restarted")
@@ -25,6 +27,7 @@ _NAMES = {
     "optimizer": OPTIMIZERS,
     "kernel_initializer": KERNEL_INITIALIZERS,
     "batch_norm_scale": BATCH_NORM_SCALES,
+    "augmentation": (*AUGMENTATIONS, None),
     "input_scaling": (*INPUT_SCALINGS, None),
     "random_counts": RANDOM_COUNTS,
     "schedule": SCHEDULES,
@@ -108,7 +111,9 @@ class Recipe:
       final_learning_rate: what the rate falls to linearly, from the first update to the
         end of training; None: it falls at milestones only. Has no milestones.
       warmup: how long the rate rises linearly from zero.
-      augmentation: "flip_crop" or "none"; the dataset decides (`adapt_recipe`).
+      augmentation: "flip_crop" mirrors images or not and moves them by up to four
+        pixels, "flip_crop_2" by up to two, "flip_crop_2_colour" also changes their
+        colours, "none" nothing; None: the data set's own way (`adapt_recipe`).
       kernel_initializer: what kernels are drawn from (`core.initializers`).
       batch_norm_scale: batch norm's initial gamma: "ones", or "uniform" in [0, 1).
       input_scaling: "unit_interval" has images in [0, 1], "standardized" with mean 0
@@ -128,7 +133,7 @@ class Recipe:
     decay_factor: float = 0.1
     final_learning_rate: float | None = None
     warmup: Duration = 0
-    augmentation: str = "none"
+    augmentation: str | None = None
     kernel_initializer: str = "he_normal"
     batch_norm_scale: str = "ones"
     input_scaling: str | None = None
@@ -277,9 +282,11 @@ def with_length(recipe: Recipe, training_iterations: int) -> Recipe:
 def simplified(recipe: Recipe) -> Recipe:
     """Returns a recipe of the same training without what changes nothing in it.
 
-    Milestones at which the rate is multiplied by 1 are none, and a linear fall to the
-    rate itself is no fall.
+    Milestones at which the rate is multiplied by 1 are none, a linear fall to the rate
+    itself is no fall, and without a data set to say how, images are not augmented.
     """
+    if recipe.augmentation is None:
+        recipe = dataclasses.replace(recipe, augmentation="none")
     if recipe.decay_factor == 1:
         recipe = dataclasses.replace(recipe, milestones=())
     if recipe.final_learning_rate == recipe.learning_rate:

@@ -1,8 +1,7 @@
 """Batches of images from memory-mapped arrays, the same in every form of loop.
 
 `loader` is a function of indices and random bits that runs inside any tf.function,
-compiled or not; `as_dataset` is the same batches as a tf.data.Dataset. Random flips and
-crops by up to four pixels, with zeros around the image, follow the papers' CIFAR-10.
+compiled or not; `as_dataset` is the same batches as a tf.data.Dataset.
 
 The arithmetic is arranged so that XLA cannot round it differently: a difference times
 a constant leaves nothing to fuse into one multiply-add.
@@ -15,15 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tflottery.core.recipes import AUGMENTATIONS
 from tflottery.core.registry import PRETEXTS
+from tflottery.datasets import augmentations
 from tflottery.datasets.arrays import Source, Split
 from tflottery.datasets.stream import Stream
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-AUGMENTATIONS = ("none", "flip_crop")
-CROP_PADDING = 4
 _TENSOR_ALIGNMENT_BYTES = 64
 _UNIT_VALUES = (np.arange(256) / 255).astype(np.float32)
 _ITERATIONS_PER_READ = 64
@@ -45,7 +44,7 @@ def loader(
     Args:
       source: the data; arrays mapped in mode 'c' are shared, others are copied.
       split: "train" or "test".
-      augmentation: "none" or "flip_crop".
+      augmentation: one of `AUGMENTATIONS`.
       pretext: name of a registered pretext task, which changes images and labels.
       pretext_seed: of what is random in it but the same in all epochs.
 
@@ -75,8 +74,7 @@ def loader(
     def load(indices: tf.Tensor, bits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         batch = tf.gather(images, indices)
         batch_labels = tf.gather(labels, indices)
-        if augmentation == "flip_crop":
-            batch = flipped_and_cropped(batch, bits)
+        batch = augmentations.augmented(batch, bits, augmentation=augmentation)
         if show is None:
             return _normalized(batch, source, white=255.0), batch_labels
         # Looked up: XLA would fuse a product here with what a pretext does to it.
@@ -111,7 +109,7 @@ def as_dataset(
       source: the data; its training split is used.
       stream: the order; has to be over as many examples as the split.
       first_iteration: the iteration whose batch comes first, at least 0.
-      augmentation: "none" or "flip_crop".
+      augmentation: one of `AUGMENTATIONS`.
       pretext: name of a registered pretext task.
       pretext_seed: of what is random in it but the same in all epochs.
 
@@ -179,41 +177,6 @@ def relabelled(labels: np.ndarray, *, pretext: str, pretext_seed: int) -> np.nda
             "example of the split."
         )
     return found
-
-
-def flipped_and_cropped(images: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
-    """Returns images mirrored or not and moved by up to four pixels, as bits decide.
-
-    The lowest bit mirrors left and right; the rest choose one of the 81 windows of the
-    image with four rows and columns of zeros around it.
-
-    Args:
-      images: [batch, height, width, channels] uint8, of static shape.
-      bits: [batch] int32 in [0, 2**31).
-    """
-    import tensorflow as tf
-
-    batch, height, width, channels = images.shape
-    num_offsets = 2 * CROP_PADDING + 1
-    mirrored = tf.bitwise.bitwise_and(bits, 1)[:, None] == 1
-    offsets = tf.bitwise.right_shift(bits, 1)[:, None]
-    top = offsets % num_offsets - CROP_PADDING
-    left = offsets // num_offsets % num_offsets - CROP_PADDING
-
-    rows = tf.range(height)[None] + top
-    columns = tf.range(width)[None]
-    columns = tf.where(mirrored, width - 1 - columns, columns) + left
-    # A pixel outside is the one black pixel appended behind all others: that costs less
-    # than padding every image.
-    black = batch * height * width
-    examples = tf.range(batch)[:, None] * height
-    firsts = tf.where((rows >= 0) & (rows < height), (examples + rows) * width, black)
-    columns = tf.where((columns >= 0) & (columns < width), columns, black)
-    pixels = tf.minimum(firsts[:, :, None] + columns[:, None, :], black)
-
-    flat = tf.reshape(images, (black, channels))
-    flat = tf.concat([flat, tf.zeros((1, channels), images.dtype)], axis=0)
-    return tf.gather(flat, pixels)
 
 
 def _normalized(images: tf.Tensor, source: Source, *, white: float) -> tf.Tensor:

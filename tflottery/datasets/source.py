@@ -80,9 +80,12 @@ def load(
 def adapted(recipe: Recipe, *, dataset: str) -> Recipe:
     """Returns a resolved recipe as the dataset wants it: augmentation, length.
 
-    Datasets that are not registered leave recipes as they are.
+    An augmentation that the recipe names stays; datasets that are not registered have
+    none and leave the rest of recipes as it is.
     """
-    return DATASETS[dataset]["adapt_recipe"](recipe) if dataset in DATASETS else recipe
+    own = DATASETS[dataset]["adapt_recipe"](recipe) if dataset in DATASETS else recipe
+    augmentation = recipe.augmentation or own.augmentation or "none"
+    return dataclasses.replace(own, augmentation=augmentation)
 
 
 def num_outputs(source: Source, *, pretext: str | None) -> int:

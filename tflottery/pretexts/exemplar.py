@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tflottery.core.registry import PRETEXTS
+from tflottery.datasets import augmentations
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -25,10 +26,6 @@ EMBEDDING_SIZE = 128
 MARGIN = 0.5
 MOST_DEGREES = 20
 _MOST_SHIFT = 1 / 8
-# Colours are changed in steps of 1/128, of whole numbers, which is exact.
-_ONE, _MOST_CHANGE = 128, 51
-# Weights of red, green and blue in brightness, of 256 (ITU-R BT.601).
-_LUMA = (77, 150, 29)
 _GREY_VALUES = (np.arange(256) / 255).astype(np.float32)
 # What the views of an example draw from its bits with.
 _VIEWS = (0x0A11CE5E, 0x0B0B5EED)
@@ -99,7 +96,9 @@ def two_views(
         own = hashing.mixed(
             tf.bitwise.bitwise_xor(words, tf.constant(number, "uint32"))
         )
-        views.append(_recoloured(_moved(images, own), hashing.mixed(own)))
+        moved = tf.cast(tf.round(255.0 * _moved(images, own)), tf.int32)
+        values = augmentations.recoloured(moved, hashing.mixed(own))
+        views.append(tf.gather(_GREY_VALUES, values))
     return tf.stack(views, axis=1), indices
 
 
@@ -135,12 +134,14 @@ def _moved(images: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
     """
     import tensorflow as tf
 
+    from tflottery.layers import hashing
+
     batch, height, width, channels = images.shape
     down, right = (max(1, round(_MOST_SHIFT * size)) for size in (height, width))
-    mirrors, words = _drawn(words, 2)
-    turns, words = _drawn(words, 2 * MOST_DEGREES + 1)
-    downs, words = _drawn(words, 2 * down + 1)
-    rights, _ = _drawn(words, 2 * right + 1)
+    mirrors, words = hashing.drawn(words, 2)
+    turns, words = hashing.drawn(words, 2 * MOST_DEGREES + 1)
+    downs, words = hashing.drawn(words, 2 * down + 1)
+    rights, _ = hashing.drawn(words, 2 * right + 1)
 
     # Which pixel each pixel of a turned image shows: the nearest one, by a table.
     sources = tf.constant(_turned_grids(height, width))
@@ -171,49 +172,3 @@ def _turned_grids(height: int, width: int) -> np.ndarray:
         sines * below + cosines * beside + (width - 1) / 2,
     ]
     return np.rint(found).astype(np.int32)
-
-
-def _recoloured(images: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
-    """Returns images of other brightness, contrast and, in colour, saturation.
-
-    Args:
-      images: [batch, height, width, channels] float32 in [0, 1].
-      words: [batch] uint32, random.
-    """
-    import tensorflow as tf
-
-    values = tf.cast(tf.round(255.0 * images), tf.int32)
-    factors = []
-    for _ in range(3):
-        drawn, words = _drawn(words, 2 * _MOST_CHANGE + 1)
-        factors.append((drawn + _ONE - _MOST_CHANGE)[:, None, None, None])
-    values = _blended(values, tf.zeros_like(values[..., :1]), factors[0])
-    grey = tf.reduce_sum(values, axis=(1, 2, 3), keepdims=True)
-    grey //= images.shape[1] * images.shape[2] * images.shape[3]
-    values = _blended(values, grey, factors[1])
-    if images.shape[-1] == len(_LUMA):
-        grey = tf.reduce_sum(values * tf.constant(_LUMA), axis=-1, keepdims=True) // 256
-        values = _blended(values, grey, factors[2])
-    return tf.gather(_GREY_VALUES, values)
-
-
-def _blended(values: tf.Tensor, grey: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
-    """Returns grey + (values - grey) * factors / 128 in [0, 255]; all are int32."""
-    import tensorflow as tf
-
-    return tf.clip_by_value(grey + (values - grey) * factors // _ONE, 0, 255)
-
-
-def _drawn(words: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns numbers in [0, count) that words decide, int32, and words to go on with.
-
-    None is likelier than another by more than `count` in 2**31.
-    """
-    import tensorflow as tf
-
-    from tflottery.layers import hashing
-
-    top = tf.bitwise.right_shift(words, tf.constant(1, tf.uint32))
-    return tf.cast(top, tf.int32) % count, hashing.mixed(
-        words + tf.constant(1, "uint32")
-    )

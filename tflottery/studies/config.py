@@ -8,7 +8,7 @@ from tflottery.components.measuring import SPLITS
 from tflottery.core import durations, recipes
 from tflottery.core.durations import Duration
 from tflottery.core.initializers import KERNEL_INITIALIZERS
-from tflottery.core.recipes import LABELS, Recipe, Setting
+from tflottery.core.recipes import AUGMENTATIONS, LABELS, Recipe, Setting
 from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.studies import schedule_options
 
@@ -96,16 +96,16 @@ class Config:
     warmup: Duration | None = option(
         None, "how long the learning rate rises from zero; None: the recipe's"
     )
-    augmentation: str | None = option(None, "flip_crop or none; None: the data set's")
+    augmentation: str | None = option(
+        None, f"{', '.join(AUGMENTATIONS)}; None: the recipe's, else the data set's"
+    )
     input_scaling: str | None = option(
         None,
         "images in [0, 1]: unit_interval; or with mean 0 and deviation 1 per channel: "
         "standardized; None: the recipe's, else the data set's",
     )
     kernel_initializer: str | None = option(
-        None,
-        f"what kernels are drawn from: {', '.join(KERNEL_INITIALIZERS)}; None: the "
-        "recipe's",
+        None, f"of kernels: {', '.join(KERNEL_INITIALIZERS)}; None: the recipe's"
     )
     batch_norm_scale: str | None = option(
         None,
@@ -165,7 +165,6 @@ class Config:
         optimizer = self.optimizer or recipe.optimizer
         schedule_options.validate_momentum(self.momentum, optimizer=optimizer)
         _validate_one_of("optimizer_state", self.optimizer_state, ("fresh", "carried"))
-        _validate_one_of("augmentation", self.augmentation, ("flip_crop", "none", None))
 
     def named(self) -> "Config":
         """Returns the Config with the model that --stem chooses, and no stem.

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tflottery.core import recipes
 from tflottery.core.initializers import Initializers
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
@@ -67,7 +68,7 @@ class Trainer:
         pretext_seed: of what is random in it but the same in all epochs.
         strategy: distributes each batch over its replicas; None is one device.
         """
-        self.recipe = recipe
+        self.recipe = recipe = recipes.simplified(recipe)
         self._strategy = strategy
         self._source = source
         self._pretext = {"pretext": pretext, "pretext_seed": pretext_seed}
