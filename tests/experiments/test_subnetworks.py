@@ -95,7 +95,9 @@ def test_the_studied_levels_of_the_papers(
 
 def test_every_model_of_the_papers_has_its_levels():
     for name in ("lenet", "resnet20", "vgg16", "resnet50", "inception_v3"):
-        for recipe in MODELS[name]["recipes"].values():
+        for variant, recipe in MODELS[name]["recipes"].items():
+            if variant == "limited_supervision":
+                continue
             found = recipe.pruning
             fraction, levels = found.pruning_fraction, found.num_levels
             assert (1 - fraction) ** levels <= 1.02 * found.studied_density

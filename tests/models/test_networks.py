@@ -15,15 +15,23 @@ from tflottery.models import weights as model_weights
 from tflottery.models.architecture import architecture, is_known
 from tflottery.training import tasks
 
-# Counts are for ten classes, but a thousand where the paper's data has them.
-_NUM_CLASSES = {"inception_v3": 1000, "resnet50": 1000}
+# Counts are for ten classes, but a thousand where the paper's data has them; AlexNet's
+# for the smallest images, of which its first dense layer gets 256 values.
+_NUM_CLASSES = {
+    **{"alexnet": 1000, "alexnet_grouped": 1000},
+    **{"inception_v3": 1000, "resnet50": 1000},
+}
 _TRAINABLE = {
+    "alexnet": 61_100_840 - (9216 - 256) * 4096,
+    "alexnet_cifar_stem": 20_326_218,
+    "alexnet_grouped": 60_965_224 - (9216 - 256) * 4096,
     "inception_v3": 27_161_264,
     "lenet": 266_610,
     "resnet18": 11_181_642,
     "resnet18_cifar_stem": 11_173_962,
     "resnet20": 272_474,
     "resnet50": 25_557_032,
+    "resnet50_cifar_stem": 23_520_842,
     "resnet56": 855_770,
     "vgg11": 9_231_114,
     "vgg13": 9_416_010,
@@ -33,6 +41,12 @@ _TRAINABLE = {
     "wrn16_8_preactivation": 10_961_370,
 }
 _PRUNABLE = {
+    "alexnet": 56_994_496 - (9216 - 256) * 4096,
+    # Convolutions 4,800 + 307,200 + 663,552 + 884,736 + 589,824; dense layers 1,048,576
+    # + 16,777,216.
+    "alexnet_cifar_stem": 20_275_904,
+    # Convolutions 34,848 + 307,200 + 884,736 + 663,552 + 442,368.
+    "alexnet_grouped": 20_158_496,
     "inception_v3": 27_123_040,
     "lenet": 266_200,
     # Stem 9,408; stages 147,456 + 516,096 + 2,064,384 + 8,257,536; projections 172,032;
@@ -41,6 +55,8 @@ _PRUNABLE = {
     "resnet18_cifar_stem": 11_164_352,
     "resnet20": 270_896,
     "resnet50": 25_502_912,
+    # Convolutions 23,454,912, of which a stem of 3 * 64 * 9 takes 7,680 away.
+    "resnet50_cifar_stem": 23_447_232,
     "resnet56": 851_504,
     "vgg11": 9_217_728,
     "vgg13": 9_402_048,
@@ -55,12 +71,16 @@ _PRUNABLE = {
 # What networks are called in keys, whatever release of Keras builds them. A change of
 # one makes all runs of that network others; it belongs to a change of what is computed.
 _ARCHITECTURES = {
+    "alexnet": "ccfba3bdc0a87c8a",
+    "alexnet_cifar_stem": "3641140f6e78a7d5",
+    "alexnet_grouped": "17ab0fb36190963a",
     "inception_v3": "2aa997bec86398f4",
     "lenet": "2573f923f3363811",
     "resnet18": "bf83a9d46927cf29",
     "resnet18_cifar_stem": "4e75ceab4eb55c0e",
     "resnet20": "4d0cc45307eddfe7",
     "resnet50": "7bdf86f8e845cef9",
+    "resnet50_cifar_stem": "a60f063a33496d2a",
     "resnet56": "9e974cf186306e6f",
     "vgg11": "2d5b0d5f14b75c34",
     "vgg13": "94d9f45b389911b7",
@@ -71,8 +91,9 @@ _ARCHITECTURES = {
 }
 _every_model = pytest.mark.parametrize("name", MODELS.names())
 _DEEP = (
-    *("inception_v3", "resnet18", "resnet18_cifar_stem", "resnet50", "resnet56"),
-    *("vgg13", "vgg16", "vgg19", "wrn16_8", "wrn16_8_preactivation"),
+    *("alexnet", "alexnet_cifar_stem", "alexnet_grouped", "inception_v3"),
+    *("resnet18", "resnet18_cifar_stem", "resnet50", "resnet50_cifar_stem"),
+    *("resnet56", "vgg13", "vgg16", "vgg19", "wrn16_8", "wrn16_8_preactivation"),
 )
 _deep_ones_slow = pytest.mark.parametrize(
     "name",
@@ -140,12 +161,13 @@ def test_parameter_counts(name: str):
     sizes = {path: int(np.prod(shape)) for path, shape in shapes.items()}
     trainable = model_weights.trainable_paths(model)
     assert sum(sizes[path] for path in trainable) == _TRAINABLE[name]
-    # The variant for tickets of other tasks prunes no head at all.
+    # The variant for tickets of other tasks, which some networks have alone, prunes no
+    # head at all.
     (named,) = {
         recipe.pruning.unpruned
         for variant, recipe in MODELS[name]["recipes"].items()
         if variant != "limited_supervision"
-    }
+    } or {("head",)}
     unpruned = {f"{layer}/kernel" for layer in named}
     kernels = layers.masks(model).keys()
     assert unpruned <= kernels

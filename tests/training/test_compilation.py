@@ -19,7 +19,7 @@ from tflottery.training.trainer import Trainer
 
 _FAST = ("lenet", "resnet20")
 # Larger networks of operations that others have too.
-_LIKE_OTHERS = ("resnet50",)
+_LIKE_OTHERS = ("resnet50", "resnet50_cifar_stem")
 _models = pytest.mark.parametrize(
     "name",
     [

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # How the papers write what users type.
 NETWORKS = {
+    "alexnet": "AlexNet",
     "inception_v3": "Inception-v3",
     "lenet": "Lenet",
     "resnet18": "ResNet-18",

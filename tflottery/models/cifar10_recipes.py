@@ -1,13 +1,12 @@
-"""Recipes that CIFAR-10 networks share, of three papers.
+"""Recipes that CIFAR-10 networks share, of two papers.
 
 Linear Mode Connectivity, Table 1: momentum, weight decay and the shape of the warmup
 are not in it; those of The Early Phase of Neural Network Training, and a linear rise,
-are taken. The Early Phase, Table A1 and Appendix A. Finding Winning Tickets with
-Limited (or No) Supervision, Appendix A.
+are taken. The Early Phase, Table A1 and Appendix A.
 """
 
 from tflottery.core.durations import Duration
-from tflottery.core.recipes import PruningRecipe, Recipe, Setting, replaced
+from tflottery.core.recipes import PruningRecipe, Recipe, replaced
 
 
 def cifar10_recipes(
@@ -103,37 +102,4 @@ def early_phase_recipe(
             num_levels=num_levels,
             studied_density=studied_density,
         ),
-    )
-
-
-def cifar10_limited_supervision(setting: Setting) -> Recipe:
-    """Returns the recipe of variant limited_supervision, the same for all networks.
-
-    Args:
-      setting: tickets are found on exemplars for longer, and at a lower rate.
-    """
-    recipe = Recipe(
-        optimizer="adam",
-        learning_rate=1e-3,
-        batch_size=512,
-        training_iterations="160ep",
-        weight_decay=1e-4,
-        milestones=("80ep", "120ep"),
-        decay_factor=0.1,
-        replicates=5,
-        pruning=PruningRecipe(
-            rewind_iterations=("1ep",),
-            unpruned=("head",),
-            num_levels=30,
-            # The rows of Tables 2 and 3.
-            measured_levels=("1-6", "9-30:3"),
-            random_counts="global",
-            schedule="restarted",
-            studied_density=0.069,
-        ),
-    )
-    if setting.task != "exemplar":
-        return recipe
-    return replaced(
-        recipe, learning_rate=3e-4, training_iterations="180ep", milestones=("120ep",)
     )

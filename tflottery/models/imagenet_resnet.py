@@ -13,15 +13,19 @@ few for so many weights. The last stage then has maps of one pixel, so that most
 weights meet zeros alone and only decay, which fits that the paper's weights shrink from
 the start. `resnet18_cifar_stem` has the stem of CIFAR-10's networks. All kernels are
 pruned: the densities on the paper's axes say so.
+
+Finding Winning Tickets with Limited (or No) Supervision has both networks on either
+data set and does not describe them: `resnet50_cifar_stem` is the like of
+`resnet18_cifar_stem`. Heads are not pruned there.
 """
 
 import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tflottery.core.recipes import PruningRecipe, Recipe
+from tflottery.core.recipes import PruningRecipe, Recipe, Recipes
 from tflottery.core.registry import MODELS
-from tflottery.models import residual
+from tflottery.models import limited_supervision, residual
 from tflottery.models.cifar10_recipes import early_phase_recipe
 from tflottery.models.residual import convolution
 
@@ -114,33 +118,37 @@ def bottleneck(
     return keras.layers.ReLU(name=f"{prefix}_relu_3")(x)
 
 
-MODELS.register(
-    "resnet50",
-    recipes={"standard": _RESNET50},
-    dataset="imagenet2012",
-    minimum_image_size=32,
-)(functools.partial(resnet, name="resnet50", num_blocks=(3, 4, 6, 3), block=bottleneck))
+# Residual blocks in each stage, and their kind.
+_BLOCKS = {
+    "resnet18": ((2, 2, 2, 2), residual.basic_block),
+    "resnet50": ((3, 4, 6, 3), bottleneck),
+}
 
 
-def _register_resnet18(
-    name: str, stem: Callable[..., "keras.KerasTensor"], *, minimum_image_size: int
+def _register(
+    name: str,
+    *,
+    recipes: Recipes,
+    dataset: str = "cifar10",
+    stem: Callable[..., "keras.KerasTensor"] = residual.imagenet_stem,
 ) -> None:
-    """Registers ResNet-18 with that stem."""
+    """Registers a ResNet-18 or ResNet-50 with that stem."""
+    network = name.removesuffix("_cifar_stem")
+    num_blocks, block = _BLOCKS[network]
     function = functools.partial(
-        resnet,
-        name=name,
-        num_blocks=(2, 2, 2, 2),
-        block=residual.basic_block,
-        stem=stem,
+        resnet, name=name, num_blocks=num_blocks, block=block, stem=stem
     )
     MODELS.register(
         name,
-        recipes={"early_phase": _RESNET18},
-        dataset="cifar10",
-        minimum_image_size=minimum_image_size,
+        recipes={**recipes, **limited_supervision.recipes_of(network)},
+        dataset=dataset,
+        # At the smallest size every stage still halves the maps of the one before.
+        minimum_image_size=32 if stem is residual.imagenet_stem else 16,
     )(function)
 
 
-# At the smallest size every stage still halves the maps of the one before.
-_register_resnet18("resnet18", residual.imagenet_stem, minimum_image_size=32)
-_register_resnet18("resnet18_cifar_stem", residual.cifar_stem, minimum_image_size=16)
+_EARLY_PHASE = {"early_phase": _RESNET18}
+_register("resnet18", recipes=_EARLY_PHASE)
+_register("resnet18_cifar_stem", recipes=_EARLY_PHASE, stem=residual.cifar_stem)
+_register("resnet50", recipes={"standard": _RESNET50}, dataset="imagenet2012")
+_register("resnet50_cifar_stem", recipes={}, stem=residual.cifar_stem)

@@ -3,7 +3,8 @@
 Convolutions with bias and batch norm, four 2x2 max pools, a global average and one
 dense layer: the papers' counts need the bias, and their axes say that the last layer is
 not pruned. Linear Mode Connectivity trains VGG-16; the other depths use its recipes.
-The Early Phase of Neural Network Training trains VGG-13.
+The Early Phase of Neural Network Training trains VGG-13; Finding Winning Tickets with
+Limited (or No) Supervision trains VGG-19, and counts zeros in the other depths.
 """
 
 import functools
@@ -11,11 +12,8 @@ from typing import TYPE_CHECKING
 
 from tflottery.core.recipes import Recipes
 from tflottery.core.registry import MODELS
-from tflottery.models.cifar10_recipes import (
-    cifar10_limited_supervision,
-    cifar10_recipes,
-    early_phase_recipe,
-)
+from tflottery.models import limited_supervision
+from tflottery.models.cifar10_recipes import cifar10_recipes, early_phase_recipe
 
 if TYPE_CHECKING:
     import keras
@@ -82,16 +80,15 @@ _EARLY_PHASE = early_phase_recipe(
 def _register(name: str, *num_convolutions: int, recipes: Recipes = _RECIPES) -> None:
     """Registers the network of that many convolutions in each stage."""
     function = functools.partial(vgg, name=name, num_convolutions=num_convolutions)
-    MODELS.register(name, recipes=recipes, dataset="cifar10", minimum_image_size=16)(
-        function
-    )
+    MODELS.register(
+        name,
+        recipes={**recipes, **limited_supervision.recipes_of(name)},
+        dataset="cifar10",
+        minimum_image_size=16,
+    )(function)
 
 
 _register("vgg11", 1, 1, 2, 2, 2)
 _register("vgg13", 2, 2, 2, 2, 2, recipes={**_RECIPES, "early_phase": _EARLY_PHASE})
 _register("vgg16", 2, 2, 3, 3, 3)
-_register(
-    "vgg19",
-    *(2, 2, 4, 4, 4),
-    recipes={**_RECIPES, "limited_supervision": cifar10_limited_supervision},
-)
+_register("vgg19", 2, 2, 4, 4, 4)

@@ -1,0 +1,187 @@
+"""Recipes of variant limited_supervision: how tickets are found with few labels.
+
+Appendix A of Finding Winning Tickets with Limited (or No) Supervision has a line for
+each data set, network, task and subset. What the paper does not say is read so:
+
+- Lines of subsets and of semi-supervised learning name no network: they are
+  ResNet-50's, which Section 4.2 names. Those of CIFAR-10 are for VGG-19 and ResNet-18;
+  all other networks follow them there, and tasks without a line the one of labels.
+- Subsets of CIFAR-10 (Figure 10) and semi-supervised learning on it have no lines.
+  Epochs and milestones grow as on ImageNet, from 90 to 200 epochs, and to 1000 for
+  subsets of 1% or less; they are rounded to whole epochs.
+- Tickets are rewound to 3,840,000 examples on ImageNet (Appendix B: 3 x 1,280,000) and
+  on Places365; on CIFAR-10 to an epoch, 50,000 examples, of which a subset is seen more
+  often.
+- Every other data set (MNIST, digits) follows CIFAR-10's lines with its own number of
+  images. Where a subset of it is seen, it is rewound to the whole number of the
+  subset's epochs that comes nearest to an epoch of all images.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+from tflottery.core import subsets
+from tflottery.core.durations import Duration
+from tflottery.core.recipes import LABELS, PruningRecipe, Recipe, Setting
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line of Appendix A.
+
+    Attributes:
+      task: that finds the ticket.
+      subset: of the images or classes, as `Setting` has it; None: all.
+      epochs: of what is trained on.
+      batch_size: of all the paper's GPUs together.
+      learning_rate: a tenth of it after each of `decay_epochs`.
+      warmup_epochs: how long the rate rises.
+      weight_decay: factor of the L2 penalty.
+      decay_epochs: when the rate falls.
+    """
+
+    task: str
+    subset: str | None
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup_epochs: int
+    weight_decay: float
+    decay_epochs: tuple[int, ...]
+
+
+# By data set and network (None: any). Columns are the attributes of `Line`: task and
+# subset; epochs, batch size, rate, warmup, weight decay and decays.
+LINES: dict[tuple[str, str | None], tuple[Line, ...]] = {
+    ("imagenet2012", "alexnet"): (
+        Line("labels", None, 90, 4096, 0.4, 0, 1e-4, (30, 60)),
+        Line("rotation", None, 90, 8192, 0.5, 2, 1e-5, (30, 60)),
+        Line("exemplar", None, 30, 4096, 0.1, 0, 1e-4, (20,)),
+    ),
+    ("imagenet2012", "resnet50"): (
+        Line("labels", None, 90, 1536, 0.1, 0, 1e-4, (50, 65, 80)),
+        Line("labels", "images:0.3", 200, 1536, 0.1, 5, 3e-4, (140, 160, 180)),
+        Line("labels", "classes:0.3", 200, 1536, 0.03, 5, 1e-3, (140, 160, 180)),
+        Line("labels", "images:0.1", 200, 768, 0.1, 5, 1e-3, (140, 160, 180)),
+        Line("labels", "classes:0.1", 200, 768, 0.3, 5, 3e-4, (140, 160, 180)),
+        Line("labels", "images:0.01", 1000, 768, 0.1, 0, 1e-3, (700, 800, 900)),
+        Line("labels", "classes:0.01", 1000, 768, 0.01, 0, 3e-3, (700, 800, 900)),
+        Line("semi_supervised", "images:0.1", 200, 2048, 0.1, 5, 3e-4, (140, 160, 180)),
+        Line("rotation", None, 90, 1536, 1.0, 5, 1e-5, (50, 65, 80)),
+        Line("exemplar", None, 30, 1536, 1.0, 0, 1e-5, (20, 25)),
+    ),
+    ("places365_small", "resnet50"): (
+        Line("labels", None, 90, 2048, 0.1, 0, 1e-4, (50, 65, 80)),
+    ),
+    ("cifar10", None): (
+        Line("labels", None, 160, 512, 1e-3, 0, 1e-4, (80, 120)),
+        Line("rotation", None, 160, 512, 1e-3, 0, 1e-4, (80, 120)),
+        Line("exemplar", None, 180, 512, 3e-4, 0, 1e-4, (120,)),
+        Line("permuted_labels", None, 160, 512, 1e-3, 0, 1e-4, (80, 120)),
+    ),
+}
+_CIFAR10 = "cifar10"
+# The data sets whose networks and settings without a line have no recipe.
+_STRICT = {dataset for dataset, _ in LINES} - {_CIFAR10}
+# How much longer a subset is trained on, in epochs; and one of this fraction or less.
+_GROWTH = 200 / 90
+_SMALL_FRACTION, _SMALL_GROWTH = 0.01, 1000 / 90
+
+
+def recipes_of(network: str) -> dict[str, Callable[[Setting], Recipe]]:
+    """Returns the variant of a network, as registrations take it.
+
+    Args:
+      network: its name, that of its family where it has several forms.
+    """
+    return {"limited_supervision": functools.partial(recipe, network)}
+
+
+def recipe(network: str, setting: Setting) -> Recipe:
+    """Returns the recipe of a network in a setting.
+
+    Raises:
+      ValueError: the paper's data set has no line for it; lists those there are.
+    """
+    if setting.dataset in _STRICT:
+        return _recipe_of_line(
+            _line(network, setting),
+            optimizer="sgd",
+            momentum=0.9,
+            rewind="3840000ex",
+            replicates=3,
+        )
+    return _recipe_of_line(
+        _cifar10_line(setting),
+        optimizer="adam",
+        rewind=_cifar10_rewind(setting),
+        replicates=5,
+    )
+
+
+def _recipe_of_line(line: Line, *, rewind: Duration, **values: object) -> Recipe:
+    """Returns the recipe of a line, with values that the lines do not have."""
+    return Recipe(
+        learning_rate=line.learning_rate,
+        batch_size=line.batch_size,
+        training_iterations=f"{line.epochs}ep",
+        weight_decay=line.weight_decay,
+        milestones=tuple(f"{epochs}ep" for epochs in line.decay_epochs),
+        decay_factor=0.1,
+        warmup=f"{line.warmup_epochs}ep",
+        pruning=PruningRecipe(
+            rewind_iterations=(rewind,),
+            unpruned=("head",),
+            num_levels=30,
+            # The rows of Tables 2 to 7.
+            measured_levels=("1-6", "9-30:3"),
+            random_counts="global",
+            schedule="restarted",
+            studied_density=0.069,
+        ),
+        **values,
+    )
+
+
+def _line(network: str, setting: Setting) -> Line:
+    """Returns the line of ImageNet or Places365 for a network and setting."""
+    lines = {
+        (named, line.task, line.subset): line
+        for (dataset, named), of_network in LINES.items()
+        for line in of_network
+        if dataset == setting.dataset
+    }
+    key = (network, setting.task, setting.subset)
+    if key not in lines:
+        known = ", ".join(" ".join(filter(None, one)) for one in lines)
+        raise ValueError(
+            f"Variant 'limited_supervision' has no recipe for model {network!r} on "
+            f"{setting.dataset!r} with task={setting.task!r} and "
+            f"subset={setting.subset!r}. The paper has there: {known}."
+        )
+    return lines[key]
+
+
+def _cifar10_line(setting: Setting) -> Line:
+    """Returns the line of CIFAR-10, for as long as a subset takes."""
+    lines = {line.task: line for line in LINES[_CIFAR10, None]}
+    line = lines.get(setting.task, lines[LABELS])
+    if setting.subset is None:
+        return line
+    small = subsets.parse(setting.subset).fraction <= _SMALL_FRACTION
+    growth = _SMALL_GROWTH if small else _GROWTH
+    return dataclasses.replace(
+        line,
+        epochs=round(growth * line.epochs),
+        decay_epochs=tuple(round(growth * epochs) for epochs in line.decay_epochs),
+    )
+
+
+def _cifar10_rewind(setting: Setting) -> Duration:
+    """Returns what CIFAR-10 and data sets like it are rewound to."""
+    if setting.subset is None or setting.task == "semi_supervised":
+        return "1ep"
+    if setting.dataset == _CIFAR10:
+        return "50000ex"
+    return f"{round(1 / subsets.parse(setting.subset).fraction)}ep"
