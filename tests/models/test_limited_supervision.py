@@ -1,4 +1,4 @@
-"""Recipes of Finding Winning Tickets: the lines of Appendix A, planned."""
+"""Recipes of Finding Winning Tickets: the rows of Appendix A, planned."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tflottery.core import recipes
 from tflottery.core.recipes import Setting
 from tflottery.core.registry import MODELS
 from tflottery.figures import reported
-from tflottery.models.limited_supervision import LINES
+from tflottery.models.limited_supervision import APPENDIX_A
 
 _IMAGENET, _PLACES, _CIFAR10 = "imagenet2012", "places365_small", "cifar10"
 _NUM_IMAGES = {_IMAGENET: 1_281_167, _PLACES: 1_803_460, _CIFAR10: 50_000}
@@ -69,7 +69,7 @@ _PLANNED = {
         *(1e-3, 1e-4, 512, 15_625, (7_813, 11_719), 0, 98),
     ),
 }
-# Lines of the paper that this file reads from others'.
+# What the paper has no row for.
 _READ = {
     # 160 x 200 / 90 is 356 epochs of a tenth of the images, 80 and 120 are 178 and 267.
     (_CIFAR10, *_TENTH): (1e-3, 1e-4, 512, 3_477, (1_739, 2_608), 0, 98),
@@ -120,28 +120,28 @@ def _planned(model, *setting):
     )
 
 
-@pytest.mark.parametrize("line", _PLANNED, ids=lambda line: "-".join(map(str, line)))
-def test_every_line_of_appendix_a_is_planned_as_printed(line):
-    assert _planned(*line) == _PLANNED[line]
+@pytest.mark.parametrize("row", _PLANNED, ids=lambda row: "-".join(map(str, row)))
+def test_every_row_of_appendix_a_is_planned_as_printed(row):
+    assert _planned(*row) == _PLANNED[row]
 
 
-def test_no_line_is_left_out():
-    # The paper has labels and rotation of CIFAR-10 in one line, for two networks.
-    lines = [
-        (dataset, network, line.task, line.subset)
-        for (dataset, network), of_network in LINES.items()
-        for line in of_network
+def test_no_row_is_left_out():
+    # The paper has labels and rotation of CIFAR-10 in one row, for two networks.
+    rows = [
+        (dataset, network, row.task, row.subset)
+        for (dataset, network), of_network in APPENDIX_A.items()
+        for row in of_network
     ]
-    assert len(set(lines)) == len(lines) == 17 + 1
+    assert len(set(rows)) == len(rows) == 17 + 1
     planned = {
         (dataset, None if dataset == _CIFAR10 else network, task, subset)
         for network, dataset, task, subset in _PLANNED
     }
-    assert planned == set(lines)
+    assert planned == set(rows)
 
 
 @pytest.mark.parametrize("setting", _READ, ids=lambda one: "-".join(map(str, one)))
-def test_settings_that_follow_another_line(setting):
+def test_settings_that_follow_another_row(setting):
     for model in ("vgg19", "resnet50"):
         assert _planned(model, *setting) == _READ[setting]
 
@@ -153,17 +153,17 @@ def test_settings_that_follow_another_line(setting):
         *("resnet50_cifar_stem", "vgg11", "vgg13", "vgg16"),
     ],
 )
-def test_all_networks_follow_the_lines_of_cifar10(model):
+def test_all_networks_follow_the_rows_of_cifar10(model):
     assert _recipe(model, _CIFAR10) == _recipe("vgg19", _CIFAR10)
     assert MODELS[model]["dataset"] == (_IMAGENET if model == "resnet50" else _CIFAR10)
 
 
-def test_forms_of_a_network_have_its_lines():
+def test_forms_of_a_network_have_its_rows():
     assert _recipe("alexnet_grouped", _IMAGENET) == _recipe("alexnet", _IMAGENET)
     assert _recipe("resnet50_cifar_stem", _PLACES) == _recipe("resnet50", _PLACES)
 
 
-def test_what_all_lines_of_a_data_set_share():
+def test_what_all_rows_of_a_data_set_share():
     pruning = recipes.PruningRecipe(
         unpruned=("head",),
         num_levels=30,
@@ -186,7 +186,7 @@ def test_what_all_lines_of_a_data_set_share():
 
 @pytest.mark.parametrize("percent", [100, 30, 10, 1])
 def test_late_resetting_is_that_of_table_1(percent):
-    """Epochs and updates are of each line's own subset, rounded as they are printed."""
+    """Epochs and updates are of each row's own subset, rounded as they are printed."""
 
     def printed(metric):
         labels = {"dataset": _IMAGENET, "method": f"ImageNet {percent}%"}
@@ -215,7 +215,7 @@ def test_late_resetting_is_that_of_table_1(percent):
         ("resnet50", (_PLACES, "rotation"), r"has there: resnet50 labels\."),
     ],
 )
-def test_what_the_paper_has_no_line_for_is_refused(model, setting, known):
+def test_what_the_paper_has_no_row_for_is_refused(model, setting, known):
     told = f"no recipe for model '{model}' on '{setting[0]}' with task='.*{known}"
     with pytest.raises(ValueError, match=told):
         _recipe(model, *setting)

@@ -1,18 +1,18 @@
 """Recipes of variant limited_supervision: how tickets are found with few labels.
 
-Appendix A of Finding Winning Tickets with Limited (or No) Supervision has a line for
+Appendix A of Finding Winning Tickets with Limited (or No) Supervision has a row for
 each data set, network, task and subset. What the paper does not say is read so:
 
-- Lines of subsets and of semi-supervised learning name no network: they are
+- Rows of subsets and of semi-supervised learning name no network: they are
   ResNet-50's, which Section 4.2 names. Those of CIFAR-10 are for VGG-19 and ResNet-18;
-  all other networks follow them there, and tasks without a line the one of labels.
-- Subsets of CIFAR-10 (Figure 10) and semi-supervised learning on it have no lines.
+  all other networks follow them there, and tasks without a row the one of labels.
+- Subsets of CIFAR-10 (Figure 10) and semi-supervised learning on it have no rows.
   Epochs and milestones grow as on ImageNet, from 90 to 200 epochs, and to 1000 for
   subsets of 1% or less; they are rounded to whole epochs.
 - Tickets are rewound to 3,840,000 examples on ImageNet (Appendix B: 3 x 1,280,000) and
   on Places365; on CIFAR-10 to an epoch, 50,000 examples, of which a subset is seen more
   often.
-- Every other data set (MNIST, digits) follows CIFAR-10's lines with its own number of
+- Every other data set (MNIST, digits) follows CIFAR-10's rows with its own number of
   images. Where a subset of it is seen, it is rewound to the whole number of the
   subset's epochs that comes nearest to an epoch of all images.
 """
@@ -27,8 +27,8 @@ from tflottery.core.recipes import LABELS, PruningRecipe, Recipe, Setting
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
-    """A line of Appendix A.
+class _Row:
+    """A row of Appendix A.
 
     Attributes:
       task: that finds the ticket.
@@ -51,39 +51,39 @@ class Line:
     decay_epochs: tuple[int, ...]
 
 
-# By data set and network (None: any). Columns are the attributes of `Line`: task and
+# By data set and network (None: any). Columns are the attributes of `_Row`: task and
 # subset; epochs, batch size, rate, warmup, weight decay and decays.
-LINES: dict[tuple[str, str | None], tuple[Line, ...]] = {
+APPENDIX_A: dict[tuple[str, str | None], tuple[_Row, ...]] = {
     ("imagenet2012", "alexnet"): (
-        Line("labels", None, 90, 4096, 0.4, 0, 1e-4, (30, 60)),
-        Line("rotation", None, 90, 8192, 0.5, 2, 1e-5, (30, 60)),
-        Line("exemplar", None, 30, 4096, 0.1, 0, 1e-4, (20,)),
+        _Row("labels", None, 90, 4096, 0.4, 0, 1e-4, (30, 60)),
+        _Row("rotation", None, 90, 8192, 0.5, 2, 1e-5, (30, 60)),
+        _Row("exemplar", None, 30, 4096, 0.1, 0, 1e-4, (20,)),
     ),
     ("imagenet2012", "resnet50"): (
-        Line("labels", None, 90, 1536, 0.1, 0, 1e-4, (50, 65, 80)),
-        Line("labels", "images:0.3", 200, 1536, 0.1, 5, 3e-4, (140, 160, 180)),
-        Line("labels", "classes:0.3", 200, 1536, 0.03, 5, 1e-3, (140, 160, 180)),
-        Line("labels", "images:0.1", 200, 768, 0.1, 5, 1e-3, (140, 160, 180)),
-        Line("labels", "classes:0.1", 200, 768, 0.3, 5, 3e-4, (140, 160, 180)),
-        Line("labels", "images:0.01", 1000, 768, 0.1, 0, 1e-3, (700, 800, 900)),
-        Line("labels", "classes:0.01", 1000, 768, 0.01, 0, 3e-3, (700, 800, 900)),
-        Line("semi_supervised", "images:0.1", 200, 2048, 0.1, 5, 3e-4, (140, 160, 180)),
-        Line("rotation", None, 90, 1536, 1.0, 5, 1e-5, (50, 65, 80)),
-        Line("exemplar", None, 30, 1536, 1.0, 0, 1e-5, (20, 25)),
+        _Row("labels", None, 90, 1536, 0.1, 0, 1e-4, (50, 65, 80)),
+        _Row("labels", "images:0.3", 200, 1536, 0.1, 5, 3e-4, (140, 160, 180)),
+        _Row("labels", "classes:0.3", 200, 1536, 0.03, 5, 1e-3, (140, 160, 180)),
+        _Row("labels", "images:0.1", 200, 768, 0.1, 5, 1e-3, (140, 160, 180)),
+        _Row("labels", "classes:0.1", 200, 768, 0.3, 5, 3e-4, (140, 160, 180)),
+        _Row("labels", "images:0.01", 1000, 768, 0.1, 0, 1e-3, (700, 800, 900)),
+        _Row("labels", "classes:0.01", 1000, 768, 0.01, 0, 3e-3, (700, 800, 900)),
+        _Row("semi_supervised", "images:0.1", 200, 2048, 0.1, 5, 3e-4, (140, 160, 180)),
+        _Row("rotation", None, 90, 1536, 1.0, 5, 1e-5, (50, 65, 80)),
+        _Row("exemplar", None, 30, 1536, 1.0, 0, 1e-5, (20, 25)),
     ),
     ("places365_small", "resnet50"): (
-        Line("labels", None, 90, 2048, 0.1, 0, 1e-4, (50, 65, 80)),
+        _Row("labels", None, 90, 2048, 0.1, 0, 1e-4, (50, 65, 80)),
     ),
     ("cifar10", None): (
-        Line("labels", None, 160, 512, 1e-3, 0, 1e-4, (80, 120)),
-        Line("rotation", None, 160, 512, 1e-3, 0, 1e-4, (80, 120)),
-        Line("exemplar", None, 180, 512, 3e-4, 0, 1e-4, (120,)),
-        Line("permuted_labels", None, 160, 512, 1e-3, 0, 1e-4, (80, 120)),
+        _Row("labels", None, 160, 512, 1e-3, 0, 1e-4, (80, 120)),
+        _Row("rotation", None, 160, 512, 1e-3, 0, 1e-4, (80, 120)),
+        _Row("exemplar", None, 180, 512, 3e-4, 0, 1e-4, (120,)),
+        _Row("permuted_labels", None, 160, 512, 1e-3, 0, 1e-4, (80, 120)),
     ),
 }
 _CIFAR10 = "cifar10"
-# The data sets whose networks and settings without a line have no recipe.
-_STRICT = {dataset for dataset, _ in LINES} - {_CIFAR10}
+# The data sets whose networks and settings without a row have no recipe.
+_STRICT = {dataset for dataset, _ in APPENDIX_A} - {_CIFAR10}
 # How much longer a subset is trained on, in epochs; and one of this fraction or less.
 _GROWTH = 200 / 90
 _SMALL_FRACTION, _SMALL_GROWTH = 0.01, 1000 / 90
@@ -102,34 +102,34 @@ def recipe(network: str, setting: Setting) -> Recipe:
     """Returns the recipe of a network in a setting.
 
     Raises:
-      ValueError: the paper's data set has no line for it; lists those there are.
+      ValueError: the paper's data set has no row for it; lists those there are.
     """
     if setting.dataset in _STRICT:
-        return _recipe_of_line(
-            _line(network, setting),
+        return _recipe_of_row(
+            _row(network, setting),
             optimizer="sgd",
             momentum=0.9,
             rewind="3840000ex",
             replicates=3,
         )
-    return _recipe_of_line(
-        _cifar10_line(setting),
+    return _recipe_of_row(
+        _cifar10_row(setting),
         optimizer="adam",
         rewind=_cifar10_rewind(setting),
         replicates=5,
     )
 
 
-def _recipe_of_line(line: Line, *, rewind: Duration, **values: object) -> Recipe:
-    """Returns the recipe of a line, with values that the lines do not have."""
+def _recipe_of_row(row: _Row, *, rewind: Duration, **values: object) -> Recipe:
+    """Returns the recipe of a row, with values that the rows do not have."""
     return Recipe(
-        learning_rate=line.learning_rate,
-        batch_size=line.batch_size,
-        training_iterations=f"{line.epochs}ep",
-        weight_decay=line.weight_decay,
-        milestones=tuple(f"{epochs}ep" for epochs in line.decay_epochs),
+        learning_rate=row.learning_rate,
+        batch_size=row.batch_size,
+        training_iterations=f"{row.epochs}ep",
+        weight_decay=row.weight_decay,
+        milestones=tuple(f"{epochs}ep" for epochs in row.decay_epochs),
         decay_factor=0.1,
-        warmup=f"{line.warmup_epochs}ep",
+        warmup=f"{row.warmup_epochs}ep",
         pruning=PruningRecipe(
             rewind_iterations=(rewind,),
             unpruned=("head",),
@@ -144,37 +144,37 @@ def _recipe_of_line(line: Line, *, rewind: Duration, **values: object) -> Recipe
     )
 
 
-def _line(network: str, setting: Setting) -> Line:
-    """Returns the line of ImageNet or Places365 for a network and setting."""
-    lines = {
-        (named, line.task, line.subset): line
-        for (dataset, named), of_network in LINES.items()
-        for line in of_network
+def _row(network: str, setting: Setting) -> _Row:
+    """Returns the row of ImageNet or Places365 for a network and setting."""
+    rows = {
+        (named, row.task, row.subset): row
+        for (dataset, named), of_network in APPENDIX_A.items()
+        for row in of_network
         if dataset == setting.dataset
     }
     key = (network, setting.task, setting.subset)
-    if key not in lines:
-        known = ", ".join(" ".join(filter(None, one)) for one in lines)
+    if key not in rows:
+        known = ", ".join(" ".join(filter(None, one)) for one in rows)
         raise ValueError(
             f"Variant 'limited_supervision' has no recipe for model {network!r} on "
             f"{setting.dataset!r} with task={setting.task!r} and "
             f"subset={setting.subset!r}. The paper has there: {known}."
         )
-    return lines[key]
+    return rows[key]
 
 
-def _cifar10_line(setting: Setting) -> Line:
-    """Returns the line of CIFAR-10, for as long as a subset takes."""
-    lines = {line.task: line for line in LINES[_CIFAR10, None]}
-    line = lines.get(setting.task, lines[LABELS])
+def _cifar10_row(setting: Setting) -> _Row:
+    """Returns the row of CIFAR-10, for as long as a subset takes."""
+    rows = {row.task: row for row in APPENDIX_A[_CIFAR10, None]}
+    row = rows.get(setting.task, rows[LABELS])
     if setting.subset is None:
-        return line
+        return row
     small = subsets.parse(setting.subset).fraction <= _SMALL_FRACTION
     growth = _SMALL_GROWTH if small else _GROWTH
     return dataclasses.replace(
-        line,
-        epochs=round(growth * line.epochs),
-        decay_epochs=tuple(round(growth * epochs) for epochs in line.decay_epochs),
+        row,
+        epochs=round(growth * row.epochs),
+        decay_epochs=tuple(round(growth * epochs) for epochs in row.decay_epochs),
     )
 
 
