@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import tflottery.__main__ as programs
-from tflottery.experiments import instability
+from tflottery.experiments import instability, label_agnostic
 from tflottery.studies import manual
 from tflottery.studies.session import Machine
 
@@ -61,8 +61,17 @@ def test_help_is_no_error():
     )
     headings = ("What is trained:", "Pruning:", "Measuring:", "Machine:", "Models:")
     assert all(f"\n{heading}\n" in done.stdout for heading in headings)
-    assert "Recipe of vgg16 (variants standard, low, warmup;" in done.stdout
+    variants = "standard, low, warmup, limited_supervision"
+    assert f"Recipe of vgg16 (variants {variants};" in done.stdout
     assert "batch_size=128, training_iterations=63000" in done.stdout
+
+
+def test_help_says_where_a_model_has_no_recipe():
+    asked = ["program", "--model=resnet18", "--dataset=imagenet2012"]
+    told = manual.text(label_agnostic, Machine, asked)
+    last = " ".join(told.rsplit("\n\n", 1)[-1].split())
+    assert last.startswith("Recipe of resnet18 (variants early_phase, limited_superv")
+    assert "no recipe for model 'resnet18' on 'imagenet2012' with" in last
 
 
 def test_an_option_is_told_under_the_heading_it_has_elsewhere():

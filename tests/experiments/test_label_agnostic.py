@@ -1,6 +1,7 @@
 """Tickets found on other tasks: which runs find them, and how they go on."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ import pytest
 from tflottery.components.runs import State
 from tflottery.components.transferring import Transferred, is_head
 from tflottery.core import recipes, seeds
+from tflottery.core.recipes import Setting
 from tflottery.core.registry import MODELS
 from tflottery.experiments import label_agnostic, lottery
 from tflottery.experiments.label_agnostic import Config
+from tflottery.models import limited_supervision
 from tflottery.models import weights as model_weights
 from tflottery.store.store import Store
 from tflottery.studies import transfer
@@ -122,8 +125,11 @@ def test_a_head_for_other_classes_may_not_be_pruned(study):
 
 def test_where_every_variant_prunes_the_head_none_is_recommended(study, register):
     lenet = MODELS["lenet"]
+    limited = functools.partial(limited_supervision.recipe, "lenet")
+    # The other one has no recipe for labels of ImageNet.
+    of_imagenet = {"other": lambda setting: limited(Setting("imagenet2012"))}
     standard = {"standard": lenet["recipes"]["standard"]}
-    declared = dict(lenet.attributes) | {"recipes": standard}
+    declared = dict(lenet.attributes) | {"recipes": standard | of_imagenet}
     register(MODELS, "lenet", lenet.function, **declared)
     with pytest.raises(ValueError, match="All variants of 'lenet' do: take another"):
         label_agnostic.plan(study())

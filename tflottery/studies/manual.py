@@ -94,11 +94,13 @@ def _recipe(config: type, arguments: Sequence[str]) -> str:
     setting = Setting(given.get("dataset") or usual, given.get("task") or LABELS)
     with contextlib.suppress(ValueError):
         setting = dataclasses.replace(setting, subset=given.get("subset"))
-    name, recipe = recipe_of(recipes, model=model, variant=variant, setting=setting)
-    heading = (
-        f"Recipe of {model} (variants {', '.join(recipes)}; data set {usual}), {name}:"
-    )
-    return _paragraph(heading, ", ".join(_values(recipe)))
+    heading = f"Recipe of {model} (variants {', '.join(recipes)}; data set {usual})"
+    try:
+        name, recipe = recipe_of(recipes, model=model, variant=variant, setting=setting)
+    except ValueError as error:
+        # The manual says what an experiment is refused for.
+        return _paragraph(f"{heading}:", str(error))
+    return _paragraph(f"{heading}, {name}:", ", ".join(_values(recipe)))
 
 
 def _given(arguments: Sequence[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ the classes of one task; for others it is the replicate's own initial one, and i
 pruned, since a mask of another head says nothing of it (the papers are silent on both).
 """
 
+import contextlib
 from collections.abc import Sequence
 
 from tflottery.components.component import Artifact
@@ -98,12 +99,10 @@ def _remedy(study: Study, pruned: Sequence[str]) -> str:
     model, layers = study.config.model, {path.split("/", 1)[0] for path in pruned}
     known = MODELS[model]["recipes"]
     of_model = {"model": model, "setting": study.config.setting}
-    suited = [
-        name
-        for name in known
-        if layers
-        <= {*recipes.recipe_of(known, variant=name, **of_model)[1].pruning.unpruned}
-    ]
-    if suited:
-        return f"Take --variant={suited[0]}, which does not."
+    for name in known:
+        # A variant without a recipe for the setting helps nobody.
+        with contextlib.suppress(ValueError):
+            _, recipe = recipes.recipe_of(known, variant=name, **of_model)
+            if layers <= {*recipe.pruning.unpruned}:
+                return f"Take --variant={name}, which does not."
     return f"All variants of {model!r} do: take another --model."
