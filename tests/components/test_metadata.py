@@ -3,13 +3,15 @@
 import math
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from tflottery import layers
 from tflottery.components.metadata import inspect
 from tflottery.core.recipes import Setting
-from tflottery.core.registry import MODELS, PRETEXTS
+from tflottery.core.registry import DATASETS, MODELS, PRETEXTS
+from tflottery.datasets.source import RawSource
 from tflottery.training.distribution import Placement
 from tflottery.training.runtime import Runtime
 
@@ -60,14 +62,31 @@ def test_a_subset_has_its_own_numbers(runtime):
         inspect("lenet", Setting("digits", subset="classes:0.1"), runtime)
 
 
-def test_images_of_another_shape(runtime):
-    facts = inspect("resnet20", Setting("digits", image_shape=(32, 32, 3)), runtime)
+def test_images_of_another_shape(runtime, register):
+    def colours(**_) -> RawSource:
+        images = np.zeros((4, 32, 32, 3), np.uint8)
+        labels = np.array([0, 1, 0, 1], np.int32)
+        return RawSource(
+            version="1",
+            train_images=images,
+            train_labels=labels,
+            test_images=images,
+            test_labels=labels,
+            num_classes=2,
+        )
+
+    register(
+        DATASETS, "colours", colours, adapt_recipe=lambda recipe: recipe, version=1
+    )
+    facts = inspect("resnet20", Setting("digits", shaped_like="colours"), runtime)
     assert facts.data.image_shape == facts.data.resized_to == (32, 32, 3)
     # From the images of 8 x 8, not from the digits' own larger form.
     plain = inspect("lenet", Setting("digits"), runtime)
     assert facts.data.digest == plain.data.digest
     source = runtime.evaluator(facts.network, facts.data)._source
     assert source.train.images.shape == (1437, 32, 32, 3)
+    own = inspect("lenet", Setting("digits", shaped_like="digits"), runtime)
+    assert own.data == plain.data
 
 
 def test_every_view_costs_a_pass(runtime, register):

@@ -108,7 +108,7 @@ def test_weights_and_masks_by_themselves(study, make, facts, tmp_path):
         ({"ticket_tasks": ()}, "--ticket_tasks is empty"),
         ({"ticket_tasks": ("labels", "jigsaw")}, "no task 'jigsaw'"),
         ({"ticket_tasks": ("labels", "blur", "labels")}, "'labels,blur,labels' names"),
-        ({"optimizer_state": "carried"}, "'carried' goes with the schedule"),
+        ({"optimizer_state": "carried"}, "'carried' does not suit"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, text):

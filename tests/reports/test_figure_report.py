@@ -16,9 +16,9 @@ import tflottery
 from tflottery.core import tables
 from tflottery.experiments import instability, lottery
 from tflottery.experiments.instability import Point, Row
-from tflottery.experiments.label_agnostic import EvaluatedTicket
 from tflottery.figures import lines, merging
 from tflottery.reports import figure
+from tflottery.studies.ticket_searches import EvaluatedTicket
 
 ROOT = pathlib.Path(tflottery.__file__).parents[1]
 
@@ -175,6 +175,7 @@ def test_tickets_of_several_tasks_contradict_none_of_each_other():
                 network=f"runs/{task}",
                 mask=f"masks/{task}",
                 test_error=error,
+                search=task,
                 ticket_task=task,
             )
             for task, error in tasks.items()

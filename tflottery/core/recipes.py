@@ -181,14 +181,14 @@ class Setting:
       task: "labels" or a registered pretext.
       subset: the part of the data set that is trained on, as `core.subsets` has it; of
         a pretext that sees unlabeled images, the part that has labels. None: all.
-      image_shape: (height, width, channels) that images are brought to; None: that of
-        the data set.
+      shaped_like: name of another data set, to whose height, width and channels images
+        are brought; None: they keep their own.
     """
 
     dataset: str
     task: str = LABELS
     subset: str | None = None
-    image_shape: tuple[int, int, int] | None = None
+    shaped_like: str | None = None
 
     def __post_init__(self) -> None:
         """Writes the subset in one way; refuses what names none."""

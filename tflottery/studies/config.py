@@ -66,6 +66,11 @@ class Config:
         "part of the data set: images:0.1, a tenth of the images of every class, or "
         "classes:0.3, three tenths of the classes; None: all",
     )
+    shaped_like: str | None = option(
+        None,
+        "another data set, to whose size and channels images are brought; None: they "
+        "are as they are",
+    )
     replicates: int | None = option(
         None,
         "independent repetitions, each from its own weights; None: the paper's",
@@ -187,7 +192,7 @@ class Config:
     def setting(self) -> Setting:
         """What is learned, on the data set named or that of the model's paper."""
         dataset = self.dataset or MODELS[self.model]["dataset"]
-        return Setting(dataset, self.task, self.subset)
+        return Setting(dataset, self.task, self.subset, self.shaped_like)
 
     def recipe(self) -> tuple[str, Recipe]:
         """Returns the name and the recipe of the variant, as the paper has it.

@@ -18,8 +18,12 @@ from tflottery.studies.subnetworks import Subnetwork, Subnetworks
 
 
 def shares_head(one: Study, other: Study) -> bool:
-    """Returns whether the outputs of two studies' networks stand for the same."""
-    if one.facts.data.name != other.facts.data.name:
+    """Returns whether the outputs of two studies' networks stand for the same.
+
+    Of a subset of images they do; of one of classes they do not.
+    """
+    data, others = one.facts.data, other.facts.data
+    if (data.name, data.num_classes) != (others.name, others.num_classes):
         return False
     pretexts = {study.facts.data.pretext for study in (one, other)}
     own = (name for name in pretexts if name and PRETEXTS[name]["num_outputs"])
@@ -60,7 +64,8 @@ def run(finder: Study, subnetwork: Subnetwork, *, to: Study) -> Run:
     own, which go on at k or begin anew as the recipe of `to` says.
 
     Args:
-      finder: the study that pruned, or `to` itself.
+      finder: the study that pruned; where it trains as `to` does, its own training of
+        the ticket is returned.
       subnetwork: which of the finder's, of level 1 or more.
       to: the study whose task it is trained on.
 
@@ -68,7 +73,8 @@ def run(finder: Study, subnetwork: Subnetwork, *, to: Study) -> Run:
       ValueError: the finder pruned a head for other classes.
     """
     subnetworks = Subnetworks(finder)
-    if finder is to:
+    if finder.trunk(1).key == to.trunk(1).key:
+        # What searched for the ticket has trained it already.
         return subnetworks.run(subnetwork, data_order=1)
     pruned = [path for path, _ in subnetworks.kernels if is_head(path)]
     if pruned and not shares_head(finder, to):

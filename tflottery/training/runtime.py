@@ -5,7 +5,7 @@ import typing
 
 from tflottery.core import fingerprints, recipes
 from tflottery.core.identities import Data, Network
-from tflottery.core.recipes import LABELS, Recipe, Setting
+from tflottery.core.recipes import Recipe, Setting
 from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.datasets import resizing, selection
 from tflottery.datasets import source as sources
@@ -47,24 +47,27 @@ class Runtime:
         size = 1 if model is None else MODELS[model]["minimum_image_size"]
         return sources.load(dataset, data_dir=self._data_dir, minimum_image_size=size)
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019 - a runtime lives with its process
     def learned(self, setting: Setting, *, model: str) -> Source:
         """Returns what a model is shown of a data set: of what shape, and how much.
 
         Raises:
-          ValueError: the subset leaves too little, or images have no such shape.
+          ValueError: the subset leaves too little, or images cannot have that shape.
         """
-        # What is resized anyway need not be as large as the model asks.
-        asked = model if setting.image_shape is None else None
-        source = self.source(setting.dataset, model=asked)
-        source = resizing.of(source, setting.image_shape)
-        unlabeled = bool(setting.pretext and PRETEXTS[setting.pretext]["unlabeled"])
-        return selection.of(source, setting.subset, unlabeled=unlabeled)
+        shape = None
+        if setting.shaped_like not in (None, setting.dataset):
+            shape = self.source(setting.shaped_like, model=model).image_shape
+        return self._seen(
+            setting.dataset,
+            model=model,
+            resized_to=shape,
+            subset=setting.subset,
+            pretext=setting.pretext,
+        )
 
     def forget(self) -> None:
         """Forgets all it keeps: data are opened anew, and networks built anew."""
         Runtime.source.cache_clear()
-        Runtime.learned.cache_clear()
+        Runtime._seen.cache_clear()
         self._trainers.clear()
         self._evaluators.clear()
 
@@ -113,10 +116,13 @@ class Runtime:
 
         A plan's keys hold the digest of the data that were there when it was made.
         """
-        setting = Setting(
-            data.name, data.pretext or LABELS, data.subset, data.resized_to
+        source = self._seen(
+            data.name,
+            model=network.model,
+            resized_to=data.resized_to,
+            subset=data.subset,
+            pretext=data.pretext,
         )
-        source = self.learned(setting, model=network.model)
         if source.digest != data.digest:
             raise OtherData(
                 f"Dataset {data.name!r} is not the one that this command began with: "
@@ -125,6 +131,23 @@ class Runtime:
                 "there now."
             )
         return source.scaled(data.input_scaling)
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019 - a runtime lives with its process
+    def _seen(
+        self,
+        dataset: str,
+        *,
+        model: str,
+        resized_to: tuple[int, int, int] | None,
+        subset: str | None,
+        pretext: str | None,
+    ) -> Source:
+        """Returns the images of a data set in the shape, and the part, that is seen."""
+        # What is resized anyway need not be as large as the model asks.
+        source = self.source(dataset, model=model if resized_to is None else None)
+        source = resizing.of(source, resized_to)
+        unlabeled = bool(pretext and PRETEXTS[pretext]["unlabeled"])
+        return selection.of(source, subset, unlabeled=unlabeled)
 
 
 def _validate_architecture(

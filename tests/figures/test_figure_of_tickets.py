@@ -6,8 +6,8 @@ import numpy as np
 import pandas
 import pytest
 
-from tflottery.experiments.label_agnostic import EvaluatedTicket
-from tflottery.figures import label_agnostic
+from tflottery.figures import tickets
+from tflottery.studies.ticket_searches import EvaluatedTicket
 
 _DENSE = EvaluatedTicket(
     network="runs/a/00000100",
@@ -30,6 +30,7 @@ def _tickets(kind, task, *, error):
         dataclasses.replace(
             _DENSE,
             subnetwork=kind,
+            search=task,
             ticket_task=task,
             level=level,
             density=0.8**level,
@@ -50,7 +51,7 @@ def drawn():
     rows += _tickets("imp", "labels", error=0.02)
     rows += _tickets("imp", "rotation", error=0.03)
     rows += _tickets("random_pruning", None, error=0.06)
-    return label_agnostic.draw(pandas.DataFrame(map(dataclasses.asdict, rows)))
+    return tickets.draw(pandas.DataFrame(map(dataclasses.asdict, rows)))
 
 
 def test_a_line_for_each_task_and_k(drawn):
@@ -87,4 +88,4 @@ def test_a_task_has_a_colour(drawn):
 
 def test_an_empty_table_is_refused():
     with pytest.raises(ValueError, match="'accuracy' has no rows"):
-        label_agnostic.draw(pandas.DataFrame(columns=["test_error"]))
+        tickets.draw(pandas.DataFrame(columns=["test_error"]))

@@ -1,7 +1,7 @@
-"""The figure of tickets found with labels or without (limited supervision, Figure 1).
+"""The figure of tickets by how they were found (limited supervision, Figure 1).
 
 One panel for each setting in the table: accuracy against density, a colour for each
-task that found the tickets and a style for each k, beside random pruning and the band
+search that found the tickets and a style for each k, beside random pruning and the band
 of the unpruned network. Lines are means and bars one standard deviation over
 replicates.
 """
@@ -20,7 +20,7 @@ _COLORS = ("#0072b2", "#d55e00", "#e69f00", "#56b4e9", "#009e73", "#cc79a7")
 
 
 def draw(accuracy: pandas.DataFrame) -> Figure:
-    """Returns the figure of the table of the experiment on other tasks' tickets.
+    """Returns the figure of the table of an experiment on how tickets are found.
 
     Args:
       accuracy: a row a network, as in accuracy.csv.
@@ -38,17 +38,17 @@ def draw(accuracy: pandas.DataFrame) -> Figure:
 
 
 def _draw_panel(axes: Axes, *, networks: pandas.DataFrame) -> None:
-    """Draws the tickets of every task against density."""
+    """Draws the tickets of every search against density."""
     densities.draw_unpruned(axes, networks)
     scale = timescale(networks)
-    tickets = networks[networks["ticket_task"].notna()]
-    for number, task in enumerate(tickets["ticket_task"].unique()):
-        own = tickets[tickets["ticket_task"] == task]
+    tickets = networks[networks["search"].notna()]
+    for number, search in enumerate(tickets["search"].unique()):
+        own = tickets[tickets["search"] == search]
         color = _COLORS[number % len(_COLORS)]
         for index, (k, part) in enumerate(own.groupby("rewind_iteration")):
-            label = f"tickets of {task}, k = {scale.name(int(k))}"
+            label = f"tickets of {search}, k = {scale.name(int(k))}"
             style = "-" if index == 0 else lines.style_of(index - 1)
             densities.draw(axes, part, color=color, label=label, style=style)
-    for own, look in densities.kinds(networks[networks["ticket_task"].isna()]):
+    for own, look in densities.kinds(networks[networks["search"].isna()]):
         densities.draw(axes, own, **(look | {"color": "0.4"}))
-    densities.finish(axes, networks, title="tickets of each task")
+    densities.finish(axes, networks, title="tickets of each search")

@@ -1,0 +1,299 @@
+"""Tickets that are found in one way and judged in another. (Limited supervision)
+
+A search is IMP on some task, data set or part of one. Whatever finds a ticket, it is
+judged by its training on the labels of the whole data set, beside random pruning and
+the unpruned network. An experiment is a list of searches: its Config extends
+`TicketConfig` and names them; plan, rows, figure and answer are those of this module.
+
+A ticket is the finder's mask and its weights at iteration k. A head for other classes
+is the replicate's initial one; heads are not pruned.
+"""
+
+import dataclasses
+import itertools
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+
+from tflottery.components.component import Artifact
+from tflottery.core import recipes
+from tflottery.execution.results_reader import ResultsReader
+from tflottery.studies import accuracy_table, answers, transfer
+from tflottery.studies import config as shared
+from tflottery.studies.accuracy_table import PlannedNetwork, TrainedNetwork
+from tflottery.studies.answers import Answer
+from tflottery.studies.config import option
+from tflottery.studies.pruning_config import PruningConfig
+from tflottery.studies.study import Study
+from tflottery.studies.subnetworks import (
+    DENSE,
+    IMP,
+    RANDOM_PRUNING,
+    Subnetwork,
+    Subnetworks,
+    sparse_kinds,
+)
+
+if typing.TYPE_CHECKING:
+    import matplotlib.figure
+    import pandas
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TicketConfig(PruningConfig):
+    """The options of experiments on how tickets are found.
+
+    Attributes:
+      TICKET_KINDS: the kinds of subnetwork that each search's tickets are judged as.
+    """
+
+    PREFERRED_VARIANT: typing.ClassVar[str | None] = "limited_supervision"
+    TICKET_KINDS: typing.ClassVar[tuple[str, ...]] = (IMP,)
+
+    baselines: tuple[str, ...] = option(
+        (RANDOM_PRUNING,), "kinds of subnetworks that tickets are compared with"
+    )
+
+    @classmethod
+    def tiny(cls) -> "TicketConfig":
+        """Returns a Config that a test runs in seconds."""
+        return cls(
+            model="lenet",
+            dataset="digits",
+            replicates=1,
+            rewind_iterations=(8,),
+            training_iterations=24,
+            evaluation_examples=100,
+            levels=("1-2",),
+        )
+
+    def searches(self) -> Mapping[str, PruningConfig]:
+        """Returns how tickets are found, by the name that the figure shows.
+
+        Each is what `searching` returns, as often as not with a change or two.
+        """
+        raise NotImplementedError
+
+    def searching(self, **changes: object) -> PruningConfig:
+        """Returns the options of a search: those of the command, but for changes."""
+        names = (field.name for field in dataclasses.fields(PruningConfig))
+        given = {name: getattr(self, name) for name in names}
+        # A search is of the same variant, which is the paper's.
+        variant, _ = self.recipe()
+        return PruningConfig(**(given | {"variant": variant} | changes))
+
+    def related(self) -> dict[str, PruningConfig]:
+        """Returns the searches that are not on the command's own task and data."""
+        own = self.searching()
+        return {name: one for name, one in self.searches().items() if one != own}
+
+    def validate(self) -> None:
+        """Raises ValueError for options that are wrong with any data."""
+        shared.refuse_carried(self)
+        super().validate()
+        for one in self.searches().values():
+            one.validate()
+        if self.baselines:
+            known = [kind for kind in sparse_kinds() if kind != IMP]
+            shared.validate_kinds("baselines", self.baselines, known=known)
+
+    def row_decisions(self, study: Study) -> dict[str, object]:
+        """Returns what decides a row beyond its run and its columns.
+
+        A search may have a recipe of its own: an option that says of the command's own
+        recipe what it says anyway changes the tickets of that one.
+        """
+        return super().row_decisions(study) | _recipes_of_searches(study)
+
+    def resolved_values(self, study: Study) -> dict[str, object]:
+        """Returns options in one form, and what tickets were found with instead."""
+        return super().resolved_values(study) | _recipes_of_searches(study)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluatedTicket(TrainedNetwork):
+    """A row of accuracy.csv: a network trained on the labels of the whole data set.
+
+    Attributes:
+      search: how its mask was found, as the experiment calls it; None where it was not:
+        of the dense network and of what tickets are compared with.
+      ticket_task: on which it was found: labels, or a pretext.
+      ticket_dataset: likewise.
+      ticket_subset: the part of that data set that was seen, or had labels; None: all.
+      first_convolutions: how many convolutions were pruned, the first ones; None: all
+        that the recipe prunes.
+      search_iterations: updates that it took to find the mask, of the dense network
+        and of all the levels before.
+      search_examples: images seen in these.
+    """
+
+    search: str | None = None
+    ticket_task: str | None = None
+    ticket_dataset: str | None = None
+    ticket_subset: str | None = None
+    first_convolutions: int | None = None
+    search_iterations: int | None = None
+    search_examples: int | None = None
+
+
+TABLES = {"accuracy": EvaluatedTicket}
+
+
+def plan(study: Study) -> list[Artifact]:
+    """Returns the artifacts that the table is read from."""
+    return [accuracy for _, accuracy in _networks(study)]
+
+
+def rows(study: Study, results: ResultsReader) -> dict[str, list]:
+    """Returns the table accuracy: a row a network."""
+    table = accuracy_table.rows(_networks(study), results)
+    dense = accuracy_table.dense_errors(study, table)
+    return {"accuracy": accuracy_table.compared(table, dense=dense)}
+
+
+def subject(study: Study) -> str:
+    """Returns what the study is about, for the plan's title."""
+    sparse = Subnetworks(study)
+    return (
+        f"tickets of {', '.join(study.config.searches())} to "
+        f"{sparse.describe(sparse.levels[-1])}"
+    )
+
+
+def figure(
+    tables: Mapping[str, "pandas.DataFrame"],
+) -> "matplotlib.figure.Figure | None":
+    """Returns the paper's figure of this table; None where no test error is."""
+    from tflottery.figures import tickets as drawing
+
+    if not accuracy_table.shows_accuracy(tables["accuracy"]):
+        return None
+    return drawing.draw(tables["accuracy"])
+
+
+def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
+    """Returns accuracies by density, of the tickets of each search, kind and k."""
+
+    def line(kind: str, search: str, convolutions: int | None, k: int) -> str:
+        name = f"tickets of {search}" if isinstance(search, str) else kind
+        if kind not in (IMP, name):
+            name += f", {kind}"
+        # A missing number comes as one that is not equal to itself.
+        if convolutions == convolutions and convolutions is not None:
+            name += f", first {int(convolutions)} convolutions"
+        return name if kind == DENSE else f"{name}, k = {k}"
+
+    return answers.accuracy_by_density(
+        tables["accuracy"],
+        by=("subnetwork", "search", "first_convolutions", "rewind_iteration"),
+        label=line,
+        name="network",
+    )
+
+
+def validate_list(name: str, given: Sequence[str], *, example: str) -> None:
+    """Raises ValueError unless an option names something, and nothing twice."""
+    if not given:
+        raise ValueError(f"--{name} is empty: name at least one, such as {example}.")
+    if len(set(given)) < len(given):
+        raise ValueError(f"--{name}={','.join(given)!r} names one twice.")
+
+
+def _recipes_of_searches(study: Study) -> dict[str, dict[str, object]]:
+    """Returns, by search, what its recipe has of its own.
+
+    As `ticket_recipes`; {} where all are the recipe of the command itself.
+    """
+    own = recipes.plain_values(study.recipe)
+    unlike = {
+        name: {
+            field: value
+            for field, value in recipes.plain_values(finder.recipe).items()
+            if value != own[field]
+        }
+        for name, finder in study.related.items()
+    }
+    unlike = {name: values for name, values in unlike.items() if values}
+    return {"ticket_recipes": unlike} if unlike else {}
+
+
+def _networks(study: Study) -> Iterator[PlannedNetwork]:
+    """Yields every network, and what measures it."""
+    yield from accuracy_table.dense_networks(study, row_type=EvaluatedTicket)
+    finders = {name: study.related.get(name, study) for name in study.config.searches()}
+    for name, finder in finders.items():
+        yield from _tickets(study, finder, study.config.TICKET_KINDS, name)
+    # What is random is pruned where the tickets are.
+    depths = dict.fromkeys(
+        finder.config.first_convolutions for finder in finders.values()
+    )
+    for depth in depths:
+        where = _pruned_in_first(study, depth)
+        yield from _tickets(where, where, study.config.baselines, None)
+
+
+def _tickets(
+    study: Study, finder: Study, kinds: Sequence[str], search: str | None
+) -> Iterator[PlannedNetwork]:
+    """Yields subnetworks that a study finds, trained on the task proper.
+
+    Raises:
+      ValueError: at a level the finder keeps other numbers of weights than the task
+        proper would, or what `transfer.run` raises.
+    """
+    judged = _pruned_in_first(study, finder.config.first_convolutions)
+    subnetworks = Subnetworks(judged)
+    for kind, k, level, replicate in itertools.product(
+        kinds, finder.rewind_iterations, subnetworks.levels, study.replicates
+    ):
+        ticket = Subnetwork(
+            kind=kind, level=level, replicate=replicate, rewind_iteration=k
+        )
+        run = transfer.run(finder, ticket, to=judged)
+        _validate_survivors(subnetworks, Subnetworks(finder), level, search)
+        names = subnetworks.columns(ticket) | _search_columns(finder, ticket, search)
+        yield accuracy_table.planned(
+            judged, names, run, data_order=1, row_type=EvaluatedTicket
+        )
+
+
+def _pruned_in_first(study: Study, convolutions: int | None) -> Study:
+    """Returns the study with only so many convolutions pruned, the first ones."""
+    if convolutions == study.config.first_convolutions:
+        return study
+    config = dataclasses.replace(study.config, first_convolutions=convolutions)
+    return dataclasses.replace(study, config=config)
+
+
+def _search_columns(
+    finder: Study, ticket: Subnetwork, search: str | None
+) -> dict[str, object]:
+    """Returns the columns on how a ticket was found, and what that took."""
+    depth = {"first_convolutions": finder.config.first_convolutions}
+    if search is None:
+        return depth
+    # The dense network trains as a whole, every level before the last from k.
+    continued = finder.recipe.pruning.schedule == "continued"
+    start = ticket.rewind_iteration if continued else 0
+    levels = 0 if finder.recipe.pruning.one_shot else ticket.level - 1
+    iterations = finder.last + levels * (finder.last - start)
+    return depth | {
+        "search": search,
+        "ticket_task": finder.config.task,
+        "ticket_dataset": finder.facts.data.name,
+        "ticket_subset": finder.facts.data.subset,
+        "search_iterations": iterations,
+        "search_examples": iterations * finder.recipe.batch_size,
+    }
+
+
+def _validate_survivors(
+    own: Subnetworks, found: Subnetworks, level: int, search: str | None
+) -> None:
+    """Raises ValueError if a search keeps other numbers of weights at a level."""
+    kept, expected = (one.num_survivors(level) for one in (found, own))
+    if kept != expected:
+        raise ValueError(
+            f"At level {level} tickets of {search!r} keep {kept:,} weights, and "
+            f"{expected:,} are expected: its recipe prunes by another fraction, or "
+            "leaves other layers. Give --pruning_fraction, or mend the recipe."
+        )
