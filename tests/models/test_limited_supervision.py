@@ -87,6 +87,10 @@ _READ = {
     (_CIFAR10, "semi_supervised", "images:0.1"): (
         *(1e-3, 1e-4, 512, 34_766, (17_383, 26_075), 0, 98),
     ),
+    # A hundredth of the labels makes no difference to that.
+    (_CIFAR10, "semi_supervised", "images:0.01"): (
+        *(1e-3, 1e-4, 512, 34_766, (17_383, 26_075), 0, 98),
+    ),
     # A task that the paper does not have.
     (_CIFAR10, "blur", None): (1e-3, 1e-4, 512, 15_625, (7_813, 11_719), 0, 98),
     ("mnist", "labels", None): (1e-3, 1e-4, 512, 18_750, (9_375, 14_063), 0, 118),
@@ -161,6 +165,26 @@ def test_all_networks_follow_the_rows_of_cifar10(model):
 def test_forms_of_a_network_have_its_rows():
     assert _recipe("alexnet_grouped", _IMAGENET) == _recipe("alexnet", _IMAGENET)
     assert _recipe("resnet50_cifar_stem", _PLACES) == _recipe("resnet50", _PLACES)
+
+
+@pytest.mark.parametrize(
+    ("setting", "augmentation"),
+    [
+        ((_CIFAR10,), "flip_crop_2"),
+        ((_CIFAR10, "rotation"), "flip_crop_2"),
+        ((_CIFAR10, "exemplar"), "flip_crop_2"),
+        ((_CIFAR10, *_TENTH), "flip_crop_2"),
+        ((_CIFAR10, "labels", "images:0.01"), "flip_crop_2_colour"),
+        # All images are seen.
+        ((_CIFAR10, "semi_supervised", "images:0.01"), "flip_crop_2"),
+        ((_CIFAR10, "permuted_labels"), "none"),
+        (("mnist", "permuted_labels"), "none"),
+        (("mnist", "labels", "images:0.01"), None),
+        ((_IMAGENET,), None),
+    ],
+)
+def test_augmentation_is_that_of_the_data_and_the_task(setting, augmentation):
+    assert _recipe("resnet50", *setting).augmentation == augmentation
 
 
 def test_what_all_rows_of_a_data_set_share():

@@ -35,7 +35,12 @@ NETWORKS = {
 # How a number of a paper is marked in a panel, as a diamond.
 LOOK = {"color": "black", "markerfacecolor": "white", "markersize": 5}
 LOOK |= {"zorder": 5, "clip_on": False, "label": "in the paper"}
-DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "imagenet2012": "ImageNet"}
+DATASETS = {
+    "cifar10": "CIFAR-10",
+    "imagenet2012": "ImageNet",
+    "mnist": "MNIST",
+    "places365_small": "Places365",
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,14 +7,16 @@ each data set, network, task and subset. What the paper does not say is read so:
   ResNet-50's, which Section 4.2 names. Those of CIFAR-10 are for VGG-19 and ResNet-18;
   all other networks follow them there, and tasks without a row the one of labels.
 - Subsets of CIFAR-10 (Figure 10) and semi-supervised learning on it have no rows.
-  Epochs and milestones grow as on ImageNet, from 90 to 200 epochs, and to 1000 for
-  subsets of 1% or less; they are rounded to whole epochs.
+  Epochs and milestones grow as on ImageNet, from 90 to 200 epochs, and to 1000 where
+  1% of the data are seen or less; they are rounded to whole epochs.
 - Tickets are rewound to 3,840,000 examples on ImageNet (Appendix B: 3 x 1,280,000) and
   on Places365; on CIFAR-10 to an epoch, 50,000 examples, of which a subset is seen more
   often.
+- Images of CIFAR-10 are flipped and cropped; where 1% are seen or less,
+  their colours change too; under permuted labels they stay as they are.
 - Every other data set (MNIST, digits) follows CIFAR-10's rows with its own number of
-  images. Where a subset of it is seen, it is rewound to the whole number of the
-  subset's epochs that comes nearest to an epoch of all images.
+  images, augmented in its own way. Where a subset of it is seen, tickets are rewound to
+  the whole number of its epochs that comes nearest to an epoch of all images.
 """
 
 import dataclasses
@@ -82,9 +84,10 @@ APPENDIX_A: dict[tuple[str, str | None], tuple[_Row, ...]] = {
     ),
 }
 _CIFAR10 = "cifar10"
+_SEMI_SUPERVISED = "semi_supervised"
 # The data sets whose networks and settings without a row have no recipe.
 _STRICT = {dataset for dataset, _ in APPENDIX_A} - {_CIFAR10}
-# How much longer a subset is trained on, in epochs; and one of this fraction or less.
+# How many times the epochs a subset takes; and one of this fraction or less.
 _GROWTH = 200 / 90
 _SMALL_FRACTION, _SMALL_GROWTH = 0.01, 1000 / 90
 
@@ -115,6 +118,7 @@ def recipe(network: str, setting: Setting) -> Recipe:
     return _recipe_of_row(
         _cifar10_row(setting),
         optimizer="adam",
+        augmentation=_cifar10_augmentation(setting),
         rewind=_cifar10_rewind(setting),
         replicates=5,
     )
@@ -169,8 +173,7 @@ def _cifar10_row(setting: Setting) -> _Row:
     row = rows.get(setting.task, rows[LABELS])
     if setting.subset is None:
         return row
-    small = subsets.parse(setting.subset).fraction <= _SMALL_FRACTION
-    growth = _SMALL_GROWTH if small else _GROWTH
+    growth = _SMALL_GROWTH if _sees_few(setting) else _GROWTH
     return dataclasses.replace(
         row,
         epochs=round(growth * row.epochs),
@@ -178,10 +181,26 @@ def _cifar10_row(setting: Setting) -> _Row:
     )
 
 
+def _cifar10_augmentation(setting: Setting) -> str | None:
+    """Returns how images are augmented; None: as the data set has it."""
+    if setting.task == "permuted_labels":
+        return "none"
+    if setting.dataset != _CIFAR10:
+        return None
+    return "flip_crop_2_colour" if _sees_few(setting) else "flip_crop_2"
+
+
 def _cifar10_rewind(setting: Setting) -> Duration:
     """Returns what CIFAR-10 and data sets like it are rewound to."""
-    if setting.subset is None or setting.task == "semi_supervised":
+    if setting.subset is None or setting.task == _SEMI_SUPERVISED:
         return "1ep"
     if setting.dataset == _CIFAR10:
         return "50000ex"
     return f"{round(1 / subsets.parse(setting.subset).fraction)}ep"
+
+
+def _sees_few(setting: Setting) -> bool:
+    """Returns whether 1% of the data are seen or less, labeled or not."""
+    if setting.subset is None or setting.task == _SEMI_SUPERVISED:
+        return False
+    return subsets.parse(setting.subset).fraction <= _SMALL_FRACTION
