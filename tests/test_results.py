@@ -131,6 +131,36 @@ def test_different_columns_are_said_from_both_sides(folder):
         results.load(f"{folder}/*/instability.csv")
 
 
+@pytest.mark.parametrize("names", ["older newer", "newer older"])
+def test_columns_that_only_newer_tables_have(tmp_path, names):
+    texts = {
+        "newer": "task,replicate,copies,error\nrotation,1,3,0.5\n",
+        "older": "replicate,error\n1,0.25\n2,0.75\n",
+    }
+    for name in names.split():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "accuracy.csv").write_text(texts[name])
+    frame = results.load([tmp_path / name for name in names.split()])
+    assert list(frame) == ["task", "replicate", "copies", "error"]
+    old = frame[frame["error"] != 0.5]
+    # What the tables of earlier versions are of.
+    assert list(old["task"]) == ["labels", "labels"]
+    assert old["copies"].isna().all()
+    # A whole number stays an option, by which settings are told apart.
+    found = results.summary(frame, of="error").set_index("task")
+    assert dict(found["error_mean"]) == {"labels": 0.5, "rotation": 0.5}
+    assert found.loc["rotation", "copies"] == 3
+
+
+def test_a_third_table_with_a_column_of_its_own_is_refused(tmp_path):
+    for name, column in (("a", ""), ("b", ",copies"), ("c", ",seed")):
+        (tmp_path / name).mkdir()
+        text = f"replicate{column}\n" + ("1,2\n" if column else "1\n")
+        (tmp_path / name / "accuracy.csv").write_text(text)
+    with pytest.raises(ValueError, match=r"lacks \['copies'\] and adds \['seed'\]"):
+        results.load(tmp_path)
+
+
 SETTING = {"model": "lenet", "dataset": None, "level": 0, "density": 1.0}
 
 

@@ -34,6 +34,8 @@ def load(
 ) -> "pandas.DataFrame":
     """Returns the rows of one table from one or more places, one after the other.
 
+    Columns that only newer tables have are filled as missing in the rows of older ones.
+
     Args:
       *sources: CSV files, folders (every table in them and below), patterns of either
         such as "results/*/lenet*", or lists of these. What exists under the very name
@@ -43,21 +45,30 @@ def load(
 
     Raises:
       FileNotFoundError: a source holds no CSV file (of that table).
-      ValueError: the files are of different tables, their columns differ, or one is
-        not a table.
+      ValueError: the files are of different tables, each has columns that the other
+        lacks, or one is not a table.
     """
     import pandas
 
     files = table_files.find(sources, table=table)
     _validate_one_table(files)
     _warn_of_incomplete(files)
-    frames = {path: tables.read(path) for path in files}
+    read = {path: tables.read(path) for path in files}
     # A table without rows has no columns to compare, and adds nothing.
-    filled = {path: frame for path, frame in frames.items() if len(frame.columns)}
-    if not filled:
+    frames = {path: frame for path, frame in read.items() if len(frame.columns)}
+    if not frames:
         return pandas.DataFrame()
-    _validate_columns(filled)
-    return pandas.concat(filled.values(), ignore_index=True)
+    newest = _newest(frames)
+    whole = [tables.filled(frame, list(newest)) for frame in frames.values()]
+    joined = pandas.concat(whole, ignore_index=True)[list(newest)]
+    # Beside missing values whole numbers stay what they are: options, not fractions.
+    counts = [
+        name
+        for name, column in newest.items()
+        if column.dtype.kind in "iu"
+        and not all(name in frame for frame in frames.values())
+    ]
+    return joined.astype(dict.fromkeys(counts, "Int64"))
 
 
 def _warn_of_incomplete(files: Sequence[str]) -> None:
@@ -172,16 +183,21 @@ def _validate_one_table(files: Sequence[str]) -> None:
         )
 
 
-def _validate_columns(frames: dict[str, "pandas.DataFrame"]) -> None:
-    first = next(iter(frames))
-    expected = list(frames[first].columns)
+def _newest(frames: dict[str, "pandas.DataFrame"]) -> "pandas.DataFrame":
+    """Returns the table with the most columns, which are those of all others and more.
+
+    Raises:
+      ValueError: another has columns that it lacks.
+    """
+    newest = max(frames, key=lambda path: len(frames[path].columns))
+    expected = list(frames[newest].columns)
     for path, frame in frames.items():
-        columns = list(frame.columns)
-        if columns != expected:
-            missing = [name for name in expected if name not in columns]
-            extra = [name for name in columns if name not in expected]
+        extra = [name for name in frame.columns if name not in expected]
+        if extra:
+            missing = [name for name in expected if name not in frame.columns]
             raise ValueError(
-                f"{path!r} and {first!r} have different columns: the former lacks "
+                f"{path!r} and {newest!r} have different columns: the former lacks "
                 f"{missing} and adds {extra}. Were they written by different versions? "
                 "Load them apart."
             )
+    return frames[newest]

@@ -6,6 +6,7 @@ The same rows give the same bytes, and every float reads back as the float it wa
 import csv
 import dataclasses
 import io
+import math
 import numbers
 import os
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from etils import epath
 
 from tflottery.core import files, paths
+from tflottery.core.recipes import LABELS
 
 if TYPE_CHECKING:
     import pandas
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 # Columns of hexadecimal digits, which may look like a number: 01234567, or 12e45678.
 _HASHES = ("config",)
+# Columns without a default that tables of earlier versions lack, and what these hold.
+LATER = {"network": None, "network_a": None, "network_b": None, "mask": None}
+LATER |= {"task": LABELS}
 
 
 def write(
@@ -69,6 +74,18 @@ def read(path: str | os.PathLike) -> "pandas.DataFrame":
             "line of column names and lines of as many values, with commas between "
             "them."
         ) from error
+
+
+def filled(table: "pandas.DataFrame", names: Sequence[str]) -> "pandas.DataFrame":
+    """Returns a table with all of some columns, of which an earlier version had fewer.
+
+    Args:
+      table: a DataFrame with columns.
+      names: the columns that newer tables have; those that this one lacks are missing
+        values, but for what was not said because there was one choice: see `LATER`.
+    """
+    lacking = [name for name in names if name not in table.columns]
+    return table.assign(**{name: LATER.get(name, math.nan) for name in lacking})
 
 
 def _validate_text(text: str) -> None:

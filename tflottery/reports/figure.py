@@ -12,7 +12,6 @@ chance is, how long an epoch is) is drawn too, but none is needed.
 import dataclasses
 import importlib
 import json
-import math
 import os
 import pkgutil
 import sys
@@ -25,15 +24,10 @@ from etils import epath
 
 from tflottery import experiments
 from tflottery.core import command_line, paths, table_files, tables
-from tflottery.core.recipes import LABELS
 from tflottery.figures import facts, merging, style
 
 if typing.TYPE_CHECKING:
     import pandas
-
-# Columns that tables of earlier versions lack, and what they would hold.
-_LATER = {"network": None, "network_a": None, "network_b": None, "mask": None}
-_LATER |= {"task": LABELS}
 
 
 def kinds() -> dict[str, types.ModuleType]:
@@ -128,16 +122,13 @@ def _whole(
     if table is None or not len(table.columns):
         return pandas.DataFrame(columns=names)
     needed = [one.name for one in fields if one.default is dataclasses.MISSING]
-    missing = sorted(set(needed) - set(_LATER) - set(table.columns))
+    missing = sorted(set(needed) - set(tables.LATER) - set(table.columns))
     if missing:
         raise ValueError(
             f"{path!r} is not a table of this experiment: it lacks the columns "
             f"{', '.join(missing)}."
         )
-    more = {
-        name: _LATER.get(name, math.nan) for name in names if name not in table.columns
-    }
-    return table.assign(**more)
+    return tables.filled(table, names)
 
 
 def _config(folder: str) -> dict[str, object]:
