@@ -95,9 +95,21 @@ def test_file_named_twice_is_read_once(folder):
     assert configs(frame) == ["a", "a", "b", "b"]
 
 
-def test_table_without_rows_adds_nothing(folder):
-    tables.write([], folder / "b" / "instability.csv")
-    assert configs(results.load(f"{folder}/*", table="instability")) == ["a", "a"]
+@pytest.mark.parametrize("row_type", [None, Row])
+@pytest.mark.parametrize("empty", ["a", "b"])
+def test_table_without_rows_adds_nothing(folder, row_type, empty):
+    tables.write([], folder / empty / "instability.csv", row_type=row_type)
+    frame = results.load(f"{folder}/*", table="instability")
+    assert configs(frame) == ["b", "b"] if empty == "a" else ["a", "a"]
+    # Nor does it make text of numbers.
+    assert frame["replicate"].dtype.kind == "i"
+
+
+def test_tables_without_any_row_keep_their_columns(folder):
+    for command in ("a", "b"):
+        tables.write([], folder / command / "instability.csv", row_type=Row)
+    frame = results.load(f"{folder}/*", table="instability")
+    assert list(frame) == ["config", "replicate"] and not len(frame)
 
 
 def test_several_tables_are_refused(folder):

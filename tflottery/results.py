@@ -54,8 +54,11 @@ def load(
     _validate_one_table(files)
     _warn_of_incomplete(files)
     read = {path: tables.read(path) for path in files}
-    # A table without rows has no columns to compare, and adds nothing.
-    frames = {path: frame for path, frame in read.items() if len(frame.columns)}
+    # A table without rows adds nothing; where all are so, it is their columns.
+    frames = {path: frame for path, frame in read.items() if len(frame)}
+    frames = frames or {
+        path: frame for path, frame in read.items() if len(frame.columns)
+    }
     if not frames:
         return pandas.DataFrame()
     newest = _newest(frames)

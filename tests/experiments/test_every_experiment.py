@@ -42,6 +42,27 @@ def test_replicates_and_data_orders_are_all_that_a_summary_pools(
             assert found[f"{column}_count"].max() <= repetitions
 
 
+def test_every_mask_is_told_kernel_by_kernel(tiny, every_experiment):
+    if "mask_layers" not in every_experiment.TABLES:
+        pytest.skip("prunes nothing, or tells it by what it does")
+    ended = tiny(every_experiment)
+    networks = ended.table(next(iter(every_experiment.TABLES)))
+    if networks["mask"].isna().all():
+        pytest.skip("prunes nothing at its tiniest")
+    layers = ended.table("mask_layers")
+    counts = ["kernel", "num_weights", "num_survivors", "kernel_density"]
+    keys = [name for name in layers if name not in counts]
+    assert not layers.duplicated([*keys, "kernel"]).any()
+    sparse = networks[networks["mask"].notna()][keys].drop_duplicates()
+    groups = layers.groupby(keys, dropna=False)
+    assert (
+        len(groups) == len(sparse) == len(sparse.merge(layers[keys].drop_duplicates()))
+    )
+    for _, own in groups:
+        kept = own["num_survivors"].sum() / own["num_weights"].sum()
+        assert set(own["density"]) == {kept}
+
+
 def test_from_an_empty_store_the_same_bytes_come_again(tiny, execute, every_experiment):
     assert execute(every_experiment).csvs == tiny(every_experiment).csvs
 

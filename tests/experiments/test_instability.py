@@ -131,7 +131,7 @@ def test_what_is_neither_made_nor_diverged_has_no_row_before_the_end(study, tmp_
     found = [PartialReader, ResultsReader]
     partial, whole = (kind(Store(tmp_path), unobtainable={}) for kind in found)
     tables = instability.rows(study(), partial)
-    assert tables == {"instability": [], "interpolation": []}
+    assert tables == {"instability": [], "interpolation": [], "mask_layers": []}
     with pytest.raises(MissingArtifact, match="lines/"):
         instability.rows(study(), whole)
 
@@ -300,6 +300,9 @@ def test_a_table_of_subnetworks(execute, tiny, kind):
         assert set(table["subnetwork"]) == {kind} and set(table["level"]) == {2}
         # 32,128 of 50,200.
         assert set(table["density"]) == set(table["axis_density"]) == {0.64}
+    layers = ended.table("mask_layers")
+    assert list(layers["mask"].unique()) == list(rows["mask"])
+    assert list(layers.groupby("mask")["num_survivors"].sum()) == [32_128, 32_128]
     networks = tiny(lottery).table("accuracy")
     dense = networks[networks["subnetwork"] == DENSE]["test_error"]
     assert list(rows["dense_test_error"]) == list(dense)
@@ -334,7 +337,7 @@ def rows_of(study, tmp_path):
         for goal, text in zip((*accuracies, *lines), texts, strict=True):
             with store.writing(goal.address, {}) as folder:
                 (folder / goal.files[0]).write_text(text)
-        results = ResultsReader(store, unobtainable={})
+        results = PartialReader(store, unobtainable={})
         return instability.rows(found, results)["instability"]
 
     return make

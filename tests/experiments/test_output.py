@@ -38,6 +38,9 @@ def output(study, tmp_path):
     return make
 
 
+NOTHING = {"instability": [], "interpolation": [], "mask_layers": []}
+
+
 def rows(study):
     """Returns tables of one pair, made up."""
     keys = study.columns() | {
@@ -60,7 +63,7 @@ def rows(study):
         for alpha in (0.0, 0.5, 1.0)
     ]
     pair = Row(**keys, l2_distance=2.5, **values)
-    return {"instability": [pair], "interpolation": points}
+    return NOTHING | {"instability": [pair], "interpolation": points}
 
 
 def test_a_tilde_is_the_home_folder(study, tmp_path, monkeypatch):
@@ -70,6 +73,7 @@ def test_a_tilde_is_the_home_folder(study, tmp_path, monkeypatch):
     assert (tmp_path / "out" / "config.json").exists()
 
 
+TABLES = ("instability.csv", "interpolation.csv", "mask_layers.csv")
 WHOLE, PART = Extent(made=2, diverged=1, wanted=3), Extent(1, 1, 3)
 
 
@@ -111,13 +115,13 @@ def test_an_experiment_need_not_have_a_figure(study, tmp_path):
     made.write(rows(study()), WHOLE)
     made.draw(made.frames())
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"config.json", "instability.csv", "interpolation.csv"}
+    assert names == {"config.json", *TABLES}
 
 
 def test_tables_without_rows_keep_their_columns(output, tmp_path):
     made = output()
     made.claim()
-    made.write({"instability": [], "interpolation": []}, WHOLE)
+    made.write(NOTHING, WHOLE)
     made.draw(made.frames())
     table = pandas.read_csv(tmp_path / "out" / "instability.csv")
     assert list(table.columns) == [field.name for field in dataclasses.fields(Row)]
@@ -212,7 +216,7 @@ def test_a_folder_removed_meanwhile_is_made_again(output, study, tmp_path):
     shutil.rmtree(tmp_path / "out")
     made.write(rows(study()), WHOLE)
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"config.json", "instability.csv", "interpolation.csv"} <= names
+    assert {"config.json", *TABLES} <= names
 
 
 # Whose a folder is.
@@ -301,7 +305,7 @@ def test_whole_tables_are_the_same_whatever_was_before(output, study, tmp_path):
     at_once = contents()
     shutil.rmtree(tmp_path / "out")
     made.claim()
-    made.write({"instability": [], "interpolation": []}, PART)
+    made.write(NOTHING, PART)
     assert contents() != at_once
     # A figure of an incomplete end.
     (tmp_path / "out" / "figure.png").write_bytes(b"of some rows")
@@ -318,7 +322,7 @@ def test_whole_tables_stay_where_less_is_known(output, study, tmp_path):
     made.write(rows(study()), WHOLE)
     again = output()
     again.claim()
-    assert not again.write({"instability": [], "interpolation": []}, PART)
+    assert not again.write(NOTHING, PART)
     assert config(tmp_path)["complete"] is True
     assert len(made.frames()["instability"]) == 1
 

@@ -65,6 +65,7 @@ def test_a_command_makes_tables_config_and_figure(execute):
         "instability.csv",
         "interpolation.csv",
         "log.txt",
+        "mask_layers.csv",
     ]
     assert f"Results are in {ended.folder}" in ended.text
     # A trunk of 8, two copies of 24 and two of 16.

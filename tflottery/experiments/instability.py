@@ -27,10 +27,17 @@ from tflottery.components.runs import State
 from tflottery.core.durations import Duration
 from tflottery.core.recipes import Recipe
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import accuracy_table, answers, line_tables, program
+from tflottery.studies import (
+    accuracy_table,
+    answers,
+    layer_tables,
+    line_tables,
+    program,
+)
 from tflottery.studies import config as shared
 from tflottery.studies.answers import Answer
 from tflottery.studies.config import option
+from tflottery.studies.layer_tables import MaskLayer
 from tflottery.studies.line_tables import Pair, Point, Row
 from tflottery.studies.pruning_config import PruningConfig
 from tflottery.studies.study import Study
@@ -138,19 +145,24 @@ class Config(PruningConfig):
         return super().resolved_values(study) | examples
 
 
-TABLES = {"instability": Row, "interpolation": Point}
+TABLES = {"instability": Row, "interpolation": Point, "mask_layers": MaskLayer}
 
 
 def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
-    return [*_dense(study).values(), *(line for _, line in _pairs(study))]
+    pairs = list(_pairs(study))
+    lines = [line for _, line in pairs]
+    return [*_dense(study).values(), *layer_tables.counts(_masks(pairs)), *lines]
 
 
-def rows(study: Study, results: ResultsReader) -> dict[str, list[Pair]]:
-    """Returns the tables: instability (a row a pair) and interpolation (a point)."""
-    dense = _dense_errors(study, results)
-    tables: dict[str, list[Pair]] = {name: [] for name in TABLES}
-    for pair, line in _pairs(study):
+def rows(study: Study, results: ResultsReader) -> dict[str, list]:
+    """Returns the tables: instability (a row a pair), interpolation (a point).
+
+    And mask_layers (a kernel of a subnetwork), without rows where nothing is pruned.
+    """
+    dense, pairs = _dense_errors(study, results), list(_pairs(study))
+    tables: dict[str, list] = {"instability": [], "interpolation": []}
+    for pair, line in pairs:
         keys = dataclasses.asdict(pair)
         measured = results.read(line, interpolating.read)
         if measured is not None:
@@ -160,7 +172,8 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list[Pair]]:
             tables["interpolation"] += line_tables.points(keys, measured)
         elif (diverged := results.diverged_iteration(line)) is not None:
             tables["instability"].append(Row(**keys, diverged_iteration=diverged))
-    return tables
+    layers = layer_tables.masked(study, _masks(pairs), results)
+    return tables | {"mask_layers": layers}
 
 
 def subject(study: Study) -> str:
@@ -284,6 +297,11 @@ def _pairs(study: Study) -> Iterator[tuple[Pair, Line]]:
                     _reestimation_examples(study),
                 )
                 yield pair, line
+
+
+def _masks(pairs: Sequence[tuple[Pair, Line]]) -> list[layer_tables.Masked]:
+    """Returns the masks of each pair, which both networks have."""
+    return [(pair, line.a.run.mask) for pair, line in pairs]
 
 
 def _subnetworks(study: Study, subnetworks: Subnetworks) -> Iterator[Subnetwork]:

@@ -116,7 +116,7 @@ def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
     networks = list(_networks(study))
     measured = [accuracy for _, accuracy in networks]
-    return [*measured, *layer_tables.counts(networks)]
+    return [*measured, *layer_tables.counts(layer_tables.with_masks(networks))]
 
 
 def rows(study: Study, results: ResultsReader) -> dict[str, list]:
@@ -128,7 +128,9 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list]:
     return {
         "accuracy": table,
         "best": _best(study, table, dense),
-        "mask_layers": layer_tables.masked(study, networks, results),
+        "mask_layers": layer_tables.masked(
+            study, layer_tables.with_masks(networks), results
+        ),
     }
 
 

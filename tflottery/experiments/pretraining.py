@@ -23,11 +23,18 @@ from tflottery.components.runs import Run
 from tflottery.core.durations import Duration
 from tflottery.core.recipes import Recipe
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import accuracy_table, answers, pretraining_runs, program
+from tflottery.studies import (
+    accuracy_table,
+    answers,
+    layer_tables,
+    pretraining_runs,
+    program,
+)
 from tflottery.studies import config as shared
 from tflottery.studies.accuracy_table import PlannedNetwork, TrainedNetwork
 from tflottery.studies.answers import Answer
 from tflottery.studies.config import option
+from tflottery.studies.layer_tables import MaskLayer
 from tflottery.studies.pretraining_runs import Pretraining
 from tflottery.studies.pruning_config import PruningConfig
 from tflottery.studies.study import Study
@@ -139,21 +146,41 @@ class PretrainedNetwork(TrainedNetwork):
     sparse_pretraining: bool = False
 
 
-TABLES = {"accuracy": PretrainedNetwork}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainedMaskLayer(MaskLayer):
+    """A row of mask_layers.csv; columns as in `MaskLayer` and `PretrainedNetwork`."""
+
+    pretext: str | None = None
+    pretraining_epochs: int = 0
+    sparse_pretraining: bool = False
+
+
+TABLES = {"accuracy": PretrainedNetwork, "mask_layers": PretrainedMaskLayer}
 
 
 def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
-    return [accuracy for _, accuracy in _networks(study)]
+    networks = list(_networks(study))
+    measured = [accuracy for _, accuracy in networks]
+    return [*measured, *layer_tables.counts(layer_tables.with_masks(networks))]
 
 
 def rows(study: Study, results: ResultsReader) -> dict[str, list]:
-    """Returns the table: accuracy (a row a network)."""
-    table = accuracy_table.rows(_networks(study), results)
+    """Returns the tables: accuracy (a row a network) and mask_layers (a kernel)."""
+    networks = list(_networks(study))
+    table = accuracy_table.rows(networks, results)
     # A pre-trained dense network is no replicate of the ordinary one.
     ordinary = [row for row in table if not row.pretraining_epochs]
     dense = accuracy_table.dense_errors(study, ordinary)
-    return {"accuracy": accuracy_table.compared(table, dense=dense)}
+    return {
+        "accuracy": accuracy_table.compared(table, dense=dense),
+        "mask_layers": layer_tables.masked(
+            study,
+            layer_tables.with_masks(networks),
+            results,
+            row_type=PretrainedMaskLayer,
+        ),
+    }
 
 
 def subject(study: Study) -> str:

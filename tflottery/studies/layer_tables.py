@@ -2,17 +2,21 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from tflottery.components import mask_counts, perturbing
 from tflottery.components.mask_counts import MaskCounts
+from tflottery.components.masking import Mask
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.models.weights import initial_std
 from tflottery.studies import columns
-from tflottery.studies.accuracy_table import PlannedNetwork, TrainedNetwork
+from tflottery.studies.accuracy_table import PlannedNetwork
 from tflottery.studies.columns import NetworkKeys
 from tflottery.studies.perturbed_runs import PerturbedPlan
 from tflottery.studies.study import Study
+
+# A network by its row of another table, and its masks; None where nothing is pruned.
+Masked = tuple[NetworkKeys, Mask | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,25 +70,47 @@ class PerturbedLayer(NetworkKeys):
     effective_mean: float
 
 
-def counts(networks: Iterable[PlannedNetwork]) -> list[MaskCounts]:
-    """Returns what counts the survivors of each network that is pruned."""
-    return [count for _, count in _masked(networks)]
+def with_masks(networks: Iterable[PlannedNetwork]) -> list[Masked]:
+    """Returns the networks of a plan as the functions below take them."""
+    return [(row, accuracy.of.run.mask) for row, accuracy in networks]
+
+
+def counts(networks: Iterable[Masked]) -> list[MaskCounts]:
+    """Returns what counts the survivors of the networks that are pruned."""
+    masks = {mask.address: mask for _, mask in networks if mask is not None}
+    return [MaskCounts(mask) for mask in masks.values()]
 
 
 def masked(
-    study: Study, networks: Iterable[PlannedNetwork], results: ResultsReader
+    study: Study,
+    networks: Iterable[Masked],
+    results: ResultsReader,
+    *,
+    row_type: type[MaskLayer] = MaskLayer,
 ) -> list[MaskLayer]:
-    """Returns a row a kernel for every subnetwork whose mask is known."""
+    """Returns a row a kernel for every subnetwork whose mask is known.
+
+    Args:
+      study: has the kernels.
+      networks: may name a subnetwork several times, which has its rows once, whatever
+        orders it trains on.
+      results: of the plan.
+      row_type: of the rows. What it has beyond `MaskLayer` the networks' rows have too,
+        and tells subnetworks apart.
+    """
+    known = {}
+    for row, mask in networks:
+        if mask is not None:
+            names = columns.columns(row, row_type)
+            known[tuple(names.values())] = names, MaskCounts(mask)
     table = []
-    for row, count in _masked(networks):
+    for names, count in known.values():
         found = results.read(count, mask_counts.read) or {}
         for kernel, size in _sizes(study).items():
             if kernel in found:
                 table.append(
-                    MaskLayer(
-                        **columns.columns(row, NetworkKeys),
-                        rewind_iteration=row.rewind_iteration,
-                        mask=row.mask,
+                    row_type(
+                        **names,
                         kernel=kernel,
                         num_weights=size,
                         num_survivors=found[kernel],
@@ -125,19 +151,6 @@ def perturbed(
                     )
                 )
     return table
-
-
-def _masked(
-    networks: Iterable[PlannedNetwork],
-) -> Iterator[tuple[TrainedNetwork, MaskCounts]]:
-    """Yields each subnetwork once, whatever orders it trains on, with its counts."""
-    seen = set()
-    for row, accuracy in networks:
-        mask = accuracy.of.run.mask
-        name = (row.subnetwork, row.level, row.replicate, row.rewind_iteration)
-        if mask is not None and name not in seen:
-            seen.add(name)
-            yield row, MaskCounts(mask)
 
 
 def _sizes(study: Study) -> dict[str, int]:

@@ -17,11 +17,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from tflottery.components.component import Artifact
 from tflottery.core import recipes
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import accuracy_table, answers, transfer
+from tflottery.studies import accuracy_table, answers, layer_tables, transfer
 from tflottery.studies import config as shared
 from tflottery.studies.accuracy_table import PlannedNetwork, TrainedNetwork
 from tflottery.studies.answers import Answer
 from tflottery.studies.config import option
+from tflottery.studies.layer_tables import MaskLayer
 from tflottery.studies.pruning_config import PruningConfig
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import (
@@ -135,19 +136,41 @@ class EvaluatedTicket(TrainedNetwork):
     search_examples: int | None = None
 
 
-TABLES = {"accuracy": EvaluatedTicket}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TicketMaskLayer(MaskLayer):
+    """A row of mask_layers.csv; columns as in `MaskLayer` and `EvaluatedTicket`."""
+
+    search: str | None = None
+    ticket_task: str | None = None
+    ticket_dataset: str | None = None
+    ticket_subset: str | None = None
+    first_convolutions: int | None = None
+
+
+TABLES = {"accuracy": EvaluatedTicket, "mask_layers": TicketMaskLayer}
 
 
 def plan(study: Study) -> list[Artifact]:
-    """Returns the artifacts that the table is read from."""
-    return [accuracy for _, accuracy in _networks(study)]
+    """Returns the artifacts that the tables are read from."""
+    networks = list(_networks(study))
+    measured = [accuracy for _, accuracy in networks]
+    return [*measured, *layer_tables.counts(layer_tables.with_masks(networks))]
 
 
 def rows(study: Study, results: ResultsReader) -> dict[str, list]:
-    """Returns the table accuracy: a row a network."""
-    table = accuracy_table.rows(_networks(study), results)
+    """Returns the tables: accuracy (a row a network) and mask_layers (a kernel)."""
+    networks = list(_networks(study))
+    table = accuracy_table.rows(networks, results)
     dense = accuracy_table.dense_errors(study, table)
-    return {"accuracy": accuracy_table.compared(table, dense=dense)}
+    return {
+        "accuracy": accuracy_table.compared(table, dense=dense),
+        "mask_layers": layer_tables.masked(
+            study,
+            layer_tables.with_masks(networks),
+            results,
+            row_type=TicketMaskLayer,
+        ),
+    }
 
 
 def subject(study: Study) -> str:
