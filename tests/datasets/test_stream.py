@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tflottery.core import seeds
-from tflottery.datasets.stream import Stream
+from tflottery.datasets.selection import UNLABELED
+from tflottery.datasets.stream import HalfLabeledStream, Stream, stream_of
 
 
 def stream(num_examples, batch_size, *, order=1, augmentation=2):
@@ -101,3 +102,57 @@ def test_impossible_sizes_are_refused(num_examples, batch_size):
 def test_negative_iterations_are_refused():
     with pytest.raises(ValueError, match="-1"):
         stream(5, 2).batches(-1, 1)
+
+
+_LABELS = np.where(np.arange(13) % 4 == 1, np.arange(13), UNLABELED).astype(np.int32)
+_LABELED = {1, 5, 9}
+
+
+def half_labeled(batch_size):
+    return stream_of(_LABELS, batch_size, data_order_seed=1, augmentation_seed=2)
+
+
+def test_of_images_with_labels_alone_it_is_the_plain_stream():
+    found = stream_of(np.zeros(5, np.int32), 3, data_order_seed=1, augmentation_seed=2)
+    assert type(found) is Stream
+    expected = stream(5, 3).batches(0, 4)
+    np.testing.assert_array_equal(found.batches(0, 4).indices, expected.indices)
+
+
+@pytest.mark.parametrize("batch_size", [2, 4, 16])
+def test_every_part_of_a_batch_is_half_labeled(batch_size):
+    found = half_labeled(batch_size)
+    assert (found.num_examples, found.batch_size) == (13, batch_size)
+    batches = found.batches(0, 30)
+    assert batches.indices.shape == batches.bits.shape == (30, batch_size)
+    assert batches.indices.dtype == batches.bits.dtype == np.int32
+    # As replicas share it, too: each takes a part of even length.
+    labeled = np.isin(batches.indices, list(_LABELED)).reshape(-1, 2)
+    np.testing.assert_array_equal(labeled, [[True, False]] * len(labeled))
+
+
+def test_each_pool_is_passed_through_as_a_stream_is():
+    indices = half_labeled(4).batches(0, 15).indices.reshape(-1, 2)
+    for pool, seen in zip((_LABELED, {*range(13)} - _LABELED), indices.T, strict=True):
+        passes = seen[: len(seen) // len(pool) * len(pool)].reshape(-1, len(pool))
+        assert all(set(one) == pool for one in passes)
+        assert len({one.tobytes() for one in passes}) > 1
+
+
+def test_pools_draw_bits_of_their_own():
+    batches = half_labeled(4).batches(0, 15)
+    assert len(np.unique(batches.bits)) == batches.bits.size
+
+
+@pytest.mark.parametrize("first", [0, 1, 7, 11])
+def test_half_labeled_batches_resume_at_any_iteration(first):
+    whole, part = half_labeled(4).batches(0, 12), half_labeled(4).batches(first, 1)
+    np.testing.assert_array_equal(part.indices[0], whole.indices[first])
+    np.testing.assert_array_equal(part.bits[0], whole.bits[first])
+
+
+def test_a_batch_without_halves_is_refused():
+    with pytest.raises(ValueError, match="A batch of 5 has no halves.*even"):
+        half_labeled(5)
+    with pytest.raises(ValueError, match="over 0 examples"):
+        HalfLabeledStream(np.ones(4, bool), 2, data_order_seed=1, augmentation_seed=2)

@@ -224,6 +224,30 @@ def test_a_batch_has_to_be_shared_evenly_by_replicas():
         cifar10_study("vgg16", num_replicas=3)
 
 
+def pretext_study(pretext, batch_size, *, num_replicas=1):
+    facts = cifar10_facts("vgg16", num_replicas=num_replicas)
+    data = dataclasses.replace(facts.data, pretext=pretext)
+    config = Config(model="vgg16", batch_size=batch_size)
+    return resolve(config, dataclasses.replace(facts, data=data), Placement())
+
+
+def test_a_replica_has_as_many_images_with_labels_as_without():
+    assert pretext_study("semi_supervised", 6).last == 63_000
+    assert pretext_study("semi_supervised", 8, num_replicas=4).last == 63_000
+    with pytest.raises(ValueError, match="--batch_size=7 has no half .*Give an even"):
+        pretext_study("semi_supervised", 7)
+    with pytest.raises(ValueError, match="of 2 replicas, 3 images each, has no half"):
+        pretext_study("semi_supervised", 6, num_replicas=2)
+
+
+def test_exemplar_compares_two_images_at_least():
+    assert pretext_study("exemplar", 2).last == 63_000
+    with pytest.raises(ValueError, match="--batch_size=1 is too small for 'exemplar'"):
+        pretext_study("exemplar", 1)
+    with pytest.raises(ValueError, match="1 images each, is too .* needs 2 images"):
+        pretext_study("exemplar", 4, num_replicas=4)
+
+
 def test_the_hash_is_of_what_a_row_cannot_tell_by_its_own_columns(study):
     plain = study()
     for same in (

@@ -11,7 +11,7 @@ import numpy as np
 
 from tflottery.check.contract import ContractError
 from tflottery.core.registry import MODELS, PRETEXTS
-from tflottery.datasets import forms, pipeline
+from tflottery.datasets import forms, pipeline, selection
 from tflottery.datasets import source as sources
 from tflottery.datasets.source import Source
 
@@ -33,7 +33,7 @@ def declares_a_version_and_its_outputs(name: str) -> str:
             expected="a whole number from 1",
             remedy="declare version=1, and raise it whenever results change",
         )
-    width = sources.num_outputs(next(_sources()), pretext=name)
+    width = sources.num_outputs(next(_sources(name)), pretext=name)
     if width < 2:
         raise ContractError(
             f"{width} outputs", expected="2 or more", remedy="declare num_outputs="
@@ -45,7 +45,7 @@ def fits_a_network(name: str) -> None:
     """Images, targets, losses and errors have the shapes and types they need."""
     from tflottery.training import requirements
 
-    for source in _sources():
+    for source in _sources(name):
         model = MODELS["lenet"].function(
             input_shape=source.image_shape,
             num_classes=sources.num_outputs(source, pretext=name),
@@ -57,7 +57,7 @@ def is_the_same_eagerly_in_a_graph_in_xla_and_in_tf_data(name: str) -> str | Non
     """Targets are the same bits in every form, and images but for rounding."""
     import tensorflow as tf
 
-    for source in _sources():
+    for source in _sources(name):
         inputs = _inputs(source)
         show = functools.partial(_show, name, source=source)
         graph = tf.function(show, autograph=False)
@@ -73,7 +73,7 @@ def is_the_same_eagerly_in_a_graph_in_xla_and_in_tf_data(name: str) -> str | Non
     logger = logging.getLogger(forms.__name__)
     logger.addHandler(told)
     try:
-        for source in _sources():
+        for source in _sources(name):
             forms.validate(name, source)
     finally:
         logger.removeHandler(told)
@@ -84,7 +84,7 @@ def shows_an_example_whatever_its_batch(name: str) -> None:
     """An image and its label do not depend on the others of the batch."""
     import tensorflow as tf
 
-    for source in _sources():
+    for source in _sources(name):
         inputs = _inputs(source)
         order = np.random.default_rng(1).permutation(_BATCH_SIZE)[:9]
         some = {key: tf.gather(value, order) for key, value in inputs.items()}
@@ -100,7 +100,7 @@ def shows_an_example_whatever_its_batch(name: str) -> None:
 
 def reads_the_seed_only_if_it_says_so(name: str) -> str:
     """Another seed shows something else if and only if it is declared seeded."""
-    source = next(_sources())
+    source = next(_sources(name))
     inputs = _inputs(source)
     first, again, other = (_shown(name, inputs, source, seed=one) for one in (0, 0, 5))
     if any(a.tobytes() != b.tobytes() for a, b in zip(first, again, strict=True)):
@@ -141,16 +141,21 @@ class _Records(logging.Handler):
         self.records.append(record)
 
 
-def _sources() -> Iterator[Source]:
-    """Yields the digits in each form that a model may take."""
+def _sources(name: str) -> Iterator[Source]:
+    """Yields the digits in each form that a model may take.
+
+    What learns from images without labels is given some.
+    """
     for size in _MINIMUM_IMAGE_SIZES:
-        yield _source(size)
+        yield _source(size, PRETEXTS[name]["unlabeled"])
 
 
 @functools.cache
-def _source(minimum_image_size: int) -> Source:
+def _source(minimum_image_size: int, unlabeled: bool) -> Source:
     """Returns the digits for a model that takes no smaller images."""
-    return sources.load(_DATASET, minimum_image_size=minimum_image_size)
+    source = sources.load(_DATASET, minimum_image_size=minimum_image_size)
+    subset = "images:0.5" if unlabeled else None
+    return selection.of(source, subset, unlabeled=unlabeled)
 
 
 def _inputs(source: Source) -> dict[str, tf.Tensor]:

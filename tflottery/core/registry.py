@@ -166,6 +166,7 @@ PRETEXTS = Registry(
     defaults={
         "relabel": None,
         "unlabeled": False,
+        "smallest_batch": 1,
         "num_views": 1,
         "losses": None,
         "errors": None,

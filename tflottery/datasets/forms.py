@@ -21,7 +21,7 @@ import numpy as np
 
 from tflottery.datasets import pipeline
 from tflottery.datasets.arrays import Source
-from tflottery.datasets.stream import Stream
+from tflottery.datasets.stream import stream_of
 
 if TYPE_CHECKING:
     pass
@@ -82,8 +82,8 @@ def _tried(pretext: str, source: Source) -> dict[str, list[np.ndarray]]:
 
     task = {"augmentation": "none", "pretext": pretext}
     load = pipeline.loader(source, split="train", **task)
-    stream = Stream(
-        len(source.train.labels), _TRIED_IMAGES, data_order_seed=0, augmentation_seed=0
+    stream = stream_of(
+        source.train.labels, _TRIED_IMAGES, data_order_seed=0, augmentation_seed=0
     )
     batch = stream.batches(0, 1)
     inputs = (tf.constant(batch.indices[0]), tf.constant(batch.bits[0]))

@@ -18,7 +18,7 @@ from tflottery.core.recipes import AUGMENTATIONS
 from tflottery.core.registry import PRETEXTS
 from tflottery.datasets import augmentations
 from tflottery.datasets.arrays import Source, Split
-from tflottery.datasets.stream import Stream
+from tflottery.datasets.stream import DataStream
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -94,7 +94,7 @@ def loader(
 
 def as_dataset(
     source: Source,
-    stream: Stream,
+    stream: DataStream,
     *,
     first_iteration: int = 0,
     augmentation: str,

@@ -34,10 +34,12 @@ def of(source: Source, subset: str | None, *, unlabeled: bool = False) -> Source
 
     Raises:
       ValueError: the text names no subset, or it leaves no image of a class, or fewer
-        than two classes.
+        than two classes; of what sees images without labels, no image without.
     """
     asked = None if subset is None else subsets.parse(subset)
     if asked is None:
+        if unlabeled:
+            raise _all_labeled(source, subset)
         return source
     if asked.kind == subsets.IMAGES:
         chosen = _images(source, asked)
@@ -54,6 +56,8 @@ def of(source: Source, subset: str | None, *, unlabeled: bool = False) -> Source
         chosen, num_classes = train.labels != UNLABELED, len(kept)
         test = _cut(test, test.labels != UNLABELED)
     if unlabeled:
+        if chosen.all():
+            raise _all_labeled(source, subset)
         labels = np.where(chosen, train.labels, np.int32(UNLABELED))
         train = Split(train.images, labels)
     else:
@@ -89,6 +93,17 @@ def _classes(source: Source, asked: Subset) -> np.ndarray:
         )
     order = seeds.permutation(seeds.seed("subset_classes"), 0, source.num_classes)
     return np.sort(order[:count])
+
+
+def _all_labeled(source: Source, subset: str | None) -> ValueError:
+    """Returns what is raised where every image has a label, and some should not."""
+    asked = "no --subset" if subset is None else f"--subset={subset}"
+    return ValueError(
+        f"With {asked} all {len(source.train.labels):,} training images of "
+        f"{source.name!r} have labels, and a task that learns from images without "
+        "labels too needs some that have none. Say which part has them, such as "
+        "--subset=images:0.1."
+    )
 
 
 def _rounded(fraction: float, count: int) -> int:

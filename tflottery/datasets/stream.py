@@ -3,6 +3,10 @@
 The stream of an order is the endless row perm(seed, 0), perm(seed, 1), ... of epochs;
 batch t is positions [tB, (t+1)B). Every batch is whole, a batch may be larger than the
 data, and any batch can be had without those before it, so that resuming is exact.
+
+Where some images have no labels, every batch is half of those that have, as Zhai et al.
+(2019) train: each half is a stream of its own over its own images. The halves alternate
+example by example, so that the part of each replica is half and half too.
 """
 
 import dataclasses
@@ -10,6 +14,7 @@ import dataclasses
 import numpy as np
 
 from tflottery.core import seeds
+from tflottery.datasets.selection import UNLABELED
 
 _EPOCHS_KEPT = 2
 
@@ -94,3 +99,91 @@ class Stream:
                 del self._epochs[next(iter(self._epochs))]
             self._epochs[epoch] = order.astype(np.int32), bits[order]
         return self._epochs[epoch]
+
+
+class HalfLabeledStream:
+    """Batches of which every second example has a label, at any iteration.
+
+    An epoch counts all examples, though those of the smaller pool are seen more often.
+    """
+
+    def __init__(
+        self,
+        labeled: np.ndarray,
+        batch_size: int,
+        *,
+        data_order_seed: int,
+        augmentation_seed: int,
+    ):
+        """Args:
+          labeled: which examples have labels, [examples] bool; some, and not all.
+          batch_size: examples in a batch, an even number.
+          data_order_seed: seed of the permutations of both pools.
+          augmentation_seed: seed of the bits of both pools.
+
+        Raises:
+          ValueError: the batch has no halves, or a pool is empty.
+        """
+        if batch_size % 2:
+            raise ValueError(
+                f"A batch of {batch_size!r} has no halves, one with labels and one "
+                "without: --batch_size has to be even."
+            )
+        self.num_examples = len(labeled)
+        self.batch_size = batch_size
+        self._pools = tuple(np.flatnonzero(of) for of in (labeled, ~labeled))
+        self._streams = tuple(
+            Stream(
+                len(pool),
+                batch_size // 2,
+                data_order_seed=seeds.seed(f"{name}_order", seed=data_order_seed),
+                augmentation_seed=seeds.seed(f"{name}_bits", seed=augmentation_seed),
+            )
+            for name, pool in zip(("labeled", "unlabeled"), self._pools, strict=True)
+        )
+
+    def batches(self, first: int, count: int) -> Batches:
+        """Returns batches `first` to `first + count - 1`.
+
+        Raises:
+          ValueError: `first` or `count` is negative.
+        """
+        indices, bits = [], []
+        for pool, stream in zip(self._pools, self._streams, strict=True):
+            own = stream.batches(first, count)
+            indices.append(pool[own.indices].astype(np.int32))
+            bits.append(own.bits)
+        shape = (count, self.batch_size)
+        return Batches(
+            np.stack(indices, axis=-1).reshape(shape),
+            np.stack(bits, axis=-1).reshape(shape),
+        )
+
+
+# Whatever gives the batches of an order.
+DataStream = Stream | HalfLabeledStream
+
+
+def stream_of(
+    labels: np.ndarray,
+    batch_size: int,
+    *,
+    data_order_seed: int,
+    augmentation_seed: int,
+) -> DataStream:
+    """Returns the batches of an order of a training split.
+
+    Args:
+      labels: of the split, [examples] int32; `selection.UNLABELED` where there is none.
+      batch_size: examples in a batch.
+      data_order_seed: seed of the permutations.
+      augmentation_seed: seed of the bits.
+
+    Raises:
+      ValueError: as the streams.
+    """
+    order = {"data_order_seed": data_order_seed, "augmentation_seed": augmentation_seed}
+    labeled = labels != UNLABELED
+    if labeled.all():
+        return Stream(len(labels), batch_size, **order)
+    return HalfLabeledStream(labeled, batch_size, **order)

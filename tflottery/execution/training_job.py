@@ -13,7 +13,6 @@ from tflottery.components.runs import (
     State,
     slots_begin,
 )
-from tflottery.datasets.stream import Stream
 from tflottery.execution import run_index, work
 from tflottery.execution.job_context import DIVERGED, FINISHED, JobContext
 from tflottery.execution.run_index import RunIndex, Segment
@@ -123,7 +122,10 @@ def _train(segment: Segment, context: JobContext, *, before: int, total: int) ->
     # From there through the data order, with a call at every state that is wanted.
     watcher = keras.callbacks.LambdaCallback(on_train_batch_end=watch)
     trainer.train(
-        _stream(run),
+        trainer.stream(
+            data_order_seed=run.data_order_seed,
+            augmentation_seed=run.augmentation_seed,
+        ),
         segment.states[-1].iteration,
         dropout_seed=run.dropout_seed,
         callbacks=[WeightSnapshot(wanted, keep), watcher],
@@ -157,16 +159,6 @@ def _restore(trainer: Trainer, segment: Segment, store: Store) -> None:
         slots=slots,
         iteration=segment.first,
         first_iteration=slots_begin(run),
-    )
-
-
-def _stream(run: Run) -> Stream:
-    """Returns the data that a run trains on, in its order."""
-    return Stream(
-        num_examples=run.data.num_train,
-        batch_size=run.recipe.batch_size,
-        data_order_seed=run.data_order_seed,
-        augmentation_seed=run.augmentation_seed,
     )
 
 

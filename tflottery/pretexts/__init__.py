@@ -28,7 +28,12 @@ As a rule a network is to name labels. What is more declares besides
     losses: a function of (targets, outputs) that returns [batch] float32, which
       training minimizes the mean of; outputs are [batch, num_outputs] float32, with
       several views [batch, num_views, num_outputs];
-    errors: likewise, [batch] bool: which examples count as errors.
+    errors: likewise, [batch] bool: which examples count as errors;
+    unlabeled: whether it also learns from the images that --subset= leaves out: they
+      are shown with the label -1, and every batch is half of those with labels
+      (`datasets.stream`); their labels have no influence on anything;
+    smallest_batch: the fewest images of which a batch, or a replica's part of it, can
+      consist; one that compares images of a batch needs two.
 
 A task of two heads, such as classes and rotations, is one of as many outputs as both
 have, and its functions take them apart: two linear heads are one that is wider.

@@ -63,6 +63,7 @@ def unsatisfied(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     version=1,
     seeded=False,
     num_views=len(_VIEWS),
+    smallest_batch=2,
     losses=triplet_losses,
     errors=unsatisfied,
 )

@@ -21,7 +21,7 @@ from tflottery.core.registry import PRETEXTS
 from tflottery.datasets import pipeline
 from tflottery.datasets import source as sources
 from tflottery.datasets.source import Source
-from tflottery.datasets.stream import Stream
+from tflottery.datasets.stream import stream_of
 from tflottery.figures import style
 from tflottery.training import process
 
@@ -72,8 +72,8 @@ def rows(source: Source, *, num_examples: int, seed: int) -> list[Row]:
     """
     import tensorflow as tf
 
-    stream = Stream(
-        len(source.train.labels),
+    stream = stream_of(
+        source.train.labels,
         num_examples,
         data_order_seed=seeds.seed("contact_sheet_order", seed=seed),
         augmentation_seed=seeds.seed("contact_sheet_bits", seed=seed),

@@ -17,7 +17,9 @@ from tflottery import layers
 from tflottery.core import seeds
 from tflottery.core.registry import MODELS
 from tflottery.datasets import pipeline
+from tflottery.datasets.selection import UNLABELED
 from tflottery.datasets.source import Source
+from tflottery.datasets.stream import stream_of
 from tflottery.models import weights as model_weights
 from tflottery.training import gradients, tasks
 from tflottery.training.generators import Generators
@@ -125,6 +127,8 @@ class Evaluator:
         Args:
           split: "train" or "test".
           num_examples: how many images, a fixed random choice; None is all.
+
+        Images without labels are left out.
         """
         indices = self.examples(split, num_examples)
         return [
@@ -134,10 +138,11 @@ class Evaluator:
 
     def examples(self, split: str, num_examples: int | None) -> np.ndarray:
         """Returns the indices measured: int32, the same in every run."""
-        total = len(getattr(self._source, split).labels)
-        if num_examples is None or num_examples >= total:
-            return np.arange(total, dtype=np.int32)
-        return np.sort(self._random_order(split)[:num_examples])
+        labeled = getattr(self._source, split).labels != UNLABELED
+        if num_examples is None or num_examples >= np.count_nonzero(labeled):
+            return np.flatnonzero(labeled).astype(np.int32)
+        order = self._random_order(split)
+        return np.sort(order[labeled[order]][:num_examples])
 
     def reestimate(
         self,
@@ -200,10 +205,22 @@ class Evaluator:
         return found
 
     def _whole_batches(self, num_examples: int, batch_size: int) -> np.ndarray:
-        """Returns fixed training images in random order: [batches, size] int32."""
-        indices = self._random_order("train")[:num_examples]
-        size = min(batch_size, len(indices))
-        return indices[: len(indices) // size * size].reshape(-1, size)
+        """Returns fixed training images in random order: [batches, size] int32.
+
+        Of images with and without labels a batch has as many as in training.
+        """
+        labels = self._source.train.labels
+        available = min(num_examples, len(labels))
+        size = min(batch_size, available)
+        if (labels == UNLABELED).any():
+            size = max(2, size // 2 * 2)
+        stream = stream_of(
+            labels,
+            size,
+            data_order_seed=seeds.seed("evaluation", split="train"),
+            augmentation_seed=seeds.seed("evaluation_bits", split="train"),
+        )
+        return stream.batches(0, max(1, available // size)).indices
 
     def _random_order(self, split: str) -> np.ndarray:
         """Returns all indices of a split, int32, in an order fixed for ever."""

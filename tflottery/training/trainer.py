@@ -18,7 +18,7 @@ from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
 from tflottery.datasets import pipeline
 from tflottery.datasets.source import Source
-from tflottery.datasets.stream import Batches, Stream
+from tflottery.datasets.stream import Batches, DataStream, stream_of
 from tflottery.layers import masked, normalization
 from tflottery.models import weights as model_weights
 from tflottery.training import optimizers, tasks
@@ -128,9 +128,18 @@ class Trainer:
             }
             optimizers.assign_slots(self.optimizer, _pruned(slots, by_slot))
 
+    def stream(self, *, data_order_seed: int, augmentation_seed: int) -> DataStream:
+        """Returns the training examples of every iteration, in an order of theirs."""
+        return stream_of(
+            self._source.train.labels,
+            self.recipe.batch_size,
+            data_order_seed=data_order_seed,
+            augmentation_seed=augmentation_seed,
+        )
+
     def train(
         self,
-        stream: Stream,
+        stream: DataStream,
         last: int,
         *,
         dropout_seed: int | None = None,
@@ -203,7 +212,7 @@ class Trainer:
         known = self._seconds_per_iteration
         self._seconds_per_iteration = min(pace, known) if known else pace
 
-    def _calls(self, stream: Stream, first: int) -> Callable:
+    def _calls(self, stream: DataStream, first: int) -> Callable:
         """Returns a function of (iteration, count) that makes `count` updates."""
         if self._strategy is None:
             return lambda iteration, count: self._advance(
