@@ -20,12 +20,9 @@ from tflottery.core.initializers import Initializers
 from tflottery.core.recipes import LABELS, Recipe, Setting
 from tflottery.core.registry import PRETEXTS
 from tflottery.datasets import source as sources
-from tflottery.studies import schedule_options
+from tflottery.studies import batch_sizes, schedule_options
 from tflottery.studies.config import Config
 from tflottery.training.distribution import Placement
-
-# A batch may hold images more than once: the stream goes on through epochs.
-_MOST_EPOCHS_A_BATCH = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,7 +290,7 @@ def resolve(
     """
     variant, recipe = config.recipe()
     recipe = _overridden(recipe, config, facts)
-    _validate_batch_size(recipe, facts)
+    batch_sizes.validate(recipe.batch_size, facts)
     facts = _scaled(facts, recipe)
     study = Study(config, variant, recipe, (), facts, placement, related or {})
     grid = [k for k in study.paper_iterations if k < study.last]
@@ -323,40 +320,6 @@ def study_of(
         for name, one in config.related().items()
     }
     return resolve(config, facts, placement, related=related)
-
-
-def _validate_batch_size(recipe: Recipe, facts: Facts) -> None:
-    """Raises ValueError if a batch is too large, too small or cannot be shared."""
-    num_train, batch_size = facts.data.num_train, recipe.batch_size
-    if batch_size > _MOST_EPOCHS_A_BATCH * num_train:
-        raise ValueError(
-            f"--batch_size={batch_size!r} is more than {_MOST_EPOCHS_A_BATCH} times "
-            f"the {num_train:,} training images of {facts.data.name!r}. Give a smaller "
-            "one."
-        )
-    replicas = facts.num_replicas
-    if batch_size % replicas:
-        raise ValueError(
-            f"A batch of {batch_size} cannot be shared by {replicas} replicas: "
-            "--batch_size has to be a multiple of their number."
-        )
-    if facts.data.pretext is None:
-        return
-    own = batch_size // replicas
-    part = f"--batch_size={batch_size!r}"
-    if replicas > 1:
-        part += f" of {replicas} replicas, {own} images each,"
-    pretext = PRETEXTS[facts.data.pretext]
-    if pretext["unlabeled"] and own % 2:
-        raise ValueError(
-            f"{part} has no half with labels and half without, of which the batches "
-            f"of {pretext.name!r} consist. Give an even number for each replica."
-        )
-    if own < pretext["smallest_batch"]:
-        raise ValueError(
-            f"{part} is too small for {pretext.name!r}, which needs "
-            f"{pretext['smallest_batch']} images or more for each replica. Give more."
-        )
 
 
 def _in_iterations(
