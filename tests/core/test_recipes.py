@@ -192,6 +192,7 @@ def test_trajectory_is_all_but_the_length_and_what_is_done_with_it(field):
         "one_shot": True,
         "random_counts": "global",
         "schedule": "restarted",
+        "first_pruning": "copy",
         "kernel_initializer": "glorot_normal",
         "batch_norm_scale": "uniform",
         "input_scaling": "standardized",

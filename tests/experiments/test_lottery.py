@@ -249,6 +249,7 @@ def test_tables_of_other_settings_are_told_apart(study):
             {"pruning_fraction": 0.3},
             {"one_shot": True},
             {"random_counts": "global"},
+            {"first_pruning": "copy"},
             {"optimizer_state": "carried"},
         )
     ]
@@ -533,6 +534,9 @@ WRONG = {
     r"this network has no convolutions": {"first_convolutions": 1},
     r"random_counts='layer' has to be one of .*per_layer.*global": {
         "random_counts": "layer"
+    },
+    r"first_pruning='branch' has to be one of .*trunk.*copy": {
+        "first_pruning": "branch"
     },
     r"--random_rewind_iterations names \[25\], beyond the end of training at 24": {
         "random_rewind_iterations": (0, 25)

@@ -251,6 +251,34 @@ def test_one_shot_masks_are_pruned_from_the_dense_end(subnetworks):
     assert mask(once, level=2).key != mask(again, level=2).key
 
 
+def test_the_first_pruning_may_be_of_a_copy(subnetworks):
+    trunk, copied = subnetworks(), subnetworks(first_pruning="copy")
+    for k in (0, 8):
+        first = mask(copied, k=k)
+        # The first copy of the instability analysis of the dense network.
+        copy = run(copied, DENSE, level=0, k=k)
+        assert (first.scored, first.previous) == (State(copy, 24), None)
+        assert copy.key == run(trunk, DENSE, level=0, k=k).key
+        assert copy.initial == State(copied._study.trunk(1), k, keeps_slots=True)
+        # Every level is rewound to the trunk all the same.
+        for level in (1, 2):
+            assert run(copied, level=level, k=k).initial == copy.initial
+        assert mask(copied, level=2, k=k).scored.run.mask == first
+    assert mask(trunk, k=0) == mask(trunk, k=8) and mask(trunk).scored.run.mask is None
+    assert mask(copied, k=0).key != mask(copied, k=8).key
+
+
+@pytest.mark.parametrize(("first", "dense"), [("trunk", 24), ("copy", 24 + 24 + 16)])
+def test_the_first_pruning_decides_what_is_trained(
+    study_of, facts, tmp_path, first, dense
+):
+    options = {"levels": ("1",), "replicates": 1, "rewind_iterations": (0, 8)}
+    study = study_of(lottery, subnetworks=(IMP,), first_pruning=first, **options)
+    plan = plan_of(lottery.plan(study), Store(tmp_path), facts={facts.network: facts})
+    # What is pruned is trained, and tickets from both k.
+    assert plan.num_iterations == dense + 24 + 16
+
+
 def test_random_masks_are_one_ranking_for_every_k(subnetworks):
     found = subnetworks(random_counts="global")
     masks = [mask(found, RANDOM_PRUNING, level=2, k=k) for k in (0, 8)]

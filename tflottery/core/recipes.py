@@ -19,6 +19,7 @@ AUGMENTATIONS = ("none", "flip_crop", "flip_crop_2", "flip_crop_2_colour")
 INPUT_SCALINGS = ("unit_interval", "standardized")
 RANDOM_COUNTS = ("per_layer", "global")
 SCHEDULES = ("continued", "restarted")
+FIRST_PRUNINGS = ("trunk", "copy")
 # The task of naming what is seen, by the labels of the data set; all others are
 # pretexts.
 LABELS = "labels"
@@ -31,6 +32,7 @@ _NAMES = {
     "input_scaling": (*INPUT_SCALINGS, None),
     "random_counts": RANDOM_COUNTS,
     "schedule": SCHEDULES,
+    "first_pruning": FIRST_PRUNINGS,
 }
 # The grids of k.
 _GRIDS = (
@@ -65,6 +67,9 @@ class PruningRecipe:
         layer, which fits the axes of LMC's Figures 7 and 8) or "global".
       schedule: of what trains from weights at k: "continued" goes on at k on schedule
         and data order, "restarted" begins both anew and trains for the whole length.
+      first_pruning: the dense network whose end is pruned to level 1: "trunk", trained
+        without a break, or "copy", which parts from it at k on a data order of its own
+        (LMC, Algorithm 2, read literally).
       studied_density: kept fraction at which the paper compares subnetworks; its
         nearest level counts, as papers that count unpruned weights name a higher one.
     """
@@ -80,6 +85,7 @@ class PruningRecipe:
     measured_levels: tuple[str, ...] = ()
     random_counts: str = "per_layer"
     schedule: str = "continued"
+    first_pruning: str = "trunk"
     studied_density: float = 0.168
 
     def __post_init__(self) -> None:

@@ -41,11 +41,15 @@ class PruningConfig(Config):
         "survivors of random pruning: global, or per_layer as many as IMP's in each; "
         "None: the recipe's",
     )
-
     schedule: str | None = option(
         None,
         "of what trains from weights at k: continued, from k on, or restarted, as long "
         "as if from the beginning; None: the recipe's",
+    )
+    first_pruning: str | None = option(
+        None,
+        "the dense network that is pruned first: trunk, trained without a break, or "
+        "copy, which parts from it at k; None: the recipe's",
     )
 
     def validate(self) -> None:
@@ -81,6 +85,7 @@ class PruningConfig(Config):
             "first_convolutions": None,
             "random_counts": recipe.pruning.random_counts,
             "schedule": recipe.pruning.schedule,
+            "first_pruning": recipe.pruning.first_pruning,
         }
         given = self._given(tuple(usual))
         unusual = {name: value for name, value in given.items() if value != usual[name]}
@@ -89,6 +94,7 @@ class PruningConfig(Config):
     def recipe_values(self) -> dict[str, object]:
         """Returns the options that replace a recipe's values as they are."""
         names = ("pruning_fraction", "one_shot", "random_counts", "schedule")
+        names += ("first_pruning",)
         return super().recipe_values() | self._given(names)
 
     def resolved_values(self, study: "Study") -> dict[str, object]:

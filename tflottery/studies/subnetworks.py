@@ -3,9 +3,10 @@
 IMP with rewinding (LMC, Algorithm 2): train, prune the lowest magnitudes, rewind the
 survivors to iteration k, and again. Level 0 is the unbroken trunk, so level 1's mask is
 the same for every k: the paper's algorithm, read literally, trains W_k under new noise
-before the first pruning. The controls change one thing each: random pruning prunes the
-dense weights of iteration k at random; random reinitialization gives IMP's mask fresh
-weights at k. Any other registered criterion is a kind of subnetwork by its name.
+before the first pruning, which --first_pruning=copy does. The controls change one thing
+each: random pruning prunes the dense weights of iteration k at random; random
+reinitialization gives IMP's mask fresh weights at k. Any other registered criterion is
+a kind of subnetwork by its name.
 """
 
 import dataclasses
@@ -208,7 +209,7 @@ class Subnetworks:
         """Returns whose weights a criterion scores, and the masks of the level before.
 
         Trained weights are those of the end of the level before, whose own criterion
-        is the same; one-shot, of the dense network's end.
+        is the same; of the dense network's end at the first level, or one-shot.
         """
         which = CRITERIA[criterion]["scored_weights"]
         if which == "none":
@@ -217,11 +218,18 @@ class Subnetworks:
             return self._dense(subnetwork), None
         before = 0 if self._pruning.one_shot else subnetwork.level - 1
         if not before:
-            return State(self._trunk(subnetwork.replicate), self._study.last), None
+            return State(self._first(subnetwork), self._study.last), None
         kind = IMP if criterion == _PAPERS[IMP][0] else subnetwork.kind
         above = dataclasses.replace(subnetwork, kind=kind, level=before)
         end = State(self.run(above, data_order=1), self._study.last)
         return end, self.mask(above)
+
+    def _first(self, subnetwork: Subnetwork) -> Run:
+        """Returns the dense run whose end is pruned first."""
+        if self._pruning.first_pruning == "trunk":
+            return self._trunk(subnetwork.replicate)
+        copy = dataclasses.replace(subnetwork, kind=DENSE, level=0)
+        return self.run(copy, data_order=1)
 
     def _dense(self, subnetwork: Subnetwork) -> State:
         """Returns the dense network at the subnetwork's k."""

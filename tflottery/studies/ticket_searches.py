@@ -295,10 +295,13 @@ def _search_columns(
     if search is None:
         return depth
     # The dense network trains as a whole, every level before the last from k.
-    continued = finder.recipe.pruning.schedule == "continued"
-    start = ticket.rewind_iteration if continued else 0
-    levels = 0 if finder.recipe.pruning.one_shot else ticket.level - 1
+    pruning, k = finder.recipe.pruning, ticket.rewind_iteration
+    start = k if pruning.schedule == "continued" else 0
+    levels = 0 if pruning.one_shot else ticket.level - 1
     iterations = finder.last + levels * (finder.last - start)
+    if pruning.first_pruning == "copy":
+        # A trunk to k, and what is trained from there.
+        iterations += k - start
     return depth | {
         "search": search,
         "ticket_task": finder.config.task,
