@@ -62,11 +62,14 @@ def test_a_subset_has_its_own_numbers(runtime):
         inspect("lenet", Setting("digits", subset="classes:0.1"), runtime)
 
 
-def test_images_of_another_shape(runtime, register):
-    def colours(**_) -> RawSource:
-        images = np.zeros((4, 32, 32, 3), np.uint8)
+@pytest.fixture
+def black(register):
+    """Registers a data set of four black images of a shape."""
+
+    def add(name, shape):
+        images = np.zeros((4, *shape), np.uint8)
         labels = np.array([0, 1, 0, 1], np.int32)
-        return RawSource(
+        raw = RawSource(
             version="1",
             train_images=images,
             train_labels=labels,
@@ -74,10 +77,14 @@ def test_images_of_another_shape(runtime, register):
             test_labels=labels,
             num_classes=2,
         )
+        own = {"adapt_recipe": lambda recipe: recipe, "version": 1}
+        register(DATASETS, name, lambda **_: raw, **own)
 
-    register(
-        DATASETS, "colours", colours, adapt_recipe=lambda recipe: recipe, version=1
-    )
+    return add
+
+
+def test_images_of_another_shape(runtime, black):
+    black("colours", (32, 32, 3))
     facts = inspect("resnet20", Setting("digits", shaped_like="colours"), runtime)
     assert facts.data.image_shape == facts.data.resized_to == (32, 32, 3)
     # From the images of 8 x 8, not from the digits' own larger form.
@@ -103,6 +110,15 @@ def test_every_view_costs_a_pass(runtime, register):
     )
     facts = inspect("lenet", Setting("digits", "twice"), runtime)
     assert facts.flops_per_example == 2 * 2 * 50_200
+
+
+@pytest.mark.parametrize("task", ["rotation", "rotation_all", "semi_supervised"])
+def test_images_that_are_not_square_are_not_turned(task, runtime, black):
+    black("oblong", (8, 12, 1))
+    subset = "images:0.5" if task == "semi_supervised" else None
+    text = f"'oblong' does not suit the pretext '{task}': Images of 8 x 12 .* square"
+    with pytest.raises(ValueError, match=text):
+        inspect("lenet", Setting("oblong", task, subset), runtime)
 
 
 def _network(*, dtype, **options):

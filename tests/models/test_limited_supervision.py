@@ -168,6 +168,14 @@ def test_forms_of_a_network_have_its_rows():
 
 
 @pytest.mark.parametrize(
+    ("network", "dataset"), [("resnet50", _IMAGENET), ("resnet18", _CIFAR10)]
+)
+def test_all_four_turns_are_learned_as_one_is(network, dataset):
+    one = _recipe(network, dataset, "rotation")
+    assert _recipe(network, dataset, "rotation_all") == one
+
+
+@pytest.mark.parametrize(
     ("setting", "augmentation"),
     [
         ((_CIFAR10,), "flip_crop_2"),

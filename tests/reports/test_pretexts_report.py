@@ -16,7 +16,11 @@ from tflottery.datasets.arrays import Source, Split
 from tflottery.reports import pretexts
 
 # Of tasks that do not name labels.
-_OTHER_OUTPUTS = {"exemplar": "128 outputs", "semi_supervised": "14 outputs"}
+_OTHER_OUTPUTS = {
+    "exemplar": "128 outputs",
+    "rotation_all": "4 outputs",
+    "semi_supervised": "14 outputs",
+}
 ROOT = pathlib.Path(tflottery.__file__).parents[1]
 
 

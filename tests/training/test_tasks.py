@@ -181,6 +181,15 @@ def test_measuring(pretext, digits):
             "have 10 outputs: labels go from 0 to 9",
         ),
         (
+            # Of one image in hundreds.
+            lambda images, labels, indices, **_: (
+                images,
+                tf.where(indices == 1000, 10, labels),
+            ),
+            {},
+            "gives labels [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]",
+        ),
+        (
             lambda images, labels, **_: (images, tf.cast(labels, tf.int64)),
             {},
             "targets of shape (4,) and dtype int64",

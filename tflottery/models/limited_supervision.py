@@ -85,6 +85,8 @@ APPENDIX_A: dict[tuple[str, str | None], tuple[_Row, ...]] = {
 }
 _CIFAR10 = "cifar10"
 _SEMI_SUPERVISED = "semi_supervised"
+# Tasks that are another reading of one that has a row.
+_READINGS = {"rotation_all": "rotation"}
 # The data sets whose networks and settings without a row have no recipe.
 _STRICT = {dataset for dataset, _ in APPENDIX_A} - {_CIFAR10}
 # How many times the epochs a subset takes; and one of this fraction or less.
@@ -156,7 +158,8 @@ def _row(network: str, setting: Setting) -> _Row:
         for row in of_network
         if dataset == setting.dataset
     }
-    key = (network, setting.task, setting.subset)
+    task = _READINGS.get(setting.task, setting.task)
+    key = (network, task, setting.subset)
     if key not in rows:
         known = ", ".join(" ".join(filter(None, one)) for one in rows)
         raise ValueError(
@@ -170,7 +173,8 @@ def _row(network: str, setting: Setting) -> _Row:
 def _cifar10_row(setting: Setting) -> _Row:
     """Returns the row of CIFAR-10, for as long as a subset takes."""
     rows = {row.task: row for row in APPENDIX_A[_CIFAR10, None]}
-    row = rows.get(setting.task, rows[LABELS])
+    task = _READINGS.get(setting.task, setting.task)
+    row = rows.get(task, rows[LABELS])
     if setting.subset is None:
         return row
     growth = _SMALL_GROWTH if _sees_few(setting) else _GROWTH

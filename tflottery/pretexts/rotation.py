@@ -1,7 +1,7 @@
 """Rotation: by which multiple of 90 degrees was the image turned? (EP, section 6)
 
 The four-way task of Gidaris et al. (2018): label r is r quarter turns against the
-clock, exactly; the turn is drawn anew in each epoch.
+clock, exactly; the turn is drawn anew in each epoch. `rotation_all` shows all four.
 """
 
 from __future__ import annotations
@@ -43,12 +43,8 @@ def rotate(
     import tensorflow as tf
 
     del labels, indices, seed, num_classes
+    refuse_oblong(images)
     batch, height, width, channels = images.shape
-    if height != width:
-        raise ValueError(
-            f"Images of {height} x {width} cannot be turned by 90 degrees: rotation "
-            "needs square ones."
-        )
     turns = quarter_turns(bits)
     # Which pixel goes where, for each turn; one gather is much cheaper than choosing
     # among four turned batches.
@@ -58,6 +54,16 @@ def rotate(
     pixels = tf.reshape(images, (batch * height * width, channels))
     turned = tf.gather(pixels, tf.gather(table, turns) + firsts)
     return tf.reshape(turned, images.shape), turns
+
+
+def refuse_oblong(images: tf.Tensor) -> None:
+    """Raises ValueError if images [batch, height, width, channels] are not square."""
+    _, height, width, _ = images.shape
+    if height != width:
+        raise ValueError(
+            f"Images of {height} x {width} cannot be turned by 90 degrees: rotation "
+            "needs square ones."
+        )
 
 
 def quarter_turns(bits: tf.Tensor) -> tf.Tensor:

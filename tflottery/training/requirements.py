@@ -1,5 +1,6 @@
 """What the loop asks of networks and pretexts, checked before anything trains."""
 
+import math
 from collections.abc import Iterator
 
 import keras
@@ -21,6 +22,8 @@ _PRECISIONS = {
 # Activations and operations that make probabilities, where logits are expected.
 _PROBABILITIES = ("softmax", "sigmoid")
 _TRIED_IMAGES = 4
+# Of which the labels alone are looked at, as many images as have so many values.
+_TRIED_VALUES = 2**22
 _TRIED_PASSES = 3
 
 
@@ -66,16 +69,31 @@ def validate_task(model: keras.Model, pretext: str, source: Source) -> None:
     outputs = tasks.main_outputs(task.outputs(model, images, training=False))
     if task.losses is tasks.cross_entropies:
         _validate_tensor(pretext, "labels", targets, (count,), dtype="int32")
-        found = set(targets.numpy().tolist())
-        if not found <= set(range(outputs.shape[-1])):
-            raise ValueError(
-                f"Pretext {pretext!r} gives labels {sorted(found)}, and its networks "
-                f"have {outputs.shape[-1]} outputs: labels go from 0 to "
-                f"{outputs.shape[-1] - 1}. Declare num_outputs=."
-            )
+        _validate_labels(pretext, source, num_outputs=outputs.shape[-1])
     _validate_tensor(pretext, "losses", task.losses(targets, outputs), (count,))
     errors = task.errors(targets, outputs)
     _validate_tensor(pretext, "errors", errors, (count,), dtype="bool")
+
+
+def _validate_labels(pretext: str, source: Source, *, num_outputs: int) -> None:
+    """Raises ValueError if labels of either split are not among a network's outputs."""
+    found: set[int] = set()
+    for split in ("train", "test"):
+        load = pipeline.loader(
+            source, split=split, augmentation="none", pretext=pretext
+        )
+        num_examples = len(getattr(source, split).labels)
+        most = max(_TRIED_IMAGES, _TRIED_VALUES // math.prod(source.image_shape))
+        count = min(most, num_examples)
+        indices = np.linspace(0, num_examples - 1, count).astype(np.int32)
+        _, labels = load(tf.constant(indices), tf.range(count))
+        found.update(np.unique(labels.numpy()).tolist())
+    if not found <= set(range(num_outputs)):
+        raise ValueError(
+            f"Pretext {pretext!r} gives labels {sorted(found)}, and its networks have "
+            f"{num_outputs} outputs: labels go from 0 to {num_outputs - 1}. Declare "
+            "num_outputs=."
+        )
 
 
 def precision(model: keras.Model) -> str:
