@@ -95,7 +95,7 @@ def test_the_design_has_a_line_on_every_folder():
 
 def test_a_module_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="--plugins names 'no_such_module', .* PYTHON"):
-        registry.load_plugins(["no_such_module"])
+        registry.load_plugins(["no_such_module"], named_by="--plugins")
 
 
 def test_what_a_module_lacks_is_its_own_trouble(tmp_path, monkeypatch):

@@ -113,11 +113,12 @@ class Registry:
         _load_entry_points()
 
 
-def load_plugins(names: Sequence[str]) -> None:
+def load_plugins(names: Sequence[str], *, named_by: str | None = None) -> None:
     """Imports modules outside the package, which register what they add.
 
     Args:
       names: of modules, as `import` takes them.
+      named_by: the flag that names them, for messages; None: they are arguments.
 
     Raises:
       ValueError: there is no such module; says where it is looked for.
@@ -129,9 +130,10 @@ def load_plugins(names: Sequence[str]) -> None:
             # What the module itself lacks is its own trouble, and told as such.
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise
+            there = f"{named_by} names {name!r}, and there" if named_by else "There"
             raise ValueError(
-                f"--plugins names {name!r}, and there is no module {error.name!r}: run "
-                "the command in its folder, put that into PYTHONPATH, or install it."
+                f"{there} is no module {error.name!r}: run the command in its folder, "
+                "put that into PYTHONPATH, or install it."
             ) from error
 
 

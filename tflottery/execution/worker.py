@@ -143,7 +143,7 @@ def set_up(
         gpu=settings.gpu, logical_cpus=NUM_LOGICAL_CPUS if mirrored_cpus else 1
     )
     distribution.validate(settings.placement)
-    registry.load_plugins(settings.plugins)
+    registry.load_plugins(settings.plugins, named_by="--plugins")
     return functools.partial(
         JobContext,
         store=Store(settings.store),

@@ -141,10 +141,9 @@ class Config:
         if self.milestones is not None:
             given["milestones"] = self.milestones
         # Recipes check the bounds of what replaces their values.
-        for one in self.related().values():
-            recipes.replaced(one.recipe()[1], **given)
+        trained = [one.recipe()[1] for one in self.related().values()]
         _, recipe = self.recipe()
-        recipes.replaced(recipe, **given)
+        trained = [recipes.replaced(one, **given) for one in (*trained, recipe)]
         if not self.measured_splits() or set(self.splits or ()) - set(SPLITS):
             raise ValueError(
                 f"--splits={','.join(self.splits)!r} has to name {' or '.join(SPLITS)} "
@@ -166,6 +165,9 @@ class Config:
                     durations.validate(one)
         schedule_options.validate_milestones(
             self.milestones, length=self.training_iterations
+        )
+        schedule_options.validate_decay_factor(
+            self.decay_factor, milestones=[one.milestones for one in trained]
         )
         optimizer = self.optimizer or recipe.optimizer
         schedule_options.validate_momentum(self.momentum, optimizer=optimizer)

@@ -30,7 +30,8 @@ def text(module: types.ModuleType, machine: type, arguments: Sequence[str]) -> s
       arguments: the command line; a model named there has its recipe shown.
     """
     plugins = _given(arguments).get("plugins")
-    registry.load_plugins(plugins.split(",") if plugins else ())
+    names = plugins.split(",") if plugins else ()
+    registry.load_plugins(names, named_by="--plugins")
     parts = [module.__doc__.strip()]
     for group, lines in _groups(module.Config, machine).items():
         parts.append("\n".join([f"{group}:", *lines]))

@@ -44,6 +44,22 @@ def refuse_milestones(milestones: Sequence[int], *, last: int | None) -> None:
         )
 
 
+def validate_decay_factor(
+    decay_factor: float | None, *, milestones: Sequence[Sequence[Duration]]
+) -> None:
+    """Raises ValueError if a factor is given and no rate drops at milestones.
+
+    Args:
+      decay_factor: as it was given; None: it was not.
+      milestones: of each recipe that it is given for.
+    """
+    if decay_factor is not None and not any(milestones):
+        raise ValueError(
+            f"--decay_factor={decay_factor!r} is of milestones, and the recipe has no "
+            "milestones. Leave it out, or give --milestones."
+        )
+
+
 def validate_momentum(momentum: float | None, *, optimizer: str) -> None:
     """Raises ValueError if momentum is given to an optimizer that has none."""
     if momentum is not None and optimizer != "sgd":

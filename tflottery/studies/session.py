@@ -127,7 +127,7 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
       StoreError: the store cannot be used or has too little room.
     """
     # What needs no worker is refused first.
-    registry.load_plugins(machine.plugins)
+    registry.load_plugins(machine.plugins, named_by="--plugins")
     configs = _validated(module, config)
     machine.validate()
     placement = distribution.placement(machine.distribute, tpu=machine.tpu)
