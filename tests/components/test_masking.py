@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from tflottery.components.component import Absent
 from tflottery.components.masking import Mask
 from tflottery.components.runs import MASK_FILE
 from tflottery.pruning import masks as pruning_masks
@@ -147,6 +148,55 @@ def test_random_masks_take_the_counts_of_other_masks(trial):
     found = _made(trial, _random(7, 403, like), masks={"layers_of": other})
     assert pruning_masks.counts(found) == {"conv/kernel": 3, "head/kernel": 400}
     assert (found["conv/kernel"] != other["conv/kernel"]).any()
+
+
+def _adjusted(trial, seed, num_survivors):
+    return Mask(
+        criterion="adjusted_random",
+        criterion_version=1,
+        scored=trial.state("constant"),
+        seed=seed,
+        kernels=_LARGE,
+        num_survivors=num_survivors,
+    )
+
+
+def test_adjusted_random_masks_lie_in_the_natural_one_and_in_one_another(trial):
+    generator = np.random.default_rng(0)
+    weights = {path: generator.normal(size=shape) for path, shape in _LARGE}
+    for values in weights.values():
+        values[np.abs(values) < 1] *= 1e-9
+    weights = {path: values.astype(np.float32) for path, values in weights.items()}
+    natural = {path: np.abs(values) >= 1.2e-7 for path, values in weights.items()}
+    count = pruning_masks.num_ones(natural)
+    assert 100 < count < _LARGE_TOTAL
+    outer = natural
+    for num_survivors in (count, 100, 10):
+        found = _made(trial, _adjusted(trial, 7, num_survivors), scored=weights)
+        assert pruning_masks.num_ones(found) == num_survivors
+        assert all((found[path] <= outer[path]).all() for path in found)
+        outer = found
+    # The first ones in the order of random pruning.
+    for path, mask in _made(trial, _random(7, 400)).items():
+        chosen = _made(trial, _adjusted(trial, 7, 100), scored=weights)[path]
+        first = mask * natural[path]
+        assert (chosen <= first).all() or (first <= chosen).all()
+    with pytest.raises(
+        Absent, match=f"keeps {count:,} weights at most, .*{count + 1:,}"
+    ):
+        _made(trial, _adjusted(trial, 7, count + 1), scored=weights)
+
+
+def test_more_survivors_than_other_masks_leave_do_not_exist(trial):
+    before = _magnitude(trial, 5)
+    few = {"a/kernel": np.eye(2, dtype=np.uint8), "b/kernel": np.zeros(3, np.uint8)}
+    with pytest.raises(Absent, match="'magnitude' keeps 2 weights at most, and 3"):
+        _made(
+            trial,
+            _magnitude(trial, 3, before),
+            masks={"previous": few},
+            scored=_weights(),
+        )
 
 
 def test_random_masks_need_no_network():

@@ -191,6 +191,7 @@ def test_trajectory_is_all_but_the_length_and_what_is_done_with_it(field):
         "momentum": 0.5,
         "one_shot": True,
         "random_counts": "global",
+        "random_weights": "initial",
         "schedule": "restarted",
         "first_pruning": "copy",
         "kernel_initializer": "glorot_normal",

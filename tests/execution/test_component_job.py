@@ -4,8 +4,9 @@ import pytest
 
 from tflottery.components.component import Passes
 from tflottery.execution import work
-from tflottery.execution.job_context import FINISHED, STOPPED, JobContext
+from tflottery.execution.job_context import ABSENT, FINISHED, STOPPED, JobContext
 from tflottery.execution.jobs import Make, execute
+from tflottery.execution.run_index import RunIndex, absence_address
 from tflottery.store.errors import DamagedArtifact, MissingArtifact
 
 
@@ -81,6 +82,23 @@ def test_it_is_not_executed_again(toys, store, make, notes):
     assert make(goal) == FINISHED
     assert make(goal) == FINISHED
     assert notes.read_text() == "1\n2\n3\n"
+
+
+def test_what_does_not_exist_is_recorded_and_not_tried_again(toys, store, make, notes):
+    goal = toys.Largest(str(notes))
+    assert not RunIndex(store).is_absent(goal)
+    assert make(goal) == ABSENT
+    assert make(goal) == ABSENT
+    assert notes.read_text() == "x"
+    assert not store.has(goal.address)
+    assert store.addresses() == [absence_address(goal)]
+    record = store.manifest(absence_address(goal))
+    assert record["reason"] == "There is always a larger number."
+    assert record["component"] == "Largest"
+    for listed in (False, True):
+        index = RunIndex(store, listed=listed)
+        assert index.is_absent(goal)
+        assert not index.is_absent(toys.Number(1))
 
 
 def test_stopped_and_gone_on_with(toys, store, make, notes):

@@ -42,11 +42,12 @@ def test_the_summary_says_all_that_a_user_decides_by(todo, store):
 
 
 def test_the_summary_says_what_cannot_be_made(todo, store):
-    lost = dataclasses.replace(todo, unobtainable={"lines/a": 7, "lines/b": 7})
+    lost = dataclasses.replace(todo, unobtainable={"a/a": 7, "a/b": 7, "a/c": None})
     text = estimate.summary(
         lost, title="", store=store.root, num_workers=1, placement=CPU, learned={}
     )
     assert "2 results cannot be made" in text
+    assert "1 results that do not exist" in text
     assert "with 1 worker on the CPU\n" in text
 
 

@@ -77,6 +77,23 @@ def test_nothing_to_do(toys, execute):
     assert not outcome.stopped and not outcome.failures
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_what_needs_what_does_not_exist_is_left_out(
+    toys, store, execute, tmp_path, known
+):
+    nothing = toys.Largest(str(tmp_path / "notes"))
+    inner = toys.Sum(toys.Number(1), nothing)
+    goals = [toys.Sum(inner, inner), toys.Sum(toys.Number(1), toys.Number(2))]
+    if known:
+        execute([nothing])
+    outcome, _ = execute(goals)
+    lost = dict.fromkeys((nothing.address, inner.address, goals[0].address))
+    assert outcome.unobtainable == lost
+    assert (outcome.failures, outcome.skipped, outcome.stopped) == ({}, (), False)
+    assert number(store, goals[1]) == 3
+    assert (tmp_path / "notes").read_text() == "x"
+
+
 def test_a_failing_component_leaves_the_rest_done(toys, store, execute):
     broken = toys.Broken(3)
     needing = toys.Sum(broken, toys.Number(1))

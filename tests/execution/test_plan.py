@@ -9,7 +9,7 @@ from tflottery.components.runs import State
 from tflottery.core import fingerprints
 from tflottery.execution.jobs import Advance, Make
 from tflottery.execution.plan import plan_of
-from tflottery.execution.run_index import divergence_address
+from tflottery.execution.run_index import absence_address, divergence_address
 from tflottery.experiments import instability
 from tflottery.studies.subnetworks import Subnetwork, Subnetworks
 
@@ -243,7 +243,9 @@ def test_a_small_plan_does_not_list_a_large_store(toys, store, put, looks):
     listing, listed = store._backend.listing, []
     store._backend.listing = lambda prefix: listed.append(prefix) or listing(prefix)
     assert len(plan_of([goal], store, facts={}).steps) == 2
-    assert set(listed) == {one.address for one in (goal, goal.a, goal.b)}
+    expected = {one.address for one in (goal, goal.a, goal.b)}
+    # Of what is missing, also whether it is known not to exist.
+    assert set(listed) == expected | set(map(absence_address, (goal, goal.b)))
 
 
 def test_a_run_that_can_go_on_needs_not_what_it_began_from(make_study, store, put):

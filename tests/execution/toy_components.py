@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Mapping
 
-from tflottery.components.component import Component, Context
+from tflottery.components.component import Absent, Component, Context
 from tflottery.components.metadata import Facts
 from tflottery.core.identities import Network
 
@@ -80,6 +80,23 @@ class Broken(Component):
 
     def execute(self, context: Context) -> None:
         raise ArithmeticError(f"{self.value} cannot be computed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Largest(Component):
+    """The largest number, which does not exist; notes each attempt in a file."""
+
+    KIND = "largest"
+    VERSION = 1
+    FOLDER = "largest"
+    FILES = (FILE,)
+
+    notes: str
+
+    def execute(self, context: Context) -> None:
+        with open(self.notes, "a") as notes:
+            notes.write("x")
+        raise Absent("There is always a larger number.")
 
 
 @dataclasses.dataclass(frozen=True)

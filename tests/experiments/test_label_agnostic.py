@@ -42,6 +42,8 @@ def test_one_row_for_each_task_level_and_replicate(tiny):
     rotation = [(IMP, "rotation", level) for level in (1, 2)]
     assert found[1:5] == labels + rotation
     assert list(table["subnetwork"]) == ["dense", *[IMP] * 4, *[RANDOM_PRUNING] * 2]
+    # Random pruning keeps initial weights.
+    assert list(table["rewind_iteration"]) == [0, *[8] * 4, *[0] * 2]
     assert table["ticket_task"].isna().sum() == 3
     # All of them name digits: a tenth of 100 images and more is right.
     assert set(table["task"]) == {"labels"}

@@ -288,11 +288,11 @@ def test_config_json_says_how_whole_the_tables_are(output, study, tmp_path):
     made.write(rows(study()), PART)
     said = config(tmp_path)
     assert said["complete"] is False
-    assert said["artifacts"] == {"made": 1, "diverged": 1, "wanted": 3}
+    assert said["artifacts"] == {"made": 1, "diverged": 1, "wanted": 3, "absent": 0}
     made.write(rows(study()), WHOLE)
     said = config(tmp_path)
     assert said["complete"] is True
-    assert said["artifacts"] == {"made": 2, "diverged": 1, "wanted": 3}
+    assert said["artifacts"] == {"made": 2, "diverged": 1, "wanted": 3, "absent": 0}
 
 
 def test_whole_tables_are_the_same_whatever_was_before(output, study, tmp_path):

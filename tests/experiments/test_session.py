@@ -15,11 +15,11 @@ import pytest
 from tflottery.components.interpolating import Line
 from tflottery.components.runs import State
 from tflottery.core import stopping
-from tflottery.core.registry import MODELS
+from tflottery.core.registry import CRITERIA, MODELS
 from tflottery.execution.executor import Executor
 from tflottery.execution.results_reader import PartialReader
 from tflottery.execution.run_index import divergence_address
-from tflottery.experiments import instability
+from tflottery.experiments import instability, lottery
 from tflottery.experiments.instability import Config
 from tflottery.models.lenet import lenet
 from tflottery.store import staging
@@ -377,7 +377,7 @@ def test_a_stop_leaves_the_rows_that_are_known(execute, monkeypatch, tiny_csvs):
         stopped = execute()
     assert stopped.code == stopping.INTERRUPTED
     assert config(stopped.folder)["complete"] is False
-    made = {"made": 1, "diverged": 0, "wanted": 2}
+    made = {"made": 1, "diverged": 0, "wanted": 2, "absent": 0}
     assert config(stopped.folder)["artifacts"] == made
     with pytest.warns(UserWarning, match="made from 1 of 2 artifacts"):
         known = stopped.table()
@@ -417,7 +417,12 @@ def test_an_incomplete_end_is_marked(execute, monkeypatch):
 def test_divergences_leave_whole_tables(execute):
     ended = execute(optimizer="sgd", learning_rate=1e20)
     assert config(ended.folder)["complete"] is True
-    assert config(ended.folder)["artifacts"] == {"made": 0, "diverged": 2, "wanted": 2}
+    assert config(ended.folder)["artifacts"] == {
+        "made": 0,
+        "diverged": 2,
+        "wanted": 2,
+        "absent": 0,
+    }
 
 
 def test_whole_tables_are_not_replaced_by_those_of_a_stop(
@@ -540,6 +545,31 @@ def test_a_diverged_copy_leaves_the_other_rows_complete(execute, facts, tmp_path
     assert rows.loc[0].notna()[["test_instability", "l2_distance"]].all()
     assert set(ended.table("interpolation")["rewind_iteration"]) == {0}
     assert "diverged" in ended.text
+
+
+def test_networks_that_do_not_exist_have_empty_rows(execute, register, trainings):
+    def few(weights, *, shapes, seed):
+        scores = {path: np.ones(shape) for path, shape in shapes.items()}
+        # Of 50,200 weights 35,200 may be kept: fewer than a fifth less than all.
+        scores["dense_1/kernel"].reshape(-1)[:15_000] = -np.inf
+        return scores
+
+    register(CRITERIA, "few", few, version=1, scored_weights="none", seeded=False)
+    options = {"subnetworks": ("few",), "replicates": 1, "rewind_iterations": (0,)}
+    ended = execute(lottery, **options)
+    assert ended.code == 0
+    rows = ended.table("accuracy").set_index("level")
+    assert rows["test_error"].isna().to_dict() == {0: False, 1: True, 2: False}
+    assert rows["diverged_iteration"].isna().all()
+    assert "4 artifacts do not exist" in ended.text
+    said = config(ended.folder)
+    assert said["complete"] is True
+    made = {"made": 3, "diverged": 0, "wanted": 5, "absent": 2}
+    assert said["artifacts"] == made
+    trainings.clear()
+    again = execute(lottery, **options)
+    assert (again.code, again.csvs, trainings) == (0, ended.csvs, [])
+    assert "absent      4 results" in again.text
 
 
 def test_a_setting_that_diverges_is_told_and_not_trained_again(execute, trainings):

@@ -16,6 +16,7 @@ from tflottery.execution.plan import plan_of
 from tflottery.experiments import instability, lottery
 from tflottery.store.store import Store
 from tflottery.studies.subnetworks import (
+    ADJUSTED_RANDOM,
     DENSE,
     IMP,
     RANDOM_PRUNING,
@@ -306,6 +307,28 @@ def test_random_pruning_starts_from_the_dense_weights_of_k(subnetworks):
         assert begun.first_iteration == k
 
 
+def test_adjusted_random_pruning_chooses_among_what_the_dense_end_leaves(subnetworks):
+    found = subnetworks()
+    masks = [mask(found, ADJUSTED_RANDOM, level=level, replicate=2) for level in (1, 3)]
+    for one in masks:
+        assert one.scored == State(found._study.trunk(2), found._study.last)
+        assert (one.previous, one.layers_of) == (None, None)
+        assert one.seed == mask(found, RANDOM_PRUNING, replicate=2).seed
+    assert [one.num_survivors for one in masks] == [_SURVIVORS[1], _SURVIVORS[3]]
+
+
+def test_kinds_that_keep_initial_weights_begin_at_0(subnetworks):
+    found = subnetworks()
+    ks = {kind: found.rewind_iterations(kind) for kind in sparse_kinds()}
+    assert ks == dict.fromkeys(_SPARSE, (0, 8)) | {ADJUSTED_RANDOM: (0,)}
+    found = subnetworks(variant="limited_supervision")
+    ks = {kind: found.rewind_iterations(kind) for kind in sparse_kinds()}
+    assert ks[RANDOM_PRUNING] == ks[ADJUSTED_RANDOM] == (0,)
+    assert ks[IMP] == ks[RANDOM_REINIT] == (0, 8)
+    initial = run(found, RANDOM_PRUNING, level=2).initial
+    assert (initial.iteration, initial.run.first_iteration) == (0, 0)
+
+
 def test_a_restarted_schedule_begins_anew_from_the_weights_of_k(subnetworks):
     found = subnetworks(schedule="restarted")
     for level, k in itertools.product((0, 2), (0, 8)):
@@ -395,7 +418,7 @@ def test_an_unknown_kind_is_refused():
         named(DENSE)
 
 
-@pytest.mark.parametrize("scored", ["trained", "rewound", "none"])
+@pytest.mark.parametrize("scored", ["trained", "rewound", "dense_end", "none"])
 def test_a_criterion_of_ones_own_is_a_line_of_the_lottery(study_of, register, scored):
     def smallest(weights, *, shapes, seed):
         raise NotImplementedError
@@ -419,6 +442,7 @@ def test_a_criterion_of_ones_own_is_a_line_of_the_lottery(study_of, register, sc
     expected = {
         "trained": State(above, 24),
         "rewound": State(study.trunk(1), 8),
+        "dense_end": State(study.trunk(1), 24),
         "none": None,
     }[scored]
     assert made.scored == expected or made.scored.address == expected.address

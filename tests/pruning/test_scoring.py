@@ -40,6 +40,18 @@ def test_weights_that_are_not_finite_are_refused(wrong):
         scoring.score("magnitude", weights, {"a/kernel": (3,)})
 
 
+def test_adjusted_random_scores_by_hand():
+    weights = {"a": np.array([1e-7, -1e-7, 0, 1.2e-7, -1.2e-7, np.inf], np.float32)}
+    shapes = {"a": (6,)}
+    found = scoring.score("adjusted_random", weights, shapes, seed=3)["a"]
+    assert (found[:3] == -np.inf).all()
+    chance = scoring.score("random", {}, shapes, seed=3)["a"]
+    np.testing.assert_array_equal(found[3:], chance[3:])
+    weights["a"][0] = np.nan
+    with pytest.raises(ValueError, match="1 of the weights of 'a' are not numbers"):
+        scoring.score("adjusted_random", weights, shapes, seed=3)
+
+
 def test_missing_weights_are_refused():
     weights = {"a/kernel": np.ones(2), "a/bias": np.ones(1)}
     with pytest.raises(ValueError, match=r"'magnitude' .* missing \['b/kernel'\]"):

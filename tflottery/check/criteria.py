@@ -14,7 +14,7 @@ _KERNELS = {
 }
 _SHAPES = {path: kernel.shape for path, kernel in _KERNELS.items()}
 _NUM_WEIGHTS = sum(kernel.size for kernel in _KERNELS.values())
-_SCORED = ("trained", "rewound", "none")
+_SCORED = ("trained", "rewound", "dense_end", "none")
 
 
 def declares_which_weights_it_scores(name: str) -> str:

@@ -58,6 +58,13 @@ class Context:
     remember: Callable[[object, float], None]
 
 
+class Absent(Exception):
+    """What a component is to make does not exist; says why.
+
+    No failure: whoever asks is told so, and what would be made from it is left out.
+    """
+
+
 class Passes(typing.NamedTuple):
     """Images that a network is shown, without learning from them.
 
@@ -124,6 +131,9 @@ class Component(Artifact):
         """Makes the promised files in the context's output folder.
 
         Reads nothing but the inputs and writes nowhere else.
+
+        Raises:
+          Absent: the inputs show that there is no such artifact.
         """
         raise NotImplementedError
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tflottery.components.component import Artifact, Component, Context
+from tflottery.components.component import Absent, Artifact, Component, Context
 from tflottery.components.metadata import Facts
 from tflottery.components.runs import MASK_FILE, State
 from tflottery.core.identities import Network
@@ -59,9 +59,16 @@ class Mask(Component):
         Raises:
           ValueError: the criterion scores other kernels than it was given, or the
             masks to be matched keep another number of weights.
+          Absent: fewer weights may be kept than are to survive.
         """
         previous = read(context, "previous") if self.previous is not None else None
         scores = self._scores(context, previous)
+        eligible = masks.num_eligible(scores, previous=previous)
+        if eligible < self.num_survivors:
+            raise Absent(
+                f"{self.criterion!r} keeps {eligible:,} weights at most, and "
+                f"{self.num_survivors:,} are to survive."
+            )
         if self.layers_of is None:
             chosen = masks.keep_highest(
                 scores, num_survivors=self.num_survivors, previous=previous

@@ -18,6 +18,7 @@ OPTIMIZERS = ("sgd", "adam")
 AUGMENTATIONS = ("none", "flip_crop", "flip_crop_2", "flip_crop_2_colour")
 INPUT_SCALINGS = ("unit_interval", "standardized")
 RANDOM_COUNTS = ("per_layer", "global")
+RANDOM_WEIGHTS = ("rewound", "initial")
 SCHEDULES = ("continued", "restarted")
 FIRST_PRUNINGS = ("trunk", "copy")
 # The task of naming what is seen, by the labels of the data set; all others are
@@ -31,6 +32,7 @@ _NAMES = {
     "augmentation": (*AUGMENTATIONS, None),
     "input_scaling": (*INPUT_SCALINGS, None),
     "random_counts": RANDOM_COUNTS,
+    "random_weights": RANDOM_WEIGHTS,
     "schedule": SCHEDULES,
     "first_pruning": FIRST_PRUNINGS,
 }
@@ -65,6 +67,8 @@ class PruningRecipe:
         has them; (): all of them.
       random_counts: survivors of random pruning: "per_layer" (as many as IMP's in each
         layer, which fits the axes of LMC's Figures 7 and 8) or "global".
+      random_weights: of random pruning: "rewound" to the k of the tickets beside it
+        (LMC), or "initial", those of iteration 0 (LS).
       schedule: of what trains from weights at k: "continued" goes on at k on schedule
         and data order, "restarted" begins both anew and trains for the whole length.
       first_pruning: the dense network whose end is pruned to level 1: "trunk", trained
@@ -84,6 +88,7 @@ class PruningRecipe:
     num_levels: int = 14
     measured_levels: tuple[str, ...] = ()
     random_counts: str = "per_layer"
+    random_weights: str = "rewound"
     schedule: str = "continued"
     first_pruning: str = "trunk"
     studied_density: float = 0.168

@@ -2,19 +2,24 @@
 
 import json
 import time
+from collections.abc import Callable
 
 from etils import epath
 
-from tflottery.components.component import Component, Context
+from tflottery.components.component import Absent, Component, Context
 from tflottery.core import fingerprints
 from tflottery.execution import work
-from tflottery.execution.job_context import FINISHED, JobContext
+from tflottery.execution.job_context import ABSENT, FINISHED, JobContext
+from tflottery.execution.run_index import absence_address
 
 _PARTIAL_FILE = "partial.json"
 
 
 def execute(component: Component, context: JobContext) -> str:
-    """Puts a component's artifact into the store. Returns how that ended.
+    """Puts a component's artifact into the store, or a record that there is none.
+
+    Returns:
+      How that ended.
 
     Raises:
       Stopped: it was asked to stop; partial results are kept.
@@ -25,13 +30,17 @@ def execute(component: Component, context: JobContext) -> str:
         context.made(component.address)
         return FINISHED
     store.refuse_damaged(component.address)
+    absence = absence_address(component)
+    if store.has(absence):
+        return ABSENT
+    store.refuse_damaged(absence)
     # Partial results stay beside the artifact until it is whole.
     partial, remembered = f"partial/{component.key}", None
     if store.has(partial, (_PARTIAL_FILE,)):
         remembered = json.loads((store.open(partial) / _PARTIAL_FILE).read_text())
     store.refuse_damaged(partial)
 
-    manifest, started = _description(component), time.monotonic()
+    manifest = _description(component)
 
     def remember(value: object, fraction: float) -> None:
         """Tells how far the job is; keeps partial results when it is time to."""
@@ -42,6 +51,30 @@ def execute(component: Component, context: JobContext) -> str:
 
         context.progressed(fraction, save=save)
 
+    try:
+        _make(component, context, manifest, remembered=remembered, remember=remember)
+    except Absent as reason:
+        with store.writing(absence, manifest | {"reason": str(reason)}):
+            pass
+        return ABSENT
+    store.remove(partial)
+    context.made(component.address)
+    return FINISHED
+
+
+def _make(
+    component: Component,
+    context: JobContext,
+    manifest: dict[str, object],
+    *,
+    remembered: object | None,
+    remember: Callable[[object, float], None],
+) -> None:
+    """Executes a component and puts what it makes into the store.
+
+    Changes: the manifest says how long that took.
+    """
+    store, started = context.store, time.monotonic()
     # Inputs stay put while they are read; the output counts once it is whole.
     sources = [one.address for one in component.inputs.values()]
     with (
@@ -58,9 +91,6 @@ def execute(component: Component, context: JobContext) -> str:
         if passes is not None and remembered is None:
             kind, seconds = work.measuring(passes.run), time.monotonic() - started
             manifest["work"] = work.done(kind, passes.number, seconds)
-    store.remove(partial)
-    context.made(component.address)
-    return FINISHED
 
 
 def _check_promises(component: Component, output: epath.Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tflottery.core import hardware
-from tflottery.execution import work
+from tflottery.execution import unobtainable, work
 from tflottery.execution.jobs import Advance
 from tflottery.execution.plan import Plan, Step
 from tflottery.store.store import readable_size
@@ -89,7 +89,12 @@ def summary(
         f"{_devices(placement, num_workers)}",
     ]
     if plan.unobtainable:
-        lines.append(f"  diverged    {len(plan.unobtainable):,} results cannot be made")
+        num_absent = unobtainable.num_absent(plan.unobtainable)
+        num_diverged = len(plan.unobtainable) - num_absent
+        if num_diverged:
+            lines.append(f"  diverged    {num_diverged:,} results cannot be made")
+        if num_absent:
+            lines.append(f"  absent      {num_absent:,} results that do not exist")
     return "\n".join(lines)
 
 

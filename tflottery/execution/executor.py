@@ -22,6 +22,7 @@ from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
 from tflottery.execution.run_index import RunIndex
 from tflottery.execution.schedule import Schedule
+from tflottery.execution.unobtainable import Unobtainable, first
 from tflottery.execution.worker import ENDINGS, Message
 from tflottery.store.errors import DamagedArtifact, MissingArtifact
 from tflottery.store.store import Store
@@ -44,15 +45,14 @@ class Outcome:
 
     Attributes:
       failures: what went wrong, by the name of the job.
-      unobtainable: addresses that a diverged run kept from being made, and at which
-        iteration it diverged.
+      unobtainable: addresses of what cannot be made, and why.
       skipped: addresses not made because what they need failed.
       stopped: whether it was stopped before the end.
       unusable: what is wrong with the store, if that is why it was stopped.
     """
 
     failures: dict[str, str] = dataclasses.field(default_factory=dict)
-    unobtainable: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    unobtainable: Unobtainable = dataclasses.field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     stopped: bool = False
     unusable: str | None = None
@@ -291,6 +291,8 @@ class Executor:
             self._await_another(step, schedule)
         elif message.value == job_context.DIVERGED:
             self._leave_out_diverged(step, schedule)
+        elif message.value == job_context.ABSENT:
+            self._leave_out({step.job.component.address: None}, schedule)
         elif message.value == job_context.STOPPED:
             # The last job may end before this process looks whether to stop.
             self._outcome.stopped = True
@@ -360,17 +362,17 @@ class Executor:
         lost = [one.address for one in step.artifacts if one.iteration >= diverged]
         self._leave_out(dict.fromkeys(lost, diverged), schedule)
 
-    def _leave_out(self, diverged: Mapping[str, int], schedule: Schedule) -> None:
-        """Leaves out what needs states that no training reaches.
+    def _leave_out(self, unobtainable: Unobtainable, schedule: Schedule) -> None:
+        """Leaves out what needs artifacts that cannot be made.
 
         Args:
-          diverged: addresses of the states, and where their runs diverged.
+          unobtainable: their addresses, and why they cannot.
           schedule: of what is to be done.
         """
-        lost = dict(diverged)
-        for address, iteration in diverged.items():
+        lost = dict(unobtainable)
+        for address, reason in unobtainable.items():
             for other in schedule.drop([address]):
-                lost[other] = min(lost.get(other, iteration), iteration)
+                lost[other] = first((lost.get(other), reason))
         self._outcome.unobtainable = {**self._outcome.unobtainable, **lost}
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from tflottery.store.store import Store
 from tflottery.training.runtime import Runtime
 
-# How a job can end: done; another process is at it; stopped on demand; not finite.
+# How a job can end: done; another process is at it; stopped on demand; not finite;
+# there is no such artifact.
 FINISHED, BUSY, STOPPED, DIVERGED = "finished", "busy", "stopped", "diverged"
+ABSENT = "absent"
 
 
 class Stopped(Exception):

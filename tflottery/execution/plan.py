@@ -17,6 +17,7 @@ from tflottery.core.identities import Network
 from tflottery.execution.jobs import Advance, Job, Make
 from tflottery.execution.lineage import Lineage, by_run
 from tflottery.execution.run_index import RunIndex
+from tflottery.execution.unobtainable import Reason, Unobtainable, first
 from tflottery.store.store import Store
 
 # A training step costs about three forward passes.
@@ -64,8 +65,7 @@ class Plan:
       num_bytes: about what the missing artifacts take on disk.
       num_slots_bytes: of these, what only the optimizer slots of the newest states
         take, from which whoever trains for longer goes on.
-      unobtainable: addresses that a diverged run keeps from being made, and at which
-        iteration it diverged.
+      unobtainable: addresses of what cannot be made, and why.
     """
 
     steps: tuple[Step, ...]
@@ -75,7 +75,7 @@ class Plan:
     num_shared: int
     num_bytes: int
     num_slots_bytes: int
-    unobtainable: Mapping[str, int]
+    unobtainable: Unobtainable
 
     @property
     def flops(self) -> float:
@@ -206,20 +206,25 @@ def _num_bytes(artifact: Artifact, facts: Mapping[Network, Facts]) -> int:
     return artifact.num_bytes(facts)
 
 
-def _unobtainable(missing: Mapping[str, Artifact], index: RunIndex) -> dict[str, int]:
-    """Returns what diverged runs keep from being made, in order of making."""
-    lost: dict[str, int] = {}
+def _unobtainable(
+    missing: Mapping[str, Artifact], index: RunIndex
+) -> dict[str, Reason]:
+    """Returns what cannot be made, because of diverged runs or as there is none."""
+    lost: dict[str, Reason] = {}
     for address, artifact in missing.items():
         if isinstance(artifact, State):
             diverged = index.diverged(artifact.run)
             if diverged is not None and artifact.iteration >= diverged:
                 lost[address] = diverged
                 continue
+        elif index.is_absent(artifact):
+            lost[address] = None
+            continue
         inherited = [
             lost[source.address]
             for source in index.needed(artifact)
             if source.address in lost
         ]
         if inherited:
-            lost[address] = min(inherited)
+            lost[address] = first(inherited)
     return lost

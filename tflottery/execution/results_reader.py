@@ -1,11 +1,12 @@
 """What is read of the goals of a command: nothing of them is silently missing."""
 
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from etils import epath
 
 from tflottery.components.component import Artifact
+from tflottery.execution.unobtainable import Unobtainable
 from tflottery.store.errors import DamagedArtifact, MissingArtifact
 from tflottery.store.store import Store
 
@@ -13,13 +14,12 @@ _Content = typing.TypeVar("_Content")
 
 
 class ResultsReader:
-    """What rows are made from: each artifact is there, or known to have diverged."""
+    """What rows are made from: each artifact is there, or known to be unobtainable."""
 
-    def __init__(self, store: Store, *, unobtainable: Mapping[str, int]):
+    def __init__(self, store: Store, *, unobtainable: Unobtainable):
         """Args:
         store: holds the finished artifacts.
-        unobtainable: addresses that a diverged run kept from being made, and at which
-          iteration it diverged.
+        unobtainable: addresses of what cannot be made, and why.
         """
         self._store = store
         self._unobtainable = unobtainable
@@ -29,7 +29,7 @@ class ResultsReader:
     ) -> _Content | None:
         """Returns what a function reads in the folder of an artifact.
 
-        None if a divergence kept the artifact from being made.
+        None if the artifact cannot be made.
 
         Raises:
           MissingArtifact: it is not there, though nothing is known to have kept it.
@@ -51,6 +51,11 @@ class ResultsReader:
         """Returns when a run that an artifact needs diverged; None if none did."""
         return self._unobtainable.get(artifact.address)
 
+    def is_absent(self, artifact: Artifact) -> bool:
+        """Returns whether an artifact, or what it needs, is known not to exist."""
+        address = artifact.address
+        return address in self._unobtainable and self._unobtainable[address] is None
+
 
 class PartialReader(ResultsReader):
     """What is there already: whatever is missing or damaged reads as None.
@@ -64,7 +69,7 @@ class PartialReader(ResultsReader):
         self,
         store: Store,
         *,
-        unobtainable: Mapping[str, int],
+        unobtainable: Unobtainable,
         stopping: Callable[[], bool] = lambda: False,
     ):
         """Args:

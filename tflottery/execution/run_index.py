@@ -1,9 +1,12 @@
-"""Where runs stand in a store: their states, checkpoints and divergences."""
+"""Where runs stand in a store: their states, checkpoints and divergences.
+
+And which artifacts are known not to exist.
+"""
 
 import dataclasses
 from collections.abc import Mapping, Sequence, Set
 
-from tflottery.components.component import Artifact
+from tflottery.components.component import Artifact, Component
 from tflottery.components.runs import SLOTS_FILE, Run, State
 from tflottery.execution.lineage import sources
 from tflottery.store.store import Store
@@ -81,6 +84,11 @@ class RunIndex:
             self._divergences[run.key] = iteration
         return self._divergences[run.key]
 
+    def is_absent(self, component: Component) -> bool:
+        """Returns whether what a component is to make is known not to exist."""
+        address = absence_address(component)
+        return self._names(address) is not None and self._store.has(address)
+
     def segments(self, run: Run, states: Sequence[State]) -> list[Segment]:
         """Returns the stretches that make missing states of a run, each trained once.
 
@@ -135,6 +143,11 @@ class RunIndex:
 def divergence_address(run: Run) -> str:
     """Returns where a run's divergence is recorded."""
     return f"runs/{run.key}/diverged"
+
+
+def absence_address(component: Component) -> str:
+    """Returns where it is recorded that there is no artifact of a component."""
+    return f"absent/{component.key}"
 
 
 def checkpoints(run: Run, store: Store) -> dict[int, str]:

@@ -186,7 +186,7 @@ def _networks(study: Study) -> Iterator[accuracy_table.PlannedNetwork]:
     config = study.config
     for kind in config.subnetworks:
         for k, level, replicate, data_order in itertools.product(
-            _random_ks(study) if kind in _RANDOM else study.rewind_iterations,
+            _rewind_iterations(study, kind),
             subnetworks.levels,
             study.replicates,
             range(1, config.data_orders + 1),
@@ -202,11 +202,14 @@ def _networks(study: Study) -> Iterator[accuracy_table.PlannedNetwork]:
             )
 
 
-def _random_ks(study: Study) -> Sequence[int]:
-    """Returns the iterations at which the random kinds begin."""
+def _rewind_iterations(study: Study, kind: str) -> Sequence[int]:
+    """Returns the iterations at which a kind begins; of random ones the first alone."""
+    usual = Subnetworks(study).rewind_iterations(kind)
+    if kind not in _RANDOM:
+        return usual
     given = study.config.random_rewind_iterations
     if given is None:
-        return study.rewind_iterations[:1]
+        return usual[:1]
     return study.grid("random_rewind_iterations", given)
 
 

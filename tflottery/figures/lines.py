@@ -21,6 +21,7 @@ _KINDS = {
     "imp": ("IMP", "#0072b2"),
     "random_pruning": ("random pruning", "#e69f00"),
     "random_reinit": ("random reinitialization", "#cc79a7"),
+    "adjusted_random": ("adjusted random pruning", "#999933"),
 }
 # Of pruning criteria of one's own, in turn.
 _OTHER_COLORS = ("#009e73", "#56b4e9", "#7a5195", "#8c564b")

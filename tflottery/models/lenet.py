@@ -31,10 +31,14 @@ _STANDARD = Recipe(
 
 
 # No network of that paper: a small one to try its experiments with. As there, the last
-# layer is not pruned, random pruning does not know of layers, and what is reset trains
-# for the whole length.
+# layer is not pruned, random pruning knows neither layers nor k, and what is reset
+# trains for the whole length.
 _LIMITED_SUPERVISION = replaced(
-    _STANDARD, unpruned=("head",), random_counts="global", schedule="restarted"
+    _STANDARD,
+    unpruned=("head",),
+    random_counts="global",
+    random_weights="initial",
+    schedule="restarted",
 )
 
 

@@ -143,6 +143,7 @@ def _recipe_of_row(row: _Row, *, rewind: Duration, **values: object) -> Recipe:
             # The rows of Tables 2 to 7.
             measured_levels=("1-6", "9-30:3"),
             random_counts="global",
+            random_weights="initial",
             schedule="restarted",
             studied_density=0.069,
         ),

@@ -88,6 +88,27 @@ def keep_highest_per_layer(
     return {path: _mask(kept[path], np.shape(scores[path])) for path in scores}
 
 
+def num_eligible(
+    scores: Mapping[str, np.ndarray],
+    *,
+    previous: Mapping[str, np.ndarray] | None = None,
+) -> int:
+    """Returns how many weights may be kept: all but those with a score of -inf.
+
+    Args:
+      scores: as in `keep_highest`.
+      previous: as in `keep_highest`.
+
+    Raises:
+      ValueError: as in `keep_highest`, but for the number of survivors.
+    """
+    allowed = _allowed(scores, previous)
+    return sum(
+        int(np.count_nonzero(allowed[path] & (np.ravel(values) > -np.inf)))
+        for path, values in scores.items()
+    )
+
+
 def counts(masks: Mapping[str, np.ndarray]) -> dict[str, int]:
     """Returns how many weights each mask keeps, by path."""
     return {path: int(np.count_nonzero(mask)) for path, mask in masks.items()}

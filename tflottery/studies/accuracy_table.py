@@ -106,7 +106,10 @@ def dense_networks(
 def rows(
     networks: Iterable[PlannedNetwork], results: ResultsReader
 ) -> list[TrainedNetwork]:
-    """Returns the rows of the networks that were measured or are known to diverge."""
+    """Returns the rows of the networks that were measured or are known to diverge.
+
+    Those of networks that do not exist have no measurements.
+    """
     table = []
     for row, measure in networks:
         measured = results.read(measure, accuracies.read)
@@ -114,6 +117,8 @@ def rows(
             table.append(dataclasses.replace(row, **measured))
         elif (diverged := results.diverged_iteration(measure)) is not None:
             table.append(dataclasses.replace(row, diverged_iteration=diverged))
+        elif results.is_absent(measure):
+            table.append(row)
     return table
 
 

@@ -37,16 +37,18 @@ class Extent:
       made: artifacts that were read.
       diverged: artifacts that a diverged training keeps from being made.
       wanted: artifacts asked for.
+      absent: artifacts that do not exist, or come from one that does not.
     """
 
     made: int
     diverged: int
     wanted: int
+    absent: int = 0
 
     @property
     def is_complete(self) -> bool:
         """Whether all is known that can be."""
-        return self.made + self.diverged == self.wanted
+        return self.made + self.diverged + self.absent == self.wanted
 
 
 class Output:

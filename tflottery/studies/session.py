@@ -21,7 +21,7 @@ from tflottery.core import hardware, registry
 from tflottery.core.identities import Network
 from tflottery.core.recipes import Setting
 from tflottery.datasets import tfds_source
-from tflottery.execution import estimate, work
+from tflottery.execution import estimate, unobtainable, work
 from tflottery.execution.executor import Executor, Outcome, ask
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
@@ -334,10 +334,17 @@ def command() -> str:
 
 def _told_what_is_missing(outcome: Outcome, log: Log) -> int:
     """Prints what could not be made; returns the exit code."""
-    if outcome.unobtainable:
+    num_absent = unobtainable.num_absent(outcome.unobtainable)
+    num_diverged = len(outcome.unobtainable) - num_absent
+    if num_diverged:
         log.say(
-            f"{len(outcome.unobtainable)} artifacts were not made, because a training "
-            "diverged: see the column diverged_iteration.",
+            f"{num_diverged} artifacts were not made, because a training diverged: "
+            "see the column diverged_iteration.",
+        )
+    if num_absent:
+        log.say(
+            f"{num_absent} artifacts do not exist, as they ask for more weights than "
+            "there are to keep: their rows are empty.",
         )
     causes = collections.Counter(outcome.failures.values())
     for text, count in causes.items():
@@ -347,5 +354,5 @@ def _told_what_is_missing(outcome: Outcome, log: Log) -> int:
             f"{len(outcome.skipped)} artifacts were not made because of that. The same "
             "command makes what is missing.",
         )
-    missing = outcome.unobtainable or outcome.failures or outcome.skipped
+    missing = num_diverged or outcome.failures or outcome.skipped
     return INCOMPLETE if missing else 0

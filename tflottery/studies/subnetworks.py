@@ -5,8 +5,9 @@ survivors to iteration k, and again. Level 0 is the unbroken trunk, so level 1's
 the same for every k: the paper's algorithm, read literally, trains W_k under new noise
 before the first pruning, which --first_pruning=copy does. The controls change one thing
 each: random pruning prunes the dense weights of iteration k at random; random
-reinitialization gives IMP's mask fresh weights at k. Any other registered criterion is
-a kind of subnetwork by its name.
+reinitialization gives IMP's mask fresh weights at k. Adjusted random pruning chooses
+among the weights that training the dense network does not bring to zero by itself. Any
+other registered criterion is a kind of subnetwork by its name.
 """
 
 import dataclasses
@@ -25,11 +26,13 @@ from tflottery.studies.study import Study
 
 DENSE, IMP = "dense", "imp"
 RANDOM_PRUNING, RANDOM_REINIT = "random_pruning", "random_reinit"
+ADJUSTED_RANDOM = "adjusted_random"
 # The papers' names for a criterion, and whether weights are drawn afresh at k.
 _PAPERS = {
     IMP: ("magnitude", False),
     RANDOM_PRUNING: ("random", False),
     RANDOM_REINIT: ("magnitude", True),
+    ADJUSTED_RANDOM: ("adjusted_random", False),
 }
 # An artifact holds those it comes from; deeper ones cannot be sent to a worker.
 _MAX_LEVELS = 60
@@ -110,6 +113,17 @@ class Subnetworks:
         fraction = self._pruning.pruning_fraction
         density = self._pruning.studied_density
         return (self._validated(counts.level_of(density, pruning_fraction=fraction)),)
+
+    def rewind_iterations(self, kind: str) -> tuple[int, ...]:
+        """Returns the k at which a kind is studied: those of the study, as a rule.
+
+        Adjusted random pruning keeps initial weights, and so does random pruning where
+        the recipe says so: their training begins at 0.
+        """
+        initial = {ADJUSTED_RANDOM}
+        if self._pruning.random_weights == "initial":
+            initial.add(RANDOM_PRUNING)
+        return (0,) if kind in initial else self._study.rewind_iterations
 
     def num_survivors(self, level: int) -> int:
         """Returns how many prunable weights are kept at a level.
@@ -216,6 +230,8 @@ class Subnetworks:
             return None, None
         if which == "rewound":
             return self._dense(subnetwork), None
+        if which == "dense_end":
+            return State(self._trunk(subnetwork.replicate), self._study.last), None
         before = 0 if self._pruning.one_shot else subnetwork.level - 1
         if not before:
             return State(self._first(subnetwork), self._study.last), None

@@ -1,7 +1,7 @@
 """From artifacts to tables: whole at the end of a command, what is known before.
 
 A table at the end is made from every artifact that the command asked for, or from
-knowing that a training diverged. What is known is written every few minutes, at a stop
+knowing that it cannot be made. What is known is written every few minutes, at a stop
 and at an incomplete end, and marked in config.json.
 """
 
@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.execution.log import Log
@@ -20,6 +20,7 @@ from tflottery.execution.results_reader import (
     ReadingStopped,
     ResultsReader,
 )
+from tflottery.execution.unobtainable import Unobtainable, num_absent
 from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
 from tflottery.store.store import Store
 from tflottery.studies.output import Extent, Output, OutputError
@@ -59,9 +60,9 @@ class Tabulation:
         self._whole: tuple[dict[str, list], Extent] | None = None
 
     def collect(
-        self, unobtainable: Mapping[str, int]
+        self, unobtainable: Unobtainable
     ) -> list[DamagedArtifact | MissingArtifact]:
-        """Makes the tables of all goals, for `write`, if each is there or diverged.
+        """Makes the tables of all goals, for `write`, if no more can be made.
 
         Args:
           unobtainable: as of `ResultsReader`.
@@ -84,14 +85,11 @@ class Tabulation:
                 return list(lost.values())
             # Another process has made it again meanwhile.
             tables = self._tables(reader)
-        num_diverged = len(self._goals.keys() & unobtainable.keys())
-        num_made = len(self._goals) - num_diverged
-        self._whole = tables, Extent(num_made, num_diverged, len(self._goals))
+        num_made = len(self._goals.keys() - unobtainable.keys())
+        self._whole = tables, self._extent(num_made, unobtainable)
         return []
 
-    def write(
-        self, unobtainable: Mapping[str, int], *, seconds: float = math.inf
-    ) -> str:
+    def write(self, unobtainable: Unobtainable, *, seconds: float = math.inf) -> str:
         """Writes the tables that were collected, else those of what is known.
 
         Args:
@@ -130,7 +128,7 @@ class Tabulation:
         )
 
     @contextlib.contextmanager
-    def kept_up(self, unobtainable: Callable[[], Mapping[str, int]]) -> Iterator[None]:
+    def kept_up(self, unobtainable: Callable[[], Unobtainable]) -> Iterator[None]:
         """Writes what is known every few minutes while the block works.
 
         In a thread of its own, which is at it for a fiftieth of the time at most.
@@ -150,7 +148,7 @@ class Tabulation:
             thread.join()
 
     def _keep_up(
-        self, unobtainable: Callable[[], Mapping[str, int]], ended: threading.Event
+        self, unobtainable: Callable[[], Unobtainable], ended: threading.Event
     ) -> None:
         """Writes what is known again and again, until the work has ended."""
         # What this thread has verified is no business of the other's.
@@ -174,7 +172,7 @@ class Tabulation:
             pause = max(_PAUSE_SECONDS, _PAUSE_FACTOR * (time.monotonic() - started))
 
     def _known(
-        self, reader: PartialReader, unobtainable: Mapping[str, int]
+        self, reader: PartialReader, unobtainable: Unobtainable
     ) -> tuple[dict[str, list], Extent]:
         """Returns the tables of what is there, and how much that is.
 
@@ -184,8 +182,13 @@ class Tabulation:
         tables = self._tables(reader)
         for damage in reader.damage:
             self._log.say(str(damage))
-        num_diverged = len(self._goals.keys() & unobtainable.keys())
-        return tables, Extent(len(reader.found), num_diverged, len(self._goals))
+        return tables, self._extent(len(reader.found), unobtainable)
+
+    def _extent(self, num_made: int, unobtainable: Unobtainable) -> Extent:
+        """Returns how much of the goals is made, and is known not to be made ever."""
+        lacking = self._goals.keys() & unobtainable.keys()
+        absent = num_absent({one: unobtainable[one] for one in lacking})
+        return Extent(num_made, len(lacking) - absent, len(self._goals), absent)
 
     def _tables(self, reader: ResultsReader) -> dict[str, list]:
         """Returns the rows of every table, of all studies."""

@@ -1,9 +1,10 @@
 """Tickets that are found in one way and judged in another. (Limited supervision)
 
 A search is IMP on some task, data set or part of one. Whatever finds a ticket, it is
-judged by its training on the labels of the whole data set, beside random pruning and
-the unpruned network. An experiment is a list of searches: its Config extends
-`TicketConfig` and names them; plan, rows, figure and answer are those of this module.
+judged by its training on the labels of the whole data set, beside random pruning (of
+initial weights, where the recipe says so) and the unpruned network. An experiment is a
+list of searches: its Config extends `TicketConfig` and names them; plan, rows, figure
+and answer are those of this module.
 
 A ticket is the finder's mask and its weights at iteration k. A head for other classes
 is the replicate's initial one; heads are not pruned.
@@ -264,15 +265,17 @@ def _tickets(
         proper would, or what `transfer.run` raises.
     """
     judged = _pruned_in_first(study, finder.config.first_convolutions)
-    subnetworks = Subnetworks(judged)
-    for kind, k, level, replicate in itertools.product(
-        kinds, finder.rewind_iterations, subnetworks.levels, study.replicates
-    ):
-        ticket = Subnetwork(
-            kind=kind, level=level, replicate=replicate, rewind_iteration=k
+    subnetworks, found = Subnetworks(judged), Subnetworks(finder)
+    tickets = (
+        Subnetwork(kind=kind, level=level, replicate=replicate, rewind_iteration=k)
+        for kind in kinds
+        for k, level, replicate in itertools.product(
+            found.rewind_iterations(kind), subnetworks.levels, study.replicates
         )
+    )
+    for ticket in tickets:
         run = transfer.run(finder, ticket, to=judged)
-        _validate_survivors(subnetworks, Subnetworks(finder), level, search)
+        _validate_survivors(subnetworks, found, ticket.level, search)
         names = subnetworks.columns(ticket) | _search_columns(finder, ticket, search)
         yield accuracy_table.planned(
             judged, names, run, data_order=1, row_type=EvaluatedTicket

@@ -7,11 +7,14 @@ Each registers in `core.registry.CRITERIA` a function
 of plain arrays: `weights` by kernel path, as `scored_weights` says; `shapes` of the
 kernels that may be pruned; `seed` for what is random. The scores have these paths and
 shapes, any real dtype, no NaN; the weights with the highest scores are kept, over all
-kernels together, ties to the first. Registered with it are
+kernels together, ties to the first. One with a score of -inf is never kept: where more
+are to survive than have a higher score, there is no such subnetwork, and its row stays
+empty. Registered with it are
 
 - `version`: raised when its scores change; enters the keys of masks;
 - `scored_weights`: "trained" (those at the end of the training of the level before:
   one pruning of IMP), "rewound" (those at iteration k, before any training of the
-  subnetwork; pruned weights are 0) or "none" (the scores need no weights);
+  subnetwork; pruned weights are 0), "dense_end" (those at the end of the training of
+  the dense network, at every level) or "none" (the scores need no weights);
 - `seeded`: whether the scores depend on the seed, which is the replicate's own.
 """
