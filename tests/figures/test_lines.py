@@ -19,12 +19,13 @@ def test_summary_by_hand():
     assert list(table["k"]) == [0, 5]
     assert list(table["mean"]) == [2.0, 2.0]
     assert np.allclose(table["std"], [0.0, np.sqrt(2)])
+    assert np.allclose(table["stderr"], [0.0, 1.0])
     assert list(table["count"]) == [2, 2]
 
 
 def test_summary_of_one_row_has_no_deviation():
     table = lines.summary(pandas.DataFrame({"k": [1], "v": [4.0]}), by="k", value="v")
-    assert list(table["std"]) == [0.0]
+    assert (list(table["std"]), list(table["stderr"])) == ([0.0], [0.0])
 
 
 def test_nothing_is_drawn_of_an_empty_table():

@@ -1,10 +1,12 @@
 """Accuracy of pruned networks against density: what the figures about them share.
 
-Lines are means and bars one standard deviation over networks; density falls to the
-right, as in the papers.
+Lines are means and bars one standard deviation over networks, or the error of the mean
+as one of the papers has it; density falls to the right, as in the papers.
 """
 
-from collections.abc import Iterator
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 
 import pandas
 from matplotlib.axes import Axes
@@ -60,10 +62,12 @@ def kinds(
             yield part, look
 
 
-def draw_unpruned(axes: Axes, networks: pandas.DataFrame) -> None:
+def draw_unpruned(
+    axes: Axes, networks: pandas.DataFrame, *, error: str = "std"
+) -> None:
     """Draws the dense ones among the networks: their mean, and a band."""
     dense = networks[networks["subnetwork"] == "dense"]
-    lines.draw_unpruned(axes, dense["accuracy"])
+    lines.draw_unpruned(axes, dense["accuracy"], error=error)
 
 
 def draw(
@@ -74,14 +78,27 @@ def draw(
     label: str,
     style: str = "-",
     marker: str = "o",
+    x: str = "axis_density",
+    error: str = "std",
 ) -> None:
-    """Draws accuracy against density: means, and bars of one standard deviation."""
-    table = lines.summary(networks, by="axis_density", value="accuracy")
+    """Draws accuracy against density: means and bars.
+
+    Args:
+      axes: the panel.
+      networks: a row a network, with the columns accuracy and `x`.
+      color: of the line.
+      label: what the legend says.
+      style: of the line.
+      marker: of its points.
+      x: which density, a column.
+      error: how long bars are: "std" or "stderr", as of `lines.summary`.
+    """
+    table = lines.summary(networks, by=x, value="accuracy")
     lines.draw_bars(
         axes,
-        PERCENT * table["axis_density"],
+        PERCENT * table[x],
         table["mean"],
-        table["std"],
+        table[error],
         color=color,
         label=label,
         style=style,
@@ -89,22 +106,33 @@ def draw(
     )
 
 
-def finish(axes: Axes, networks: pandas.DataFrame, *, title: str) -> None:
+def finish(
+    axes: Axes, networks: pandas.DataFrame, *, title: str, x: str = "axis_density"
+) -> None:
     """Labels a panel of accuracy against density, of which these have all there are."""
     panels.tidy(axes, title=title, x="density (%)", y="test accuracy (%)")
     axes.set_xscale("log")
-    densities = sorted(networks["axis_density"].unique(), reverse=True)
+    densities = sorted(networks[x].unique(), reverse=True)
     ticks = [PERCENT * density for density in densities]
     axes.set_xlim(ticks[0] * 1.08, ticks[-1] / 1.08)
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
-    every = _LABELLED_EVERY if len(ticks) > 2 * _LABELLED_EVERY else 1
-    axes.set_xticklabels(
-        [
-            percent(density) if index % every == 0 else ""
-            for index, density in enumerate(densities)
-        ]
-    )
+    axes.set_xticklabels(_roomy_labels(densities))
+
+
+def _roomy_labels(densities: Sequence[float]) -> list[str]:
+    """Returns a label for each density, "" where many would stand too close."""
+    places = [-math.log(density) for density in densities]
+    steps = [after - one for one, after in itertools.pairwise(places)]
+    is_roomy = len(places) <= 2 * _LABELLED_EVERY
+    # Levels are even steps but for rounding; where some are left out they are longer.
+    needed = 0.0 if is_roomy else (_LABELLED_EVERY - 0.5) * min(steps)
+    labels, last = [], -math.inf
+    for place, density in zip(places, densities, strict=True):
+        is_labelled = place - last >= needed
+        labels.append(percent(density) if is_labelled else "")
+        last = place if is_labelled else last
+    return labels
 
 
 def percent(density: float) -> str:

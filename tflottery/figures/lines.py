@@ -30,14 +30,15 @@ _BAND_ALPHA = 0.18
 
 
 def summary(frame: pandas.DataFrame, *, by: str, value: str) -> pandas.DataFrame:
-    """Returns mean and standard deviation (n - 1) of a column for each value of `by`.
+    """Returns mean, deviation and error of a column for each value of `by`.
 
-    Rows in which the column is missing do not count. Columns: `by`, mean, std (0 where
-    there is one row), count; sorted by `by`.
+    Rows in which the column is missing do not count. Columns: `by`, mean, std (n - 1),
+    stderr (of the mean), count; sorted by `by`. Where there is one row, std and stderr
+    are 0.
     """
     groups = frame.dropna(subset=[value]).groupby(by, sort=True)[value]
-    table = groups.agg(["mean", "std", "count"]).reset_index()
-    return table.fillna({"std": 0.0})
+    table = groups.agg(["mean", "std", "count"]).reset_index().fillna({"std": 0.0})
+    return table.assign(stderr=table["std"] / table["count"] ** 0.5)
 
 
 def draw(
@@ -83,7 +84,7 @@ def draw_bars(
     axes: Axes,
     x: Sequence[float],
     mean: Sequence[float],
-    std: Sequence[float],
+    error: Sequence[float],
     *,
     color: object,
     label: str,
@@ -96,7 +97,7 @@ def draw_bars(
     axes.errorbar(
         x,
         mean,
-        std,
+        error,
         color=color,
         label=label,
         linestyle=style,
@@ -107,13 +108,15 @@ def draw_bars(
     )
 
 
-def draw_unpruned(axes: Axes, values: pandas.Series) -> None:
-    """Draws the dense networks: their mean, and a band of one standard deviation."""
-    values = values.dropna()
-    if not len(values):
+def draw_unpruned(axes: Axes, values: pandas.Series, *, error: str = "std") -> None:
+    """Draws the dense networks: their mean, and a band of an error of `summary`."""
+    found = summary(
+        values.to_frame("value").assign(dense=True), by="dense", value="value"
+    )
+    if not len(found):
         return
-    mean, std = values.mean(), values.std() if len(values) > 1 else 0.0
-    edges = mean - std, mean + std
+    mean, half = found["mean"].iloc[0], found[error].iloc[0]
+    edges = mean - half, mean + half
     axes.axhspan(*edges, color=UNPRUNED_COLOR, alpha=_BAND_ALPHA, linewidth=0)
     axes.axhline(mean, color=UNPRUNED_COLOR, linewidth=1.2, label=UNPRUNED)
 

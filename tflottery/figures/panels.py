@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -104,9 +105,9 @@ def _draw_legend(part: SubFigure, *, width: float) -> float:
 def _num_columns(labels: Sequence[str], *, width: float) -> int:
     """Returns in how many columns labels fit a width in inches, in fewest lines."""
     for num_lines in range(1, len(labels) + 1):
-        # Column by column, as matplotlib fills them.
-        starts = range(0, len(labels), num_lines)
-        letters = [max(map(len, labels[at : at + num_lines])) for at in starts]
+        # Column by column, and evenly, as matplotlib fills them.
+        columns = np.array_split(labels, math.ceil(len(labels) / num_lines))
+        letters = [max(map(len, column)) for column in columns]
         if sum(_HANDLE_INCHES + _LETTER_INCHES * most for most in letters) <= width:
             break
     return len(letters)

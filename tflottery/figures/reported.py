@@ -75,7 +75,13 @@ def learned(setting: "Mapping[str, object] | pandas.Series") -> str:
 
 
 def number(
-    metric: str, *, paper: str, model: str, dataset: str, method: str
+    metric: str,
+    *,
+    paper: str,
+    model: str,
+    dataset: str,
+    method: str,
+    density: float | None = None,
 ) -> Number | None:
     """Returns the one number of that description, None if the paper gives none.
 
@@ -85,6 +91,7 @@ def number(
       model: as users type it ("resnet20") or as the paper writes it.
       dataset: likewise, or what `learned` returns.
       method: as in the table, such as "standard" or "full network".
+      density: as printed; None: whatever it is.
 
     Raises:
       ValueError: the paper gives several that differ.
@@ -96,6 +103,8 @@ def number(
         "dataset": DATASETS.get(dataset, dataset),
         "method": method,
     }
+    if density is not None:
+        wanted["density"] = density
     table = _table()
     for column, value in wanted.items():
         table = table[table[column] == value]

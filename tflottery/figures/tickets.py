@@ -1,22 +1,37 @@
-"""The figure of tickets by how they were found (limited supervision, Figure 1).
+"""The figures of tickets by how they were found (Finding Winning Tickets).
 
-One panel for each setting in the table: accuracy against density, a colour for each
-search that found the tickets and a style for each k, beside random pruning and the band
-of the unpruned network. Lines are means and bars one standard deviation over
-replicates.
+Each setting in the table has a panel; where only the first convolutions were pruned one
+for each number of them, as in Figures 2 and 8. Accuracy against the density of what was
+pruned: a colour for each search that found tickets, dashed where their weights were
+reinitialized (Figure 11), in grey what is random, and the band of the unpruned network.
+Lines are means and bars, as in the paper, one standard error of the mean over
+replicates. Diamonds are what the paper's tables say, in the line's colour.
 """
 
 import functools
+import itertools
+import math
 
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tflottery.figures import densities, lines, panels
-from tflottery.figures.densities import PANEL_INCHES, SETTING
-from tflottery.figures.timescales import timescale
+from tflottery.figures import densities, lines, panels, reported, reported_tickets
+from tflottery.figures.densities import PERCENT, SETTING
+from tflottery.figures.timescales import iteration_name
 
+_PANEL_INCHES = (5.4, 3.9)
+# Several beside each other.
+_SMALL_PANEL_INCHES = (4.2, 3.2)
+_ERROR = "stderr"
+# The paper's density counts what may be pruned, without the head.
+_X = "density"
 _COLORS = ("#0072b2", "#d55e00", "#e69f00", "#56b4e9", "#009e73", "#cc79a7")
+_COLORS += ("#7a5195", "#8c564b", "#117733", "#999933")
+_GREYS = ("0.35", "0.6", "0.75")
+_MARKERS = ("o", "^", "v", "s", "P", "X")
+# By kind of the tickets: what the legend adds, and the style of the line.
+_KINDS = {"imp": ("", "-"), "random_reinit": (", reinitialized", "--")}
 
 
 def draw(accuracy: pandas.DataFrame) -> Figure:
@@ -31,24 +46,111 @@ def draw(accuracy: pandas.DataFrame) -> Figure:
     accuracy = densities.with_accuracy(accuracy, name="accuracy")
     blocks = []
     for _, own in accuracy.groupby(SETTING, sort=False):
-        panel = functools.partial(_draw_panel, networks=own)
         title = densities.title(own, num_replicates=own["replicate"].nunique())
-        blocks.append(panels.Block(title, [[panel]]))
-    return panels.drawn(blocks, inches=PANEL_INCHES)
+        looks = _looks(own)
+        row = [
+            functools.partial(_draw_panel, networks=networks, looks=looks, title=name)
+            for name, networks in _panels(own)
+        ]
+        blocks.append(panels.Block(title, [row]))
+    is_wide = any(len(block.rows[0]) > 1 for block in blocks)
+    inches = _SMALL_PANEL_INCHES if is_wide else _PANEL_INCHES
+    return panels.drawn(blocks, inches=inches)
 
 
-def _draw_panel(axes: Axes, *, networks: pandas.DataFrame) -> None:
-    """Draws the tickets of every search against density."""
-    densities.draw_unpruned(axes, networks)
-    scale = timescale(networks)
-    tickets = networks[networks["search"].notna()]
-    for number, search in enumerate(tickets["search"].unique()):
-        own = tickets[tickets["search"] == search]
-        color = _COLORS[number % len(_COLORS)]
-        for index, (k, part) in enumerate(own.groupby("rewind_iteration")):
-            label = f"tickets of {search}, k = {scale.name(int(k))}"
-            style = "-" if index == 0 else lines.style_of(index - 1)
-            densities.draw(axes, part, color=color, label=label, style=style)
-    for own, look in densities.kinds(networks[networks["search"].isna()]):
-        densities.draw(axes, own, **(look | {"color": "0.4"}))
-    densities.finish(axes, networks, title="tickets of each search")
+def _panels(networks: pandas.DataFrame) -> list[tuple[str, pandas.DataFrame]]:
+    """Returns title and networks of each panel; the dense ones are in all of them."""
+    is_dense = networks["subnetwork"] == "dense"
+    depths = networks[~is_dense]["first_convolutions"]
+    # All that the recipe prunes comes last.
+    found = []
+    for depth in sorted(depths.dropna().unique()):
+        here = networks["first_convolutions"] == depth
+        number = f"{int(depth)} convolutions" if depth > 1 else "convolution"
+        title = f"first {number} pruned"
+        found.append((title, networks[is_dense | here]))
+    if depths.isna().any() or not found:
+        title = "all layers pruned" if found else "tickets by how they were found"
+        whole = networks["first_convolutions"].isna()
+        found.append((title, networks[is_dense | whole]))
+    return found
+
+
+def _looks(networks: pandas.DataFrame) -> dict[tuple, dict[str, object]]:
+    """Returns how each line of a setting is drawn, by search, kind and k.
+
+    Those that no search found have the search None.
+    """
+    sparse = networks[networks["subnetwork"] != "dense"]
+    looks: dict[tuple, dict[str, object]] = {}
+    tickets = sparse[sparse["search"].notna()]
+    for index, (search, found) in enumerate(tickets.groupby("search", sort=False)):
+        color = _COLORS[index % len(_COLORS)]
+        for kind, own in found.groupby("subnetwork", sort=False):
+            usual = f", {lines.kind_name(kind)}", lines.style_of(1)
+            told, style = _KINDS.get(kind, usual)
+            look = {"color": color, "style": style}
+            for k, more in _by_k(own, f"{search}{told}"):
+                looks[search, kind, k] = look | more
+    random = sparse[sparse["search"].isna()]
+    for index, (kind, own) in enumerate(random.groupby("subnetwork", sort=False)):
+        look = {"color": _GREYS[index % len(_GREYS)]}
+        for k, more in _by_k(own, lines.kind_name(kind)):
+            looks[None, kind, k] = look | more
+    return looks
+
+
+def _by_k(networks: pandas.DataFrame, name: str) -> list[tuple[int, dict[str, object]]]:
+    """Returns every k of some networks, and how legend and points tell it.
+
+    In iterations: how long an epoch is each search has by itself.
+    """
+    found = []
+    ks = sorted(networks["rewind_iteration"].unique())
+    for k, marker in zip(ks, itertools.cycle(_MARKERS), strict=False):
+        told = f", k = {iteration_name(int(k))}" if len(ks) > 1 else ""
+        found.append((k, {"label": f"{name}{told}", "marker": marker}))
+    return found
+
+
+def _draw_panel(
+    axes: Axes,
+    *,
+    networks: pandas.DataFrame,
+    looks: dict[tuple, dict[str, object]],
+    title: str,
+) -> None:
+    """Draws the tickets of every search against density, and the paper's beside."""
+    densities.draw_unpruned(axes, networks, error=_ERROR)
+    dense = networks[networks["subnetwork"] == "dense"]
+    is_reported = _draw_reported(axes, dense, color=lines.UNPRUNED_COLOR)
+    for (search, kind, k), look in looks.items():
+        is_search = networks["search"].isna()
+        if search is not None:
+            is_search = networks["search"] == search
+        is_k = networks["rewind_iteration"] == k
+        own = networks[is_search & is_k & (networks["subnetwork"] == kind)]
+        if len(own):
+            densities.draw(axes, own, x=_X, error=_ERROR, **look)
+            is_reported |= _draw_reported(axes, own, color=look["color"])
+    if is_reported:
+        axes.plot([], [], "D", **reported.LOOK | {"clip_on": True})
+    densities.finish(axes, networks, title=title, x=_X)
+
+
+def _draw_reported(axes: Axes, networks: pandas.DataFrame, *, color: object) -> bool:
+    """Draws the paper's numbers of a line, where it has any; returns whether."""
+    found = []
+    for _, row in networks.drop_duplicates(_X).iterrows():
+        number = reported_tickets.number(row)
+        if number is not None:
+            error = math.nan if number.error is None else number.error
+            found.append((PERCENT * row[_X], number.value, error))
+    if not found:
+        return False
+    x, mean, error = zip(*sorted(found), strict=True)
+    look = reported.LOOK | {"color": color, "markerfacecolor": "none"}
+    # The legend has one for all of them.
+    look |= {"label": "_in the paper", "elinewidth": 1.0}
+    axes.errorbar(x, mean, error, fmt="D", capsize=2, **look)
+    return True
