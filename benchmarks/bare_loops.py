@@ -37,7 +37,13 @@ COMMAND_IMAGES = {"lenet": 600_000, "resnet20": 10_000, "vgg16": 1_500}
 
 
 def measure(
-    model: str, *, processes: int, iterations: int, warmup: int, masked: bool = True
+    model: str,
+    *,
+    processes: int,
+    iterations: int,
+    warmup: int,
+    masked: bool = True,
+    objective: str = "labels",
 ) -> float:
     """Returns training iterations per second, summed over processes of one thread.
 
@@ -48,6 +54,7 @@ def measure(
       warmup: iterations before the common start, at least 1.
       masked: whether each iteration multiplies every kernel with a mask, as a pruned
         network's layers do.
+      objective: what is learned, a name of `bare_objectives.OBJECTIVES`.
 
     Returns:
       The sum of each process's own rate, in iterations per second.
@@ -57,6 +64,7 @@ def measure(
         _build_training,
         model,
         masked,
+        objective,
         processes=processes,
         iterations=iterations,
         warmup=warmup,
@@ -113,15 +121,19 @@ def main() -> None:
     print(f"  {forward:.0f} images/s in total: forward passes")
 
 
-def _build_training(model: str, masked: bool) -> processes_lib.Advance:
+def _build_training(model: str, masked: bool, objective: str) -> processes_lib.Advance:
     """Builds a training loop in this process; called by `total_rate`."""
     _use_one_thread()
     from benchmarks import bare_training
 
     task = tasks.task_of(model)
     if model == "lenet":
-        return bare_training.DenseTraining(task, masked=masked).advance
-    return bare_training.ConvolutionalTraining(task, masked=masked).advance
+        return bare_training.DenseTraining(
+            task, masked=masked, objective=objective
+        ).advance
+    return bare_training.ConvolutionalTraining(
+        task, masked=masked, objective=objective
+    ).advance
 
 
 def _build_forward(model: str) -> processes_lib.Advance:

@@ -102,16 +102,19 @@ CONVOLUTIONAL = {"resnet20": resnet20, "vgg16": vgg16}
 _CONVOLUTIONS = {"resnet20": resnet20_convolutions, "vgg16": vgg16_convolutions}
 
 
-def dense_weights() -> Tensors:
+def dense_weights(num_outputs: int = tasks.NUM_CLASSES) -> Tensors:
     """Returns LeNet's initial weights by name."""
     weights = {}
-    for i, (inputs, outputs) in enumerate(itertools.pairwise(DENSE_SIZES)):
+    sizes = (*DENSE_SIZES[:-1], num_outputs)
+    for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         weights[f"dense{i}/kernel"] = _kernel(inputs, outputs)
         weights[f"dense{i}/bias"] = tf.zeros([outputs])
     return weights
 
 
-def convolutional_weights(model: str) -> tuple[Tensors, Tensors]:
+def convolutional_weights(
+    model: str, num_outputs: int = tasks.NUM_CLASSES
+) -> tuple[Tensors, Tensors]:
     """Returns a network's initial weights, and its running statistics, by name."""
     weights, statistics = {}, {}
     for layer in _CONVOLUTIONS[model]():
@@ -123,8 +126,8 @@ def convolutional_weights(model: str) -> tuple[Tensors, Tensors]:
         weights[f"{name}/beta"] = tf.zeros([width])
         statistics[f"{name}/mean"] = tf.zeros([width])
         statistics[f"{name}/variance"] = tf.ones([width])
-    weights["head/kernel"] = _kernel(width, tasks.NUM_CLASSES)
-    weights["head/bias"] = tf.zeros([tasks.NUM_CLASSES])
+    weights["head/kernel"] = _kernel(width, num_outputs)
+    weights["head/bias"] = tf.zeros([num_outputs])
     return weights, statistics
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from benchmarks import bare_networks, tasks
 from benchmarks.bare_networks import Tensors
+from benchmarks.bare_objectives import OBJECTIVES
 
 DENSE_ITERATIONS_PER_CALL = 1000
 
@@ -31,20 +32,24 @@ class DenseTraining:
     Args:
       task: what to train.
       masked: whether each iteration multiplies the kernels with masks.
+      objective: what is learned, a name of `bare_objectives.OBJECTIVES`.
     """
 
-    def __init__(self, task: tasks.Task, *, masked: bool) -> None:
+    def __init__(
+        self, task: tasks.Task, *, masked: bool, objective: str = "labels"
+    ) -> None:
+        self._objective = OBJECTIVES[objective]
         images, labels = tasks.made_up_images(task, seed=0)
         self._images = tf.constant(images.astype(np.float32) / 255)
         self._labels = tf.constant(labels.astype(np.int32))
         self._task = task
         self._batches = tasks.batches(task, seed=1)
-        weights = bare_networks.dense_weights()
+        weights = bare_networks.dense_weights(self._objective.num_outputs)
         zeros = {name: tf.zeros_like(value) for name, value in weights.items()}
         self._state: _DenseState = (weights, zeros, zeros)
         self._masks = _masks(weights) if masked else {}
         self._iteration = 0
-        _check_num_parameters(task, weights)
+        _check_num_parameters(task, weights, self._objective.num_outputs)
 
     def advance(self, num_iterations: int) -> None:
         """Trains for some iterations; raises FloatingPointError if it diverged."""
@@ -93,8 +98,9 @@ class DenseTraining:
             with tf.GradientTape() as tape:
                 tape.watch(weights)
                 masked = _masked(weights, masks)
-                logits = bare_networks.lenet(tf.gather(images, indices[i]), masked)
-                loss = _loss(logits, tf.gather(labels, indices[i]))
+                shown = self._objective.shown(tf.gather(images, indices[i]))
+                outputs = bare_networks.lenet(shown, masked)
+                loss = self._objective.loss(outputs, tf.gather(labels, indices[i]))
             gradients = tape.gradient(loss, weights)
             update = tf.cast(iteration + i + 1, tf.float32)
             state = _adam(state, gradients, update, rate=self._task.learning_rate)
@@ -112,22 +118,28 @@ class ConvolutionalTraining:
     Args:
       task: what to train.
       masked: whether each iteration multiplies the kernels with masks.
+      objective: what is learned, a name of `bare_objectives.OBJECTIVES`.
     """
 
-    def __init__(self, task: tasks.Task, *, masked: bool) -> None:
+    def __init__(
+        self, task: tasks.Task, *, masked: bool, objective: str = "labels"
+    ) -> None:
+        self._objective = OBJECTIVES[objective]
         images, labels = tasks.made_up_images(task, seed=0)
         self._images = tf.constant(images)
         self._labels = tf.constant(labels.astype(np.int32))
         self._batches = tasks.batches(task, seed=1)
         self._learning_rate = task.learning_rate
         self._network = bare_networks.CONVOLUTIONAL[task.model]
-        weights, statistics = bare_networks.convolutional_weights(task.model)
+        weights, statistics = bare_networks.convolutional_weights(
+            task.model, self._objective.num_outputs
+        )
         zeros = {name: tf.zeros_like(value) for name, value in weights.items()}
         self._weights = _variables(weights)
         self._statistics = _variables(statistics)
         self._momentum = _variables(zeros)
         self._masks = _variables(_masks(weights)) if masked else {}
-        _check_num_parameters(task, weights)
+        _check_num_parameters(task, weights, self._objective.num_outputs)
 
     def advance(self, num_iterations: int) -> None:
         """Trains for some iterations; raises FloatingPointError if it diverged."""
@@ -148,8 +160,12 @@ class ConvolutionalTraining:
             images = bare_networks.scaled(tf.gather(self._images, indices[i]))
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(self._weights)
-                logits = self._logits(images, _masked(self._weights, self._masks))
-                loss = _loss(logits, tf.gather(self._labels, indices[i]))
+                outputs = self._logits(
+                    self._objective.shown(images), _masked(self._weights, self._masks)
+                )
+                loss = self._objective.loss(
+                    outputs, tf.gather(self._labels, indices[i])
+                )
             self._update(tape.gradient(loss, self._weights))
             return i + 1, loss
 
@@ -197,12 +213,6 @@ class ConvolutionalTraining:
             )
 
 
-def _loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Returns the mean cross-entropy, [] float32."""
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    return tf.reduce_mean(losses)
-
-
 def _adam(
     state: _DenseState, gradients: Tensors, update: tf.Tensor, *, rate: float
 ) -> _DenseState:
@@ -239,10 +249,12 @@ def _masked(weights: Tensors, masks: Tensors) -> Tensors:
     }
 
 
-def _check_num_parameters(task: tasks.Task, weights: Tensors) -> None:
-    """Raises ValueError if a network is not the one the papers trained."""
+def _check_num_parameters(task: tasks.Task, weights: Tensors, num_outputs: int) -> None:
+    """Raises ValueError if a network is not the papers' but for its outputs."""
     sizes = [int(np.prod(w.shape)) for w in weights.values()]
-    tasks.check_num_parameters(task, sum(sizes))
+    *_, kernel = (w for name, w in weights.items() if name.endswith("/kernel"))
+    more_outputs = num_outputs - tasks.NUM_CLASSES
+    tasks.check_num_parameters(task, sum(sizes) - more_outputs * (kernel.shape[0] + 1))
 
 
 def _check_finite(loss: tf.Tensor) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks.processes import Advance, total_rate
 from tflottery.components.runs import Run, State
+from tflottery.core.recipes import LABELS
 from tflottery.execution.executor import Executor, ask
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.log import Log
@@ -43,6 +44,8 @@ def measure(
     warmup: int,
     data_dir: str | None,
     sparse: bool = False,
+    task: str = LABELS,
+    subset: str | None = None,
 ) -> float:
     """Returns training iterations per second, summed over workers of one thread.
 
@@ -53,6 +56,8 @@ def measure(
       warmup: iterations before.
       data_dir: folder of prepared tensorflow-datasets.
       sparse: train networks pruned at random to the density that their paper studies.
+      task: what is learned: labels or a registered pretext.
+      subset: the part that is trained on, or has labels, as `--subset` has it.
 
     Raises:
       RuntimeError: a training failed.
@@ -60,11 +65,12 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         with _pool(processes, store, data_dir) as pool:
-            study, facts = _study(model, pool)
+            config = Config(model=model, task=task, subset=subset)
+            study, facts = _study(config, pool)
             step = max(iterations // NUM_SNAPSHOTS, 1)
             kept = {*range(warmup, warmup + iterations, step), warmup + iterations}
             trained = [
-                [State(run, one, with_slots=True) for one in sorted(kept)]
+                [State(run, one, needs_slots=True) for one in sorted(kept)]
                 for run in _runs(study, processes, sparse=sparse)
             ]
             _execute(list(itertools.chain(*trained)), pool, store, facts)
@@ -120,10 +126,9 @@ def _pool(processes: int, store: Store, data_dir: str | None) -> Pool:
     return Pool([settings] * processes)
 
 
-def _study(model: str, pool: Pool) -> tuple[Study, dict]:
-    """Returns the paper's study of a model and the facts that its plan needs."""
-    config = Config(model=model)
-    facts = ask(pool, Inspect(model, config.setting), lambda: False)
+def _study(config: Config, pool: Pool) -> tuple[Study, dict]:
+    """Returns the study of a Config and the facts that its plan needs."""
+    facts = ask(pool, Inspect(config.model, config.setting), lambda: False)
     study = resolve(config, facts, distribution.placement("none"))
     return study, {facts.network: facts}
 

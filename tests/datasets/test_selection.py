@@ -104,3 +104,19 @@ def test_a_class_or_all_but_one_left_out_are_refused():
         selection.of(source, "images:0.1")
     with pytest.raises(ValueError, match="leaves 1 of the 2 classes of 'dots'"):
         selection.of(source, "classes:0.4")
+
+
+def test_classes_without_test_images_are_refused():
+    source = _source((5,) * 10)
+    kept = selection.of(source, "classes:0.2").train.images[:, 0, 0, 0]
+    other = min(set(range(10)) - set(source.train.labels[kept].tolist()))
+    test = Split(source.test.images, np.full(12, other, np.int32))
+    with pytest.raises(ValueError, match="classes:0.2 leaves no test image of 'dots'"):
+        selection.of(dataclasses.replace(source, test=test), "classes:0.2")
+
+
+def test_where_all_have_labels_none_is_left_to_learn_without():
+    source = _source()
+    for subset, asked in ((None, "no --subset"), ("images:0.99", "images:0.99")):
+        with pytest.raises(ValueError, match=f"{asked} all 75 .*=images:0.1"):
+            selection.of(source, subset, unlabeled=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.bare_objectives import OBJECTIVES
 from tflottery.components.metadata import inspect
 from tflottery.core.recipes import Recipe, Setting
 from tflottery.datasets import source as sources
@@ -113,3 +114,11 @@ def test_facts():
     facts = inspect("lenet", Setting("digits", "exemplar"), runtime)
     assert facts.network.num_classes == 128
     assert dataclasses.replace(facts.data, pretext=None).num_classes == 10
+
+
+def test_the_bare_loop_it_is_held_against_minimizes_the_same():
+    outputs = tf.constant(np.random.default_rng(0).normal(size=(6, 2, 128)), tf.float32)
+    views = tf.concat([outputs[:, 0], outputs[:, 1]], axis=0)
+    loss = OBJECTIVES["exemplar"].loss(views, None)
+    expected = tf.reduce_mean(exemplar.triplet_losses(None, outputs))
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)

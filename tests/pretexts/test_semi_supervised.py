@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.bare_objectives import OBJECTIVES
 from tflottery.components.metadata import inspect
 from tflottery.core import seeds
 from tflottery.core.recipes import Recipe, Setting
@@ -178,3 +179,13 @@ def test_facts_and_what_is_refused():
         inspect("lenet", Setting("digits", "semi_supervised"), runtime)
     with pytest.raises(ValueError, match="--subset=images:0.9999 all 1,437 training"):
         inspect("lenet", Setting("digits", "semi_supervised", "images:0.9999"), runtime)
+
+
+def test_the_bare_loop_it_is_held_against_minimizes_the_same():
+    outputs = tf.constant(np.random.default_rng(0).normal(size=(6, 14)), tf.float32)
+    labels = np.arange(6)
+    shown = np.where(labels < 3, labels, selection.UNLABELED)
+    targets = tf.constant(np.stack([shown, labels % 4], axis=1), tf.int32)
+    losses = semi_supervised.label_and_turn_losses(targets, outputs)
+    found = OBJECTIVES["semi_supervised"].loss(outputs, tf.constant(labels, tf.int32))
+    assert float(found) == pytest.approx(float(tf.reduce_mean(losses)), rel=1e-5)

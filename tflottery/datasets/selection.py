@@ -34,7 +34,8 @@ def of(source: Source, subset: str | None, *, unlabeled: bool = False) -> Source
 
     Raises:
       ValueError: the text names no subset, or it leaves no image of a class, or fewer
-        than two classes; of what sees images without labels, no image without.
+        than two classes, or no test image; of what sees images without labels, no
+        image without.
     """
     asked = None if subset is None else subsets.parse(subset)
     if asked is None:
@@ -55,6 +56,11 @@ def of(source: Source, subset: str | None, *, unlabeled: bool = False) -> Source
         )
         chosen, num_classes = train.labels != UNLABELED, len(kept)
         test = _cut(test, test.labels != UNLABELED)
+        if not len(test.labels):
+            raise ValueError(
+                f"--subset={asked} leaves no test image of {source.name!r}, whose "
+                "test images are of other classes. Ask for a larger part."
+            )
     if unlabeled:
         if chosen.all():
             raise _all_labeled(source, subset)
