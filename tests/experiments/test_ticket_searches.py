@@ -2,11 +2,15 @@
 
 import dataclasses
 
+import pandas
 import pytest
 
+from tflottery.components.metadata import Facts
+from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import PruningRecipe, replaced
 from tflottery.experiments import lottery
-from tflottery.studies import ticket_searches
+from tflottery.studies import ticket_searches, ticket_summary
+from tflottery.studies.study import resolve
 from tflottery.studies.subnetworks import (
     IMP,
     RANDOM_PRUNING,
@@ -15,6 +19,7 @@ from tflottery.studies.subnetworks import (
     Subnetworks,
 )
 from tflottery.studies.ticket_searches import TicketConfig
+from tflottery.training.distribution import Placement
 
 
 class Experiment:
@@ -152,3 +157,200 @@ def test_the_papers_schedule_begins_anew():
     assert PruningRecipe().schedule == "continued"
     with pytest.raises(ValueError, match="schedule='sometimes' has to be one of"):
         replaced(recipe, schedule="sometimes")
+
+
+def measured(planned, errors):
+    """Returns rows of some networks with test errors, by (search, replicate)."""
+    return [
+        dataclasses.replace(one.row, test_error=errors[one.row.search][replicate])
+        for one in planned
+        if (replicate := one.row.replicate) in errors.get(one.row.search, {})
+    ]
+
+
+_ERRORS = {None: {1: 0.5, 2: 0.5}, "labels": {1: 0.25, 2: 0.5}, "half": {1: 0.25}}
+
+
+def test_a_summary_has_a_row_for_each_search_and_level(planned):
+    study, networks = planned(replicates=2)
+    table = measured(networks, _ERRORS)
+    found = ticket_summary.rows(table, replicates=len(study.replicates))
+    assert [(one.subnetwork, one.search, one.level) for one in found] == [
+        ("dense", None, 0),
+        *((IMP, name, level) for name in ("labels", "half") for level in (1, 2)),
+        *((RANDOM_PRUNING, None, level) for level in (1, 2)),
+    ]
+    labels = found[1]
+    assert labels.test_accuracy_mean == 0.625
+    # Of two values, half their distance.
+    assert labels.test_accuracy_stderr == 0.125
+    assert labels.num_replicates == 2
+    assert (labels.density, labels.rewind_iteration) == (0.8, 8)
+    assert labels.test_accuracy_difference is labels.reported_test_accuracy is None
+    # One replicate of two is not known.
+    half = found[3]
+    assert half.num_replicates == 1
+    assert half.test_accuracy_mean is half.test_accuracy_stderr is None
+
+
+def test_replicates_that_diverged_are_known_and_left_out(planned):
+    study, networks = planned(replicates=2)
+    [*known] = measured(networks, {"labels": {1: 0.25, 2: None}})
+    found = ticket_summary.rows(known, replicates=2)
+    assert [one.test_accuracy_mean for one in found] == [0.75, 0.75]
+    assert [one.num_replicates for one in found] == [1, 1]
+    assert found[0].test_accuracy_stderr is None
+    [*none] = measured(networks, {"labels": {1: None, 2: None}})
+    assert ticket_summary.rows(none, replicates=2)[0].test_accuracy_mean is None
+
+
+def test_a_search_is_faster_by_the_images_that_it_does_not_see(planned):
+    _, networks = planned()
+    found = ticket_summary.rows([one.row for one in networks], replicates=1)
+    speedups = {(one.search, one.level): one.search_speedup for one in found}
+    # As many updates, of as large batches.
+    assert speedups["labels", 1] == speedups["half", 2] == 1.0
+    assert speedups[None, 1] is None
+
+    rows = [one.row for one in networks if one.row.search != "labels"]
+    alone = ticket_summary.rows(rows, replicates=1)
+    assert {one.search_speedup for one in alone} == {None}
+
+
+def test_the_papers_numbers_stand_beside(planned):
+    _, networks = planned()
+    ours = measured(networks, {"labels": {1: 0.05}})
+    columns = {"model": "vgg19", "dataset": "cifar10", "ticket_dataset": "cifar10"}
+    columns |= {"rewind_iteration": 98, "search_iterations": 1, "search_examples": 512}
+    table = [dataclasses.replace(row, **columns) for row in ours]
+    first, _ = ticket_summary.rows(table, replicates=1)
+    assert (first.reported_test_accuracy, first.reported_in) == (0.9245, "Table 3")
+    assert first.reported_test_accuracy_stderr == pytest.approx(0.0005)
+    assert first.test_accuracy_difference == pytest.approx(0.0255)
+
+
+_EXAMPLES = {"images:0.3": 384_350, "images:0.1": 128_117, "classes:0.01": 12_812}
+_IMAGENET = Data(
+    name="imagenet2012",
+    version="5.1.0",
+    digest="0",
+    image_shape=(224, 224, 3),
+    num_train=1_281_167,
+    num_test=50_000,
+    num_classes=1000,
+)
+
+
+def resnet50(config, num_train=1_281_167, related=None):
+    """Returns a study of ResNet-50 on so many images of ImageNet, of two kernels."""
+    data = dataclasses.replace(_IMAGENET, num_train=num_train)
+    facts = Facts(
+        network=Network("resnet50", (224, 224, 3), 1000),
+        data=dataclasses.replace(data, subset=config.subset),
+        num_weights=1,
+        num_trainable=1,
+        kernel_shapes={
+            "conv_1/kernel": (3, 3, 100, 100),
+            "conv_2/kernel": (3, 3, 1000, 1000),
+            "head/kernel": (9, 9),
+        },
+        flops_per_example=1,
+        has_batch_norm=True,
+        num_replicas=1,
+    )
+    return resolve(config, facts, Placement(), related=related)
+
+
+def test_the_papers_searches_are_faster_as_it_says():
+    """A tenth of the images 4.5 times, a hundredth of the classes 9 times (LS-P18)."""
+
+    class ResNet50:
+        @dataclasses.dataclass(frozen=True, kw_only=True)
+        class Config(TicketConfig):
+            def searches(self):
+                parts = {name: self.searching(subset=name) for name in _EXAMPLES}
+                return {"labels": self.searching()} | parts
+
+    config = ResNet50.Config(model="resnet50", levels=("1", "30"), replicates=1)
+    related = {
+        name: resnet50(one, _EXAMPLES[name]) for name, one in config.related().items()
+    }
+    own = resnet50(config, related=related)
+    table = [one.row for one in ticket_searches._networks(own)]
+    found = ticket_summary.rows(table, replicates=1)
+    speedups = {
+        (one.search, one.level): round(one.search_speedup, 2)
+        for one in found
+        if one.search
+    }
+    for level in (1, 30):
+        assert speedups["labels", level] == 1.0
+        assert speedups["images:0.3", level] == 1.5
+        assert speedups["images:0.1", level] == 4.5
+        assert speedups["classes:0.01", level] == 9.0
+    assert {one.reported_in for one in found if one.level == 1} >= {
+        "Table 4",
+        "Table 6",
+        "Table 7",
+    }
+
+
+def test_a_number_of_convolutions_is_a_column_of_one_setting(planned):
+    class Depths:
+        @dataclasses.dataclass(frozen=True, kw_only=True)
+        class Config(TicketConfig):
+            def searches(self):
+                depths = (None, 1)
+                return {
+                    ticket_searches.in_first("labels", first_convolutions=depth): (
+                        self.searching(first_convolutions=depth)
+                    )
+                    for depth in depths
+                }
+
+    config = Depths.Config(model="resnet50", levels=("1",), replicates=1)
+    related = {name: resnet50(one) for name, one in config.related().items()}
+    assert list(related) == ["labels in first 1"]
+    own = resnet50(config, related=related)
+    table = [one.row for one in ticket_searches._networks(own)]
+    assert [(one.subnetwork, one.search, one.first_convolutions) for one in table] == [
+        ("dense", None, None),
+        (IMP, "labels", None),
+        (IMP, "labels", 1),
+        (RANDOM_PRUNING, None, None),
+        (RANDOM_PRUNING, None, 1),
+    ]
+    # Rows of one setting, whichever part is pruned.
+    assert len({one.config for one in table}) == 1
+    kept = [one.axis_density for one in table[1:3]]
+    assert kept[0] < 0.81 < 0.99 < kept[1]
+    assert len(ticket_summary.rows(table, replicates=1)) == len(table)
+
+
+def test_the_answer_tells_what_a_search_costs(planned):
+    _, networks = planned(replicates=1)
+    table = measured(networks, {name: {1: 0.25} for name in _ERRORS | {"classes": {}}})
+    half = [row for row in table if row.search == "half"]
+    cheap = {
+        id(row): dataclasses.replace(row, search_examples=row.search_examples // 4)
+        for row in half
+    }
+    table = [cheap.get(id(row), row) for row in table]
+    tables = {
+        "accuracy": table,
+        "summary": ticket_summary.rows(table, replicates=1),
+    }
+    frames = {
+        name: pandas.DataFrame(map(dataclasses.asdict, rows))
+        for name, rows in tables.items()
+    }
+    told = ticket_searches.answer(frames)
+    assert told.columns[-1] == "search speedup"
+    by_line = {row[0]: row[-1] for row in told.rows}
+    assert by_line == {
+        "dense": "",
+        "tickets of labels, k = 8": "1x",
+        "tickets of half, k = 8": "4x",
+        "tickets of classes, k = 8": "1x",
+        "random_pruning, k = 0": "",
+    }

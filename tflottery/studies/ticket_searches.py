@@ -12,13 +12,20 @@ is the replicate's initial one; heads are not pruned.
 
 import dataclasses
 import itertools
+import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.core import recipes
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import accuracy_table, answers, layer_tables, transfer
+from tflottery.studies import (
+    accuracy_table,
+    answers,
+    layer_tables,
+    ticket_summary,
+    transfer,
+)
 from tflottery.studies import config as shared
 from tflottery.studies.accuracy_table import PlannedNetwork, TrainedNetwork
 from tflottery.studies.answers import Answer
@@ -34,6 +41,7 @@ from tflottery.studies.subnetworks import (
     Subnetworks,
     sparse_kinds,
 )
+from tflottery.studies.ticket_summary import TicketSummary
 
 if typing.TYPE_CHECKING:
     import matplotlib.figure
@@ -104,7 +112,10 @@ class TicketConfig(PruningConfig):
         A search may have a recipe of its own: an option that says of the command's own
         recipe what it says anyway changes the tickets of that one.
         """
-        return super().row_decisions(study) | _recipes_of_searches(study)
+        decided = super().row_decisions(study) | _recipes_of_searches(study)
+        # A column tells it.
+        decided.pop("first_convolutions", None)
+        return decided
 
     def resolved_values(self, study: Study) -> dict[str, object]:
         """Returns options in one form, and what tickets were found with instead."""
@@ -148,7 +159,11 @@ class TicketMaskLayer(MaskLayer):
     first_convolutions: int | None = None
 
 
-TABLES = {"accuracy": EvaluatedTicket, "mask_layers": TicketMaskLayer}
+TABLES = {
+    "accuracy": EvaluatedTicket,
+    "summary": TicketSummary,
+    "mask_layers": TicketMaskLayer,
+}
 
 
 def plan(study: Study) -> list[Artifact]:
@@ -159,12 +174,13 @@ def plan(study: Study) -> list[Artifact]:
 
 
 def rows(study: Study, results: ResultsReader) -> dict[str, list]:
-    """Returns the tables: accuracy (a row a network) and mask_layers (a kernel)."""
+    """Returns the tables: accuracy (a row a network), summary, mask_layers."""
     networks = list(_networks(study))
     table = accuracy_table.rows(networks, results)
     dense = accuracy_table.dense_errors(study, table)
     return {
         "accuracy": accuracy_table.compared(table, dense=dense),
+        "summary": ticket_summary.rows(table, replicates=len(study.replicates)),
         "mask_layers": layer_tables.masked(
             study,
             layer_tables.with_masks(networks),
@@ -195,7 +211,10 @@ def figure(
 
 
 def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
-    """Returns accuracies by density, of the tickets of each search, kind and k."""
+    """Returns accuracies by density, of the tickets of each search, kind and k.
+
+    And how many times fewer images than the search on all labels a search sees.
+    """
 
     def line(kind: str, search: str, convolutions: int | None, k: int) -> str:
         name = f"tickets of {search}" if isinstance(search, str) else kind
@@ -206,12 +225,32 @@ def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
             name += f", first {int(convolutions)} convolutions"
         return name if kind == DENSE else f"{name}, k = {k}"
 
-    return answers.accuracy_by_density(
-        tables["accuracy"],
-        by=("subnetwork", "search", "first_convolutions", "rewind_iteration"),
-        label=line,
-        name="network",
+    by = ("subnetwork", "search", "first_convolutions", "rewind_iteration")
+    shown = answers.accuracy_by_density(
+        tables["accuracy"], by=by, label=line, name="network"
     )
+    # A search for the sparsest ticket is what finding tickets takes.
+    speedups = {
+        line(*key): own.sort_values("level")["search_speedup"].iloc[-1]
+        for key, own in tables["summary"].groupby(list(by), sort=False, dropna=False)
+    }
+    told = [speedups.get(name, math.nan) for name, *_ in shown.rows]
+    rows = [
+        (*row, "" if math.isnan(speedup) else f"{speedup:.3g}x")
+        for row, speedup in zip(shown.rows, told, strict=True)
+    ]
+    columns = (*shown.columns, "search speedup")
+    return dataclasses.replace(shown, columns=columns, rows=rows)
+
+
+def in_first(search: str, *, first_convolutions: int | None) -> str:
+    """Returns the name of a search that prunes so many convolutions, the first ones.
+
+    In tables it has its own name, and the number is a column.
+    """
+    if first_convolutions is None:
+        return search
+    return f"{search} in first {first_convolutions}"
 
 
 def validate_list(name: str, given: Sequence[str], *, example: str) -> None:
@@ -306,7 +345,7 @@ def _search_columns(
         # A trunk to k, and what is trained from there.
         iterations += k - start
     return depth | {
-        "search": search,
+        "search": search.removesuffix(in_first("", **depth)),
         "ticket_task": finder.config.task,
         "ticket_dataset": finder.facts.data.name,
         "ticket_subset": finder.facts.data.subset,
