@@ -25,7 +25,7 @@ _REPEATS = ("replicate", "data_order", "data_order_a", "data_order_b")
 _NO_SETTINGS = ("network", "network_a", "network_b", "mask")
 _NO_SETTINGS += ("matching", "studied", "diverged_iteration", "num_survivors")
 # Numbers with a fraction that are options, and not measured.
-_FRACTIONS = ("density", "axis_density", "alpha", "learning_rate")
+_FRACTIONS = ("density", "axis_density", "alpha", "learning_rate", "quantile")
 
 
 def load(

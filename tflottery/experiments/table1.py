@@ -108,12 +108,12 @@ def members(config: Config) -> list[Config]:
       ValueError: an unknown network, or a variant that a network does not have.
     """
     configs = []
-    for model in _listed(config.model):
+    for model in shared.listed(config.model):
         known = MODELS[model]["recipes"]
         variants = [name for name in _VARIANTS if name in known] or list(known)
         configs += [
             dataclasses.replace(config, model=model, variant=variant)
-            for variant in _listed(config.variant or "") or variants
+            for variant in shared.listed(config.variant or "") or variants
         ]
     if not configs:
         raise ValueError(f"--model={config.model!r} names no network.")
@@ -174,12 +174,6 @@ def _schedule(row: tuple) -> str:
     if not math.isnan(row.final_learning_rate):
         parts.append(f"linear to {row.final_learning_rate:g}")
     return ", ".join(parts) or "constant"
-
-
-def _listed(text: str) -> list[str]:
-    """Returns the names in a list with commas, each once."""
-    names = (name.strip() for name in text.split(","))
-    return list(dict.fromkeys(name for name in names if name))
 
 
 def _row(study: Study, errors: Sequence[float]) -> Row:

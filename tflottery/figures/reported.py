@@ -82,6 +82,7 @@ def number(
     dataset: str,
     method: str,
     density: float | None = None,
+    source: str | None = None,
 ) -> Number | None:
     """Returns the one number of that description, None if the paper gives none.
 
@@ -92,6 +93,7 @@ def number(
       dataset: likewise, or what `learned` returns.
       method: as in the table, such as "standard" or "full network".
       density: as printed; None: whatever it is.
+      source: where it is printed, such as "Figure 6"; None: anywhere.
 
     Raises:
       ValueError: the paper gives several that differ.
@@ -105,6 +107,8 @@ def number(
     }
     if density is not None:
         wanted["density"] = density
+    if source is not None:
+        wanted["source"] = source
     table = _table()
     for column, value in wanted.items():
         table = table[table[column] == value]
@@ -118,6 +122,26 @@ def number(
     first = table.iloc[0]
     error = None if math.isnan(first["error"]) else float(first["error"])
     return Number(float(first["value"]), error, first["source"])
+
+
+def natural_sparsity(model: str, *, dataset: str, optimizer: str) -> Number | None:
+    """Returns the weights below machine precision after training, in percent.
+
+    Args:
+      model: as of `number`.
+      dataset: as of `number`.
+      optimizer: the paper's is Adam, for the networks that it gives numbers of.
+    """
+    if optimizer != "adam":
+        return None
+    return number(
+        "natural_sparsity_pct",
+        paper="limited_supervision",
+        model=model,
+        dataset=dataset,
+        method="trained dense",
+        source="Figure 6",
+    )
 
 
 @functools.cache

@@ -267,6 +267,12 @@ class Config:
         return {name: value for name, value in values.items() if value is not None}
 
 
+def listed(text: str) -> list[str]:
+    """Returns the names in a list with commas, each once."""
+    names = (name.strip() for name in text.split(","))
+    return list(dict.fromkeys(name for name in names if name))
+
+
 def validate_count(name: str, value: int | None, *, most: int | None = None) -> None:
     """Raises ValueError if an option that counts something is below 1, or too many."""
     if value is not None and value < 1:
@@ -276,7 +282,7 @@ def validate_count(name: str, value: int | None, *, most: int | None = None) -> 
 
 
 def validate_kinds(name: str, kinds: Sequence[str], *, known: Sequence[str]) -> None:
-    """Raises ValueError unless an option names known kinds of subnetworks, each once.
+    """Raises ValueError unless an option names known kinds, each once.
 
     Args:
       name: of the option.
