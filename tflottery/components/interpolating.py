@@ -101,7 +101,7 @@ class Line(Component):
 
 
 def whole_batches(num_examples: int, *, num_train: int) -> int:
-    """Returns how many images re-estimation takes where so many are asked for."""
+    """Returns how many of the images asked for fill whole batches of re-estimation."""
     available = min(num_examples, num_train)
     size = min(REESTIMATION_BATCH_SIZE, available)
     return available // size * size if size else 0

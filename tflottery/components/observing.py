@@ -26,7 +26,7 @@ _PASSES_PER_GRADIENT = 3
 
 @dataclasses.dataclass(frozen=True)
 class Telemetry(Component):
-    """A state of a run beside the first and the last one.
+    """A state of a run, compared with its first and its last one.
 
     Attributes:
       of: the network measured.

@@ -78,7 +78,7 @@ class Run:
     VERSION = 1
 
     def __post_init__(self) -> None:
-        """Calls an optimizer state "fresh" where there is none to carry."""
+        """Makes the optimizer state "fresh" where there are no slots to carry over."""
         if not self._can_carry():
             object.__setattr__(self, "optimizer_state", "fresh")
 
@@ -124,8 +124,8 @@ class State(Artifact):
       keeps_slots: whether optimizer slots are kept when it is made, so that other
         trainings of the run may go on from here; one that is there without them will
         do. Does not enter the key.
-      needs_slots: whether one that is there without slots will not do. Does not enter
-        the key.
+      needs_slots: whether one that is there without slots has to be made again. Does
+        not enter the key.
     """
 
     KIND = "state"

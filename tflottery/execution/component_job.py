@@ -43,7 +43,7 @@ def execute(component: Component, context: JobContext) -> str:
     manifest = _description(component)
 
     def remember(value: object, fraction: float) -> None:
-        """Tells how far the job is; keeps partial results when it is time to."""
+        """Reports how far the job is; saves partial results when that is due."""
 
         def save() -> None:
             with store.writing(partial, {"of": component.address}) as folder:

@@ -112,7 +112,7 @@ def ask(
 
 
 class Executor:
-    """Makes goals with a pool and a store."""
+    """Makes the artifacts wanted, with a pool of workers and a store."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class Executor:
         return self._outcome
 
     def _work_off(self, schedule: Schedule) -> None:
-        """Has all pending jobs done that can be."""
+        """Runs all pending jobs that can be run."""
         stop_by = math.inf
         while self._running or (schedule and not self._outcome.stopped):
             if self._stopping() and stop_by == math.inf:
@@ -184,7 +184,7 @@ class Executor:
                 self._receive(number, message, schedule)
 
     def _end_workers(self) -> None:
-        """Ends what came to no checkpoint in time after a stop, as if killed."""
+        """Ends workers that reach no checkpoint in time after a stop, as if killed."""
         num_ended = len(self._running)
         self._running.clear()
         self._pool.close()
@@ -199,7 +199,7 @@ class Executor:
         return self._outcome
 
     def lose(self, loss: DamagedArtifact | MissingArtifact) -> None:
-        """Takes note that a goal is lost, though it was made.
+        """Records that a goal is lost, though it was made.
 
         The next `execute` makes it again, or gives it up.
         """
@@ -211,7 +211,7 @@ class Executor:
             self.note(_told(loss, again.num_iterations))
 
     def note(self, text: str) -> None:
-        """Tells the user something that stays on the screen."""
+        """Prints a line for the user that stays on the screen."""
         self._progress.note(text)
 
     def _planned(self) -> Schedule:
@@ -243,7 +243,7 @@ class Executor:
             self._pool.submit(number, step.job)
 
     def _receive(self, number: int, message: Message, schedule: Schedule) -> None:
-        """Takes note of what a worker reports."""
+        """Records what a worker reports."""
         if message.kind == "note" and message.value not in self._noted:
             # Several workers may find the same.
             self._noted.add(message.value)
@@ -313,13 +313,13 @@ class Executor:
             )
 
     def _give_up(self, steps: Sequence[Step]) -> None:
-        """Takes jobs for failed that would make again what was given up."""
+        """Marks jobs as failed that would make again what was given up."""
         for step in steps:
             for address in self._given_up.keys() & set(step.makes):
                 self._outcome.failures[step.job.name] = self._given_up[address]
 
     def _begin_again(self, step: Step, schedule: Schedule) -> int:
-        """Has a job begun again, and what it needs and is lost made before.
+        """Starts a job again, once whatever of its inputs is lost has been made again.
 
         Returns:
           How many iterations more than before that takes.
@@ -345,7 +345,7 @@ class Executor:
         return max(num_more, 0)
 
     def _await_another(self, step: Step, schedule: Schedule) -> None:
-        """Leaves a job alone for a while that another process is at."""
+        """Puts off a job that another process is working on."""
         self._progress.waiting(step.job.name)
         for artifact in step.artifacts:
             if self._store.has(artifact.address, artifact.files):

@@ -37,7 +37,7 @@ class InlinePool:
         return 1
 
     def idle(self) -> list[int]:
-        """Returns the workers that wait for a job: none until all is told."""
+        """Returns the workers that wait for a job: none until all messages are read."""
         return [] if self._messages else [0]
 
     def submit(self, number: int, job: object) -> None:
@@ -49,7 +49,7 @@ class InlinePool:
             self.is_busy = False
 
     def _do(self, number: int, job: object) -> None:
-        """Does a job and takes note of what it reports."""
+        """Does a job and keeps what it reports."""
         if self._begin is None:
             self._begin = worker.set_up(
                 self._settings,

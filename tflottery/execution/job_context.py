@@ -37,7 +37,7 @@ class JobContext:
         store: where artifacts are read and put.
         runtime: the process's networks and data.
         checkpoint_seconds: how much work of the job may be lost to a kill.
-        report: takes what `worker.Message` can say while a job is done: kind, value.
+        report: is given the kind and value of each `worker.Message` of the job.
         stopping: whether the job has to stop at the next good moment.
         """
         self.store = store
@@ -48,11 +48,11 @@ class JobContext:
         self._saved = time.monotonic()
 
     def made(self, address: str) -> None:
-        """Tells that an artifact is in the store."""
+        """Reports that an artifact is in the store."""
         self._report("made", address)
 
     def progressed(self, fraction: float, *, save: Callable[[], None]) -> None:
-        """Tells how far the job is; has its work saved when it is time to.
+        """Reports how far the job is; has its work saved when that is due.
 
         To be called every few seconds, where the job can be interrupted.
 

@@ -9,14 +9,14 @@ from rich import console as rich_console
 
 
 class Log:
-    """Tells lines to a terminal and, from when it has one, keeps them in a file.
+    """Prints lines on a terminal and, once it is given one, appends them to a file.
 
-    A file that cannot be written is told once and costs nothing else.
+    That a file cannot be written is said once; the work goes on without it.
     """
 
     def __init__(self, console: rich_console.Console | None = None):
         """Args:
-        console: where to tell; None is standard error.
+        console: where to print; None is standard error.
         """
         self.console = console or rich_console.Console(stderr=True)
         self._path: epath.Path | None = None
@@ -24,7 +24,7 @@ class Log:
         self._writing = threading.RLock()
 
     def say(self, text: str) -> None:
-        """Tells text as it is: brackets, colons and long lines of paths mean nothing.
+        """Prints text as it is: brackets and colons are no markup, lines stay whole.
 
         Changes: the terminal, and the file.
         """
@@ -44,13 +44,13 @@ class Log:
             self._write()
 
     def keep_in(self, path: str | os.PathLike) -> None:
-        """Keeps all that was told so far, and all that comes, at the end of a file."""
+        """Appends all that was said so far, and all that will be, to a file."""
         with self._writing:
             self._path = epath.Path(path)
             self._write()
 
     def _write(self) -> None:
-        """Writes what waits for it, once there is a file."""
+        """Writes the lines that have not been written yet, once there is a file."""
         if self._path is None:
             return
         lines, self._waiting = self._waiting, []

@@ -27,7 +27,7 @@ from tflottery.training import process
 
 @dataclasses.dataclass
 class _Worker:
-    """A process and what leads to it."""
+    """A worker process and the connections to it."""
 
     process: multiprocessing.process.BaseProcess
     pipe: connection.Connection
@@ -36,7 +36,7 @@ class _Worker:
 
 
 class _OpenFile:
-    """An open file that a process brings along, as a descriptor, when it is started."""
+    """An open file that a process is given, as a descriptor, when it is started."""
 
     def __init__(self, file: typing.BinaryIO):
         self._file = file
@@ -202,7 +202,7 @@ class Pool:
 
 
 def _log() -> typing.BinaryIO:
-    """Returns a file for what a worker prints, without a name: it goes with us both."""
+    """Returns a nameless file for what a worker prints: it goes when both end."""
     try:
         return tempfile.TemporaryFile(buffering=0)
     except OSError:

@@ -72,7 +72,7 @@ class Progress:
         self._bar.stop()
 
     def grow(self, num_iterations: int, flops: float) -> None:
-        """Takes note of more to do than was planned, or of less."""
+        """Adds work that was not planned, or takes off work that is not needed."""
         self._num_iterations += num_iterations
         self._total = max(self._total + flops, 1.0)
         self._bar.update(self._plan_task, total=self._total)
@@ -117,7 +117,7 @@ class Progress:
             self.note(f"Another process is making {name}; waiting for it.")
 
     def line(self) -> str:
-        """Returns in a line how far the plan is, how fast it goes and how long yet."""
+        """Returns how far the plan is, how fast it goes and how long it will take."""
         now = time.monotonic()
         then, done_then, iterations_then = self._before[0]
         fraction = min(self._done / self._total, 1.0)
@@ -135,7 +135,7 @@ class Progress:
         )
 
     def _tell_each_minute(self) -> None:
-        """Tells the line until the work ends; on a terminal, where the bar is, not."""
+        """Prints the line each minute until the work ends; beside a bar, in the log."""
         tell = self._log.keep if self._shown else self._log.say
         while not self._ended.wait(_MINUTE):
             tell(self.line())

@@ -105,4 +105,4 @@ class PartialReader(ResultsReader):
 
 
 class ReadingStopped(Exception):
-    """Reading ends before the end, because it was asked to."""
+    """Reading ends early, because it was asked to."""

@@ -109,13 +109,13 @@ class Schedule:
         return self._remove(name)
 
     def rest(self, step: Step, until: float) -> None:
-        """Takes a step back that is not to be given out before a time."""
+        """Takes a step back, to be given out at a later time at the earliest."""
         self._put(step)
         self._asleep.add(step.job.name)
         heapq.heappush(self._resting, (until, step.job.name))
 
     def made(self, address: str) -> None:
-        """Takes note that an artifact is there."""
+        """Records that an artifact is there."""
         if address not in self._absent:
             return
         self._absent.discard(address)
@@ -126,7 +126,7 @@ class Schedule:
                 self._enqueue(name)
 
     def lost(self, address: str) -> None:
-        """Takes note that an artifact is not there, or no longer."""
+        """Records that an artifact is not there, or no longer."""
         if address in self._absent:
             return
         self._absent.add(address)
@@ -151,7 +151,7 @@ class Schedule:
         return lost
 
     def _put(self, step: Step) -> None:
-        """Takes up a step."""
+        """Adds a step."""
         name = step.job.name
         if name in self._steps:
             self._remove(name)

@@ -113,7 +113,7 @@ def _train(segment: Segment, context: JobContext, *, before: int, total: int) ->
                 store.remove(address)
 
     def watch(batch: int, logs: dict) -> None:
-        """Tells how far the job is, at the end of each call of the loop."""
+        """Reports how far the job is, at the end of each call of the loop."""
         del logs
         iteration = batch + 1
         done = before + iteration - segment.first

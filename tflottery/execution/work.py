@@ -1,4 +1,4 @@
-"""How long work took: told by manifests, and learned from them for the next plan.
+"""How long work took: manifests record it, and the next plan is estimated by it.
 
 A manifest's "work" says of which kind it was, how much of it, and how many seconds that
 took. Kinds are what decides speed: trainings by network, data and what an update is,

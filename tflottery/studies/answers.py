@@ -1,7 +1,7 @@
 """The answer of a command: a small table of its result, for the end of the terminal.
 
-An experiment gives its own (`answer(tables)`); one that does not is answered by the
-accuracy of its networks against density. The CSVs hold everything.
+An experiment gives its own (`answer(tables)`); without one, the accuracy of its
+networks against density is shown. The CSVs hold everything.
 """
 
 import dataclasses

@@ -111,7 +111,7 @@ def summary(measured: Mapping[str, object]) -> dict[str, float | None]:
     """Returns the columns of a row, worked out from what was measured on its line.
 
     Args:
-      measured: as `components.lines.read` returns it.
+      measured: as `components.interpolating.read` returns it.
     """
     alphas = measured["alpha"]
     found = {"l2_distance": measured["l2_distance"]}
@@ -135,7 +135,7 @@ def points(keys: Mapping[str, object], measured: Mapping[str, object]) -> list[P
 
     Args:
       keys: the columns of the pair.
-      measured: as `components.lines.read` returns it.
+      measured: as `components.interpolating.read` returns it.
     """
     names = {field.name for field in dataclasses.fields(Point)} & measured.keys()
     columns = [measured[name] for name in names]

@@ -51,7 +51,7 @@ def _groups(*kinds: type) -> dict[str, list[str]]:
 
 
 def _group(kind: type, name: str) -> str:
-    """Returns the heading of a field, else that of the class, where it first was."""
+    """Returns the heading of a field: its own, or that of the class that defines it."""
     owner = next(one for one in reversed(kind.__mro__) if name in _fields(one))
     [field] = [one for one in dataclasses.fields(owner) if one.name == name]
     return field.metadata.get("group") or vars(owner).get("GROUP", _OWN_GROUP)

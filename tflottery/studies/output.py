@@ -47,7 +47,7 @@ class Extent:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all is known that can be."""
+        """Whether everything is known that can be known."""
         return self.made + self.diverged + self.absent == self.wanted
 
 
@@ -151,7 +151,7 @@ class Output:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keeps other commands from the folder, and says of an OSError where it was.
+        """Locks the folder against other commands; an OSError inside says which folder.
 
         Folders that are URLs, and file systems without locks, go without: there each
         command still looks whose the folder is before it writes.

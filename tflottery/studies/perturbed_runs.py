@@ -87,7 +87,7 @@ class PerturbedPlan(typing.NamedTuple):
 
 
 def conditions(perturbation: str, given: Mapping[str, object]) -> list[Condition]:
-    """Returns what a perturbation is tried with: its defaults, but for what is given.
+    """Returns the conditions of a perturbation: its default options, or those given.
 
     An option with a tuple of values makes a condition of each.
 
@@ -129,7 +129,7 @@ def parsed_options(
 
     Args:
       perturbation: name in the registry; its defaults say what type the values have.
-      texts: such as "share=0.5" or "bias=true".
+      texts: such as "scale=0.5" or "keep_signs=true".
 
     Raises:
       ValueError: a text of another form, an unknown option, a value of another type.

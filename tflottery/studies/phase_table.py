@@ -27,9 +27,10 @@ _WITH_MINIMUM = ("gradient_norm", "mean_gradient_magnitude")
 class Phase:
     """A row of phases.csv: a statistic of a phase of the timeline (Figure 2).
 
-    Of the replicates measured at every iteration asked for; where there are several,
-    `value` is their mean and `value_std` their standard deviation. Statistics are those
-    of `analysis.movement.phases`, by name of the column and what it is of it.
+    Replicates count that were measured at every iteration asked for; where there are
+    several, `value` is their mean and `value_std` their standard deviation. A statistic
+    is one of `analysis.movement.phases`, named after the column of telemetry.csv that
+    it describes and how it does.
     """
 
     model: str
@@ -57,7 +58,7 @@ def rows(
     Args:
       study: whose networks were measured.
       readings: rows of telemetry.csv.
-      num_iterations: how many there are of a replicate that is measured whole.
+      num_iterations: at how many a replicate is measured that lacks none.
     """
     # The phases of every replicate that was measured whole.
     by_replicate: dict[int, list[NetworkKeys]] = {}

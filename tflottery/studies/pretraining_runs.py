@@ -56,8 +56,8 @@ def sparse_run(
       study: whose recipe and networks.
       pretraining: on what and for how long.
       subnetworks: of the study.
-      subnetwork: which; at its k its weights come from, and there it goes on, on
-        schedule and data stream.
+      subnetwork: which; it takes the weights of its k, and goes on at k on schedule and
+        data stream.
     """
     replicate = subnetwork.replicate
     pretext = study.related[pretraining.pretext]

@@ -108,7 +108,7 @@ def define_flags(options: type, values: flags.FlagValues, *, program: str) -> No
 
 
 def _kind(annotation: object) -> type:
-    """Returns the type of an option, None and durations seen through."""
+    """Returns the type of an option that is not None; a duration is text."""
     if annotation == Duration:
         return str
     members = [one for one in typing.get_args(annotation) if one is not type(None)]

@@ -131,7 +131,7 @@ class Tabulation:
     def kept_up(self, unobtainable: Callable[[], Unobtainable]) -> Iterator[None]:
         """Writes what is known every few minutes while the block works.
 
-        In a thread of its own, which is at it for a fiftieth of the time at most.
+        In a thread of its own, which takes up a fiftieth of the time at most.
 
         Args:
           unobtainable: returns what is known to be so by now.
