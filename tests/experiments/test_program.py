@@ -20,10 +20,13 @@ ROOT = pathlib.Path(tflottery.__file__).parents[1]
 FLAGFILES = sorted(ROOT.glob("configs/*/*.flags"))
 FIELDS = [*dataclasses.fields(Config), *dataclasses.fields(Machine)]
 
-# Runs the program once for every line of arguments, each in a process of its own, up to
-# where an experiment begins.
-PROGRAM = """
-import dataclasses, json, os, sys, tempfile
+# Runs programs of experiments, one for every line of input in a process of its own,
+# up to where an experiment begins. All that they import is imported once, before.
+PROGRAMS = """
+import dataclasses, importlib, json, os, sys, tempfile
+from tflottery.core import environment
+environment.fix()
+from tflottery.core import registry
 from tflottery.studies import program, session
 
 def begin(module, config, *, machine):
@@ -35,21 +38,31 @@ def begin(module, config, *, machine):
     return 0
 
 session.execute = begin
-for arguments in json.load(sys.stdin):
+for name in json.loads(sys.argv[1]):
+    importlib.import_module("tflottery.experiments." + name)
+for one in vars(registry).values():
+    if isinstance(one, registry.Registry):
+        one.names()
+for line in iter(sys.stdin.readline, ""):
+    name, arguments = json.loads(line)
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         pid = os.fork()
         if not pid:
             os.dup2(output.fileno(), 1)
             os.dup2(errors.fileno(), 2)
-            name = os.environ["PROGRAM"]
             sys.argv = [name, *arguments]
-            program.run("tflottery.experiments." + name)
+            try:
+                program.run("tflottery.experiments." + name)
+            except SystemExit as end:
+                # The end of an interpreter takes ten times as long as all the rest.
+                sys.stdout.flush(), sys.stderr.flush()
+                os._exit(end.code or 0)
         _, status = os.waitpid(pid, 0)
         texts = []
         for file in (output, errors):
             file.seek(0)
             texts.append(file.read().decode())
-        print(json.dumps([os.waitstatus_to_exitcode(status), *texts]))
+        print(json.dumps([os.waitstatus_to_exitcode(status), *texts]), flush=True)
 """
 
 
@@ -65,20 +78,29 @@ class Ran:
         return json.loads(self.output)
 
 
-def run(*lines, program="instability"):
-    """Returns how a program ended for each line of arguments."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        input=json.dumps(lines),
-        capture_output=True,
+@pytest.fixture(scope="module")
+def run(experiment_names):
+    """Returns how the program of an experiment ended for each line of arguments."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAMS, json.dumps(sorted(experiment_names))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PROGRAM": program},
-        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    return [Ran(*json.loads(line)) for line in done.stdout.splitlines()]
+
+    def ended(program, arguments):
+        process.stdin.write(json.dumps([program, arguments]) + "\n")
+        process.stdin.flush()
+        return Ran(*json.loads(process.stdout.readline()))
+
+    with process:
+        yield lambda *lines, program="instability": [
+            ended(program, arguments) for arguments in lines
+        ]
 
 
-def test_every_field_has_a_flag_of_its_kind():
+def test_every_field_has_a_flag_of_its_kind(run):
     given = {
         "model": ("resnet20", "resnet20"),
         "stem": ("imagenet", "imagenet"),
@@ -95,7 +117,6 @@ def test_every_field_has_a_flag_of_its_kind():
         "momentum": ("0.5", 0.5),
         "weight_decay": ("0.25", 0.25),
         "milestones": ("", []),
-        "decay_factor": ("0.2", 0.2),
         "warmup": ("1ep", "1ep"),
         "augmentation": ("none", "none"),
         "input_scaling": ("standardized", "standardized"),
@@ -128,18 +149,20 @@ def test_every_field_has_a_flag_of_its_kind():
         "plugins": ("a,b.c", ["a", "b.c"]),
         "dry_run": ("true", True),
     }
-    # Density and levels exclude each other.
-    assert given.keys() | {"levels"} == {field.name for field in FIELDS}
-    ran, levels = run(
+    # Density and levels exclude each other, a linear fall and drops too.
+    others = {"levels", "decay_factor"}
+    assert given.keys() | others == {field.name for field in FIELDS}
+    ran, other = run(
         [f"--{name}={text}" for name, (text, _) in given.items()],
-        ["--subnetworks=imp", "--levels=3"],
+        ["--subnetworks=imp", "--levels=3", "--milestones=9", "--decay_factor=0.2"],
     )
     values = {name: value for name, (_, value) in given.items()}
-    assert ran.options == values | {"levels": None}
-    assert levels.options["levels"] == ["3"]
+    assert ran.options == values | dict.fromkeys(others)
+    assert other.options["levels"] == ["3"]
+    assert other.options["decay_factor"] == 0.2
 
 
-def test_flags_flagfiles_and_defaults(tmp_path):
+def test_flags_flagfiles_and_defaults(run, tmp_path):
     file = tmp_path / "some.flags"
     file.write_text("# a comment\n--replicates=7\n--training_iterations=4ep\n")
     nothing, switches, overridden, overriding, none = run(
@@ -158,7 +181,7 @@ def test_flags_flagfiles_and_defaults(tmp_path):
     assert none.options == defaults | {"milestones": []}
 
 
-def test_the_flagfiles_of_the_repository(experiment_names):
+def test_the_flagfiles_of_the_repository(run, experiment_names):
     if not FLAGFILES:
         pytest.skip("an installed package comes without configs/")
     experiments = {path.parent.name for path in FLAGFILES}
@@ -175,7 +198,7 @@ def test_the_flagfiles_of_the_repository(experiment_names):
             assert any(one.startswith("--") for one in text), path
 
 
-def test_help_shows_every_flag_once_and_what_decides_its_default():
+def test_help_shows_every_flag_once_and_what_decides_its_default(run):
     [ran] = run(["--help"])
     assert ran.code == 0
     assert ran.output.startswith("Is a network stable to SGD noise?")
@@ -236,7 +259,7 @@ def test_a_worker_that_dies_at_the_first_question_is_told_in_a_line(
     assert capsys.readouterr().err == "error: Gave up after a worker died 3 times\n"
 
 
-def test_wrong_flags_are_refused_with_a_line_of_text(tmp_path):
+def test_wrong_flags_are_refused_with_a_line_of_text(run):
     ran = run(*([argument] for argument in WRONG.values()))
     for (text, argument), one in zip(WRONG.items(), ran, strict=True):
         assert one.code == 2, (argument, one)
