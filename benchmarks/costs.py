@@ -24,6 +24,8 @@ from absl import flags
 
 from tflottery.components.metadata import Facts, inspect
 from tflottery.core.recipes import Setting
+from tflottery.core.registry import PRETEXTS
+from tflottery.datasets import selection
 from tflottery.datasets.arrays import Source, Split
 from tflottery.execution.jobs import Advance
 from tflottery.execution.plan import Plan, plan_of
@@ -46,7 +48,11 @@ _GPU_SECONDS_PER_UPDATE = 0.5e-3
 _DATA = {
     "mnist": (60_000, 10_000, (28, 28, 1), 10),
     "cifar10": (50_000, 10_000, (32, 32, 3), 10),
+    "imagenet2012": (1_281_167, 50_000, (224, 224, 3), 1000),
+    "places365_small": (1_803_460, 36_500, (224, 224, 3), 365),
 }
+# A network is tried with so many, whatever their number.
+_MOST_IMAGES = 2000
 _COMMAND = re.compile(r"python -m (tflottery\.experiments\.\w+[^`\n|]*)")
 
 
@@ -77,15 +83,47 @@ class SizedRuntime(Runtime):
             name=dataset,
             version="1",
             digest="0" * 16,
-            train=_black(num_train, shape),
-            test=_black(num_test, shape),
+            train=_black(_classes(num_train, num_classes), shape),
+            test=_black(_classes(num_test, num_classes), shape),
             num_classes=num_classes,
             mean=(0.5,) * shape[-1],
             std=(0.25,) * shape[-1],
         )
 
+    def learned(self, setting: Setting, *, model: str) -> Source:
+        """Returns the first images of what is learned, in its shape and classes."""
+        if setting.dataset not in _DATA:
+            return super().learned(setting, model=model)
+        part = self._part(setting, model)
+        like = self.source(setting.shaped_like or setting.dataset, model=model)
+        train, test = (
+            _black(split.labels[:_MOST_IMAGES], like.image_shape)
+            for split in (part.train, part.test)
+        )
+        return dataclasses.replace(
+            part, train=train, test=test, mean=like.mean, std=like.std
+        )
 
-def cost_of(command: str, runtime: Runtime) -> Cost:
+    def sized(self, facts: Facts, setting: Setting) -> Facts:
+        """Returns facts with as many images as there are, not those of `learned`."""
+        if setting.dataset not in _DATA:
+            return facts
+        part = self._part(setting, facts.network.model)
+        sizes = {"num_train": len(part.train.labels), "num_test": len(part.test.labels)}
+        data = dataclasses.replace(facts.data, **sizes)
+        return dataclasses.replace(facts, data=data)
+
+    def _part(self, setting: Setting, model: str) -> Source:
+        """Returns what is learned, of each image a pixel."""
+        source = self.source(setting.dataset, model=model)
+        pixels = dataclasses.replace(
+            source, train=_cropped(source.train), test=_cropped(source.test)
+        )
+        unlabeled = bool(setting.pretext and PRETEXTS[setting.pretext]["unlabeled"])
+        return selection.of(pixels, setting.subset, unlabeled=unlabeled)
+
+
+def cost_of(command: str, runtime: SizedRuntime) -> Cost:
     """Returns what a command of an experiment takes from an empty store."""
     name, *arguments = shlex.split(command, comments=True)
     module = importlib.import_module(name)
@@ -94,7 +132,7 @@ def cost_of(command: str, runtime: Runtime) -> Cost:
 
     @functools.cache
     def facts_of(model: str, setting: Setting) -> Facts:
-        return inspect(model, setting, runtime)
+        return runtime.sized(inspect(model, setting, runtime), setting)
 
     studies = [study_of(one.named(), facts_of, Placement()) for one in members]
     facts = {
@@ -133,10 +171,20 @@ def _flops(plan: Plan) -> tuple[float, float]:
     return training, plan.flops - training
 
 
-def _black(count: int, shape: tuple[int, ...]) -> Split:
+def _black(labels: np.ndarray, shape: tuple[int, ...]) -> Split:
     """Returns black images that take no memory."""
-    images = np.broadcast_to(np.uint8(0), (count, *shape))
-    return Split(images, np.broadcast_to(np.int32(0), (count,)))
+    images = np.broadcast_to(np.uint8(0), (len(labels), *shape))
+    return Split(images, labels)
+
+
+def _classes(count: int, num_classes: int) -> np.ndarray:
+    """Returns labels, as many of each class."""
+    return np.arange(count, dtype=np.int32) % num_classes
+
+
+def _cropped(split: Split) -> Split:
+    """Returns the corner of each image."""
+    return Split(split.images[:, :1, :1, :1], split.labels)
 
 
 def readable(hours: float) -> str:

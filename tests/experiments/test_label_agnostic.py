@@ -16,7 +16,7 @@ from tflottery.experiments.label_agnostic import Config
 from tflottery.models import limited_supervision
 from tflottery.models import weights as model_weights
 from tflottery.store.store import Store
-from tflottery.studies import transfer
+from tflottery.studies import ticket_transfer
 from tflottery.studies.subnetworks import IMP, RANDOM_PRUNING, Subnetwork, Subnetworks
 from tflottery.training import checkpoints
 
@@ -54,7 +54,7 @@ def test_one_row_for_each_task_level_and_replicate(tiny):
 def test_a_ticket_of_rotation_is_found_without_labels(study):
     found = study()
     finder = found.related["rotation"]
-    run = transfer.run(finder, _TICKET, to=found)
+    run = ticket_transfer.run(finder, _TICKET, to=found)
     assert run.mask == Subnetworks(finder).mask(_TICKET)
     pruned = run.mask.scored.run
     while pruned.mask is not None:
@@ -69,14 +69,14 @@ def test_a_ticket_of_rotation_is_found_without_labels(study):
 
 def test_a_ticket_of_labels_is_that_of_the_lottery(study, study_of):
     found = study()
-    run = transfer.run(found, _TICKET, to=found)
+    run = ticket_transfer.run(found, _TICKET, to=found)
     other = study_of(lottery, variant="limited_supervision", rewind_iterations=(8,))
     assert run.key == Subnetworks(other).run(_TICKET, data_order=1).key
 
 
 def test_a_task_of_the_same_classes_keeps_its_head(study):
     found = study(ticket_tasks=("blur",))
-    run = transfer.run(found.related["blur"], _TICKET, to=found)
+    run = ticket_transfer.run(found.related["blur"], _TICKET, to=found)
     assert not run.initial.new_head
     assert run.mask == Subnetworks(found.related["blur"]).mask(_TICKET)
 
@@ -85,7 +85,7 @@ def test_weights_and_masks_by_themselves(study, make, facts, tmp_path):
     """The body is the finder's, the head the replicate's own initial one."""
     found = study()
     finder = found.related["rotation"]
-    run = transfer.run(finder, _TICKET, to=found)
+    run = ticket_transfer.run(finder, _TICKET, to=found)
     assert isinstance(run.initial, Transferred)
     goals = [run.initial, run.mask]
     store = make(goals, Store(tmp_path / "store"), found.facts, finder.facts)

@@ -3,6 +3,8 @@
 Linear Mode Connectivity and The Early Phase of Neural Network Training use them.
 Shortcuts that change shape are 1x1 convolutions with batch norm ("option B"), which the
 papers' parameter counts need. All kernels are pruned: projections and the head too.
+Finding Winning Tickets does not have them; with its variant, which leaves out the head,
+they are small networks to try its experiments with.
 """
 
 import functools
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
-from tflottery.models import residual
+from tflottery.models import limited_supervision, residual
 from tflottery.models.cifar10_recipes import cifar10_recipes, early_phase_recipe
 
 if TYPE_CHECKING:
@@ -57,7 +59,11 @@ def _register(name: str, *, num_blocks: int, early_phase: Recipe) -> None:
     function = functools.partial(resnet, name=name, num_blocks=num_blocks)
     MODELS.register(
         name,
-        recipes={**_RECIPES, "early_phase": early_phase},
+        recipes={
+            **_RECIPES,
+            "early_phase": early_phase,
+            **limited_supervision.recipes_of(name),
+        },
         dataset="cifar10",
         minimum_image_size=16,
     )(function)

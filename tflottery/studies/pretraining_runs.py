@@ -12,7 +12,7 @@ from tflottery.components.component import Artifact
 from tflottery.components.runs import Initialization, Run, State
 from tflottery.components.transferring import Transferred
 from tflottery.core import durations, seeds
-from tflottery.studies import transfer
+from tflottery.studies import ticket_transfer
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import Subnetwork, Subnetworks
 
@@ -67,7 +67,7 @@ def sparse_run(
         # Weights that are none of the ticket's: the head is none either.
         head_seed = weights.seed
     else:
-        weights = transfer.weights(
+        weights = ticket_transfer.weights(
             weights, of=study, to=pretext, replicate=replicate, head_seed=head_seed
         )
     run = _run(
@@ -75,7 +75,7 @@ def sparse_run(
         pretraining,
         replicate,
         initial=weights,
-        mask=transfer.mask(mask, of=study, to=pretext),
+        mask=ticket_transfer.mask(mask, of=study, to=pretext),
     )
     initial = _back(study, pretraining, replicate, run, head_seed=head_seed)
     return subnetworks.run(subnetwork, data_order=1, initial=initial)
@@ -118,7 +118,7 @@ def _back(
         num_examples=study.facts.data.num_train,
         batch_size=study.recipe.batch_size,
     )
-    return transfer.weights(
+    return ticket_transfer.weights(
         State(run, end),
         of=study.related[pretraining.pretext],
         to=study,

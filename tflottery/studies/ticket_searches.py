@@ -18,13 +18,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.core import recipes
+from tflottery.core.recipes import LABELS
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import (
     accuracy_table,
     answers,
     layer_tables,
     ticket_summary,
-    transfer,
+    ticket_transfer,
 )
 from tflottery.studies import config as shared
 from tflottery.studies.accuracy_table import PlannedNetwork, TrainedNetwork
@@ -123,6 +124,24 @@ class TicketConfig(PruningConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TasksConfig(TicketConfig):
+    """The options of experiments whose tickets are found on several tasks."""
+
+    ticket_tasks: tuple[str, ...] = option(
+        (LABELS, "rotation"), "tasks on which tickets are found: labels, or pretexts"
+    )
+
+    def validate(self) -> None:
+        """Raises ValueError for options that are wrong with any data."""
+        validate_list("ticket_tasks", self.ticket_tasks, example=LABELS)
+        super().validate()
+
+    def searches(self) -> dict[str, PruningConfig]:
+        """Returns a search on each of the tasks."""
+        return {task: self.searching(task=task) for task in self.ticket_tasks}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluatedTicket(TrainedNetwork):
     """A row of accuracy.csv: a network trained on the labels of the whole data set.
 
@@ -217,11 +236,13 @@ def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
     """
 
     def line(kind: str, search: str, convolutions: int | None, k: int) -> str:
-        name = f"tickets of {search}" if isinstance(search, str) else kind
+        searched = isinstance(search, str)
+        name = f"tickets of {search}" if searched else kind
         if kind not in (IMP, name):
             name += f", {kind}"
-        # A missing number comes as one that is not equal to itself.
-        if convolutions == convolutions and convolutions is not None:
+        # A missing number comes as one that is not equal to itself. Searches tell how
+        # far they prune by their names.
+        if not searched and convolutions == convolutions and convolutions is not None:
             name += f", first {int(convolutions)} convolutions"
         return name if kind == DENSE else f"{name}, k = {k}"
 
@@ -301,7 +322,7 @@ def _tickets(
 
     Raises:
       ValueError: at a level the finder keeps other numbers of weights than the task
-        proper would, or what `transfer.run` raises.
+        proper would, or what `ticket_transfer.run` raises.
     """
     judged = _pruned_in_first(study, finder.config.first_convolutions)
     subnetworks, found = Subnetworks(judged), Subnetworks(finder)
@@ -313,7 +334,7 @@ def _tickets(
         )
     )
     for ticket in tickets:
-        run = transfer.run(finder, ticket, to=judged)
+        run = ticket_transfer.run(finder, ticket, to=judged)
         _validate_survivors(subnetworks, found, ticket.level, search)
         names = subnetworks.columns(ticket) | _search_columns(finder, ticket, search)
         yield accuracy_table.planned(

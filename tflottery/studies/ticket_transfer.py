@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Sequence
 
 from tflottery.components.component import Artifact
-from tflottery.components.runs import Run
+from tflottery.components.runs import Initialization, Run
 from tflottery.components.transferring import BodyMask, Transferred, is_head
 from tflottery.core import recipes, seeds
 from tflottery.core.registry import MODELS, PRETEXTS
@@ -60,8 +60,9 @@ def mask(found: Artifact, *, of: Study, to: Study) -> Artifact:
 def run(finder: Study, subnetwork: Subnetwork, *, to: Study) -> Run:
     """Returns the training, on one study's task, of a ticket that another one found.
 
-    It begins from the finder's weights at k, and has a schedule and data order of its
-    own, which go on at k or begin anew as the recipe of `to` says.
+    It begins from the finder's weights at k, or from weights drawn afresh where that is
+    what its kind does, and has a schedule and data order of its own, which go on at k
+    or begin anew as the recipe of `to` says.
 
     Args:
       finder: the study that pruned; where it trains as `to` does, its own training of
@@ -84,14 +85,20 @@ def run(finder: Study, subnetwork: Subnetwork, *, to: Study) -> Run:
             f"{to.config.task!r}. {_remedy(to, pruned)}"
         )
     replicate = subnetwork.replicate
-    return to.branch(
-        weights(
-            subnetworks.weights(subnetwork),
+    initial = subnetworks.weights(subnetwork)
+    if isinstance(initial, Initialization):
+        # Drawn afresh, nothing is the finder's.
+        initial = to.initialization(initial.seed)
+    else:
+        initial = weights(
+            initial,
             of=finder,
             to=to,
             replicate=replicate,
             head_seed=seeds.init_seed(replicate),
-        ),
+        )
+    return to.branch(
+        initial,
         rewind_iteration=subnetwork.rewind_iteration,
         replicate=replicate,
         data_order=1,

@@ -1,0 +1,60 @@
+"""Tickets found on parts of the data."""
+
+import dataclasses
+
+import pytest
+
+from tflottery.experiments import label_agnostic, low_shot
+from tflottery.experiments.low_shot import Config
+from tflottery.studies import ticket_searches
+
+
+@pytest.fixture
+def networks(study_of):
+    def planned(module=low_shot, **options):
+        return list(ticket_searches._networks(study_of(module, **options)))
+
+    return planned
+
+
+def test_each_part_is_a_search_beside_that_of_all(networks):
+    found = [
+        (one.row.search, one.row.ticket_subset)
+        for one in networks(subsets=("images:0.5", "classes:0.30"))
+        if one.row.search and one.row.level == 1
+    ]
+    assert found == [
+        ("labels", None),
+        ("images:0.5", "images:0.5"),
+        ("classes:0.3", "classes:0.3"),
+    ]
+
+
+def test_a_part_that_is_the_whole_is_the_search_of_labels(networks):
+    whole = networks(subsets=("images:1", "classes:1.0"))
+    labels = networks(label_agnostic, ticket_tasks=("labels",))
+    assert [one.row for one in whole] == [one.row for one in labels]
+
+
+def test_a_search_of_as_many_epochs_of_a_part_costs_fewer_images(networks):
+    costs = {
+        one.row.search: one.row.search_examples
+        for one in networks(subsets=("images:0.1",), training_iterations="20ep")
+        if one.row.search and one.row.level == 1
+    }
+    assert costs["labels"] / costs["images:0.1"] == pytest.approx(10, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"subsets": ()}, "--subsets is empty: name at least one, such as images"),
+        ({"subsets": ("images:0.1", "images:0.1")}, "names one twice"),
+        ({"subsets": ("images:0.1", "images:0.10")}, "names one twice"),
+        ({"subsets": ("tenth",)}, "'tenth' is no subset. Write images:0.1"),
+        ({"subset": "images:0.1"}, "--subset='images:0.1' is the part .* --subsets"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, text):
+    with pytest.raises(ValueError, match=text):
+        dataclasses.replace(Config.tiny(), **options).validate()
