@@ -1,11 +1,43 @@
-"""Is a ticket of labels that mean nothing more than sparsity? (Finding Winning Tickets,
-Figure 4)
+"""Does a ticket of labels that mean nothing tell more than sparsity? (Figure 4)
 
-IMP finds tickets on the labels and on labels permuted over the images, which a network
-can only memorize. Each is then trained with the labels, beside random pruning, random
-pruning adjusted for weights that training makes zero anyway, and the unpruned network.
-Accuracy against density: what permuted labels find is to stand beside random pruning.
+Finding Winning Tickets with Limited (or No) Supervision, Section 4.4: IMP finds tickets
+on the labels, and on labels permuted over the images, which can only be memorized. Each
+is then trained with the labels, beside random pruning, random pruning adjusted for
+weights that training makes zero anyway, and the unpruned network. Accuracy against
+density: tickets of permuted labels are to be no better than adjusted random pruning.
 
-The labels are permuted once for each replicate. Each task trains under a recipe of its
-own, where the variant has one.
+Labels are permuted once for each replicate. The paper does not name its network.
 """
+
+import dataclasses
+
+from tflottery.studies import program
+from tflottery.studies.pruning_config import PruningConfig
+from tflottery.studies.ticket_searches import (
+    TABLES,
+    TicketConfig,
+    answer,
+    figure,
+    plan,
+    rows,
+    subject,
+)
+
+__all__ = ["TABLES", "Config", "answer", "figure", "plan", "rows", "subject"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(TicketConfig):
+    """Options of the experiment."""
+
+    def searches(self) -> dict[str, PruningConfig]:
+        """Returns a search on the labels, and one on permuted ones."""
+        permuted = "permuted_labels"
+        return {
+            self.task: self.searching(),
+            permuted: self.searching(task=permuted),
+        }
+
+
+if __name__ == "__main__":
+    program.run(__spec__.name)

@@ -35,6 +35,7 @@ from tflottery.studies.layer_tables import MaskLayer
 from tflottery.studies.pruning_config import PruningConfig
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import (
+    ADJUSTED_RANDOM,
     DENSE,
     IMP,
     RANDOM_PRUNING,
@@ -61,7 +62,8 @@ class TicketConfig(PruningConfig):
     TICKET_KINDS: typing.ClassVar[tuple[str, ...]] = (IMP,)
 
     baselines: tuple[str, ...] = option(
-        (RANDOM_PRUNING,), "kinds of subnetworks that tickets are compared with"
+        (RANDOM_PRUNING, ADJUSTED_RANDOM),
+        "kinds of subnetworks that tickets are compared with",
     )
 
     @classmethod
@@ -75,6 +77,7 @@ class TicketConfig(PruningConfig):
             training_iterations=24,
             evaluation_examples=100,
             levels=("1-2",),
+            baselines=(RANDOM_PRUNING,),
         )
 
     def searches(self) -> Mapping[str, PruningConfig]:
