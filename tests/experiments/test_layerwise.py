@@ -44,10 +44,10 @@ def test_every_task_is_pruned_to_every_depth(networks):
         if one.row.level == 1 and one.row.search
     ]
     assert found == [
-        ("labels in first 1", 1),
-        ("rotation in first 1", 1),
-        ("labels in first 2", 2),
-        ("rotation in first 2", 2),
+        ("labels", 1),
+        ("rotation", 1),
+        ("labels", 2),
+        ("rotation", 2),
         ("labels", None),
         ("rotation", None),
     ]

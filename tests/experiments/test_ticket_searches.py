@@ -308,7 +308,8 @@ def test_a_number_of_convolutions_is_a_column_of_one_setting(planned):
                     for depth in depths
                 }
 
-    config = Depths.Config(model="resnet50", levels=("1",), replicates=1)
+    options = {"levels": ("1",), "replicates": 1, "baselines": (RANDOM_PRUNING,)}
+    config = Depths.Config(model="resnet50", **options)
     related = {name: resnet50(one) for name, one in config.related().items()}
     assert list(related) == ["labels in first 1"]
     own = resnet50(config, related=related)

@@ -78,7 +78,7 @@ class Config(TasksConfig):
     def searches(self) -> dict[str, PruningConfig]:
         """Returns a search on each of the tasks at each depth."""
         return {
-            task if depth is None else f"{task} in first {depth}": self.searching(
+            ticket_searches.in_first(task, first_convolutions=depth): self.searching(
                 task=task, first_convolutions=depth
             )
             for depth in self._depths()

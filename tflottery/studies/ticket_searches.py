@@ -239,13 +239,11 @@ def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
     """
 
     def line(kind: str, search: str, convolutions: int | None, k: int) -> str:
-        searched = isinstance(search, str)
-        name = f"tickets of {search}" if searched else kind
+        name = f"tickets of {search}" if isinstance(search, str) else kind
         if kind not in (IMP, name):
             name += f", {kind}"
-        # A missing number comes as one that is not equal to itself. Searches tell how
-        # far they prune by their names.
-        if not searched and convolutions == convolutions and convolutions is not None:
+        # A missing number comes as one that is not equal to itself.
+        if convolutions == convolutions and convolutions is not None:
             name += f", first {int(convolutions)} convolutions"
         return name if kind == DENSE else f"{name}, k = {k}"
 
