@@ -42,7 +42,7 @@ def test_an_artifact_lost_to_a_divergence_says_when(store, number, kind):
     found = kind(store, unobtainable={number.address: 7})
     assert found.read(number, content) is None
     assert found.diverged_iteration(number) == 7
-    assert not found.is_absent(number)
+    assert found.is_unobtainable(number)
 
 
 @KINDS
@@ -50,8 +50,8 @@ def test_an_artifact_that_does_not_exist_says_so(store, put, number, toys, kind)
     found = kind(store, unobtainable={number.address: None})
     assert found.read(number, content) is None
     assert found.diverged_iteration(number) is None
-    assert found.is_absent(number)
-    assert not found.is_absent(toys.Number(23))
+    assert found.is_unobtainable(number)
+    assert not found.is_unobtainable(toys.Number(23))
 
 
 def test_a_missing_artifact_is_named(store, number):

@@ -51,10 +51,12 @@ class ResultsReader:
         """Returns when a run that an artifact needs diverged; None if none did."""
         return self._unobtainable.get(artifact.address)
 
-    def is_absent(self, artifact: Artifact) -> bool:
-        """Returns whether an artifact, or what it needs, is known not to exist."""
-        address = artifact.address
-        return address in self._unobtainable and self._unobtainable[address] is None
+    def is_unobtainable(self, artifact: Artifact) -> bool:
+        """Returns whether an artifact is known never to be made.
+
+        Without a `diverged_iteration` it, or what it needs, does not exist.
+        """
+        return artifact.address in self._unobtainable
 
 
 class PartialReader(ResultsReader):

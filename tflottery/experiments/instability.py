@@ -170,7 +170,8 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list]:
             ended = row.iteration == study.last
             tables["instability"].append(_compared(row, dense) if ended else row)
             tables["interpolation"] += line_tables.points(keys, measured)
-        elif (diverged := results.diverged_iteration(line)) is not None:
+        elif results.is_unobtainable(line):
+            diverged = results.diverged_iteration(line)
             tables["instability"].append(Row(**keys, diverged_iteration=diverged))
     layers = layer_tables.masked(study, _masks(pairs), results)
     return tables | {"mask_layers": layers}

@@ -115,10 +115,9 @@ def rows(
         measured = results.read(measure, accuracies.read)
         if measured is not None:
             table.append(dataclasses.replace(row, **measured))
-        elif (diverged := results.diverged_iteration(measure)) is not None:
+        elif results.is_unobtainable(measure):
+            diverged = results.diverged_iteration(measure)
             table.append(dataclasses.replace(row, diverged_iteration=diverged))
-        elif results.is_absent(measure):
-            table.append(row)
     return table
 
 
