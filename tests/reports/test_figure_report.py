@@ -14,9 +14,9 @@ from matplotlib import image as pictures
 
 import tflottery
 from tflottery.core import tables
-from tflottery.experiments import instability, lottery
+from tflottery.experiments import instability, label_agnostic, lottery
 from tflottery.experiments.instability import Point, Row
-from tflottery.figures import lines, merging
+from tflottery.figures import lines
 from tflottery.reports import figure
 from tflottery.studies.ticket_searches import EvaluatedTicket
 
@@ -157,38 +157,111 @@ def test_random_kinds_of_other_values_are_told_apart_by_their_command(command):
     assert heights["unpruned"] == pytest.approx([80, 20])
 
 
-def test_tickets_of_several_tasks_contradict_none_of_each_other():
-    def accuracy(tasks, config):
-        networks = [
-            EvaluatedTicket(
-                model="vgg19",
-                variant="limited_supervision",
-                dataset="cifar10",
-                task="labels",
-                training_iterations=15625,
-                config=config,
-                subnetwork="imp",
-                level=1,
-                replicate=1,
-                rewind_iteration=98,
-                data_order=1,
-                network=f"runs/{task}",
-                mask=f"masks/{task}",
-                test_error=error,
-                search=task,
-                ticket_task=task,
-            )
-            for task, error in tasks.items()
-        ]
-        return {"accuracy": pandas.DataFrame(map(dataclasses.asdict, networks))}
+@pytest.fixture
+def ticket_command(tmp_path):
+    """The function that writes what a command on tickets leaves; returns its folder."""
+    network = EvaluatedTicket(
+        model="vgg19",
+        variant="limited_supervision",
+        dataset="cifar10",
+        task="labels",
+        training_iterations=15625,
+        config="",
+        replicate=1,
+        rewind_iteration=0,
+        data_order=0,
+        network="",
+        mask=None,
+        test_error=0.1,
+    )
 
-    commands = {
-        "one": accuracy({"labels": 0.1, "rotation": 0.2}, "01234567"),
-        "other": accuracy({"labels": 0.1, "exemplar": 0.3}, "76543210"),
+    def written(name, errors, *, kind="imp", replicates=1, **columns):
+        """`errors` are of a search, or None for what is random, and part of data."""
+        ours = [
+            dataclasses.replace(
+                network, config=name * 8, replicate=replicate, network=f"runs/{name}"
+            )
+            for replicate in range(1, replicates + 1)
+        ]
+        found = list(ours)
+        for (search, subset), error in errors.items():
+            if search is not None:
+                columns |= {"ticket_task": "labels", "ticket_dataset": "cifar10"}
+            found += [
+                dataclasses.replace(
+                    one,
+                    subnetwork=kind if search else "random_pruning",
+                    level=1,
+                    density=0.8,
+                    axis_density=0.8,
+                    data_order=1,
+                    test_error=error,
+                    # It compares with all replicates of the command.
+                    matching=bool(replicates % 2),
+                    search=search,
+                    ticket_subset=subset,
+                    **columns,
+                )
+                for one in ours
+            ]
+        folder = tmp_path / name
+        folder.mkdir()
+        tables.write(found, folder / "accuracy.csv", row_type=EvaluatedTicket)
+        return str(folder)
+
+    return written
+
+
+def test_tickets_of_several_commands_are_lines_of_one_panel(ticket_command):
+    """Of other searches, and of other numbers of replicates."""
+    one = {("labels", None): 0.1, ("rotation", None): 0.2, (None, None): 0.5}
+    other = {("labels", None): 0.1, ("images:0.3", "images:0.3"): 0.3}
+    sources = [
+        ticket_command("a", one, replicates=2),
+        ticket_command("b", other, replicates=3),
+        ticket_command("c", {("labels", None): 0.4}, kind="random_reinit"),
+    ]
+    found = figure.load(label_agnostic, sources)
+    assert set(found["accuracy"]["config"]) == {"a" * 8}
+    drawn = label_agnostic.figure(found)
+    [axes] = drawn.axes
+    heights = {
+        container.get_label(): container.lines[0].get_ydata()
+        for container in axes.containers
+        if not container.get_label().startswith("_")
     }
-    found = merging.merged(commands, first="accuracy")["accuracy"]
-    assert list(found["ticket_task"]) == ["labels", "rotation", "exemplar"]
-    assert set(found["config"]) == {"01234567"}
+    assert list(heights) == [
+        *("labels", "labels, reinitialized", "rotation", "images:0.3"),
+        "random pruning",
+    ]
+    shown = [float(height[0]) for height in heights.values()]
+    assert shown == pytest.approx([90, 60, 80, 70, 50])
+    counts = found["accuracy"]["search"].value_counts().to_dict()
+    assert counts == {"labels": 4, "rotation": 2, "images:0.3": 3}
+
+
+def test_parts_of_a_network_that_are_pruned_are_told_apart(ticket_command):
+    sources = [
+        ticket_command("a", {("labels", None): 0.1}),
+        ticket_command("b", {("labels", None): 0.2}, first_convolutions=3),
+        ticket_command("c", {("labels", None): 0.3}, first_convolutions=5),
+    ]
+    drawn = label_agnostic.figure(figure.load(label_agnostic, sources))
+    assert [axes.get_title() for axes in drawn.axes] == [
+        *("first 3 convolutions pruned", "first 5 convolutions pruned"),
+        "all layers pruned",
+    ]
+
+
+def test_tickets_of_one_name_with_other_values_keep_panels_of_their_own(
+    ticket_command,
+):
+    sources = [
+        ticket_command("a", {("labels", None): 0.1}),
+        ticket_command("b", {("labels", None): 0.2}),
+    ]
+    drawn = label_agnostic.figure(figure.load(label_agnostic, sources))
+    assert len(drawn.subfigs) == 2
 
 
 def test_what_config_json_says_is_drawn(command):

@@ -9,13 +9,16 @@ from tflottery.figures.densities import SETTING
 
 Tables = Mapping[str, pandas.DataFrame]
 
-# Where a network lies, and what is known of its data, says nothing of what it is.
-_UNTELLING = ("network", "network_a", "network_b", "mask", *facts.COLUMNS)
+# Where a network lies, how it compares with all of its command, and what is known of
+# its data, says nothing of what it is.
+_UNTELLING = ("network", "network_a", "network_b", "mask", "matching", *facts.COLUMNS)
 # What tells a row of one setting from its others, as far as a table has it.
 _NAMES = ("subnetwork", "level", "density", "replicate", "rewind_iteration")
 _NAMES += ("data_order", "data_order_a", "data_order_b", "iteration")
 _NAMES += ("perturbation", "condition")
-_NAMES += ("pretext", "pretraining_epochs", "sparse_pretraining", "ticket_task")
+_NAMES += ("pretext", "pretraining_epochs", "sparse_pretraining")
+_NAMES += ("search", "ticket_task", "ticket_dataset", "ticket_subset")
+_NAMES += ("first_convolutions",)
 
 
 def merged(
