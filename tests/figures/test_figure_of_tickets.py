@@ -7,7 +7,7 @@ import pandas
 import pytest
 
 from tflottery.figures import lines, tickets
-from tflottery.studies.ticket_searches import EvaluatedTicket
+from tflottery.studies.ticket_tables import EvaluatedTicket
 
 _DENSE = EvaluatedTicket(
     network="runs/a/00000100",

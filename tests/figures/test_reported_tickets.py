@@ -6,7 +6,7 @@ import math
 import pytest
 
 from tflottery.figures import reported_tickets
-from tflottery.studies.ticket_searches import EvaluatedTicket
+from tflottery.studies.ticket_tables import EvaluatedTicket
 
 _VGG19 = EvaluatedTicket(
     network="runs/a",

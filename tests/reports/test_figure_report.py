@@ -18,7 +18,7 @@ from tflottery.experiments import instability, label_agnostic, lottery
 from tflottery.experiments.instability import Point, Row
 from tflottery.figures import lines
 from tflottery.reports import figure
-from tflottery.studies.ticket_searches import EvaluatedTicket
+from tflottery.studies.ticket_tables import EvaluatedTicket
 
 ROOT = pathlib.Path(tflottery.__file__).parents[1]
 

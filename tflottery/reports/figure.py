@@ -6,8 +6,8 @@ draws the tables of commands of one experiment as if one command had made them: 
 of one model, recipe, data set and length share their panels, so that LMC Figures 6 to 8
 and EP Figures 6 and 10 overlay subnetworks and the unpruned network. Experiments on how
 tickets are found have the same tables, and any of them draws those of all. A table
-stands for those beside it; a folder for all below it. What config.json says beside a table (what
-chance is, how long an epoch is) is drawn too, but none is needed.
+stands for those beside it; a folder for all below it. What config.json says beside a
+table (what chance is, how long an epoch is) is drawn too, but none is needed.
 """
 
 import dataclasses
