@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 # Colours are changed in steps of 1/128.
-_ONE, _MOST_CHANGE = 128, 51
+_ONE_BITS = 7
+_ONE, _MOST_CHANGE = 1 << _ONE_BITS, 51
 # Weights of red, green and blue in brightness, of 256 (ITU-R BT.601).
 _LUMA = (77, 150, 29)
 # What colours are drawn from an example's bits with: flips and crops use them as is.
@@ -111,8 +112,8 @@ def recoloured(values: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
     grey //= values.shape[1] * values.shape[2] * values.shape[3]
     values = _blended(values, grey, factors[1])
     if values.shape[-1] == len(_LUMA):
-        grey = tf.reduce_sum(values * tf.constant(_LUMA), axis=-1, keepdims=True) // 256
-        values = _blended(values, grey, factors[2])
+        grey = tf.reduce_sum(values * tf.constant(_LUMA), axis=-1, keepdims=True)
+        values = _blended(values, tf.bitwise.right_shift(grey, 8), factors[2])
     return values
 
 
@@ -120,7 +121,9 @@ def _blended(values: tf.Tensor, grey: tf.Tensor, factors: tf.Tensor) -> tf.Tenso
     """Returns grey + (values - grey) * factors / 128 in [0, 255]; all are int32."""
     import tensorflow as tf
 
-    return tf.clip_by_value(grey + (values - grey) * factors // _ONE, 0, 255)
+    # A shift rounds down as a division does, and is several times faster.
+    changed = tf.bitwise.right_shift((values - grey) * factors, _ONE_BITS)
+    return tf.clip_by_value(grey + changed, 0, 255)
 
 
 _FLIP_CROP_2 = functools.partial(flipped_and_cropped, padding=2)
