@@ -195,6 +195,8 @@ def ticket_command(tmp_path):
                     density=0.8,
                     axis_density=0.8,
                     data_order=1,
+                    # Of other errors, other networks.
+                    network=f"runs/{error}-{one.replicate}",
                     test_error=error,
                     # It compares with all replicates of the command.
                     matching=bool(replicates % 2),
@@ -238,6 +240,18 @@ def test_tickets_of_several_commands_are_lines_of_one_panel(ticket_command):
     assert shown == pytest.approx([90, 60, 80, 70, 50])
     counts = found["accuracy"]["search"].value_counts().to_dict()
     assert counts == {"labels": 4, "rotation": 2, "images:0.3": 3}
+
+
+def test_a_search_of_other_names_is_a_line_by_the_first(ticket_command):
+    sources = [
+        ticket_command("a", {("labels", None): 0.1, ("rotation", None): 0.2}),
+        # As commands on transfer and on semi-supervised learning call them.
+        ticket_command("b", {("cifar10", None): 0.1, ("mnist", None): 0.3}),
+        ticket_command("c", {("label_agnostic", None): 0.2, ("low", None): 0.4}),
+    ]
+    found = figure.load(label_agnostic, sources)["accuracy"]
+    searches = ["labels", "rotation", "mnist", "low"]
+    assert list(found["search"].dropna()) == searches
 
 
 def test_parts_of_a_network_that_are_pruned_are_told_apart(ticket_command):

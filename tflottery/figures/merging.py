@@ -28,8 +28,9 @@ def merged(
 
     Commands on the same network, recipe, data set and length are drawn into the same
     panels, whatever else their `config` stands for; rows that they have in common count
-    once. Random subnetworks that are there already with other values, such as those of
-    other counts per layer, are told apart by the name of their command; a command of
+    once, and so do searches for tickets that found the same, by the name of the first
+    command. Random subnetworks that are there already with other values, such as those
+    of other counts per layer, are told apart by the name of their command; a command of
     which any other network is there with other values keeps panels of its own.
 
     Args:
@@ -43,6 +44,7 @@ def merged(
             found = dict(tables)
             continue
         known = found[first]
+        tables = _with_searches_of(known, tables, first=first)
         alike = {name: _with_config_of(known, table) for name, table in tables.items()}
         joined = _joined(found, alike)
         other = _contradicting(joined[first])
@@ -68,6 +70,26 @@ def _with_config_of(
         for setting, config in zip(settings, table["config"], strict=True)
     ]
     return table.assign(config=replaced)
+
+
+def _with_searches_of(known: pandas.DataFrame, tables: Tables, *, first: str) -> Tables:
+    """Returns tables that call searches for tickets as another table does.
+
+    The searches are the same where what they found was trained to the same networks.
+    """
+    if "search" not in known:
+        return tables
+    trained = known.dropna(subset=["network"])
+    theirs = dict(zip(trained["network"], trained["search"], strict=True))
+    names: dict[str, str] = {}
+    for search, own in tables[first].groupby("search"):
+        found = own["network"].map(theirs).dropna().unique()
+        if len(found) == 1:
+            names[search] = found[0]
+    return {
+        name: table.assign(search=table["search"].map(lambda one: names.get(one, one)))
+        for name, table in tables.items()
+    }
 
 
 def _joined(one: Tables, other: Tables) -> dict[str, pandas.DataFrame]:
