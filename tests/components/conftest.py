@@ -108,7 +108,8 @@ class Trial:
 
 @pytest.fixture(scope="package")
 def runtime():
-    return Runtime(data_dir=None, placement=Placement())
+    # Whatever some test built, the others go on with.
+    return Runtime(data_dir=None, placement=Placement(), most_built=100)
 
 
 @pytest.fixture

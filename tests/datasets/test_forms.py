@@ -120,3 +120,19 @@ def test_it_is_told_before_anything_is_planned(register, caplog):
     register(PRETEXTS, "own", _noise, **_OWN)
     with pytest.raises(ValueError, match="'own' gives other images or labels"):
         inspect("lenet", Setting("digits", "own"), runtime)
+
+
+def test_what_was_sound_is_not_tried_again_on_the_same_images(told, source):
+    calls = []
+
+    def sound(images, labels, **_):
+        calls.append(images.shape)
+        return images, labels
+
+    assert told(sound) == [] and calls
+    calls.clear()
+    assert told(sound) == [] and calls == []
+    forms.validate("own", sources.load("digits"))
+    assert {shape[1] for shape in calls} == {8}
+    # What is told is told each time.
+    assert len(told(_mean)) == 1 and len(told(_mean)) == 2

@@ -52,7 +52,8 @@ def experiment_names() -> set[str]:
 
 @pytest.fixture(scope="session")
 def runtime() -> Runtime:
-    return Runtime(data_dir=None, placement=Placement())
+    # Whatever some test built, the others go on with.
+    return Runtime(data_dir=None, placement=Placement(), most_built=100)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from tflottery.training.distribution import Placement
 if typing.TYPE_CHECKING:
     from tflottery.training import evaluation, trainer
 # Of a command over many networks, as many of each stay built; tracing takes seconds.
-_MOST_TRAINERS = _MOST_EVALUATORS = 4
+_MOST_BUILT = 4
 
 
 class OtherData(RuntimeError):
@@ -26,13 +26,21 @@ class OtherData(RuntimeError):
 class Runtime:
     """Builds each thing once per process; TensorFlow starts when the first is asked."""
 
-    def __init__(self, *, data_dir: str | None, placement: Placement):
+    def __init__(
+        self,
+        *,
+        data_dir: str | None,
+        placement: Placement,
+        most_built: int = _MOST_BUILT,
+    ):
         """Args:
         data_dir: folder of prepared tensorflow-datasets, or None for the default.
         placement: where this process trains.
+        most_built: how many trainers, and as many evaluators, stay built at most.
         """
         self._data_dir = data_dir
         self._placement = placement
+        self._most_built = most_built
         self._trainers: dict[str, trainer.Trainer] = {}
         self._evaluators: dict[str, evaluation.Evaluator] = {}
 
@@ -80,7 +88,7 @@ class Runtime:
         parts = [network, data, recipes.trajectory(recipe), sparse]
         key = fingerprints.fingerprint(parts)
         if key not in self._trainers:
-            _make_room(self._trainers, most=_MOST_TRAINERS)
+            _make_room(self._trainers, most=self._most_built)
             self._trainers[key] = trainer.Trainer(
                 network.model,
                 recipe,
@@ -100,7 +108,7 @@ class Runtime:
 
         key = fingerprints.fingerprint([network, data])
         if key not in self._evaluators:
-            _make_room(self._evaluators, most=_MOST_EVALUATORS)
+            _make_room(self._evaluators, most=self._most_built)
             self._evaluators[key] = evaluation.Evaluator(
                 network.model,
                 self._source_of(data, network),
