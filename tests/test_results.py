@@ -232,6 +232,20 @@ def test_summary_counts_a_row_of_two_commands_once():
     assert results.summary(table, of="test_error")["test_error_count"][0] == 1
 
 
+def test_summary_tells_numbers_apart_that_are_missing_in_some_rows():
+    """How many convolutions are pruned; None stands for all of them."""
+    table = pandas.DataFrame(
+        {
+            "first_convolutions": [3, 3, None, None],
+            "replicate": [1, 2, 1, 2],
+            "test_error": [0.1, 0.3, 0.5, 0.5],
+        }
+    )
+    found = results.summary(table, of="test_error")
+    assert list(found["first_convolutions"].fillna(0)) == [3, 0]
+    assert list(found["test_error_mean"]) == pytest.approx([0.2, 0.5])
+
+
 def test_summary_of_true_and_false_is_the_fraction_that_is_true():
     rows = [{"replicate": number, "matching": number > 1} for number in (1, 2, 3, 4)]
     table = accuracies(*rows, {"replicate": 5, "matching": None})

@@ -24,8 +24,9 @@ _REPEATS = ("replicate", "data_order", "data_order_a", "data_order_b")
 # network lies, and what was found of it.
 _NO_SETTINGS = ("network", "network_a", "network_b", "mask")
 _NO_SETTINGS += ("matching", "studied", "diverged_iteration", "num_survivors")
-# Numbers with a fraction that are options, and not measured.
+# Numbers with a fraction, or that may be missing, that are options and not measured.
 _FRACTIONS = ("density", "axis_density", "alpha", "learning_rate", "quantile")
+_FRACTIONS += ("first_convolutions",)
 
 
 def load(

@@ -16,7 +16,8 @@ import tflottery
 from tflottery.core import tables
 from tflottery.experiments import instability, label_agnostic, lottery
 from tflottery.experiments.instability import Point, Row
-from tflottery.figures import lines
+from tflottery.figures import lines, merging
+from tflottery.figures.densities import SETTING
 from tflottery.reports import figure
 from tflottery.studies.ticket_tables import EvaluatedTicket
 
@@ -252,6 +253,18 @@ def test_a_search_of_other_names_is_a_line_by_the_first(ticket_command):
     found = figure.load(label_agnostic, sources)["accuracy"]
     searches = ["labels", "rotation", "mnist", "low"]
     assert list(found["search"].dropna()) == searches
+
+
+def test_tables_without_searches_are_merged_beside(ticket_command):
+    """Such as what tickets are reset to."""
+    commands = {}
+    for name in "ab":
+        folder = ticket_command(name, {("labels", None): 0.1})
+        table = tables.read(f"{folder}/accuracy.csv")
+        other = table[[*SETTING, "rewind_iteration"]][-1:]
+        commands[name] = {"accuracy": table, "other": other}
+    found = merging.merged(commands, first="accuracy")
+    assert [len(table) for table in found.values()] == [2, 1]
 
 
 def test_parts_of_a_network_that_are_pruned_are_told_apart(ticket_command):

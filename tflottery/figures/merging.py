@@ -88,6 +88,8 @@ def _with_searches_of(known: pandas.DataFrame, tables: Tables, *, first: str) ->
             names[search] = found[0]
     return {
         name: table.assign(search=table["search"].map(lambda one: names.get(one, one)))
+        if "search" in table
+        else table
         for name, table in tables.items()
     }
 
