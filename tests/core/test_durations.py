@@ -1,4 +1,4 @@
-"""Durations: four forms, turned into iterations without losing a batch."""
+"""Durations: their forms, turned into iterations without losing a batch."""
 
 import pytest
 
@@ -34,6 +34,19 @@ def test_epochs_run_on_across_their_ends():
     assert found == [0, 3, 5, 8, 10]
 
 
+def test_percentages_are_of_a_training_and_rounded_up():
+    options = {"num_examples": 10, "batch_size": 4}
+    for duration, expected in (("3.3%", 1101), ("0.625%", 209), ("0%", 0)):
+        durations.validate(duration)
+        found = durations.iterations(duration, training_iterations=33_334, **options)
+        assert found == expected
+        assert durations.iterations_alone(duration) is None
+    # Without an error of floats: 7% of 100 is 7.
+    assert durations.iterations("7%", training_iterations=100, **options) == 7
+    with pytest.raises(ValueError, match="'5%' is part of a training whose length"):
+        durations.iterations("5%", **options)
+
+
 def test_batch_larger_than_the_data():
     assert durations.iterations("3ep", num_examples=10, batch_size=16) == 2
 
@@ -64,7 +77,22 @@ def test_iterations_that_no_data_decide(duration, expected):
 
 @pytest.mark.parametrize(
     "duration",
-    ["", " ", "ep", "it", "-5", -5, "4.5", 4.5, "5it3ep", "3 ep", "4epochs", "0x10"],
+    [
+        "",
+        " ",
+        "ep",
+        "it",
+        "-5",
+        -5,
+        "4.5",
+        4.5,
+        "5it3ep",
+        "3 ep",
+        "4epochs",
+        "0x10",
+        "%",
+        "5%it",
+    ],
 )
 def test_anything_else_is_refused_with_the_forms(duration):
     for read in (

@@ -71,6 +71,14 @@ def test_the_model_alone_is_the_papers_setting():
     assert recipe.augmentation == "flip_crop"
 
 
+def test_a_length_in_percent_is_a_part_of_the_recipes():
+    found = cifar10_study(
+        "vgg16", training_iterations="10%", rewind_iterations=("0.5%",)
+    )
+    assert (found.last, found.rewind_iterations) == (6_300, (32,))
+    assert found.recipe.milestones == (3_200, 4_800)
+
+
 def test_every_value_can_be_overridden():
     recipe = cifar10_study(
         "resnet20",

@@ -76,11 +76,12 @@ class Config:
         "independent repetitions, each from its own weights; None: the paper's",
     )
     rewind_iterations: tuple[Duration, ...] | None = option(
-        None, "iterations k to part at or rewind to: 0,100,4ep; None: the paper's"
+        None, "iterations k to part at or rewind to: 0,100,4ep,5%; None: the paper's"
     )
     training_iterations: Duration | None = option(
         None,
-        "length of training; milestones, warmup scale with it; None: the recipe's",
+        "length of training, also as 10% of the recipe's; milestones, warmup scale "
+        "with it; None: the recipe's",
     )
     batch_size: int | None = option(None, "global batch size; None: the recipe's")
     optimizer: str | None = option(None, "sgd or adam; None: the recipe's")

@@ -325,12 +325,13 @@ def study_of(
 def _in_iterations(
     given: Sequence[Duration], recipe: Recipe, facts: Facts
 ) -> tuple[int, ...]:
-    """Returns durations in iterations."""
+    """Returns durations in iterations, under a recipe that has its own in them."""
     return tuple(
         durations.iterations(
             duration,
             num_examples=facts.data.num_train,
             batch_size=recipe.batch_size,
+            training_iterations=recipe.training_iterations,
         )
         for duration in given
     )

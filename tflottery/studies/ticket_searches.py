@@ -251,7 +251,7 @@ def _recipes_of_searches(study: Study) -> dict[str, dict[str, object]]:
 
     As `ticket_recipes`; {} where all are the recipe of the command itself.
     """
-    own = recipes.plain_values(study.recipe)
+    own, searches = recipes.plain_values(study.recipe), study.config.searches()
     unlike = {
         name: {
             field: value
@@ -259,6 +259,7 @@ def _recipes_of_searches(study: Study) -> dict[str, dict[str, object]]:
             if value != own[field]
         }
         for name, finder in study.related.items()
+        if name in searches
     }
     unlike = {name: values for name, values in unlike.items() if values}
     return {"ticket_recipes": unlike} if unlike else {}

@@ -1,0 +1,171 @@
+"""To what is a ticket of few images reset? (Finding Winning Tickets, Figure 7, Table 1)
+
+IMP finds tickets on a part of the data (--ticket_subset), once for each rule of what
+weights are reset to (--rewind_rules): as many epochs as on all data, as large a part of
+the training, as many updates, or as many examples seen. Each is then trained on all
+data, beside tickets of all of it, random pruning and the unpruned network. Accuracy
+against density, a line a rule.
+
+`resetting.csv` is Table 1: what tickets of all data and of its parts (--subsets) are
+reset to under the recipe, in epochs, examples, updates and as part of the training. It
+takes no training, and is there once the first tables are written.
+
+All counts are rounded up to whole updates. The paper's 3.3% stands for 3 of 90 epochs.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+from tflottery.core import subsets
+from tflottery.core.durations import Duration
+from tflottery.execution.results_reader import ResultsReader
+from tflottery.studies import program, ticket_searches
+from tflottery.studies.config import option
+from tflottery.studies.pruning_config import PruningConfig
+from tflottery.studies.study import Study
+from tflottery.studies.ticket_searches import (
+    TicketConfig,
+    answer,
+    figure,
+    plan,
+    subject,
+)
+
+__all__ = ["TABLES", "Config", "answer", "figure", "plan", "rows", "subject"]
+
+# By data set: epochs, part of the training, updates, examples (Figure 7). On CIFAR-10
+# likewise one of 160 epochs, which the paper resets tickets of all images to.
+_RULES = {
+    "imagenet2012": ("3ep", "3.3%", "2500it", "3840000ex"),
+    "cifar10": ("1ep", "0.625%", "98it", "50000ex"),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(TicketConfig):
+    """Options of the experiment."""
+
+    ticket_subset: str = option(
+        "images:0.1", "part of the data on which tickets are found"
+    )
+    rewind_rules: tuple[Duration, ...] | None = option(
+        None,
+        "what these are reset to, one after the other: 3ep,3.3%,2500it,3840000ex; "
+        "None: the paper's on imagenet2012, else an epoch in each of these ways",
+    )
+    subsets: tuple[str, ...] = option(
+        ("images:0.3", "images:0.1", "images:0.01"),
+        "parts of the data of which resetting.csv tells, beside all of them",
+    )
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """Returns a Config that a test runs in seconds."""
+        return dataclasses.replace(
+            super().tiny(),
+            ticket_subset="images:0.5",
+            rewind_rules=("25%", "10"),
+            subsets=("images:0.5",),
+        )
+
+    def validate(self) -> None:
+        """Raises ValueError for options that are wrong with any data."""
+        if self.subset is not None or subsets.parse(self.ticket_subset) is None:
+            raise ValueError(
+                f"--ticket_subset={self.ticket_subset!r} of --subset={self.subset!r} "
+                "has to be a part of all data: leave out --subset, and give a part "
+                "such as --ticket_subset=images:0.1."
+            )
+        parts = [str(subsets.parse(part)) for part in self.subsets]
+        ticket_searches.validate_list("subsets", parts, example="images:0.1")
+        if self.rewind_rules is not None:
+            rules = [str(rule) for rule in self.rewind_rules]
+            ticket_searches.validate_list("rewind_rules", rules, example="3ep")
+        super().validate()
+
+    def searches(self) -> dict[str, PruningConfig]:
+        """Returns a search on all data, and one on a part of them for each rule."""
+        return {self.task: self.searching()} | {
+            f"{self.ticket_subset} to {rule}": self.searching(
+                subset=self.ticket_subset, rewind_iterations=(rule,)
+            )
+            for rule in self._rules()
+        }
+
+    def parts(self) -> dict[str, PruningConfig]:
+        """Returns what is trained on each part of the data, as the recipe has it."""
+        return {
+            str(part): self.searching(subset=str(part))
+            for part in map(subsets.parse, self.subsets)
+            if part
+        }
+
+    def related(self) -> dict[str, PruningConfig]:
+        """Returns the searches on parts of the data, and the parts by themselves."""
+        return super().related() | self.parts()
+
+    def _rules(self) -> tuple[Duration, ...]:
+        """Returns what tickets of a part of the data are reset to."""
+        if self.rewind_rules is not None:
+            return self.rewind_rules
+        # As many examples as an epoch of all has, where their number is not known.
+        epochs = round(1 / subsets.parse(self.ticket_subset).fraction)
+        return _RULES.get(self.setting.dataset, ("1ep", "0.625%", f"{epochs}ep"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResetPoint:
+    """A row of resetting.csv: what tickets of some data are reset to by their recipe.
+
+    Attributes:
+      model: as in accuracy.csv, and so are all up to `config`.
+      variant: likewise.
+      dataset: likewise.
+      task: that tickets are found on.
+      training_iterations: of a training on these data.
+      config: short hash of whatever else decides that training.
+      ticket_subset: the part of the data; None: all.
+      rewind_iteration: k, in updates.
+      rewind_examples: images seen by then.
+      rewind_epochs: how often each was seen by then.
+      rewind_fraction: k as part of the training, in [0, 1].
+    """
+
+    model: str
+    variant: str
+    dataset: str
+    task: str
+    training_iterations: int
+    config: str
+    ticket_subset: str | None
+    rewind_iteration: int
+    rewind_examples: int
+    rewind_epochs: float
+    rewind_fraction: float
+
+
+TABLES = ticket_searches.TABLES | {"resetting": ResetPoint}
+
+
+def rows(study: Study, results: ResultsReader) -> dict[str, list]:
+    """Returns the tables of tickets, and `resetting`."""
+    return ticket_searches.rows(study, results) | {"resetting": [*_points(study)]}
+
+
+def _points(study: Study) -> Iterator[ResetPoint]:
+    """Yields what tickets of all data and of parts of them are reset to."""
+    for one in (study, *(study.related[part] for part in study.config.parts())):
+        for k in one.rewind_iterations:
+            examples = k * one.recipe.batch_size
+            yield ResetPoint(
+                **one.columns(),
+                ticket_subset=one.facts.data.subset,
+                rewind_iteration=k,
+                rewind_examples=examples,
+                rewind_epochs=examples / one.facts.data.num_train,
+                rewind_fraction=k / one.last,
+            )
+
+
+if __name__ == "__main__":
+    program.run(__spec__.name)
