@@ -6,6 +6,7 @@ import numpy as np
 import pandas
 import pytest
 
+from tflottery.core import tables
 from tflottery.experiments.pretraining import PretrainedNetwork
 from tflottery.figures import pretraining
 
@@ -96,6 +97,15 @@ def frame(table):
     return lambda rows: table(rows, PretrainedNetwork)
 
 
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """The table of what `networks` makes, and its figure: drawn once."""
+    path = tmp_path_factory.mktemp("tables") / "table.csv"
+    tables.write(networks(), path, row_type=PretrainedNetwork)
+    found = tables.read(path)
+    return found, pretraining.draw(found)
+
+
 def titles(figure):
     return [axes.get_title() for axes in figure.axes if axes.axison]
 
@@ -110,8 +120,8 @@ def check(values, own):
     np.testing.assert_allclose(deviation, errors["std"])
 
 
-def test_a_panel_a_pretext_with_every_line_of_the_paper(frame, bars, legends):
-    figure = pretraining.draw(frame(networks()))
+def test_a_panel_a_pretext_with_every_line_of_the_paper(usual, bars, legends):
+    _, figure = usual
     assert titles(figure) == [
         "random labels",
         "rotation",
@@ -139,9 +149,9 @@ def test_a_panel_a_pretext_with_every_line_of_the_paper(frame, bars, legends):
 
 
 @pytest.mark.parametrize("panel", range(4))
-def test_lines_are_means_and_bars_a_standard_deviation(panel, frame, bars):
-    found = frame(networks())
-    values = bars(pretraining.draw(found).axes[panel])
+def test_lines_are_means_and_bars_a_standard_deviation(panel, usual, bars):
+    found, figure = usual
+    values = bars(figure.axes[panel])
     ordinary = found[found["pretext"].isna() & (found["level"] > 0)]
     for k, label in ((0, "rewind to 0"), (500, "rewind to 500")):
         check(values[label], ordinary[ordinary["rewind_iteration"] == k])
@@ -151,17 +161,18 @@ def test_lines_are_means_and_bars_a_standard_deviation(panel, frame, bars):
     assert values["pre-trained 5 epochs"][0].max() == 100
 
 
-def test_the_band_is_of_dense_networks_without_pretraining(frame):
-    for axes in pretraining.draw(frame(networks())).axes:
+def test_the_band_is_of_dense_networks_without_pretraining(usual):
+    _, figure = usual
+    for axes in figure.axes:
         # Errors of 8.2%, 8.4% and 8.6%.
         [band] = [one for one in axes.patches if one.get_width() == 1]
         assert band.get_y() == pytest.approx(91.4)
         assert band.get_y() + band.get_height() == pytest.approx(91.8)
 
 
-def test_lengths_are_shades_and_alike_in_all_panels(frame):
-    shades = []
-    for axes in pretraining.draw(frame(networks())).axes:
+def test_lengths_are_shades_and_alike_in_all_panels(usual):
+    shades, (_, figure) = [], usual
+    for axes in figure.axes:
         lengths = [container.lines[0] for container in axes.containers][3:]
         shades.append([line.get_color()[:3] for line in lengths])
     assert all(one == shades[0] for one in shades)
@@ -235,10 +246,10 @@ def test_each_setting_has_its_row(frame, legends):
     ]
 
 
-def test_networks_that_diverged_are_left_out(frame, bars):
+def test_networks_that_diverged_are_left_out(frame, bars, usual):
     change = {"pretext": "rotation", "pretraining_epochs": 40}
     lost = [_network("imp", 4, 9, error=None, diverged_iteration=7, **change)]
-    expected = pretraining.draw(frame(networks())).axes[1]
+    expected = usual[1].axes[1]
     found = pretraining.draw(frame(networks() + lost)).axes[1]
     for label, values in bars(expected).items():
         np.testing.assert_allclose(bars(found)[label], values)

@@ -74,6 +74,13 @@ def tables(*, iterations=_ITERATIONS, replicates=3, **setting):
     return pandas.DataFrame(readings), pandas.DataFrame(weights), phases(())
 
 
+@pytest.fixture(scope="module")
+def usual():
+    """The panels of the tables that `tables` makes, drawn once."""
+    (block,) = panels(telemetry.draw(*tables()))
+    return block
+
+
 def phases(bounds=(0, 10, 500, 2000, 4000), **setting):
     """Returns a made-up table of phases."""
     keys = {**_SETTING, "final_iteration": 62400, "gradient_examples": 1024, **setting}
@@ -131,10 +138,9 @@ def verticals(axes, style):
         ("Angle of weights", ["cosine_to_initial", "cosine_to_final"], 1),
     ],
 )
-def test_lines_are_means_and_bands_a_standard_deviation(panel, columns, scale):
-    readings, weights, none = tables()
-    (block,) = panels(telemetry.draw(readings, weights, none))
-    axes = block[panel]
+def test_lines_are_means_and_bands_a_standard_deviation(panel, columns, scale, usual):
+    readings, _, _ = tables()
+    axes = usual[panel]
     assert len(lines(axes)) == len(columns)
     for column, line, band in zip(columns, lines(axes), axes.collections, strict=True):
         values = readings[column] if scale > 0 else 1 - readings[column]
@@ -162,13 +168,12 @@ def test_ten_weights_are_those_of_the_first_replicate():
         assert list(line.get_ydata()) == list(own["value"])
 
 
-def test_the_papers_numbers_of_resnet20():
-    (block,) = panels(telemetry.draw(*tables()))
-    assert markers(block["Accuracy"]) == [(400, 55), (2000, 80)]
-    assert markers(block["Signs unlike initialization"]) == [(10, 3)]
-    assert verticals(block["Gradient norm"], "--") == [200]
-    assert verticals(block["Gradient norm"], "-.") == [500]
-    texts = block["Accuracy"].get_legend_handles_labels()[1]
+def test_the_papers_numbers_of_resnet20(usual):
+    assert markers(usual["Accuracy"]) == [(400, 55), (2000, 80)]
+    assert markers(usual["Signs unlike initialization"]) == [(10, 3)]
+    assert verticals(usual["Gradient norm"], "--") == [200]
+    assert verticals(usual["Gradient norm"], "-.") == [500]
+    texts = usual["Accuracy"].get_legend_handles_labels()[1]
     assert texts == ["train", "test", "in the paper"]
 
 
@@ -198,9 +203,8 @@ def test_numbers_beyond_the_last_iteration_are_left_out():
     assert block["Loss"].get_xlim() == (0, 450)
 
 
-def test_phases_end_where_lines_are_dotted():
-    (block,) = panels(telemetry.draw(*tables()))
-    for axes in block.values():
+def test_phases_end_where_lines_are_dotted(usual):
+    for axes in usual.values():
         assert verticals(axes, ":") == [10, 500, 2000]
 
 
