@@ -92,8 +92,14 @@ def test_images_of_another_shape(runtime, black):
     assert facts.data.digest == plain.data.digest
     source = runtime.evaluator(facts.network, facts.data)._source
     assert source.train.images.shape == (1437, 32, 32, 3)
-    own = inspect("lenet", Setting("digits", shaped_like="digits"), runtime)
-    assert own.data == plain.data
+
+
+def test_images_that_have_the_shape_anyway_are_no_other_data(runtime, black):
+    black("small", (8, 8, 1))
+    plain = inspect("lenet", Setting("digits"), runtime)
+    for other in ("digits", "small"):
+        own = inspect("lenet", Setting("digits", shaped_like=other), runtime)
+        assert own.data == plain.data
 
 
 def test_every_view_costs_a_pass(runtime, register):

@@ -73,7 +73,7 @@ def inspect(model: str, setting: Setting, runtime: Runtime) -> Facts:
         num_classes=source.num_classes,
         pretext=pretext,
         pretext_version=PRETEXTS[pretext]["version"] if pretext else None,
-        resized_to=None if setting.shaped_like in (None, setting.dataset) else shape,
+        resized_to=runtime.resized_to(setting, model=model),
         subset=setting.subset,
     )
     if pretext:

@@ -61,16 +61,26 @@ class Runtime:
         Raises:
           ValueError: the subset leaves too little, or images cannot have that shape.
         """
-        shape = None
-        if setting.shaped_like not in (None, setting.dataset):
-            shape = self.source(setting.shaped_like, model=model).image_shape
         return self._seen(
             setting.dataset,
             model=model,
-            resized_to=shape,
+            resized_to=self.resized_to(setting, model=model),
             subset=setting.subset,
             pretext=setting.pretext,
         )
+
+    def resized_to(
+        self, setting: Setting, *, model: str
+    ) -> tuple[int, int, int] | None:
+        """Returns the shape that images are brought to; None: they stay as they are.
+
+        So do those that have the other data set's shape, which are no other data.
+        """
+        if setting.shaped_like in (None, setting.dataset):
+            return None
+        shape = self.source(setting.shaped_like, model=model).image_shape
+        own = self.source(setting.dataset, model=None).image_shape
+        return None if shape == own else shape
 
     def forget(self) -> None:
         """Forgets all it keeps: data are opened anew, and networks built anew."""
