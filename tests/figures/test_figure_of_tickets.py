@@ -154,7 +154,7 @@ def test_the_papers_values_are_diamonds_in_the_lines_colour(subsets_drawn, bars)
     assert printed == [paper]
     assert labels[1:] == [
         *("labels", paper, "10% of images", paper, "30% of classes", paper),
-        *("random pruning", paper, "adjusted random"),
+        *("random pruning", paper, "adjusted random pruning"),
     ]
     by_line = dict(zip(labels[1::2], axes.containers[2::2], strict=False))
     found = by_line["10% of images"]
