@@ -57,3 +57,9 @@ def test_some_images_of_every_class_have_labels(labeled):
     config = dataclasses.replace(Config.tiny(), labeled=labeled)
     with pytest.raises(ValueError, match=f"--labeled='{labeled}' has to be some of"):
         config.validate()
+
+
+def test_all_labels_are_those_of_all_data():
+    config = dataclasses.replace(Config.tiny(), subset="images:0.5")
+    with pytest.raises(ValueError, match=r"--subset='images:0.5' .* --labeled"):
+        config.validate()

@@ -44,6 +44,11 @@ class Config(TicketConfig):
                 f"--labeled={self.labeled!r} has to be some of the images of every "
                 "class, and not all of them: images:0.1."
             )
+        if self.subset is not None:
+            raise ValueError(
+                f"--subset={self.subset!r} is the part that tickets are judged on, "
+                "which is all data here. Say with --labeled which part has labels."
+            )
         super().validate()
 
     def searches(self) -> dict[str, PruningConfig]:
