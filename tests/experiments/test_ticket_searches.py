@@ -212,6 +212,12 @@ def test_a_search_is_faster_by_the_images_that_it_does_not_see(planned):
     assert speedups["labels", 1] == speedups["half", 2] == 1.0
     assert speedups[None, 1] is None
 
+    # Each k is compared with itself, where what is trained from it goes on there.
+    _, networks = planned(schedule="continued", rewind_iterations=(8, 16))
+    found = ticket_summary.rows([one.row for one in networks], replicates=1)
+    speedups = {one.search_speedup for one in found if one.search == "labels"}
+    assert speedups == {1.0}
+
     rows = [one.row for one in networks if one.row.search != "labels"]
     alone = ticket_summary.rows(rows, replicates=1)
     assert {one.search_speedup for one in alone} == {None}

@@ -37,7 +37,7 @@ class TicketSummary(columns.LevelKeys):
       search_examples: likewise.
       search_speedup: images that the search on all labels sees for such a ticket, as a
         multiple of those that this one sees.
-      num_replicates: how many were measured; others diverged.
+      num_replicates: how many were measured; others diverged, or do not exist.
       test_accuracy_mean: over these; None before every replicate is known.
       test_accuracy_stderr: standard error of the mean; None of a single replicate.
       reported_test_accuracy: the paper's mean.
@@ -110,16 +110,20 @@ def _printed(number: reported.Number) -> Mapping[str, object]:
 
 def _with_speedups(table: Sequence[TicketSummary]) -> list[TicketSummary]:
     """Returns rows with how much faster their search is than the one on labels."""
-    usual: dict[tuple, int] = {}
+    # By level and pruned layers, then by k: a schedule that goes on at k costs less.
+    usual: dict[tuple, dict[int, int]] = {}
     for row in table:
         is_whole = (row.ticket_dataset, row.ticket_subset) == (row.dataset, None)
         if is_whole and row.ticket_task == LABELS:
-            usual.setdefault((row.level, row.first_convolutions), row.search_examples)
+            by_k = usual.setdefault((row.level, row.first_convolutions), {})
+            by_k[row.rewind_iteration] = row.search_examples
     found = []
     for row in table:
-        examples = usual.get((row.level, row.first_convolutions))
+        by_k = usual.get((row.level, row.first_convolutions), {})
         speedup = None
-        if examples is not None and row.search_examples is not None:
+        if by_k and row.search_examples is not None:
+            # Of searches that are rewound to another k the first.
+            examples = by_k.get(row.rewind_iteration, next(iter(by_k.values())))
             speedup = examples / row.search_examples
         found.append(dataclasses.replace(row, search_speedup=speedup))
     return found
