@@ -16,7 +16,7 @@ from tflottery.experiments.label_agnostic import Config
 from tflottery.models import limited_supervision
 from tflottery.models import weights as model_weights
 from tflottery.store.store import Store
-from tflottery.studies import ticket_transfer
+from tflottery.studies import ticket_searches, ticket_transfer
 from tflottery.studies.subnetworks import IMP, RANDOM_PRUNING, Subnetwork, Subnetworks
 from tflottery.training import checkpoints
 
@@ -169,7 +169,7 @@ def test_a_level_is_one_density_whoever_found_the_ticket(study, register_rotatio
     label_agnostic.plan(study(pruning_fraction=0.5))
 
 
-def test_config_tells_apart_recipes_that_only_the_finders_follow(study, slow_rotation):
+def test_recipes_that_only_finders_follow_are_told_apart(study, slow_rotation):
     usual = study()
     rate = usual.recipe.learning_rate
     finder = usual.related["rotation"]
@@ -178,8 +178,16 @@ def test_config_tells_apart_recipes_that_only_the_finders_follow(study, slow_rot
     other = study(learning_rate=rate)
     assert other.recipe == usual.recipe
     assert other.related["rotation"].recipe.learning_rate == rate
-    assert other.config_hash != usual.config_hash
     assert other.name != usual.name
+    # Rows of what is the same are the same; tickets of another finder are not.
+    assert other.config_hash == usual.config_hash
+    networks = ticket_searches._networks
+    found = [
+        {row.ticket_config for row, _ in networks(one) if row.search == "rotation"}
+        for one in (usual, other)
+    ]
+    assert found == [{finder.config_hash}, {other.related["rotation"].config_hash}]
+    assert found[0] != found[1]
     # What config.json says.
     found = {"rotation": {"learning_rate": finder.recipe.learning_rate}}
     assert usual.decisions()["ticket_recipes"] == found

@@ -9,9 +9,10 @@ from tflottery.figures.densities import SETTING
 
 Tables = Mapping[str, pandas.DataFrame]
 
-# Where a network lies, how it compares with all of its command, and what is known of
-# its data, says nothing of what it is.
+# Where a network lies, how it compares with all of its command, what is known of its
+# data, and which options found it, says nothing of what it is.
 _UNTELLING = ("network", "network_a", "network_b", "mask", "matching", *facts.COLUMNS)
+_UNTELLING += ("ticket_config",)
 # What tells a row of one setting from its others, as far as a table has it.
 _NAMES = ("subnetwork", "level", "density", "replicate", "rewind_iteration")
 _NAMES += ("data_order", "data_order_a", "data_order_b", "iteration")

@@ -113,10 +113,10 @@ class TicketConfig(PruningConfig):
     def row_decisions(self, study: Study) -> dict[str, object]:
         """Returns what decides a row beyond its run and its columns.
 
-        A search may have a recipe of its own: an option that says of the command's own
-        recipe what it says anyway changes the tickets of that one.
+        What a search has of its own is the column ticket_config, so that networks which
+        several commands share are the same rows in all of them.
         """
-        decided = super().row_decisions(study) | _recipes_of_searches(study)
+        decided = super().row_decisions(study)
         # A column tells it.
         decided.pop("first_convolutions", None)
         return decided
@@ -249,7 +249,8 @@ def validate_list(name: str, given: Sequence[str], *, example: str) -> None:
 def _recipes_of_searches(study: Study) -> dict[str, dict[str, object]]:
     """Returns, by search, what its recipe has of its own.
 
-    As `ticket_recipes`; {} where all are the recipe of the command itself.
+    As `ticket_recipes`; {} where all are the recipe of the command itself. An option
+    that says of that what it says anyway changes the tickets of others.
     """
     own, searches = recipes.plain_values(study.recipe), study.config.searches()
     unlike = {
@@ -335,6 +336,7 @@ def _search_columns(
         "ticket_task": finder.config.task,
         "ticket_dataset": finder.facts.data.name,
         "ticket_subset": finder.facts.data.subset,
+        "ticket_config": finder.config_hash,
         "search_iterations": iterations,
         "search_examples": iterations * finder.recipe.batch_size,
     }

@@ -31,6 +31,7 @@ class TicketSummary(columns.LevelKeys):
       ticket_task: likewise.
       ticket_dataset: likewise.
       ticket_subset: likewise.
+      ticket_config: likewise.
       first_convolutions: likewise.
       rewind_iteration: likewise.
       search_iterations: likewise.
@@ -51,6 +52,7 @@ class TicketSummary(columns.LevelKeys):
     ticket_task: str | None
     ticket_dataset: str | None
     ticket_subset: str | None
+    ticket_config: str | None
     first_convolutions: int | None
     rewind_iteration: int
     search_iterations: int | None

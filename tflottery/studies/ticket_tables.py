@@ -16,6 +16,7 @@ class EvaluatedTicket(TrainedNetwork):
       ticket_task: on which it was found: labels, or a pretext.
       ticket_dataset: likewise.
       ticket_subset: the part of that data set that was seen, or had labels; None: all.
+      ticket_config: short hash of whatever else decides what finds it, as `config`.
       first_convolutions: how many convolutions were pruned, the first ones; None: all
         that the recipe prunes.
       search_iterations: updates that it took to find the mask, of the dense network
@@ -27,6 +28,7 @@ class EvaluatedTicket(TrainedNetwork):
     ticket_task: str | None = None
     ticket_dataset: str | None = None
     ticket_subset: str | None = None
+    ticket_config: str | None = None
     first_convolutions: int | None = None
     search_iterations: int | None = None
     search_examples: int | None = None
@@ -40,4 +42,5 @@ class TicketMaskLayer(MaskLayer):
     ticket_task: str | None = None
     ticket_dataset: str | None = None
     ticket_subset: str | None = None
+    ticket_config: str | None = None
     first_convolutions: int | None = None
