@@ -81,6 +81,10 @@ def test_when_pairs_are_measured(study):
         measured.setdefault(line.a.run.first_iteration, []).append(line.a.iteration)
     # Epochs end after 24 and 48 iterations; a pair parts at k and differs after it.
     assert measured == {0: [24, 48, 60], 24: [48, 60], 30: [48, 60], 60: [60]}
+    # Copies that begin anew differ from their first epoch on, whatever k is.
+    anew = study(rewind_iterations=(0, 30), schedule="restarted", **options)
+    ends = [line.a.iteration for line in instability.plan(anew)]
+    assert ends == 2 * [24, 48, 60]
 
 
 def test_an_epoch_that_ends_with_the_training_is_measured_once(study):

@@ -279,7 +279,7 @@ def _pairs(study: Study) -> Iterator[tuple[Pair, Line]]:
         for (order_a, run_a), (order_b, run_b) in itertools.combinations(
             copies.items(), 2
         ):
-            for iteration in _measured_iterations(study, subnetwork.rewind_iteration):
+            for iteration in _measured_iterations(study, run_a.first_iteration):
                 a, b = State(run_a, iteration), State(run_b, iteration)
                 pair = Pair(
                     **columns,
@@ -328,13 +328,13 @@ def _reestimation_examples(study: Study) -> int:
     return interpolating.whole_batches(asked, num_train=study.facts.data.num_train)
 
 
-def _measured_iterations(study: Study, k: int) -> Sequence[int]:
-    """Returns when a pair that parted at k is measured."""
+def _measured_iterations(study: Study, first: int) -> Sequence[int]:
+    """Returns when a pair is measured whose own training begins at an iteration."""
     if not study.config.throughout:
         return (study.last,)
     ends = (study.iterations(f"{epoch}ep") for epoch in itertools.count(1))
     within = itertools.takewhile(lambda iteration: iteration < study.last, ends)
-    return (*(iteration for iteration in within if iteration > k), study.last)
+    return (*(iteration for iteration in within if iteration > first), study.last)
 
 
 if __name__ == "__main__":

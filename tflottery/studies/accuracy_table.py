@@ -22,7 +22,7 @@ class TrainedNetwork(NetworkKeys):
     """A row of accuracy.csv: a network at the end of training.
 
     Attributes:
-      rewind_iteration: where its last training began.
+      rewind_iteration: k, whose weights its last training began from.
       data_order: of that training; 0 is the trunk's.
       network: address of the trained network in the store.
       mask: address of its masks; None where nothing is pruned.

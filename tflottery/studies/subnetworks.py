@@ -46,7 +46,8 @@ class Subnetwork:
       kind: "dense" or one of `sparse_kinds`.
       level: prunings so far; 0 is dense.
       replicate: whose weights and orders, from 1.
-      rewind_iteration: k, where its training begins on schedule and data stream.
+      rewind_iteration: k, whose weights it is rewound to; its schedule and data stream
+        go on there or begin anew, as the recipe says.
     """
 
     kind: str
