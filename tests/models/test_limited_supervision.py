@@ -201,6 +201,7 @@ def test_what_all_rows_of_a_data_set_share():
         num_levels=30,
         measured_levels=("1-6", "9-30:3"),
         random_counts="global",
+        random_weights="initial",
         schedule="restarted",
         studied_density=0.069,
     )
