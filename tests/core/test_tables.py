@@ -40,9 +40,13 @@ def test_reads_back(tmp_path):
 
 @pytest.mark.parametrize("hashes", [["01234567"], ["12e45678", "99e99999"]])
 def test_a_hash_that_looks_like_a_number_is_none(tmp_path, hashes):
-    lines = ["config,level", *(f"{one},1" for one in hashes), ""]
+    lines = ["config,level,ticket_config", *(f"{one},1,{one}" for one in hashes)]
+    lines += [f"{hashes[0]},0,", ""]
     (tmp_path / "t.csv").write_text("\n".join(lines))
-    assert list(tables.read(tmp_path / "t.csv")["config"]) == hashes
+    found = tables.read(tmp_path / "t.csv")
+    assert list(found["config"]) == [*hashes, hashes[0]]
+    # Nothing is nothing there too.
+    assert list(found["ticket_config"].dropna()) == hashes
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 # Columns of hexadecimal digits, which may look like a number: 01234567, or 12e45678.
-_HASHES = ("config",)
+_HASHES = ("config", "ticket_config")
 # Columns without a default that tables of earlier versions lack, and what these hold.
 LATER = {"network": None, "network_a": None, "network_b": None, "mask": None}
 LATER |= {"task": LABELS}
