@@ -141,7 +141,7 @@ def test_where_every_variant_prunes_the_head_none_is_recommended(study, register
 def register_rotation(register):
     """Gives the rotation task a recipe with values of its own."""
     lenet = MODELS["lenet"]
-    proper = lenet["recipes"]["limited_supervision"]
+    proper = lenet["recipes"]["limited_supervision"](recipes.Setting("digits"))
 
     def add(**own):
         def by_task(setting):

@@ -252,3 +252,23 @@ def test_what_the_paper_has_no_row_for_is_refused(model, setting, known):
     told = f"no recipe for model '{model}' on '{setting[0]}' with task='.*{known}"
     with pytest.raises(ValueError, match=told):
         _recipe(model, *setting)
+
+
+def test_lenet_sees_part_of_the_images_as_often_as_the_papers_networks():
+    def epochs(subset):
+        setting = Setting("mnist", subset=subset)
+        _, recipe = recipes.recipe_of(
+            MODELS["lenet"]["recipes"],
+            model="lenet",
+            variant="limited_supervision",
+            setting=setting,
+        )
+        fraction = 1 if subset is None else float(subset.partition(":")[2])
+        images = round(60_000 * fraction)
+        resolved = recipes.resolved(recipe, num_examples=images)
+        return resolved.training_iterations * resolved.batch_size / images
+
+    assert epochs(None) == 24
+    assert epochs("images:0.1") == pytest.approx(24 * 200 / 90, abs=0.5)
+    assert epochs("classes:0.3") == pytest.approx(24 * 200 / 90, abs=0.5)
+    assert epochs("images:0.01") == pytest.approx(24 * 1000 / 90, abs=0.5)

@@ -9,12 +9,15 @@ linear_mode_connectivity/lenet_options).
 
 from typing import TYPE_CHECKING
 
-from tflottery.core.recipes import PruningRecipe, Recipe, replaced
+from tflottery.core.recipes import PruningRecipe, Recipe, Setting, replaced
 from tflottery.core.registry import MODELS
+from tflottery.models import limited_supervision
 
 if TYPE_CHECKING:
     import keras
 
+# Of the 60,000 images of MNIST, in 24,000 iterations.
+_EPOCHS = 24
 _STANDARD = Recipe(
     optimizer="adam",
     learning_rate=12e-4,
@@ -30,21 +33,30 @@ _STANDARD = Recipe(
 )
 
 
-# No network of that paper: a small one to try its experiments with. As there, the last
-# layer is not pruned, random pruning knows neither layers nor k, and what is reset
-# trains for the whole length.
-_LIMITED_SUPERVISION = replaced(
-    _STANDARD,
-    unpruned=("head",),
-    random_counts="global",
-    random_weights="initial",
-    schedule="restarted",
-)
+def _limited_supervision(setting: Setting) -> Recipe:
+    """Returns the recipe of variant limited_supervision.
+
+    The network is none of that paper's, but a small one to try its experiments with. As
+    there, the last layer is not pruned, random pruning knows neither layers nor k, what
+    is reset trains for the whole length, and part of the images is seen for more
+    epochs, as many times as on ImageNet.
+    """
+    recipe = replaced(
+        _STANDARD,
+        unpruned=("head",),
+        random_counts="global",
+        random_weights="initial",
+        schedule="restarted",
+    )
+    growth = limited_supervision.growth_of(setting)
+    if growth == 1:
+        return recipe
+    return replaced(recipe, training_iterations=f"{round(growth * _EPOCHS)}ep")
 
 
 @MODELS.register(
     "lenet",
-    recipes={"standard": _STANDARD, "limited_supervision": _LIMITED_SUPERVISION},
+    recipes={"standard": _STANDARD, "limited_supervision": _limited_supervision},
     dataset="mnist",
     minimum_image_size=1,
 )

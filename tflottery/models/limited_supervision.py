@@ -126,6 +126,13 @@ def recipe(network: str, setting: Setting) -> Recipe:
     )
 
 
+def growth_of(setting: Setting) -> float:
+    """Returns how many times the epochs of all data a subset is trained for."""
+    if setting.subset is None:
+        return 1
+    return _SMALL_GROWTH if _sees_few(setting) else _GROWTH
+
+
 def _recipe_of_row(row: _Row, *, rewind: Duration, **values: object) -> Recipe:
     """Returns the recipe of a row, with values that the rows do not have."""
     return Recipe(
@@ -176,9 +183,7 @@ def _cifar10_row(setting: Setting) -> _Row:
     rows = {row.task: row for row in APPENDIX_A[_CIFAR10, None]}
     task = _READINGS.get(setting.task, setting.task)
     row = rows.get(task, rows[LABELS])
-    if setting.subset is None:
-        return row
-    growth = _SMALL_GROWTH if _sees_few(setting) else _GROWTH
+    growth = growth_of(setting)
     return dataclasses.replace(
         row,
         epochs=round(growth * row.epochs),
