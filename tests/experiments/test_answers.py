@@ -91,3 +91,25 @@ def test_without_test_images_training_images_are_told_of():
     table = networks(("imp", 1, 0, None, None, None))
     assert answers.accuracy(table) == "50.0"
     assert answers.accuracy_title(table).startswith("Accuracy on train images")
+
+
+def test_densities_that_read_the_same_share_a_column():
+    networks = pandas.DataFrame(
+        {
+            "depth": [1, 1, 3, 3],
+            "level": [1, 2, 1, 2],
+            "density": [0.399972, 0.16, 0.399999, 0.160002],
+            "test_error": [0.1, 0.2, 0.3, 0.4],
+            "train_error": None,
+            "matching": None,
+            "diverged_iteration": None,
+        }
+    )
+    found = answers.accuracy_by_density(
+        networks, by=["depth"], label="first {}".format, name="network"
+    )
+    assert list(found.columns) == ["network", "100%", "40%", "16%"]
+    assert list(found.rows) == [
+        ("first 1", "", "90.0", "80.0"),
+        ("first 3", "", "70.0", "60.0"),
+    ]

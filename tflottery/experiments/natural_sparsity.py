@@ -143,6 +143,11 @@ def members(config: Config) -> list[Config]:
     ]
 
 
+def subject(study: Study) -> str:
+    """Returns what tells a study from the one beside it, for the plan's title."""
+    return study.recipe.optimizer
+
+
 def plan(study: Study) -> list[Artifact]:
     """Returns the artifacts that the tables are read from."""
     networks = list(_networks(study))

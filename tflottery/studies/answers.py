@@ -125,15 +125,18 @@ def accuracy_by_density(
       label: names a line by the values of these columns.
       name: of the first column.
     """
-    found = networks[networks["level"] > 0]["density"].unique()
-    densities = [1.0, *thinned(sorted(found, reverse=True), most=_MAX_DENSITIES)]
+    # Parts of a network have densities of their own that read the same.
+    sparse = networks[networks["level"] > 0].sort_values("density", ascending=False)
+    found = thinned(list(sparse["density"].map(_percent).unique()), most=_MAX_DENSITIES)
+    densities = [_percent(1.0), *found]
     # A line may begin with a dense network of the same name.
     lines: dict[str, list[str]] = {}
     for key, own in networks.groupby(list(by), sort=False, dropna=False):
         cells = lines.setdefault(label(*key), [""] * len(densities))
         for index, density in enumerate(densities):
-            cells[index] = cells[index] or accuracy(own[own["density"] == density])
-    columns = (name, *(f"{100 * density:.3g}%" for density in densities))
+            part = own[own["density"].map(_percent) == density]
+            cells[index] = cells[index] or accuracy(part)
+    columns = (name, *densities)
     rows = [(line, *cells) for line, cells in lines.items()]
     return Answer(accuracy_title(networks), columns, rows)
 
@@ -153,6 +156,11 @@ def thinned(items: Sequence, *, most: int) -> list:
         return list(items)
     step = (len(items) - 1) / (most - 1)
     return [items[round(index * step)] for index in range(most)]
+
+
+def _percent(density: float) -> str:
+    """Returns a density as columns are headed."""
+    return f"{100 * density:.3g}%"
 
 
 def _usual(tables: Mapping[str, "pandas.DataFrame"]) -> Answer | None:
