@@ -9,6 +9,8 @@ import numpy as np
 from tflottery.core.recipes import INPUT_SCALINGS
 
 UNIT_INTERVAL, STANDARDIZED = INPUT_SCALINGS
+# What red, green and blue weigh in brightness, of 256 (ITU-R BT.601).
+LUMA = (77, 150, 29)
 _IMAGES_PER_READ = 4096
 # What tells that a file was written to or replaced: bytes, when it was last changed as
 # its owner and as the system have it (nobody can set the latter), and its inode.

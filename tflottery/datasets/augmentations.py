@@ -11,14 +11,14 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+from tflottery.datasets.arrays import LUMA
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
 # Colours are changed in steps of 1/128.
 _ONE_BITS = 7
 _ONE, _MOST_CHANGE = 1 << _ONE_BITS, 51
-# Weights of red, green and blue in brightness, of 256 (ITU-R BT.601).
-_LUMA = (77, 150, 29)
 # What colours are drawn from an example's bits with: flips and crops use them as is.
 _COLOURS = 0x0C0104E5
 
@@ -111,8 +111,8 @@ def recoloured(values: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
     grey = tf.reduce_sum(values, axis=(1, 2, 3), keepdims=True)
     grey //= values.shape[1] * values.shape[2] * values.shape[3]
     values = _blended(values, grey, factors[1])
-    if values.shape[-1] == len(_LUMA):
-        grey = tf.reduce_sum(values * tf.constant(_LUMA), axis=-1, keepdims=True)
+    if values.shape[-1] == len(LUMA):
+        grey = tf.reduce_sum(values * tf.constant(LUMA), axis=-1, keepdims=True)
         values = _blended(values, tf.bitwise.right_shift(grey, 8), factors[2])
     return values
 

@@ -11,13 +11,11 @@ import dataclasses
 import numpy as np
 
 from tflottery.datasets import arrays
-from tflottery.datasets.arrays import Source, Split
+from tflottery.datasets.arrays import LUMA, Source, Split
 
 # Weights of an average are multiples of 1 / 65,536.
 _ONE = 1 << 16
-# Of red, green and blue in brightness, of 256.
-_LUMA = (77, 150, 29)
-_COLOURED = len(_LUMA)
+_COLOURED = len(LUMA)
 _IMAGES_AT_ONCE = 1024
 
 
@@ -72,7 +70,7 @@ def resized(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray
     for first in range(0, len(images), _IMAGES_AT_ONCE):
         part = images[first : first + _IMAGES_AT_ONCE]
         if part.shape[-1] > channels:
-            part = (part @ np.array(_LUMA)[:, None] + 128) // 256
+            part = (part @ np.array(LUMA)[:, None] + 128) // 256
         # Whole numbers below 2**41: exact, in whatever order they are added up.
         sums = np.einsum("nhwc,Hh->nHwc", part.astype(np.float64), down, optimize=True)
         sums = np.einsum("nHwc,Ww->nHWc", sums, across, optimize=True)

@@ -76,8 +76,7 @@ class Config(TicketConfig):
                 "has to be a part of all data: leave out --subset, and give a part "
                 "such as --ticket_subset=images:0.1."
             )
-        parts = [str(subsets.parse(part)) for part in self.subsets]
-        ticket_searches.validate_list("subsets", parts, example="images:0.1")
+        ticket_searches.validate_parts("subsets", self.subsets)
         if self.rewind_rules is not None:
             rules = [str(rule) for rule in self.rewind_rules]
             ticket_searches.validate_list("rewind_rules", rules, example="3ep")
@@ -94,11 +93,7 @@ class Config(TicketConfig):
 
     def parts(self) -> dict[str, PruningConfig]:
         """Returns what is trained on each part of the data, as the recipe has it."""
-        return {
-            str(part): self.searching(subset=str(part))
-            for part in map(subsets.parse, self.subsets)
-            if part
-        }
+        return self.on_parts(self.subsets)
 
     def related(self) -> dict[str, PruningConfig]:
         """Returns the searches on parts of the data, and the parts by themselves."""

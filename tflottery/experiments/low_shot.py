@@ -8,7 +8,6 @@ line a part; what a search cost stands in the columns `search_`.
 
 import dataclasses
 
-from tflottery.core import subsets
 from tflottery.studies import program, ticket_searches
 from tflottery.studies.config import option
 from tflottery.studies.pruning_config import PruningConfig
@@ -42,22 +41,15 @@ class Config(TicketConfig):
 
     def validate(self) -> None:
         """Raises ValueError for options that are wrong with any data."""
-        parts = [str(subsets.parse(part)) for part in self.subsets]
-        ticket_searches.validate_list("subsets", parts, example="images:0.1")
-        if self.subset is not None:
-            raise ValueError(
-                f"--subset={self.subset!r} is the part that tickets are judged on, "
-                "which is all data here. Name those that find them with --subsets."
-            )
+        ticket_searches.validate_parts("subsets", self.subsets)
+        ticket_searches.refuse_subset(
+            self, remedy="Name those that find them with --subsets."
+        )
         super().validate()
 
     def searches(self) -> dict[str, PruningConfig]:
         """Returns a search on all data, and one on each part of them."""
-        # A part that is the whole is no search of its own.
-        parts = [str(part) for part in map(subsets.parse, self.subsets) if part]
-        return {self.task: self.searching()} | {
-            part: self.searching(subset=part) for part in parts
-        }
+        return {self.task: self.searching()} | self.on_parts(self.subsets)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ Each is then trained with all labels. Accuracy against density, a line a setting
 import dataclasses
 
 from tflottery.core import subsets
-from tflottery.studies import program
+from tflottery.studies import program, ticket_searches
 from tflottery.studies.config import option
 from tflottery.studies.pruning_config import PruningConfig
 from tflottery.studies.ticket_searches import (
@@ -44,11 +44,9 @@ class Config(TicketConfig):
                 f"--labeled={self.labeled!r} has to be some of the images of every "
                 "class, and not all of them: images:0.1."
             )
-        if self.subset is not None:
-            raise ValueError(
-                f"--subset={self.subset!r} is the part that tickets are judged on, "
-                "which is all data here. Say with --labeled which part has labels."
-            )
+        ticket_searches.refuse_subset(
+            self, remedy="Say with --labeled which part has labels."
+        )
         super().validate()
 
     def searches(self) -> dict[str, PruningConfig]:

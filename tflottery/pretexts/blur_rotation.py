@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from tflottery.core.registry import PRETEXTS
 from tflottery.pretexts.blur import blur
-from tflottery.pretexts.rotation import rotate
+from tflottery.pretexts.rotation import NUM_TURNS, rotate
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-@PRETEXTS.register("blur_rotation", num_outputs=4, version=1, seeded=False)
+@PRETEXTS.register("blur_rotation", num_outputs=NUM_TURNS, version=1, seeded=False)
 def blur_and_rotate(
     images: tf.Tensor,
     labels: tf.Tensor,

@@ -15,8 +15,10 @@ from tflottery.core.registry import PRETEXTS
 if TYPE_CHECKING:
     import tensorflow as tf
 
+NUM_TURNS = 4
 
-@PRETEXTS.register("rotation", num_outputs=4, version=1, seeded=False)
+
+@PRETEXTS.register("rotation", num_outputs=NUM_TURNS, version=1, seeded=False)
 def rotate(
     images: tf.Tensor,
     labels: tf.Tensor,
@@ -49,7 +51,7 @@ def rotate(
     # Which pixel goes where, for each turn; one gather is much cheaper than choosing
     # among four turned batches.
     places = np.arange(height * width, dtype=np.int32).reshape(height, width)
-    table = np.stack([np.rot90(places, turn).reshape(-1) for turn in range(4)])
+    table = np.stack([np.rot90(places, turn).reshape(-1) for turn in range(NUM_TURNS)])
     firsts = tf.range(batch)[:, None] * (height * width)
     pixels = tf.reshape(images, (batch * height * width, channels))
     turned = tf.gather(pixels, tf.gather(table, turns) + firsts)

@@ -11,12 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tflottery.core.registry import PRETEXTS
-from tflottery.pretexts.rotation import quarter_turns, refuse_oblong
+from tflottery.pretexts.rotation import NUM_TURNS, quarter_turns, refuse_oblong
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-NUM_TURNS = 4
 
 
 def mean_cross_entropies(targets: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:

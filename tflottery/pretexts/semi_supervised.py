@@ -21,12 +21,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tflottery.core.registry import PRETEXTS
-from tflottery.pretexts.rotation import rotate
+from tflottery.pretexts.rotation import NUM_TURNS, rotate
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-NUM_TURNS = 4
 # One image of a batch for each that has a label.
 _IMAGES_PER_LABEL = 2
 

@@ -17,7 +17,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 
 from tflottery.components.component import Artifact
-from tflottery.core import recipes
+from tflottery.core import recipes, subsets
 from tflottery.core.recipes import LABELS
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import (
@@ -94,6 +94,11 @@ class TicketConfig(PruningConfig):
         # A search is of the same variant, which is the paper's.
         variant, _ = self.recipe()
         return PruningConfig(**(given | {"variant": variant} | changes))
+
+    def on_parts(self, texts: Sequence[str]) -> dict[str, PruningConfig]:
+        """Returns a search on each part of the data; one that is the whole is none."""
+        parts = [str(part) for part in map(subsets.parse, texts) if part]
+        return {part: self.searching(subset=part) for part in parts}
 
     def related(self) -> dict[str, PruningConfig]:
         """Returns the searches that are not on the command's own task and data."""
@@ -244,6 +249,21 @@ def validate_list(name: str, given: Sequence[str], *, example: str) -> None:
         raise ValueError(f"--{name} is empty: name at least one, such as {example}.")
     if len(set(given)) < len(given):
         raise ValueError(f"--{name}={','.join(given)!r} names one twice.")
+
+
+def validate_parts(name: str, given: Sequence[str]) -> None:
+    """Raises ValueError unless an option names parts of the data, and none twice."""
+    parts = [str(subsets.parse(part)) for part in given]
+    validate_list(name, parts, example="images:0.1")
+
+
+def refuse_subset(config: TicketConfig, *, remedy: str) -> None:
+    """Raises ValueError if --subset is given where it is not what finds tickets."""
+    if config.subset is not None:
+        raise ValueError(
+            f"--subset={config.subset!r} is the part that tickets are judged on, "
+            f"which is all data here. {remedy}"
+        )
 
 
 def _recipes_of_searches(study: Study) -> dict[str, dict[str, object]]:
