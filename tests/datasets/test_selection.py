@@ -117,6 +117,6 @@ def test_classes_without_test_images_are_refused():
 
 def test_where_all_have_labels_none_is_left_to_learn_without():
     source = _source()
-    for subset, asked in ((None, "no --subset"), ("images:0.99", "images:0.99")):
-        with pytest.raises(ValueError, match=f"{asked} all 75 .*=images:0.1"):
+    for subset, asked in ((None, "Without a subset"), ("images:0.99", "images:0.99")):
+        with pytest.raises(ValueError, match=f"{asked} all 75 .* such as .*images:0.1"):
             selection.of(source, subset, unlabeled=True)

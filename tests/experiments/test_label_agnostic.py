@@ -109,7 +109,15 @@ def test_weights_and_masks_by_themselves(study, make, facts, tmp_path):
     [
         ({"ticket_tasks": ()}, "--ticket_tasks is empty"),
         ({"ticket_tasks": ("labels", "jigsaw")}, "no task 'jigsaw'"),
-        ({"ticket_tasks": ("labels", "blur", "labels")}, "'labels,blur,labels' names"),
+        (
+            {"ticket_tasks": ("labels", "blur", "labels")},
+            "'labels,blur,labels' names labels twice",
+        ),
+        (
+            {"ticket_tasks": ("labels", "semi_supervised")},
+            "names 'semi_supervised', .* semi_supervised, whose --labeled says",
+        ),
+        ({"subset": "images:0.5"}, "--subset='images:0.5' .* judged on, .* all data"),
         ({"optimizer_state": "carried"}, "'carried' does not suit"),
     ],
 )

@@ -97,10 +97,10 @@ def test_a_part_of_the_training_scales_with_it(study_of):
     ("options", "text"),
     [
         ({"rewind_rules": ()}, "--rewind_rules is empty: name at least one"),
-        ({"rewind_rules": ("3ep", "3ep")}, "'3ep,3ep' names one twice"),
+        ({"rewind_rules": ("3ep", "3ep")}, "'3ep,3ep' names 3ep twice"),
         ({"rewind_rules": ("3 epochs",)}, "'3 epochs' is not a duration"),
-        ({"ticket_subset": "images:1"}, "--ticket_subset='images:1' .* has to be a pa"),
-        ({"subset": "images:0.5"}, "of --subset='images:0.5' has to be a part"),
+        ({"ticket_subset": "images:1"}, "--ticket_subset='images:1' .* has to be a p"),
+        ({"subset": "images:0.5"}, "--subset='images:0.5' .* --ticket_subset which"),
         ({"subsets": ()}, "--subsets is empty"),
     ],
 )

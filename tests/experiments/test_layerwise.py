@@ -94,9 +94,9 @@ def test_depths_are_the_papers_or_where_stages_end(model, depths):
     ("options", "text"),
     [
         ({"depths": ()}, "--depths is empty: name at least one, such as 1,3,5,all"),
-        ({"depths": ("1", "all", "1")}, "'1,all,1' names one twice"),
+        ({"depths": ("1", "all", "1")}, "'1,all,1' names 1 twice"),
         ({"depths": ("1", "1.5")}, "'1,1.5' names 1.5, and a depth is a whole number"),
-        ({"depths": ("0",)}, "--first_convolutions=0 has to be at least 1"),
+        ({"depths": ("0",)}, "--depths='0' names 0, and a depth is a whole number"),
         ({"first_convolutions": 3}, "--first_convolutions=3 is what --depths names"),
         ({"ticket_tasks": ()}, "--ticket_tasks is empty"),
     ],

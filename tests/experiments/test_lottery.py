@@ -520,7 +520,7 @@ WRONG = {
     },
     r"--subnetworks='imp,dense' has to name some of": {"subnetworks": (IMP, DENSE)},
     r"--subnetworks='winning' has to": {"subnetworks": ("winning",)},
-    r"--subnetworks='imp,imp' names a kind twice": {"subnetworks": (IMP, IMP)},
+    r"--subnetworks='imp,imp' names imp twice": {"subnetworks": (IMP, IMP)},
     r"--levels=.*1-2.* and --density=0.5 say the same": {"density": 0.5},
     r"'-1' names no levels.*9-30:3": {"levels": ("-1",)},
     r"'0' names no levels": {"levels": ("0",)},

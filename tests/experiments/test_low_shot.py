@@ -49,8 +49,8 @@ def test_a_search_of_as_many_epochs_of_a_part_costs_fewer_images(networks):
     ("options", "text"),
     [
         ({"subsets": ()}, "--subsets is empty: name at least one, such as images"),
-        ({"subsets": ("images:0.1", "images:0.1")}, "names one twice"),
-        ({"subsets": ("images:0.1", "images:0.10")}, "names one twice"),
+        ({"subsets": ("images:0.1", "images:0.1")}, "names images:0.1 twice"),
+        ({"subsets": ("images:0.1", "images:0.10")}, "names images:0.1 twice"),
         ({"subsets": ("tenth",)}, "'tenth' is no subset. Write images:0.1"),
         ({"subset": "images:0.1"}, "--subset='images:0.1' is the part .* --subsets"),
     ],

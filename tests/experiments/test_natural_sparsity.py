@@ -42,7 +42,7 @@ def test_a_rate_that_is_given_is_that_of_the_one_optimizer():
         ({"model": " ,"}, "--model=' ,' names no network"),
         ({"optimizers": ()}, "--optimizers='' has to name some of sgd, adam"),
         ({"optimizers": ("lion",)}, "--optimizers='lion' has to name"),
-        ({"optimizers": ("sgd", "sgd")}, "--optimizers='sgd,sgd' names a kind twice"),
+        ({"optimizers": ("sgd", "sgd")}, "--optimizers='sgd,sgd' names sgd twice"),
         ({"optimizer": "sgd"}, "--optimizer='sgd' is said by --optimizers"),
         ({"learning_rate": 0.1}, "--learning_rate=0.1 .*--optimizers=adam"),
     ],

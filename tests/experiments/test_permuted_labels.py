@@ -37,8 +37,8 @@ def test_labels_are_permuted_once_for_each_replicate(study_of):
 
 def test_the_papers_recipe_leaves_images_as_they_are():
     config = Config(model="vgg19", dataset="cifar10")
-    searches = config.searches()
-    assert searches["permuted_labels"].recipe()[1].augmentation == "none"
-    assert searches["labels"].recipe()[1].augmentation != "none"
-    changed = dataclasses.replace(config, augmentation="flip_crop").searches()
+    labels, permuted = (one.config for one in config.searches())
+    assert permuted.recipe()[1].augmentation == "none"
+    assert labels.recipe()[1].augmentation != "none"
+    changed = dataclasses.replace(config, augmentation="flip_crop").related()
     assert changed["permuted_labels"].augmentation == "flip_crop"

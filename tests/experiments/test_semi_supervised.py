@@ -25,21 +25,21 @@ def test_the_four_settings_of_the_figure(networks):
     ]
     assert found == [
         ("labels", "labels", None),
-        ("semi_supervised", "semi_supervised", "images:0.2"),
-        ("low_shot", "labels", "images:0.2"),
-        ("label_agnostic", "rotation", None),
+        ("semi_supervised (images:0.2)", "semi_supervised", "images:0.2"),
+        ("low_shot (images:0.2)", "labels", "images:0.2"),
+        ("label_agnostic (rotation)", "rotation", None),
     ]
 
 
 def test_all_images_are_trained_on_and_some_have_labels(study_of):
     study = study_of(semi_supervised)
-    semi, low = (study.related[name] for name in ("semi_supervised", "low_shot"))
+    semi, low, _ = study.related.values()
     assert semi.facts.data.num_train == study.facts.data.num_train
     assert low.facts.data.num_train < 0.11 * study.facts.data.num_train
     # A head for classes and turns.
     assert semi.facts.network.num_classes == 14
     for one in ticket_searches._networks(study):
-        if one.row.search == "semi_supervised":
+        if one.row.ticket_task == "semi_supervised":
             assert one.accuracy.of.run.initial.new_head
 
 
@@ -47,7 +47,7 @@ def test_low_shot_is_the_search_of_its_own_command(networks):
     def addresses(found, search):
         return {one.row.network for one in found if one.row.search == search}
 
-    own = addresses(networks(), "low_shot")
+    own = addresses(networks(), "low_shot (images:0.1)")
     other = addresses(networks(low_shot, subsets=("images:0.1",)), "images:0.1")
     assert own == other != set()
 

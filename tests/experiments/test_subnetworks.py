@@ -196,7 +196,7 @@ def test_first_convolutions(subnetworks):
     columns = found.columns(named(IMP, level=1))
     assert columns["density"] == 2_189 / 2_736
     assert columns["axis_density"] == (2_189 + 270_896 - 2_736) / 270_896
-    with pytest.raises(ValueError, match="first_convolutions=99, .* from 1 to 21"):
+    with pytest.raises(ValueError, match="first 99 convolutions .* from 1 to 21"):
         mask(subnetworks("resnet20", first_convolutions=99))
     with pytest.raises(ValueError, match="this network has no convolutions"):
         mask(subnetworks("lenet", first_convolutions=1))

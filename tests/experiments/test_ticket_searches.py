@@ -10,6 +10,7 @@ from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import PruningRecipe, replaced
 from tflottery.experiments import lottery
 from tflottery.studies import ticket_searches, ticket_summary
+from tflottery.studies.search_options import TicketConfig
 from tflottery.studies.study import resolve
 from tflottery.studies.subnetworks import (
     IMP,
@@ -18,7 +19,6 @@ from tflottery.studies.subnetworks import (
     Subnetwork,
     Subnetworks,
 )
-from tflottery.studies.ticket_searches import TicketConfig
 from tflottery.training.distribution import Placement
 
 
@@ -28,11 +28,11 @@ class Experiment:
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Config(TicketConfig):
         def searches(self):
-            return {
-                "labels": self.searching(),
-                "half": self.searching(subset="images:0.5"),
-                "classes": self.searching(subset="classes:0.5"),
-            }
+            return [
+                self.search("labels"),
+                self.search("half", subset="images:0.5"),
+                self.search("classes", subset="classes:0.5"),
+            ]
 
 
 class Both(Experiment):
@@ -135,7 +135,8 @@ def test_the_baselines_can_be_left_out(planned):
     ("options", "text"),
     [
         ({"baselines": (IMP,)}, "--baselines='imp' has to name some of"),
-        ({"subset": "images:0"}, "'images:0' is no subset"),
+        ({"baselines": ("random_pruning",) * 2}, "names random_pruning twice"),
+        ({"subset": "images:0.5"}, "--subset='images:0.5' .* low_shot, --subsets"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, text):
@@ -146,7 +147,9 @@ def test_options_that_make_no_sense_are_refused(options, text):
 
 def test_every_option_of_pruning_reaches_a_search():
     config = dataclasses.replace(Experiment.Config.tiny(), learning_rate=0.5)
-    found = config.searches()["half"]
+    _, half, _ = config.searches()
+    found = half.config
+    assert half.name == half.key == "half"
     assert (found.learning_rate, found.levels) == (0.5, ("1-2",))
     assert found.variant == "limited_supervision"
 
@@ -274,8 +277,7 @@ def test_the_papers_searches_are_faster_as_it_says():
         @dataclasses.dataclass(frozen=True, kw_only=True)
         class Config(TicketConfig):
             def searches(self):
-                parts = {name: self.searching(subset=name) for name in _EXAMPLES}
-                return {"labels": self.searching()} | parts
+                return [self.own_search(), *self.searches_on_parts(_EXAMPLES)]
 
     config = ResNet50.Config(model="resnet50", levels=("1", "30"), replicates=1)
     related = {
@@ -306,13 +308,10 @@ def test_a_number_of_convolutions_is_a_column_of_one_setting(planned):
         @dataclasses.dataclass(frozen=True, kw_only=True)
         class Config(TicketConfig):
             def searches(self):
-                depths = (None, 1)
-                return {
-                    ticket_searches.in_first("labels", first_convolutions=depth): (
-                        self.searching(first_convolutions=depth)
-                    )
-                    for depth in depths
-                }
+                return [
+                    self.search("labels", first_convolutions=depth)
+                    for depth in (None, 1)
+                ]
 
     options = {"levels": ("1",), "replicates": 1, "baselines": (RANDOM_PRUNING,)}
     config = Depths.Config(model="resnet50", **options)

@@ -175,9 +175,9 @@ def test_facts_and_what_is_refused():
     assert (facts.network.num_classes, facts.data.num_classes) == (14, 10)
     # All images are trained on.
     assert facts.data.num_train == 1437
-    with pytest.raises(ValueError, match="With no --subset all 1,437 .*=images:0.1"):
+    with pytest.raises(ValueError, match="Without a subset all 1,437 .*=images:0.1"):
         inspect("lenet", Setting("digits", "semi_supervised"), runtime)
-    with pytest.raises(ValueError, match="--subset=images:0.9999 all 1,437 training"):
+    with pytest.raises(ValueError, match="subset images:0.9999 all 1,437 training"):
         inspect("lenet", Setting("digits", "semi_supervised", "images:0.9999"), runtime)
 
 

@@ -58,7 +58,7 @@ def of(source: Source, subset: str | None, *, unlabeled: bool = False) -> Source
         test = _cut(test, test.labels != UNLABELED)
         if not len(test.labels):
             raise ValueError(
-                f"--subset={asked} leaves no test image of {source.name!r}, whose "
+                f"Subset {asked} leaves no test image of {source.name!r}, whose "
                 "test images are of other classes. Ask for a larger part."
             )
     if unlabeled:
@@ -81,7 +81,7 @@ def _images(source: Source, asked: Subset) -> np.ndarray:
         count = _rounded(asked.fraction, len(own))
         if not count and len(own):
             raise ValueError(
-                f"--subset={asked} leaves no image of class {label} of "
+                f"Subset {asked} leaves no image of class {label} of "
                 f"{source.name!r}, which has {len(own)}. Ask for a larger part."
             )
         chosen[own[np.argsort(words[own], kind="stable")[:count]]] = True
@@ -93,7 +93,7 @@ def _classes(source: Source, asked: Subset) -> np.ndarray:
     count = _rounded(asked.fraction, source.num_classes)
     if count < 2:
         raise ValueError(
-            f"--subset={asked} leaves {count} of the {source.num_classes} classes of "
+            f"Subset {asked} leaves {count} of the {source.num_classes} classes of "
             f"{source.name!r}, and there have to be two to tell apart. Ask for a "
             "larger part."
         )
@@ -103,12 +103,12 @@ def _classes(source: Source, asked: Subset) -> np.ndarray:
 
 def _all_labeled(source: Source, subset: str | None) -> ValueError:
     """Returns what is raised where every image has a label, and some should not."""
-    asked = "no --subset" if subset is None else f"--subset={subset}"
+    asked = "Without a subset" if subset is None else f"With subset {subset}"
+    remedy = "--subset=images:0.1" if subset is None else "images:0.1"
     return ValueError(
-        f"With {asked} all {len(source.train.labels):,} training images of "
-        f"{source.name!r} have labels, and a task that learns from images without "
-        "labels too needs some that have none. Say which part has them, such as "
-        "--subset=images:0.1."
+        f"{asked} all {len(source.train.labels):,} training images of {source.name!r} "
+        "have labels, and a task that learns from images without labels too needs "
+        f"some that have none. Say which part has them, such as {remedy}."
     )
 
 

@@ -107,7 +107,7 @@ class Config(PruningConfig):
                 "different data orders, so there have to be at least 2."
             )
         known = (DENSE, *sparse_kinds())
-        shared.validate_kinds("subnetworks", self.subnetworks, known=known)
+        shared.validate_names("subnetworks", self.subnetworks, known=known)
         if self.subnetworks == (DENSE,) and (self.levels or self.density is not None):
             raise ValueError(
                 "--levels and --density are of a subnetwork: name one, such as "

@@ -8,9 +8,9 @@ network. Accuracy against density, a line a task that found the tickets.
 import dataclasses
 
 from tflottery.studies import program
+from tflottery.studies.search_options import TasksConfig
 from tflottery.studies.ticket_searches import (
     TABLES,
-    TasksConfig,
     answer,
     figure,
     plan,

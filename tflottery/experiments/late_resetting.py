@@ -14,22 +14,19 @@ All counts are rounded up to whole updates. The paper's 3.3% stands for 3 of 90 
 """
 
 import dataclasses
-from collections.abc import Iterator
+import typing
+from collections.abc import Iterator, Sequence
 
 from tflottery.core import subsets
 from tflottery.core.durations import Duration
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import program, ticket_searches
+from tflottery.studies import config as shared
+from tflottery.studies import program, search_options, ticket_searches
 from tflottery.studies.config import option
 from tflottery.studies.pruning_config import PruningConfig
+from tflottery.studies.search_options import Search, TicketConfig
 from tflottery.studies.study import Study
-from tflottery.studies.ticket_searches import (
-    TicketConfig,
-    answer,
-    figure,
-    plan,
-    subject,
-)
+from tflottery.studies.ticket_searches import answer, figure, plan, subject
 
 __all__ = ["TABLES", "Config", "answer", "figure", "plan", "rows", "subject"]
 
@@ -44,6 +41,10 @@ _RULES = {
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(TicketConfig):
     """Options of the experiment."""
+
+    SUBSET_REMEDY: typing.ClassVar[str] = (
+        "Say with --ticket_subset which part finds them."
+    )
 
     ticket_subset: str = option(
         "images:0.1", "part of the data on which tickets are found"
@@ -70,34 +71,33 @@ class Config(TicketConfig):
 
     def validate(self) -> None:
         """Raises ValueError for options that are wrong with any data."""
-        if self.subset is not None or subsets.parse(self.ticket_subset) is None:
+        if subsets.parse(self.ticket_subset) is None:
             raise ValueError(
-                f"--ticket_subset={self.ticket_subset!r} of --subset={self.subset!r} "
-                "has to be a part of all data: leave out --subset, and give a part "
-                "such as --ticket_subset=images:0.1."
+                f"--ticket_subset={self.ticket_subset!r} is all data, and has to be a "
+                "part of them, such as images:0.1."
             )
-        ticket_searches.validate_parts("subsets", self.subsets)
+        search_options.validate_parts("subsets", self.subsets)
         if self.rewind_rules is not None:
             rules = [str(rule) for rule in self.rewind_rules]
-            ticket_searches.validate_list("rewind_rules", rules, example="3ep")
+            shared.validate_names("rewind_rules", rules, example="3ep")
         super().validate()
 
-    def searches(self) -> dict[str, PruningConfig]:
+    def searches(self) -> Sequence[Search]:
         """Returns a search on all data, and one on a part of them for each rule."""
-        return {self.task: self.searching()} | {
-            f"{self.ticket_subset} to {rule}": self.searching(
-                subset=self.ticket_subset, rewind_iterations=(rule,)
-            )
+        part = str(subsets.parse(self.ticket_subset))
+        on_part = (
+            self.search(f"{part} to {rule}", subset=part, rewind_iterations=(rule,))
             for rule in self._rules()
-        }
+        )
+        return [self.own_search(), *on_part]
 
-    def parts(self) -> dict[str, PruningConfig]:
+    def parts(self) -> Sequence[Search]:
         """Returns what is trained on each part of the data, as the recipe has it."""
-        return self.on_parts(self.subsets)
+        return self.searches_on_parts(self.subsets)
 
     def related(self) -> dict[str, PruningConfig]:
         """Returns the searches on parts of the data, and the parts by themselves."""
-        return super().related() | self.parts()
+        return super().related() | {one.key: one.config for one in self.parts()}
 
     def _rules(self) -> tuple[Duration, ...]:
         """Returns what tickets of a part of the data are reset to."""
@@ -149,7 +149,7 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list]:
 
 def _points(study: Study) -> Iterator[ResetPoint]:
     """Yields what tickets of all data and of parts of them are reset to."""
-    for one in (study, *(study.related[part] for part in study.config.parts())):
+    for one in (study, *(study.related[part.key] for part in study.config.parts())):
         for k in one.rewind_iterations:
             examples = k * one.recipe.batch_size
             yield ResetPoint(

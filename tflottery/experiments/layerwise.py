@@ -10,13 +10,14 @@ paper (Appendix C) does not say which its axes have.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
-from tflottery.studies import program, ticket_searches
+from tflottery.studies import config as shared
+from tflottery.studies import program
 from tflottery.studies.config import option
-from tflottery.studies.pruning_config import PruningConfig
+from tflottery.studies.search_options import Search, TasksConfig
 from tflottery.studies.ticket_searches import (
     TABLES,
-    TasksConfig,
     answer,
     figure,
     plan,
@@ -67,7 +68,7 @@ class Config(TasksConfig):
     def validate(self) -> None:
         """Raises ValueError for options that are wrong with any data."""
         if self.depths is not None:
-            ticket_searches.validate_list("depths", self.depths, example="1,3,5,all")
+            shared.validate_names("depths", self.depths, example="1,3,5,all")
         if self.first_convolutions is not None:
             raise ValueError(
                 f"--first_convolutions={self.first_convolutions!r} is what --depths "
@@ -75,15 +76,13 @@ class Config(TasksConfig):
             )
         super().validate()
 
-    def searches(self) -> dict[str, PruningConfig]:
+    def searches(self) -> Sequence[Search]:
         """Returns a search on each of the tasks at each depth."""
-        return {
-            ticket_searches.in_first(task, first_convolutions=depth): self.searching(
-                task=task, first_convolutions=depth
-            )
+        return [
+            self.search(task, task=task, first_convolutions=depth)
             for depth in self._depths()
             for task in self.ticket_tasks
-        }
+        ]
 
     def _depths(self) -> list[int | None]:
         """Returns how many convolutions are pruned, each time; None is all layers.
@@ -94,13 +93,18 @@ class Config(TasksConfig):
         given = self.depths
         if given is None:
             given = (*map(str, _DEPTHS.get(self.model, ())), _ALL)
-        wrong = [one for one in given if one != _ALL and not one.isdecimal()]
+        wrong = [one for one in given if one != _ALL and not _is_positive(one)]
         if wrong:
             raise ValueError(
                 f"--depths={','.join(given)!r} names {', '.join(wrong)}, and a depth "
                 f"is a whole number of convolutions from 1, or {_ALL!r}."
             )
         return [None if one == _ALL else int(one) for one in given]
+
+
+def _is_positive(text: str) -> bool:
+    """Returns whether a text is a whole number from 1."""
+    return text.isdecimal() and int(text) > 0
 
 
 if __name__ == "__main__":

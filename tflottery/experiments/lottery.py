@@ -79,7 +79,7 @@ class Config(PruningConfig):
         shared.validate_count(
             "data_orders", self.data_orders, most=shared.MOST_REPETITIONS
         )
-        shared.validate_kinds("subnetworks", self.subnetworks, known=sparse_kinds())
+        shared.validate_names("subnetworks", self.subnetworks, known=sparse_kinds())
         if self.random_rewind_iterations == ():
             raise ValueError(
                 "--random_rewind_iterations is empty: leave it out for the first k, or "

@@ -7,13 +7,14 @@ line a part; what a search cost stands in the columns `search_`.
 """
 
 import dataclasses
+import typing
+from collections.abc import Sequence
 
-from tflottery.studies import program, ticket_searches
+from tflottery.studies import program, search_options
 from tflottery.studies.config import option
-from tflottery.studies.pruning_config import PruningConfig
+from tflottery.studies.search_options import Search, TicketConfig
 from tflottery.studies.ticket_searches import (
     TABLES,
-    TicketConfig,
     answer,
     figure,
     plan,
@@ -28,6 +29,8 @@ __all__ = ["TABLES", "Config", "answer", "figure", "plan", "rows", "subject"]
 class Config(TicketConfig):
     """Options of the experiment."""
 
+    SUBSET_REMEDY: typing.ClassVar[str] = "Name those that find them with --subsets."
+
     subsets: tuple[str, ...] = option(
         ("images:0.3", "images:0.1", "images:0.01"),
         "parts of the data on which tickets are found, beside all of them: images:0.1, "
@@ -41,15 +44,12 @@ class Config(TicketConfig):
 
     def validate(self) -> None:
         """Raises ValueError for options that are wrong with any data."""
-        ticket_searches.validate_parts("subsets", self.subsets)
-        ticket_searches.refuse_subset(
-            self, remedy="Name those that find them with --subsets."
-        )
+        search_options.validate_parts("subsets", self.subsets)
         super().validate()
 
-    def searches(self) -> dict[str, PruningConfig]:
+    def searches(self) -> Sequence[Search]:
         """Returns a search on all data, and one on each part of them."""
-        return {self.task: self.searching()} | self.on_parts(self.subsets)
+        return [self.own_search(), *self.searches_on_parts(self.subsets)]
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ def members(config: Config) -> list[Config]:
     models, optimizers = shared.listed(config.model), config.optimizers
     if not models:
         raise ValueError(f"--model={config.model!r} names no network.")
-    shared.validate_kinds("optimizers", optimizers, known=OPTIMIZERS)
+    shared.validate_names("optimizers", optimizers, known=OPTIMIZERS)
     if config.optimizer is not None:
         raise ValueError(
             f"--optimizer={config.optimizer!r} is said by --optimizers here, which "

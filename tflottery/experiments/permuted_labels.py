@@ -10,12 +10,12 @@ Labels are permuted once for each replicate. The paper does not name its network
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 from tflottery.studies import program
-from tflottery.studies.pruning_config import PruningConfig
+from tflottery.studies.search_options import Search, TicketConfig
 from tflottery.studies.ticket_searches import (
     TABLES,
-    TicketConfig,
     answer,
     figure,
     plan,
@@ -30,13 +30,12 @@ __all__ = ["TABLES", "Config", "answer", "figure", "plan", "rows", "subject"]
 class Config(TicketConfig):
     """Options of the experiment."""
 
-    def searches(self) -> dict[str, PruningConfig]:
+    def searches(self) -> Sequence[Search]:
         """Returns a search on the labels, and one on permuted ones."""
-        permuted = "permuted_labels"
-        return {
-            self.task: self.searching(),
-            permuted: self.searching(task=permuted),
-        }
+        return [
+            self.own_search(),
+            self.search("permuted_labels", task="permuted_labels"),
+        ]
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ import dataclasses
 import typing
 
 from tflottery.studies import program
+from tflottery.studies.search_options import TasksConfig
 from tflottery.studies.subnetworks import IMP, RANDOM_REINIT
 from tflottery.studies.ticket_searches import (
     TABLES,
-    TasksConfig,
     answer,
     figure,
     plan,

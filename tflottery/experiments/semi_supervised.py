@@ -10,14 +10,15 @@ Each is then trained with all labels. Accuracy against density, a line a setting
 """
 
 import dataclasses
+import typing
+from collections.abc import Sequence
 
 from tflottery.core import subsets
-from tflottery.studies import program, ticket_searches
+from tflottery.studies import program
 from tflottery.studies.config import option
-from tflottery.studies.pruning_config import PruningConfig
+from tflottery.studies.search_options import Search, TicketConfig
 from tflottery.studies.ticket_searches import (
     TABLES,
-    TicketConfig,
     answer,
     figure,
     plan,
@@ -32,6 +33,8 @@ __all__ = ["TABLES", "Config", "answer", "figure", "plan", "rows", "subject"]
 class Config(TicketConfig):
     """Options of the experiment."""
 
+    SUBSET_REMEDY: typing.ClassVar[str] = "Say with --labeled which part has labels."
+
     labeled: str = option(
         "images:0.1", "the part of the images that has labels where not all have"
     )
@@ -44,21 +47,19 @@ class Config(TicketConfig):
                 f"--labeled={self.labeled!r} has to be some of the images of every "
                 "class, and not all of them: images:0.1."
             )
-        ticket_searches.refuse_subset(
-            self, remedy="Say with --labeled which part has labels."
-        )
         super().validate()
 
-    def searches(self) -> dict[str, PruningConfig]:
-        """Returns a search in each setting."""
-        return {
-            self.task: self.searching(),
-            "semi_supervised": self.searching(
-                task="semi_supervised", subset=self.labeled
+    def searches(self) -> Sequence[Search]:
+        """Returns a search in each setting, by the paper's name and what is seen."""
+        part = str(subsets.parse(self.labeled))
+        return [
+            self.own_search(),
+            self.search(
+                f"semi_supervised ({part})", task="semi_supervised", subset=part
             ),
-            "low_shot": self.searching(subset=self.labeled),
-            "label_agnostic": self.searching(task="rotation"),
-        }
+            self.search(f"low_shot ({part})", subset=part),
+            self.search("label_agnostic (rotation)", task="rotation"),
+        ]
 
 
 if __name__ == "__main__":

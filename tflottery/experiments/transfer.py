@@ -10,13 +10,14 @@ ImageNet: here the network is one, whatever it is shown.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
-from tflottery.studies import program, ticket_searches
+from tflottery.studies import config as shared
+from tflottery.studies import program
 from tflottery.studies.config import option
-from tflottery.studies.pruning_config import PruningConfig
+from tflottery.studies.search_options import Search, TicketConfig
 from tflottery.studies.ticket_searches import (
     TABLES,
-    TicketConfig,
     answer,
     figure,
     plan,
@@ -53,21 +54,18 @@ class Config(TicketConfig):
 
     def validate(self) -> None:
         """Raises ValueError for options that are wrong with any data."""
-        ticket_searches.validate_list(
-            "ticket_datasets", self._datasets(), example="mnist"
-        )
+        shared.validate_names("ticket_datasets", self._datasets(), example="mnist")
         super().validate()
 
-    def searches(self) -> dict[str, PruningConfig]:
+    def searches(self) -> Sequence[Search]:
         """Returns a search on the data set proper, and one on each of the others."""
         proper = self.setting.dataset
-        return {proper: self.searching()} | {
-            other: self.searching(
-                dataset=other, subset=None, shaped_like=self.shaped_like or proper
-            )
-            for other in self._datasets()
-            if other != proper
-        }
+        shape = self.shaped_like or proper
+        others = [other for other in self._datasets() if other != proper]
+        return [
+            self.search(proper),
+            *(self.search(one, dataset=one, shaped_like=shape) for one in others),
+        ]
 
     def _datasets(self) -> tuple[str, ...]:
         """Returns the data sets on which tickets are found.

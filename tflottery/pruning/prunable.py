@@ -85,12 +85,12 @@ def _first_convolutions(
     ]
     if not convolutions:
         raise ValueError(
-            f"first_convolutions={count!r}, but this network has no convolutions. "
-            f"Expected None for the kernels {list(shapes)}."
+            f"The first {count!r} convolutions alone are to be pruned, but this network"
+            f" has no convolutions; its kernels are {list(shapes)}."
         )
     if not isinstance(count, numbers.Integral) or not 1 <= count <= len(convolutions):
         raise ValueError(
-            f"first_convolutions={count!r}, expected a whole number from 1 to "
-            f"{len(convolutions)}, the convolutions of this network."
+            f"The first {count!r} convolutions are to be pruned alone; expected is a "
+            f"number from 1 to {len(convolutions)}, the convolutions of this network."
         )
     return tuple(convolutions[:count])

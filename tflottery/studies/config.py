@@ -282,19 +282,29 @@ def validate_count(name: str, value: int | None, *, most: int | None = None) -> 
         raise ValueError(f"--{name}={value!r} has to be at most {most:,}.")
 
 
-def validate_kinds(name: str, kinds: Sequence[str], *, known: Sequence[str]) -> None:
-    """Raises ValueError unless an option names known kinds, each once.
+def validate_names(
+    name: str,
+    given: Sequence[str],
+    *,
+    known: Sequence[str] | None = None,
+    example: str | None = None,
+) -> None:
+    """Raises ValueError unless an option names something, known, and nothing twice.
 
     Args:
       name: of the option.
-      kinds: what it names.
-      known: the kinds that it may name.
+      given: what it names.
+      known: all that it may name; None: that is seen elsewhere.
+      example: of what it may name, where `known` does not say.
     """
-    given = ",".join(kinds)
-    if not kinds or not set(kinds) <= set(known):
-        raise ValueError(f"--{name}={given!r} has to name some of {', '.join(known)}.")
-    if len(set(kinds)) < len(kinds):
-        raise ValueError(f"--{name}={given!r} names a kind twice.")
+    text = f"--{name}={','.join(given)!r}"
+    if known is not None and not (given and set(given) <= set(known)):
+        raise ValueError(f"{text} has to name some of {', '.join(known)}.")
+    if not given:
+        raise ValueError(f"--{name} is empty: name at least one, such as {example}.")
+    twice = [one for one in dict.fromkeys(given) if list(given).count(one) > 1]
+    if twice:
+        raise ValueError(f"{text} names {', '.join(twice)} twice.")
 
 
 def refuse_carried(config: Config) -> None:

@@ -3,8 +3,8 @@
 A search is IMP on some task, data set or part of one. Whatever finds a ticket, it is
 judged by its training on the labels of the whole data set, beside random pruning (of
 initial weights, where the recipe says so) and the unpruned network. An experiment is a
-list of searches: its Config extends `TicketConfig` and names them; plan, rows, figure
-and answer are those of this module.
+list of searches: its Config extends `search_options.TicketConfig` and names them; plan,
+rows, figure and answer are those of this module.
 
 A ticket is the finder's mask and its weights at iteration k. A head for other classes
 is the replicate's initial one; heads are not pruned.
@@ -17,8 +17,6 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 
 from tflottery.components.component import Artifact
-from tflottery.core import recipes, subsets
-from tflottery.core.recipes import LABELS
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import (
     accuracy_table,
@@ -27,20 +25,14 @@ from tflottery.studies import (
     ticket_summary,
     ticket_transfer,
 )
-from tflottery.studies import config as shared
 from tflottery.studies.accuracy_table import PlannedNetwork
 from tflottery.studies.answers import Answer
-from tflottery.studies.config import option
-from tflottery.studies.pruning_config import PruningConfig
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import (
-    ADJUSTED_RANDOM,
     DENSE,
     IMP,
-    RANDOM_PRUNING,
     Subnetwork,
     Subnetworks,
-    sparse_kinds,
 )
 from tflottery.studies.ticket_summary import TicketSummary
 from tflottery.studies.ticket_tables import EvaluatedTicket, TicketMaskLayer
@@ -48,105 +40,6 @@ from tflottery.studies.ticket_tables import EvaluatedTicket, TicketMaskLayer
 if typing.TYPE_CHECKING:
     import matplotlib.figure
     import pandas
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TicketConfig(PruningConfig):
-    """The options of experiments on how tickets are found.
-
-    Attributes:
-      TICKET_KINDS: the kinds of subnetwork that each search's tickets are judged as.
-    """
-
-    PREFERRED_VARIANT: typing.ClassVar[str | None] = "limited_supervision"
-    TICKET_KINDS: typing.ClassVar[tuple[str, ...]] = (IMP,)
-
-    baselines: tuple[str, ...] = option(
-        (RANDOM_PRUNING, ADJUSTED_RANDOM),
-        "kinds of subnetworks that tickets are compared with",
-    )
-
-    @classmethod
-    def tiny(cls) -> "TicketConfig":
-        """Returns a Config that a test runs in seconds."""
-        return cls(
-            model="lenet",
-            dataset="digits",
-            replicates=1,
-            rewind_iterations=(8,),
-            training_iterations=24,
-            evaluation_examples=100,
-            levels=("1-2",),
-            baselines=(RANDOM_PRUNING,),
-        )
-
-    def searches(self) -> Mapping[str, PruningConfig]:
-        """Returns how tickets are found, by the name that the figure shows.
-
-        Each is what `searching` returns, as often as not with a change or two.
-        """
-        raise NotImplementedError
-
-    def searching(self, **changes: object) -> PruningConfig:
-        """Returns the options of a search: those of the command, but for changes."""
-        names = (field.name for field in dataclasses.fields(PruningConfig))
-        given = {name: getattr(self, name) for name in names}
-        # A search is of the same variant, which is the paper's.
-        variant, _ = self.recipe()
-        return PruningConfig(**(given | {"variant": variant} | changes))
-
-    def on_parts(self, texts: Sequence[str]) -> dict[str, PruningConfig]:
-        """Returns a search on each part of the data; one that is the whole is none."""
-        parts = [str(part) for part in map(subsets.parse, texts) if part]
-        return {part: self.searching(subset=part) for part in parts}
-
-    def related(self) -> dict[str, PruningConfig]:
-        """Returns the searches that are not on the command's own task and data."""
-        own = self.searching()
-        return {name: one for name, one in self.searches().items() if one != own}
-
-    def validate(self) -> None:
-        """Raises ValueError for options that are wrong with any data."""
-        shared.refuse_carried(self)
-        super().validate()
-        for one in self.searches().values():
-            one.validate()
-        if self.baselines:
-            known = [kind for kind in sparse_kinds() if kind != IMP]
-            shared.validate_kinds("baselines", self.baselines, known=known)
-
-    def row_decisions(self, study: Study) -> dict[str, object]:
-        """Returns what decides a row beyond its run and its columns.
-
-        What a search has of its own is the column ticket_config, so that networks which
-        several commands share are the same rows in all of them.
-        """
-        decided = super().row_decisions(study)
-        # A column tells it.
-        decided.pop("first_convolutions", None)
-        return decided
-
-    def resolved_values(self, study: Study) -> dict[str, object]:
-        """Returns options in one form, and what tickets were found with instead."""
-        return super().resolved_values(study) | _recipes_of_searches(study)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TasksConfig(TicketConfig):
-    """The options of experiments whose tickets are found on several tasks."""
-
-    ticket_tasks: tuple[str, ...] = option(
-        (LABELS, "rotation"), "tasks on which tickets are found: labels, or pretexts"
-    )
-
-    def validate(self) -> None:
-        """Raises ValueError for options that are wrong with any data."""
-        validate_list("ticket_tasks", self.ticket_tasks, example=LABELS)
-        super().validate()
-
-    def searches(self) -> dict[str, PruningConfig]:
-        """Returns a search on each of the tasks."""
-        return {task: self.searching(task=task) for task in self.ticket_tasks}
 
 
 TABLES = {
@@ -184,7 +77,7 @@ def subject(study: Study) -> str:
     """Returns what the study is about, for the plan's title."""
     sparse = Subnetworks(study)
     return (
-        f"tickets of {', '.join(study.config.searches())} to "
+        f"tickets of {', '.join(one.key for one in study.config.searches())} to "
         f"{sparse.describe(sparse.levels[-1])}"
     )
 
@@ -233,70 +126,15 @@ def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
     return dataclasses.replace(shown, columns=columns, rows=rows)
 
 
-def in_first(search: str, *, first_convolutions: int | None) -> str:
-    """Returns the name of a search that prunes so many convolutions, the first ones.
-
-    In tables it has its own name, and the number is a column.
-    """
-    if first_convolutions is None:
-        return search
-    return f"{search} in first {first_convolutions}"
-
-
-def validate_list(name: str, given: Sequence[str], *, example: str) -> None:
-    """Raises ValueError unless an option names something, and nothing twice."""
-    if not given:
-        raise ValueError(f"--{name} is empty: name at least one, such as {example}.")
-    if len(set(given)) < len(given):
-        raise ValueError(f"--{name}={','.join(given)!r} names one twice.")
-
-
-def validate_parts(name: str, given: Sequence[str]) -> None:
-    """Raises ValueError unless an option names parts of the data, and none twice."""
-    parts = [str(subsets.parse(part)) for part in given]
-    validate_list(name, parts, example="images:0.1")
-
-
-def refuse_subset(config: TicketConfig, *, remedy: str) -> None:
-    """Raises ValueError if --subset is given where it is not what finds tickets."""
-    if config.subset is not None:
-        raise ValueError(
-            f"--subset={config.subset!r} is the part that tickets are judged on, "
-            f"which is all data here. {remedy}"
-        )
-
-
-def _recipes_of_searches(study: Study) -> dict[str, dict[str, object]]:
-    """Returns, by search, what its recipe has of its own.
-
-    As `ticket_recipes`; {} where all are the recipe of the command itself. An option
-    that says of that what it says anyway changes the tickets of others.
-    """
-    own, searches = recipes.plain_values(study.recipe), study.config.searches()
-    unlike = {
-        name: {
-            field: value
-            for field, value in recipes.plain_values(finder.recipe).items()
-            if value != own[field]
-        }
-        for name, finder in study.related.items()
-        if name in searches
-    }
-    unlike = {name: values for name, values in unlike.items() if values}
-    return {"ticket_recipes": unlike} if unlike else {}
-
-
 def _networks(study: Study) -> Iterator[PlannedNetwork]:
     """Yields every network, and what measures it."""
     yield from accuracy_table.dense_networks(study, row_type=EvaluatedTicket)
-    finders = {name: study.related.get(name, study) for name in study.config.searches()}
-    for name, finder in finders.items():
-        yield from _tickets(study, finder, study.config.TICKET_KINDS, name)
+    searches = study.config.searches()
+    for one in searches:
+        finder = study.related.get(one.key, study)
+        yield from _tickets(study, finder, study.config.TICKET_KINDS, one.name)
     # What is random is pruned where the tickets are.
-    depths = dict.fromkeys(
-        finder.config.first_convolutions for finder in finders.values()
-    )
-    for depth in depths:
+    for depth in dict.fromkeys(one.config.first_convolutions for one in searches):
         where = _pruned_in_first(study, depth)
         yield from _tickets(where, where, study.config.baselines, None)
 
@@ -352,7 +190,7 @@ def _search_columns(
         # A trunk to k, and what is trained from there.
         iterations += k - start
     return depth | {
-        "search": search.removesuffix(in_first("", **depth)),
+        "search": search,
         "ticket_task": finder.config.task,
         "ticket_dataset": finder.facts.data.name,
         "ticket_subset": finder.facts.data.subset,
