@@ -27,6 +27,7 @@ _TRAINABLE = {
     "alexnet_grouped": 60_965_224 - (9216 - 256) * 4096,
     "inception_v3": 27_161_264,
     "lenet": 266_610,
+    "lenet_batch_norm": 262_210,
     "resnet18": 11_181_642,
     "resnet18_cifar_stem": 11_173_962,
     "resnet20": 272_474,
@@ -49,6 +50,7 @@ _PRUNABLE = {
     "alexnet_grouped": 20_158_496,
     "inception_v3": 27_123_040,
     "lenet": 266_200,
+    "lenet_batch_norm": 261_400,
     # Stem 9,408; stages 147,456 + 516,096 + 2,064,384 + 8,257,536; projections 172,032;
     # head 5,120. A stem of 3 * 64 * 9 = 1,728 takes 7,680 away.
     "resnet18": 11_172_032,
@@ -76,6 +78,7 @@ _ARCHITECTURES = {
     "alexnet_grouped": "17ab0fb36190963a",
     "inception_v3": "2aa997bec86398f4",
     "lenet": "2573f923f3363811",
+    "lenet_batch_norm": "004e6c6873d4d943",
     "resnet18": "bf83a9d46927cf29",
     "resnet18_cifar_stem": "4e75ceab4eb55c0e",
     "resnet20": "4d0cc45307eddfe7",
@@ -106,10 +109,13 @@ _deep_ones_slow = pytest.mark.parametrize(
 _every_family = pytest.mark.parametrize("name", ["lenet", "resnet20", "vgg11"])
 
 
+_IMAGE_SHAPES = {"lenet": (28, 28, 1), "lenet_batch_norm": (16, 16, 3)}
+
+
 def _build(name: str) -> keras.Model:
     size = MODELS[name]["minimum_image_size"]
     return MODELS[name].function(
-        input_shape=(28, 28, 1) if name == "lenet" else (size, size, 3),
+        input_shape=_IMAGE_SHAPES.get(name, (size, size, 3)),
         num_classes=_NUM_CLASSES.get(name, 10),
     )
 

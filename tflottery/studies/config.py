@@ -54,8 +54,8 @@ class Config:
     )
     variant: str | None = option(
         None,
-        "recipe of the paper: standard, low, warmup, early_phase, limited_supervision; "
-        "None: that of the experiment's paper, else the model's first",
+        "recipe: of a paper standard, low, warmup, early_phase, limited_supervision; "
+        "laptop; None: that of the experiment's paper, else the model's first",
     )
     dataset: str | None = option(None, "data set; None: the one of the model's paper")
     task: str = option(
