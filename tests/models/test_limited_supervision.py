@@ -272,3 +272,37 @@ def test_lenet_sees_part_of_the_images_as_often_as_the_papers_networks():
     assert epochs("images:0.1") == pytest.approx(24 * 200 / 90, abs=0.5)
     assert epochs("classes:0.3") == pytest.approx(24 * 200 / 90, abs=0.5)
     assert epochs("images:0.01") == pytest.approx(24 * 1000 / 90, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("setting", "augmentation", "iterations", "drops"),
+    [
+        (Setting("cifar10_16x16"), "flip_crop_2", 8000, (4000, 6000)),
+        (Setting("cifar10_16x16", "permuted_labels"), "none", 8000, (4000, 6000)),
+        # 200/90 and 1000/90 of 20.48 epochs.
+        (
+            Setting("cifar10_16x16", subset="images:0.1"),
+            "flip_crop_2",
+            "46ep",
+            ("23ep", "34ep"),
+        ),
+        (
+            Setting("cifar10_16x16", subset="images:0.01"),
+            "flip_crop_2_colour",
+            "228ep",
+            ("114ep", "171ep"),
+        ),
+    ],
+)
+def test_the_laptop_follows_the_paper(setting, augmentation, iterations, drops):
+    _, recipe = recipes.recipe_of(
+        MODELS["lenet_batch_norm"]["recipes"],
+        model="lenet_batch_norm",
+        variant="limited_supervision",
+        setting=setting,
+    )
+    assert (recipe.augmentation, recipe.optimizer) == (augmentation, "sgd")
+    assert (recipe.training_iterations, recipe.milestones) == (iterations, drops)
+    assert recipe.pruning.rewind_iterations == (1000,)
+    assert recipe.pruning.unpruned == ("head",)
+    assert recipe.pruning.schedule == "restarted"

@@ -64,8 +64,8 @@ def _limited_supervision(standard: Recipe, epochs: float, setting: Setting) -> R
 
     The networks are none of that paper's, but small ones to try its experiments with.
     As there, the last layer is not pruned, random pruning knows neither layers nor k,
-    what is reset trains for the whole length, and part of the images is seen for more
-    epochs, as many times as on ImageNet.
+    what is reset trains for the whole length, part of the images is seen for more
+    epochs, as many times as on ImageNet, and images are augmented as CIFAR-10's.
 
     Args:
       standard: the recipe on all images and labels, in iterations.
@@ -74,6 +74,7 @@ def _limited_supervision(standard: Recipe, epochs: float, setting: Setting) -> R
     """
     recipe = replaced(
         standard,
+        augmentation=limited_supervision.augmentation_of(setting),
         unpruned=("head",),
         random_counts="global",
         random_weights="initial",

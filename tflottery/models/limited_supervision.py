@@ -84,6 +84,7 @@ APPENDIX_A: dict[tuple[str, str | None], tuple[_Row, ...]] = {
     ),
 }
 _CIFAR10 = "cifar10"
+_SMALL_COLOURED = (_CIFAR10, "cifar10_16x16")
 _SEMI_SUPERVISED = "semi_supervised"
 # Tasks that are another reading of one that has a row.
 _READINGS = {"rotation_all": "rotation"}
@@ -120,7 +121,7 @@ def recipe(network: str, setting: Setting) -> Recipe:
     return _recipe_of_row(
         _cifar10_row(setting),
         optimizer="adam",
-        augmentation=_cifar10_augmentation(setting),
+        augmentation=augmentation_of(setting),
         rewind=_cifar10_rewind(setting),
         replicates=5,
     )
@@ -131,6 +132,15 @@ def growth_of(setting: Setting) -> float:
     if setting.subset is None:
         return 1
     return _SMALL_GROWTH if _sees_few(setting) else _GROWTH
+
+
+def augmentation_of(setting: Setting) -> str | None:
+    """Returns how images are augmented; None: as the data set has it."""
+    if setting.task == "permuted_labels":
+        return "none"
+    if setting.dataset not in _SMALL_COLOURED:
+        return None
+    return "flip_crop_2_colour" if _sees_few(setting) else "flip_crop_2"
 
 
 def _recipe_of_row(row: _Row, *, rewind: Duration, **values: object) -> Recipe:
@@ -189,15 +199,6 @@ def _cifar10_row(setting: Setting) -> _Row:
         epochs=round(growth * row.epochs),
         decay_epochs=tuple(round(growth * epochs) for epochs in row.decay_epochs),
     )
-
-
-def _cifar10_augmentation(setting: Setting) -> str | None:
-    """Returns how images are augmented; None: as the data set has it."""
-    if setting.task == "permuted_labels":
-        return "none"
-    if setting.dataset != _CIFAR10:
-        return None
-    return "flip_crop_2_colour" if _sees_few(setting) else "flip_crop_2"
 
 
 def _cifar10_rewind(setting: Setting) -> Duration:
