@@ -94,6 +94,7 @@ def test_the_packages_own_registries():
     assert {"cifar10", "digits", "mnist"} <= set(DATASETS.names())
     assert PRETEXTS["rotation"]["num_outputs"] == 4
     with pytest.raises(
-        ValueError, match=r"no model 'lenett'\. Known: .*lenet, resnet18"
+        ValueError,
+        match=r"no model 'lenett'\. Known: .*lenet, lenet_batch_norm, resnet18",
     ):
         MODELS["lenett"]
