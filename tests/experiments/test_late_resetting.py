@@ -76,6 +76,17 @@ def test_the_four_rules_of_the_figure(study):
     }
 
 
+def test_rules_of_the_same_k_train_once_and_have_rows_of_both(study_of):
+    study = study_of(late_resetting, rewind_rules=("8it", "480ex"))
+    found = {}
+    for one in ticket_searches._networks(study):
+        if one.row.search and one.row.ticket_subset:
+            found.setdefault(one.row.network, []).append(one.row.search)
+    assert len(found) == 2
+    searches = ["images:0.5 to 8it", "images:0.5 to 480ex"]
+    assert all(names == searches for names in found.values())
+
+
 def test_config_is_that_of_other_commands_whatever_the_table_tells(study_of):
     usual = study_of(late_resetting)
     other = study_of(late_resetting, subsets=("images:0.3", "classes:0.5"))

@@ -29,6 +29,7 @@ def _tickets(kind, task, *, error):
     return [
         dataclasses.replace(
             _DENSE,
+            network=f"runs/{kind}-{task}/00000100",
             subnetwork=kind,
             search=task,
             ticket_task=task,
@@ -110,6 +111,7 @@ def _found(search, *, errors=(0.4, 0.5, 0.54), kind="imp", **more):
         columns |= {"search_examples": 10 * batch_size}
     return [
         _network(
+            network=f"runs/{kind}-{search}-{more}/00000100",
             subnetwork=kind,
             level=level,
             density=0.8**level,
@@ -250,6 +252,35 @@ def test_what_is_random_is_grey(subsets_drawn):
     assert all(color.replace(".", "").isdigit() for color in colors)
 
 
+def test_adjusted_random_pruning_is_seen_where_plain_is_the_same(legends):
+    rows = _found(None, kind="adjusted_random")
+    rows += _found(None, kind="random_pruning")
+    drawn = _drawn(*_found("labels"), *rows)
+    [axes] = drawn.axes
+    by_label = {one.get_label(): one.lines[0] for one in axes.containers}
+    plain, adjusted = (by_label[f"{one}random pruning"] for one in ("", "adjusted "))
+    np.testing.assert_array_equal(plain.get_ydata(), adjusted.get_ydata())
+    # A darker, dashed line on top of a lighter, solid one.
+    assert axes.lines.index(adjusted) > axes.lines.index(plain)
+    assert (plain.get_linestyle(), adjusted.get_linestyle()) == ("-", "--")
+    assert float(adjusted.get_color()) < float(plain.get_color())
+
+
+def test_searches_of_the_same_tickets_are_one_line_of_both_names():
+    rows = [
+        dataclasses.replace(row, search=f"images:0.1 to {rule}")
+        for rule in ("98it", "50000ex")
+        for row in _found("10% of images")
+    ]
+    rows += _found("labels")
+    [axes] = _drawn(*rows).axes
+    labels = [container.get_label() for container in axes.containers]
+    assert labels == [
+        *("images:0.1 to 98it, images:0.1 to 50000ex", "_in the paper"),
+        *("labels", "_in the paper"),
+    ]
+
+
 def test_a_panel_for_each_number_of_convolutions(bars, legends):
     dense = [_network(replicate=replicate) for replicate in (1, 2, 3)]
     rows = []
@@ -266,6 +297,8 @@ def test_a_panel_for_each_number_of_convolutions(bars, legends):
     ]
     heights = [np.unique(bars(axes)["labels"][1]) for axes in drawn.axes]
     np.testing.assert_allclose(np.ravel(heights), [90, 50, 10])
+    # Panels beside each other are compared.
+    assert len({axes.get_ylim() for axes in drawn.axes}) == 1
     # The unpruned network is in all of them, the paper's tickets in the last.
     marked = [list(bars(axes)) for axes in drawn.axes]
     assert all(found[0] == "_in the paper" for found in marked)

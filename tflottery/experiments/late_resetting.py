@@ -11,6 +11,9 @@ reset to under the recipe, in epochs, examples, updates and as part of the train
 takes no training, and is there once the first tables are written.
 
 All counts are rounded up to whole updates. The paper's 3.3% stands for 3 of 90 epochs.
+Rules that come to the same k, as updates and examples do where batches are of one size,
+find the same tickets: they are trained once and have rows of both, in the figure a line
+of both names.
 """
 
 import dataclasses

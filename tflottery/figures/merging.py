@@ -85,7 +85,8 @@ def _with_searches_of(known: pandas.DataFrame, tables: Tables, *, first: str) ->
     names: dict[str, str] = {}
     for search, own in tables[first].groupby("search"):
         found = own["network"].map(theirs).dropna().unique()
-        if len(found) == 1:
+        # One network may be that of several searches, this one among them.
+        if len(found) == 1 and search not in set(known["search"]):
             names[search] = found[0]
     return {
         name: table.assign(search=table["search"].map(lambda one: names.get(one, one)))

@@ -26,6 +26,7 @@ class Block:
     Attributes:
       title: what they have in common.
       rows: the panels, row by row.
+      shares_y: whether all panels of a row have one scale of y.
       footer: a panel as wide as the figure, below the others; None: there is none.
       has_legend: whether there is a legend; the same label looks the same in all
         panels of a block.
@@ -33,6 +34,7 @@ class Block:
 
     title: str
     rows: Sequence[Sequence[Panel]]
+    shares_y: bool = False
     footer: Panel | None = None
     has_legend: bool = True
 
@@ -75,8 +77,12 @@ def _draw_panels(
     heights += [_FOOTER_INCHES] if block.footer is not None else []
     grid = part.add_gridspec(len(heights), num_columns, height_ratios=heights)
     for row_index, row in enumerate(block.rows):
+        first = None
         for column, draw in enumerate(row):
-            draw(part.add_subplot(grid[row_index, column]))
+            shared = {"sharey": first} if block.shares_y else {}
+            axes = part.add_subplot(grid[row_index, column], **shared)
+            draw(axes)
+            first = first or axes
     if block.footer is not None:
         block.footer(part.add_subplot(grid[-1, :]))
 

@@ -4,6 +4,8 @@ Each setting in the table has a panel; where only the first convolutions were pr
 for each number of them, as in Figures 2 and 8. Accuracy against the density of what was
 pruned: a colour for each search that found tickets, dashed where their weights were
 reinitialized (Figure 11), in grey what is random, and the band of the unpruned network.
+Adjusted random pruning is dashed on top of plain, with which it is one where training
+makes no weights zero. Searches that found the same tickets are one line of both names.
 Lines are means and bars, as in the paper, one standard error of the mean over
 replicates. Diamonds are what the paper's tables say, in the line's colour.
 """
@@ -28,7 +30,9 @@ _ERROR = "stderr"
 _X = "density"
 _COLORS = ("#0072b2", "#d55e00", "#e69f00", "#56b4e9", "#009e73", "#cc79a7")
 _COLORS += ("#7a5195", "#8c564b", "#117733", "#999933")
-_GREYS = ("0.35", "0.6", "0.75")
+_GREYS = ("0.6", "0.75", "0.45")
+# Seen on top of another line that it may coincide with.
+_ADJUSTED, _ADJUSTED_LOOK = "adjusted_random", {"color": "0.15", "style": "--"}
 _MARKERS = ("o", "^", "v", "s", "P", "X")
 # By kind of the tickets: what the legend adds, and the style of the line.
 _KINDS = {"imp": ("", "-"), "random_reinit": (", reinitialized", "--")}
@@ -52,7 +56,7 @@ def draw(accuracy: pandas.DataFrame) -> Figure:
             functools.partial(_draw_panel, networks=networks, looks=looks, title=name)
             for name, networks in _panels(own)
         ]
-        blocks.append(panels.Block(title, [row]))
+        blocks.append(panels.Block(title, [row], shares_y=True))
     is_wide = any(len(block.rows[0]) > 1 for block in blocks)
     inches = _SMALL_PANEL_INCHES if is_wide else _PANEL_INCHES
     return panels.drawn(blocks, inches=inches)
@@ -84,20 +88,39 @@ def _looks(networks: pandas.DataFrame) -> dict[tuple, dict[str, object]]:
     sparse = networks[networks["subnetwork"] != "dense"]
     looks: dict[tuple, dict[str, object]] = {}
     tickets = sparse[sparse["search"].notna()]
+    names = _names(tickets)
+    tickets = tickets[tickets["search"].isin(names)]
     for index, (search, found) in enumerate(tickets.groupby("search", sort=False)):
         color = _COLORS[index % len(_COLORS)]
         for kind, own in found.groupby("subnetwork", sort=False):
             usual = f", {lines.kind_name(kind)}", lines.style_of(1)
             told, style = _KINDS.get(kind, usual)
             look = {"color": color, "style": style}
-            for k, more in _by_k(own, f"{search}{told}"):
+            for k, more in _by_k(own, f"{names[search]}{told}"):
                 looks[search, kind, k] = look | more
     random = sparse[sparse["search"].isna()]
-    for index, (kind, own) in enumerate(random.groupby("subnetwork", sort=False)):
+    # What is drawn later is on top.
+    kinds = sorted(random["subnetwork"].unique(), key=lambda one: one == _ADJUSTED)
+    for index, kind in enumerate(kinds):
+        own = random[random["subnetwork"] == kind]
         look = {"color": _GREYS[index % len(_GREYS)]}
+        if kind == _ADJUSTED:
+            look = _ADJUSTED_LOOK
         for k, more in _by_k(own, lines.kind_name(kind)):
             looks[None, kind, k] = look | more
     return looks
+
+
+def _names(tickets: pandas.DataFrame) -> dict[str, str]:
+    """Returns what legends call each search, all those of the same networks as one.
+
+    Rules that say the same k in several ways find the same tickets (Figure 7).
+    """
+    found: dict[frozenset | str, list[str]] = {}
+    for search, own in tickets.groupby("search", sort=False):
+        networks = frozenset(own["network"].dropna())
+        found.setdefault(networks or search, []).append(search)
+    return {searches[0]: ", ".join(searches) for searches in found.values()}
 
 
 def _by_k(networks: pandas.DataFrame, name: str) -> list[tuple[int, dict[str, object]]]:
