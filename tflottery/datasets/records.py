@@ -1,0 +1,256 @@
+"""Where each image lies in TFRecord files, so that any of them is read by itself.
+
+A record is its length (8 bytes), a checksum of that (4), a `tf.train.Example`, and a
+checksum of the example (4). The index is built by walking from length to length,
+without reading images, and without TensorFlow. Images come back as they lie there,
+encoded, by one read of the file each.
+"""
+
+import collections
+import dataclasses
+import mmap
+import os
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+# Columns of an index: number of the file, first byte of the encoded image, how many
+# bytes it has, and the checksum that the file keeps of its example.
+FILE, OFFSET, LENGTH, CHECKSUM = range(4)
+_BEFORE = struct.Struct("<QI")
+_BEHIND = struct.Struct("<I")
+# Wire types of protocol buffers: a whole number, and something with a length.
+_VARINT, _BYTES = 0, 2
+# Fewer than a process may have open by default.
+_MOST_OPEN_FILES = 256
+
+
+class DamagedRecords(ValueError):
+    """A file does not hold the records it should; says what it holds."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Index:
+    """The images of TFRecord files, in the order in which they lie there.
+
+    Attributes:
+      table: [examples, 4] int64, columns as above.
+      labels: [examples] int32; -1 where a label is kept secret.
+    """
+
+    table: np.ndarray
+    labels: np.ndarray
+
+
+def index(paths: Sequence[str], num_records: Sequence[int]) -> Index:
+    """Returns the index of files whose examples are an `image` and a `label`.
+
+    Args:
+      paths: the files.
+      num_records: how many examples each should hold.
+
+    Raises:
+      DamagedRecords: a file is not there, holds more or fewer examples, ends in the
+        middle of one, or something else than examples; names it.
+    """
+    # A file that is not there is told at once, not after those before it were walked.
+    for path, count in zip(paths, num_records, strict=True):
+        if not os.path.isfile(path):
+            raise _damage(path, count, "it is not there")
+    tables, labels = [np.empty((0, 4), np.int64)], [np.empty(0, np.int32)]
+    for number, (path, count) in enumerate(zip(paths, num_records, strict=True)):
+        found = np.array(list(_records(path, count)), np.int64).reshape(-1, 4)
+        if len(found) != count:
+            raise _damage(path, count, f"it holds {len(found)} examples")
+        table = np.empty_like(found)
+        table[:, FILE] = number
+        table[:, OFFSET:] = found[:, :CHECKSUM]
+        tables.append(table)
+        labels.append(found[:, CHECKSUM].astype(np.int32))
+    return Index(np.concatenate(tables), np.concatenate(labels))
+
+
+def _records(path: str, count: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yields (offset, length, checksum, label) of each image of a file."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            # Of a record, what lies around its image is read, not the pages between.
+            content.madvise(mmap.MADV_RANDOM)
+            position = number = 0
+            while position < size:
+                try:
+                    start, stop = _bounds(content, position, size)
+                    found = _image_and_label(content, start, stop)
+                except DamagedRecords as fault:
+                    raise _damage(path, count, f"{fault} ({number})") from fault
+                (offset, length), label = found
+                yield offset, length, *_BEHIND.unpack_from(content, stop), label
+                position = stop + _BEHIND.size
+                number += 1
+
+
+def _bounds(content: mmap.mmap, position: int, size: int) -> tuple[int, int]:
+    """Returns where the example of the record at a position begins and ends."""
+    start = position + _BEFORE.size
+    if start > size:
+        raise DamagedRecords("it ends in the middle of an example")
+    length, checksum = _BEFORE.unpack_from(content, position)
+    if checksum != masked_crc32c(content[position : position + 8]):
+        raise DamagedRecords("the length of an example is damaged")
+    if start + length + _BEHIND.size > size:
+        raise DamagedRecords("it ends in the middle of an example")
+    return start, start + length
+
+
+def _image_and_label(
+    content: mmap.mmap, start: int, stop: int
+) -> tuple[tuple[int, int], int]:
+    """Returns (offset, length) of an example's image, and its label."""
+    image = label = None
+    # Example: features; of these, entries of a map: a name and values of one kind.
+    for _, features, end in _fields(content, start, stop):
+        for _, entry, entry_end in _fields(content, features, end):
+            parts = {
+                field: (first, last)
+                for field, first, last in _fields(content, entry, entry_end)
+            }
+            if parts.keys() != {1, 2}:
+                raise DamagedRecords("it holds something that is no example")
+            name = content[slice(*parts[1])]
+            if name in (b"image", b"label"):
+                values = [
+                    one
+                    for _, first, last in _fields(content, *parts[2])
+                    for one in _fields(content, first, last)
+                ]
+                if len(values) != 1:
+                    raise DamagedRecords(f"an example has {len(values)} {name!r}")
+                _, first, last = values[0]
+                if name == b"image":
+                    image = first, last - first
+                else:
+                    label = _signed(_varint(content, first, stop)[0])
+    if image is None or label is None:
+        raise DamagedRecords("an example has no image or no label")
+    return image, label
+
+
+def _fields(
+    content: mmap.mmap, position: int, stop: int
+) -> Iterator[tuple[int, int, int]]:
+    """Yields (number, first byte, last byte + 1) of each field of a message."""
+    while position < stop:
+        key, position = _varint(content, position, stop)
+        if key & 7 == _BYTES:
+            length, position = _varint(content, position, stop)
+            end = position + length
+        elif key & 7 == _VARINT:
+            _, end = _varint(content, position, stop)
+        else:
+            raise DamagedRecords("it holds something that is no example")
+        if end > stop:
+            raise DamagedRecords("it holds something that is no example")
+        yield key >> 3, position, end
+        position = end
+
+
+def _varint(content: mmap.mmap, position: int, stop: int) -> tuple[int, int]:
+    """Returns a whole number of variable length, and where it ends."""
+    value = shift = 0
+    while position < stop and shift < 70:
+        byte = content[position]
+        value |= (byte & 127) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 128:
+            return value, position
+    raise DamagedRecords("it holds something that is no example")
+
+
+def _signed(value: int) -> int:
+    """Returns the number that 64 bits stand for in two's complement."""
+    return value - 2**64 if value >= 2**63 else value
+
+
+def _damage(path: str, count: int, fault: str) -> DamagedRecords:
+    return DamagedRecords(f"{path!r} should hold {count} examples, but {fault}")
+
+
+def _crc32c_table() -> list[int]:
+    """Returns the checksum's table of the 256 bytes (Castagnoli's polynomial)."""
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+        table.append(byte)
+    return table
+
+
+_CRC32C = _crc32c_table()
+
+
+def masked_crc32c(content: bytes) -> int:
+    """Returns the checksum that TFRecord files keep of some bytes."""
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc = crc >> 8 ^ _CRC32C[(crc ^ byte) & 255]
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+class RecordFiles:
+    """Files that parts are read from, as many of them open at a time as may be."""
+
+    def __init__(self, paths: Sequence[str]):
+        """Args:
+        paths: the files, by the numbers that an index has for them.
+        """
+        self.paths = tuple(paths)
+        self._open: collections.OrderedDict[int, _OpenFile] = collections.OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, number: int, offset: int, length: int) -> bytes:
+        """Returns so many bytes of a file.
+
+        Raises:
+          DamagedRecords: it has become shorter.
+          OSError: it cannot be read any more.
+        """
+        file = self._opened(number)
+        content = os.pread(file.descriptor, length, offset)
+        # A read may end early, at the latest after 2 GiB, without an error.
+        while len(content) < length:
+            more = os.pread(
+                file.descriptor, length - len(content), offset + len(content)
+            )
+            if not more:
+                raise DamagedRecords(
+                    f"{self.paths[number]!r} has become shorter since it was indexed"
+                )
+            content += more
+        return content
+
+    def _opened(self, number: int) -> "_OpenFile":
+        """Returns a file, open for as long as it is used or among the last ones."""
+        with self._lock:
+            file = self._open.pop(number, None) or _OpenFile(self.paths[number])
+            self._open[number] = file
+            if len(self._open) > _MOST_OPEN_FILES:
+                self._open.popitem(last=False)
+        return file
+
+
+class _OpenFile:
+    """An open file, closed when nobody reads it any more."""
+
+    def __init__(self, path: str):
+        self.descriptor = -1
+        self.descriptor = os.open(path, os.O_RDONLY)
+
+    def __del__(self):
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
