@@ -29,6 +29,7 @@ _ORDER = (
     "components",
     "execution",
     "figures",
+    "claims",
     "studies",
     "experiments",
     "reports",
@@ -52,8 +53,10 @@ _RETIRED_MODULES = {
     "trained": "accuracy_table",
     "workshop": "runtime",
 }
-# One name, one thing: an experiment, and what draws it. Nothing else is called like it.
+# One name, one thing: an experiment, and what draws it; a paper, and what it claims.
+# Nothing else is called like it.
 _FOLDERS_OF_NAMESAKES = {"experiments", "figures", "reports", "check", "__main__"}
+_FOLDERS_OF_NAMESAKES |= {"claims"}
 _RETIRED_NAMES = {
     "Bench": "JobContext",
     "Drafts": "Staging",

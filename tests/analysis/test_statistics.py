@@ -75,3 +75,25 @@ def test_sides_of_different_lengths_are_refused():
         statistics.pearson([1, 2, 3], [1, 2, 3, 4])
     with pytest.raises(ValueError, match=r"shape \(0,\), expected \[n\]"):
         statistics.pearson([], [])
+
+
+def test_an_interval_is_students():
+    values = [1.0, 2.0, 4.0]
+    estimate, low, high = statistics.t_interval(values)
+    expected = scipy.stats.ttest_1samp(values, 0).confidence_interval()
+    assert (low, high) == pytest.approx(tuple(expected))
+    assert estimate == pytest.approx(7 / 3)
+    assert statistics.t_interval([2.0, 2.0, 2.0]) == (2, 2, 2)
+    single = statistics.t_interval([2.0])
+    assert single.estimate == 2 and math.isnan(single.low) and math.isnan(single.high)
+
+
+def test_a_correlation_has_fishers_interval():
+    points = np.random.default_rng(0).standard_normal((2, 14))
+    points[1] -= points[0]
+    found = statistics.pearson_interval(*points)
+    expected = scipy.stats.pearsonr(*points).confidence_interval()
+    assert found[1:] == pytest.approx(tuple(expected))
+    assert statistics.pearson_interval([1, 2, 3, 4], [2, 4, 6, 8]) == (1, 1, 1)
+    few = statistics.pearson_interval([1, 2, 3], [3, 1, 2])
+    assert few.estimate < 0 and math.isnan(few.low)

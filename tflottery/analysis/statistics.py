@@ -1,4 +1,4 @@
-"""Mean, standard deviation and error over replicates or pairs; correlation.
+"""Mean, standard deviation and error over replicates or pairs; intervals; correlation.
 
 The papers print "mean +- std" over three to five replicates without saying which
 standard deviation; here it is the sample's (divided by n - 1), as in pandas, because
@@ -6,9 +6,26 @@ replicates are a sample of the initializations and orders there could be.
 """
 
 import math
+import typing
 from collections.abc import Sequence
 
 import numpy as np
+
+CONFIDENCE = 0.95
+
+
+class Interval(typing.NamedTuple):
+    """An estimate and how far the data leave it open.
+
+    Attributes:
+      estimate: a mean over replicates, or a correlation.
+      low: lower end of its confidence interval.
+      high: the upper end.
+    """
+
+    estimate: float
+    low: float
+    high: float
 
 
 def mean(values: Sequence[float] | np.ndarray) -> float:
@@ -30,6 +47,46 @@ def std_of_several(values: Sequence[float] | np.ndarray) -> float | None:
 def standard_error(values: Sequence[float] | np.ndarray) -> float:
     """Returns the standard error of the mean, std / sqrt(n); NaN for a single value."""
     return std(values) / math.sqrt(len(values))
+
+
+def t_interval(
+    values: Sequence[float] | np.ndarray, *, confidence: float = CONFIDENCE
+) -> Interval:
+    """Returns the mean with its two-sided confidence interval, by Student's t.
+
+    Of paired differences that is the paired comparison. Both ends are NaN for a single
+    value, and the mean itself where all values are equal.
+    """
+    centre = mean(values)
+    if len(values) < 2:
+        return Interval(centre, math.nan, math.nan)
+    from scipy import stats
+
+    quantile = stats.t.ppf((1 + confidence) / 2, len(values) - 1)
+    half = float(quantile) * standard_error(values)
+    return Interval(centre, centre - half, centre + half)
+
+
+def pearson_interval(
+    x: Sequence[float] | np.ndarray,
+    y: Sequence[float] | np.ndarray,
+    *,
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """Returns Pearson's correlation with its confidence interval, by Fisher's z.
+
+    All NaN where there is nothing to correlate, the ends also of three points.
+    """
+    r, _ = pearson(x, y)
+    if math.isnan(r) or len(x) < 4:
+        return Interval(r, math.nan, math.nan)
+    if abs(r) == 1:
+        return Interval(r, r, r)
+    from scipy import stats
+
+    half = float(stats.norm.ppf((1 + confidence) / 2)) / math.sqrt(len(x) - 3)
+    z = math.atanh(r)
+    return Interval(r, math.tanh(z - half), math.tanh(z + half))
 
 
 def pearson(

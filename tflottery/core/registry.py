@@ -177,6 +177,15 @@ PRETEXTS = Registry(
 PERTURBATIONS = Registry(
     "perturbation", "tflottery.perturbations", attributes=("version", "options")
 )
+# What the papers claim, as functions of tables (`tflottery.claims`).
+CLAIMS = Registry(
+    "claim",
+    "tflottery.claims",
+    attributes=("says", "source", "effect", "unit", "claimed", "table", "networks"),
+    # How the paper puts it, if by a number; the command that measures it: an experiment
+    # and its flags beyond the network's.
+    defaults={"reported": "", "command": ""},
+)
 CRITERIA = Registry(
     "pruning criterion",
     "tflottery.pruning.criteria",

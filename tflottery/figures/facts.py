@@ -4,14 +4,26 @@
 drawn without them too: then it shows no chance, and no axis in epochs.
 """
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from etils import epath
 
 if TYPE_CHECKING:
     import pandas
 
 
 COLUMNS = ("num_classes", "epoch_iterations")
+
+
+def beside(folder: str) -> dict[str, object]:
+    """Returns what the config.json in a folder says; {} where there is none."""
+    try:
+        said = json.loads(epath.Path(folder or ".", "config.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def with_facts(

@@ -11,15 +11,15 @@ Tables = Mapping[str, pandas.DataFrame]
 
 # Where a network lies, how it compares with all of its command, what is known of its
 # data, and which options found it, says nothing of what it is.
-_UNTELLING = ("network", "network_a", "network_b", "mask", "matching", *facts.COLUMNS)
-_UNTELLING += ("ticket_config",)
+UNTELLING = ("network", "network_a", "network_b", "mask", "matching", *facts.COLUMNS)
+UNTELLING += ("ticket_config",)
 # What tells a row of one setting from its others, as far as a table has it.
-_NAMES = ("subnetwork", "level", "density", "replicate", "rewind_iteration")
-_NAMES += ("data_order", "data_order_a", "data_order_b", "iteration")
-_NAMES += ("perturbation", "condition")
-_NAMES += ("pretext", "pretraining_epochs", "sparse_pretraining")
-_NAMES += ("search", "ticket_task", "ticket_dataset", "ticket_subset")
-_NAMES += ("first_convolutions",)
+NAMES = ("subnetwork", "level", "density", "replicate", "rewind_iteration")
+NAMES += ("data_order", "data_order_a", "data_order_b", "iteration")
+NAMES += ("perturbation", "condition")
+NAMES += ("pretext", "pretraining_epochs", "sparse_pretraining")
+NAMES += ("search", "ticket_task", "ticket_dataset", "ticket_subset")
+NAMES += ("first_convolutions",)
 
 
 def merged(
@@ -102,7 +102,7 @@ def _joined(one: Tables, other: Tables) -> dict[str, pandas.DataFrame]:
     for name, table in one.items():
         filled = [part for part in (table, other[name]) if len(part)]
         both = pandas.concat(filled or [table], ignore_index=True)
-        telling = [column for column in both if column not in _UNTELLING]
+        telling = [column for column in both if column not in UNTELLING]
         joined[name] = both.drop_duplicates(telling, ignore_index=True)
     return joined
 
@@ -112,7 +112,7 @@ def _contradicting(table: pandas.DataFrame) -> set[str | None]:
 
     In a table that says nothing of kinds that is None.
     """
-    names = [name for name in (*SETTING, *_NAMES) if name in table]
+    names = [name for name in (*SETTING, *NAMES) if name in table]
     several = table[table.duplicated(names)]
     if "subnetwork" not in table:
         return {None} if len(several) else set()

@@ -12,7 +12,6 @@ table (what chance is, how long an epoch is) is drawn too, but none is needed.
 
 import dataclasses
 import importlib
-import json
 import os
 import pkgutil
 import sys
@@ -101,7 +100,7 @@ def _command(
             found[name] = _whole(None, row_type)
             continue
         table = _whole(tables.read(path), row_type, path=path)
-        said = _config(os.path.dirname(path))
+        said = facts.beside(os.path.dirname(path))
         found[name] = facts.with_facts(table, said)
         if not said.get("complete", True):
             print(f"{path} is incomplete: its command has not ended.", file=sys.stderr)
@@ -130,15 +129,6 @@ def _whole(
             f"{', '.join(missing)}."
         )
     return tables.filled(table, names)
-
-
-def _config(folder: str) -> dict[str, object]:
-    """Returns what the config.json in a folder says; {} where there is none."""
-    try:
-        said = json.loads(epath.Path(folder or ".", "config.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 def save(kind: str, sources: Sequence[str], *, output: str) -> None:

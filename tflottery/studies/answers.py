@@ -31,11 +31,13 @@ class Answer:
       title: what it shows, with units.
       columns: their names.
       rows: a text a column each.
+      num_labels: columns of words, which begin at the left; all others are numbers.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    num_labels: int = 1
 
 
 def text(module: types.ModuleType, tables: Mapping[str, "pandas.DataFrame"]) -> str:
@@ -48,22 +50,32 @@ def text(module: types.ModuleType, tables: Mapping[str, "pandas.DataFrame"]) -> 
     answer = getattr(module, "answer", _usual)(tables)
     if answer is None or not answer.rows:
         return ""
-    shown = thinned(answer.rows, most=_MAX_ROWS)
+    return lines(answer, most=_MAX_ROWS)
+
+
+def lines(answer: Answer, *, most: int | None = None) -> str:
+    """Returns a table for people in lines, its title first.
+
+    Args:
+      answer: the table; has rows.
+      most: rows that are shown of more, the first and the last among them; None: all.
+    """
+    shown = answer.rows if most is None else thinned(answer.rows, most=most)
     grid = rich_table.Table(box=box.SIMPLE_HEAD, pad_edge=False)
     # What no row has is not shown.
     filled = [at for at in range(len(answer.columns)) if any(row[at] for row in shown)]
     for at in filled:
-        justify = "left" if at == 0 else "right"
+        justify = "left" if at < answer.num_labels else "right"
         grid.add_column(answer.columns[at], justify=justify, no_wrap=True)
     for row in shown:
         grid.add_row(*(row[at] for at in filled))
     screen = io.StringIO()
     console = rich_console.Console(file=screen, width=_WIDTH, markup=False, emoji=False)
     console.print(grid)
-    lines = [line.rstrip() for line in screen.getvalue().splitlines() if line.strip()]
+    found = [line.rstrip() for line in screen.getvalue().splitlines() if line.strip()]
     if len(shown) < len(answer.rows):
-        lines.append(f"({len(shown)} of {len(answer.rows)} rows)")
-    return "\n".join([answer.title, *lines])
+        found.append(f"({len(shown)} of {len(answer.rows)} rows)")
+    return "\n".join([answer.title, *found])
 
 
 def mean_and_std(

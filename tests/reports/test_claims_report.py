@@ -1,0 +1,196 @@
+"""The report on claims: which tables are asked, what is told, what is refused."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import tflottery
+from tflottery.core import tables
+from tflottery.experiments.instability import Row
+from tflottery.experiments.pretraining import PretrainedNetwork
+from tflottery.reports import claims
+
+ROOT = pathlib.Path(tflottery.__file__).parents[1]
+
+
+def row(row_type=Row, *, replicate, **columns):
+    """Returns a row of a dense network, or pair of such."""
+    keys = {
+        "model": "lenet",
+        "variant": "standard",
+        "dataset": "mnist",
+        "task": "labels",
+        "training_iterations": 24000,
+        "config": "01234567",
+        "rewind_iteration": 0,
+        "mask": None,
+    }
+    if row_type is Row:
+        keys |= {"data_order_a": 1, "data_order_b": 2, "iteration": 24000}
+        keys |= {"network_a": "a", "network_b": "b"}
+    else:
+        keys |= {"data_order": 0, "network": "a"}
+    return row_type(**(keys | columns), replicate=replicate)
+
+
+@pytest.fixture
+def command(tmp_path):
+    """The function that writes what a command leaves, and returns its folder."""
+
+    def written(folder, rows, *, table="instability", said=None):
+        path = tmp_path / folder
+        path.mkdir(parents=True, exist_ok=True)
+        tables.write(rows, path / f"{table}.csv")
+        if said is not None:
+            (path / "config.json").write_text(json.dumps(said))
+        return str(path)
+
+    return written
+
+
+def pairs(*instabilities, **columns):
+    """Returns a pair a replicate."""
+    return [
+        row(replicate=at, test_instability=one, **columns)
+        for at, one in enumerate(instabilities, start=1)
+    ]
+
+
+def verdict(claim, *sources):
+    """Returns the verdicts on one claim."""
+    told = claims.judge(claims.load(sources))
+    return [one for one in told if one.claim == claim]
+
+
+def test_a_claim_is_told_with_its_interval(command):
+    [found] = verdict("LMC-F2.1", command("a", pairs(0.002, 0.003, 0.004)))
+    assert (found.answer, found.about) == ("holds", "the paper's setting")
+    assert found.value == pytest.approx(0.3) and found.std == pytest.approx(0.1)
+    assert found.interval_low == pytest.approx(0.3 - 4.303 * 0.1 / 3**0.5, abs=1e-4)
+    assert found.num_replicates == 3 and found.command == ""
+
+
+def test_of_the_papers_own_setting_a_claim_is_contradicted(command):
+    high = (0.08, 0.09, 0.1)
+    [found] = verdict("LMC-F2.1", command("a", pairs(*high)))
+    assert found.answer == "contradicted"
+    [found] = verdict("LMC-F2.1", command("a", pairs(*high, dataset="digits")))
+    assert (found.answer, found.about) == ("fails", "another data set")
+
+
+def test_what_the_interval_leaves_open_is_undecided(command):
+    [found] = verdict("LMC-F2.1", command("a", pairs(0.001, 0.009, 0.012)))
+    assert found.answer == "undecided"
+
+
+def test_settings_are_asked_one_by_one(command):
+    a = command("a", pairs(0.002, 0.003, 0.004))
+    b = command("b", pairs(0.08, 0.09, 0.1, config="76543210"))
+    found = verdict("LMC-F2.1", a, b)
+    assert [one.config for one in found] == ["01234567", "76543210"]
+    assert [one.answer for one in found] == ["holds", "contradicted"]
+
+
+def test_rows_of_two_commands_count_once(command):
+    a = command("a", pairs(0.002, 0.003))
+    b = command("b", pairs(0.002, 0.003, 0.004))
+    [found] = verdict("LMC-F2.1", a, b)
+    assert found.num_replicates == 3
+
+
+def test_tables_that_contradict_are_refused(command):
+    a, b = command("a", pairs(0.002, 0.003)), command("b", pairs(0.002, 0.0031))
+    with pytest.raises(ValueError, match="'instability' .* differ in test_instability"):
+        claims.load([a, b])
+
+
+def test_what_is_missing_is_told_with_the_command(command):
+    [found] = verdict("LMC-F2.1", command("a", pairs(0.002, dataset="digits")))
+    assert found.answer == "not enough data" and "1 replicate" in found.lacking
+    assert found.command == (
+        "python -m tflottery.experiments.instability --model=lenet --variant=standard "
+        "--dataset=digits --rewind_iterations=0"
+    )
+    [other] = verdict("LMC-F2.2", command("a", pairs(0.002)))
+    assert other.model is None and other.lacking == "no table 'interpolation'"
+    assert "--model=resnet20" in other.command
+
+
+def test_pairs_along_the_training_are_a_table_of_their_own(command):
+    own = [*pairs(0.5, 0.5, iteration=12000), *pairs(0.002, 0.003)]
+    found = claims.load([command("a", own)])
+    assert len(found["instability"]) == 2
+
+
+def test_pretrained_networks_are_none_of_accuracy():
+    own = [
+        {**vars(row(PretrainedNetwork, replicate=1, test_error=0.1)), "pretext": text}
+        for text in (None, "rotation")
+    ]
+    import pandas
+
+    parts = dict(claims.named("accuracy", pandas.DataFrame(own)))
+    assert len(parts["pretrained"]) == 2 and len(parts["accuracy"]) == 1
+    assert "pretext" not in parts["accuracy"]
+
+
+def test_incomplete_tables_are_named(command, capsys):
+    claims.load([command("a", pairs(0.1, 0.2), said={"complete": False})])
+    assert "a is incomplete" in capsys.readouterr().err
+
+
+def test_all_is_told_and_saved(command, tmp_path):
+    folder = command("a", pairs(0.002, 0.003, 0.004))
+    output = os.fspath(tmp_path / "new" / "claims.csv")
+    told = claims.tell([folder], output=output)
+    assert "\n LMC-F2.1   the dense network is stable" in told
+    assert "\n    python -m tflottery.experiments.instability --model=" in told
+    assert told.endswith(f"The claims are in {output}")
+    saved = tables.read(output)
+    own = saved[saved["claim"] == "LMC-F2.1"].iloc[0]
+    assert own["answer"] == "holds" and own["config"] == "01234567"
+
+
+def test_the_short_form_leaves_out_what_no_table_is_about(command, tmp_path):
+    folder = command("a", pairs(0.002, 0.003, 0.004))
+    output = tmp_path / "claims.md"
+    claims.tell([folder], output=os.fspath(output))
+    assert output.read_text().splitlines()[4].startswith("| LMC-F2.1 | the dense")
+    assert "LMC-F2.2" not in output.read_text()
+
+
+WRONG = {
+    "Name the results: CSV files, folders or patterns": ([], None),
+    "No results in .*nothing'": (["nothing"], None),
+    "out.png' has to end in .csv or .md": (["a"], "out.png"),
+    "No claim is about these tables": (["notes.csv"], None),
+    "cannot be written": (["a"], "notes.csv/out.csv"),
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_what_is_wrong_is_refused(text, command, tmp_path):
+    command("a", pairs(0.002, 0.003))
+    (tmp_path / "notes.csv").write_text("anything\n1\n")
+    sources, output = WRONG[text]
+    named = [os.fspath(tmp_path / source) for source in sources]
+    with pytest.raises((ValueError, OSError), match=text):
+        claims.tell(named, output=output and os.fspath(tmp_path / output))
+    assert not list(tmp_path.glob("out.*"))
+
+
+def test_the_program_refuses_with_a_line_of_text(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tflottery.reports.claims", "nothing"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: No results in 'nothing'")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,289 @@
+"""Judging a claim: does what was measured lie in the range that the paper claims?"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from tflottery.analysis import statistics
+from tflottery.analysis.statistics import Interval
+from tflottery.claims.selecting import Lacking
+from tflottery.core.registry import Entry
+
+if TYPE_CHECKING:
+    import pandas
+
+HOLDS, FAILS, CONTRADICTED = "holds", "fails", "contradicted"
+UNDECIDED, NOT_ENOUGH = "undecided", "not enough data"
+# How near to the paper a setting is.
+PAPERS_OWN = "the paper's setting"
+
+
+@dataclasses.dataclass(frozen=True)
+class PaperNetwork:
+    """A network as a paper trains it.
+
+    Attributes:
+      model: its name.
+      variant: of its recipe.
+      dataset: that it learns.
+      iterations: of a whole training.
+    """
+
+    model: str
+    variant: str
+    dataset: str
+    iterations: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ClaimedRange:
+    """The numbers from `low` to `high`, both included.
+
+    Attributes:
+      low: in the unit of a claim's effect.
+      high: likewise.
+      text: how people read it, such as "< 2".
+    """
+
+    low: float
+    high: float
+    text: str
+
+
+def above(bound: float) -> ClaimedRange:
+    """Returns the numbers greater than one."""
+    return ClaimedRange(math.nextafter(bound, math.inf), math.inf, f"> {bound:g}")
+
+
+def at_least(bound: float) -> ClaimedRange:
+    """Returns the numbers that are one, or greater."""
+    return ClaimedRange(bound, math.inf, f">= {bound:g}")
+
+
+def below(bound: float) -> ClaimedRange:
+    """Returns the numbers smaller than one."""
+    return ClaimedRange(-math.inf, math.nextafter(bound, -math.inf), f"< {bound:g}")
+
+
+def between(low: float, high: float) -> ClaimedRange:
+    """Returns the numbers from one to another."""
+    return ClaimedRange(low, high, f"{low:g} to {high:g}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """A row of claims.csv: a claim about one setting.
+
+    Attributes:
+      claim: its ID: the paper, the figure, a number.
+      says: the claim in words.
+      source: where the paper makes it.
+      model: whose setting it is; None, with all up to `config`, where no table has rows
+        that the claim is about.
+      variant: name of its recipe.
+      dataset: name of the data set.
+      task: what is learned of it.
+      training_iterations: length of a whole training.
+      config: short hash of whatever else decides the rows.
+      about: how near the setting is to the paper's: its own, or another network,
+        recipe, data set or length.
+      answer: "holds"; "fails", in the paper's own setting "contradicted"; "undecided",
+        where the interval lies only partly in what is claimed; "not enough data".
+      effect: what is measured.
+      unit: of all numbers here.
+      value: mean over replicates, or the correlation.
+      interval_low: lower end of the 95% confidence interval.
+      interval_high: the upper end.
+      std: standard deviation over replicates; None of a correlation over conditions.
+      num_replicates: how many were measured.
+      claimed: the range in which the value has to lie.
+      reported: how the paper puts it.
+      lacking: what is missing, where there is not enough data.
+      command: what would supply it.
+    """
+
+    claim: str
+    says: str
+    source: str
+    model: str | None = None
+    variant: str | None = None
+    dataset: str | None = None
+    task: str | None = None
+    training_iterations: int | None = None
+    config: str | None = None
+    about: str
+    answer: str
+    effect: str
+    unit: str
+    value: float | None = None
+    interval_low: float | None = None
+    interval_high: float | None = None
+    std: float | None = None
+    num_replicates: int | None = None
+    claimed: str
+    reported: str
+    lacking: str = ""
+    command: str = ""
+
+
+def judged(
+    claim: Entry,
+    table: "pandas.DataFrame",
+    *,
+    setting: Mapping[str, object],
+    about: str,
+) -> Judgement:
+    """Returns the judgement on a claim about one setting.
+
+    Args:
+      claim: an entry of the registry.
+      table: the setting's rows of the claim's table.
+      setting: its columns.
+      about: how near it is to the paper's, as of `nearness`.
+    """
+    judgement = _undetermined(claim, about=about, setting=setting)
+    try:
+        found = _estimated(claim.function(table))
+    except Lacking as lacking:
+        return dataclasses.replace(judgement, lacking=str(lacking))
+    return dataclasses.replace(
+        judgement,
+        command="",
+        answer=answer(found["interval"], claim["claimed"], about=about),
+        value=found["interval"].estimate,
+        interval_low=found["interval"].low,
+        interval_high=found["interval"].high,
+        std=found["std"],
+        num_replicates=found["count"],
+    )
+
+
+def missing(claim: Entry) -> Judgement:
+    """Returns the judgement on a claim of which there is no table."""
+    judgement = _undetermined(claim, about="nothing", setting={})
+    return dataclasses.replace(judgement, lacking=f"no table {claim['table']!r}")
+
+
+def _undetermined(
+    claim: Entry, *, about: str, setting: Mapping[str, object]
+) -> Judgement:
+    """Returns a judgement before anything is measured: there is not enough data."""
+    words = {
+        name: claim[name] for name in ("says", "source", "effect", "unit", "reported")
+    }
+    return Judgement(
+        claim=claim.name,
+        **words,
+        **setting,
+        about=about,
+        answer=NOT_ENOUGH,
+        claimed=claim["claimed"].text,
+        command=command_for(claim, setting),
+    )
+
+
+def answer(interval: Interval, claimed: ClaimedRange, *, about: str) -> str:
+    """Returns what a confidence interval says of the range that is claimed."""
+    if claimed.low <= interval.low and interval.high <= claimed.high:
+        return HOLDS
+    if interval.high < claimed.low or claimed.high < interval.low:
+        return CONTRADICTED if about == PAPERS_OWN else FAILS
+    return UNDECIDED
+
+
+def _estimated(measured: "pandas.Series | Conditions") -> dict[str, object]:
+    """Returns the interval of what a claim's function returned, its spread and count.
+
+    Raises:
+      Lacking: there are too few replicates for an interval.
+    """
+    if isinstance(measured, Conditions):
+        found = statistics.pearson_interval(measured.x, measured.y)
+        if math.isnan(found.low):
+            raise Lacking(f"{len(measured.x)} conditions tell no correlation")
+        return {"interval": found, "std": None, "count": measured.num_replicates}
+    values = measured.dropna().to_numpy("float64")
+    if len(values) < 2:
+        raise Lacking(
+            f"{len(values)} replicate{'' if len(values) == 1 else 's'}: an interval "
+            "takes at least 2, see --replicates"
+        )
+    std = statistics.std(values)
+    return {"interval": statistics.t_interval(values), "std": std, "count": len(values)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """What a claim on a correlation over conditions returns.
+
+    Attributes:
+      x: a number a condition, mean over replicates.
+      y: likewise.
+      num_replicates: how many.
+    """
+
+    x: "pandas.Series"
+    y: "pandas.Series"
+    num_replicates: int
+
+
+def papers_networks(claims: Iterable[Entry]) -> list[PaperNetwork]:
+    """Returns all networks that the claims of a paper are about."""
+    return list(dict.fromkeys(one for claim in claims for one in claim["networks"]))
+
+
+def nearness(
+    setting: Mapping[str, object],
+    networks: Iterable[PaperNetwork],
+    *,
+    known: Iterable[PaperNetwork],
+) -> str | None:
+    """Returns how near a setting is to a claim's; None where the claim is not about it.
+
+    A paper claims different things of its networks, so that a claim about some of them
+    is none about its others; of a network that the paper does not have all are asked.
+
+    Args:
+      setting: columns of a row.
+      networks: those of the claim.
+      known: those of all claims of the paper.
+    """
+    model, variant = setting["model"], setting["variant"]
+    same_model = [one for one in known if one.model == model]
+    if not same_model:
+        return "another network"
+    same = [one for one in same_model if one.variant == variant]
+    meant = [one for one in same or same_model if one in networks]
+    if not meant:
+        return None
+    if not same:
+        return "another recipe"
+    (own,) = meant
+    if setting["dataset"] != own.dataset or setting["task"] != "labels":
+        return "another data set"
+    if setting["training_iterations"] != own.iterations:
+        return "another length"
+    return PAPERS_OWN
+
+
+def command_for(claim: Entry, setting: Mapping[str, object]) -> str:
+    """Returns the command that supplies what a claim lacks.
+
+    Args:
+      claim: an entry of the registry.
+      setting: whose rows are to be made; {}: that of the claim's first network.
+    """
+    experiment, _, options = claim["command"].partition(" ")
+    first: PaperNetwork = claim["networks"][0]
+    names = ("model", "variant", "dataset", "training_iterations")
+    own = (first.model, first.variant, first.dataset, first.iterations)
+    wanted = dict(zip(names, own, strict=True)) | {
+        name: value for name, value in setting.items() if name in names
+    }
+    if wanted["training_iterations"] == first.iterations:
+        # The recipe's own length.
+        del wanted["training_iterations"]
+    flags = [f"--{name}={value}" for name, value in wanted.items()]
+    words = [f"python -m tflottery.experiments.{experiment}", *flags, options]
+    return " ".join(word for word in words if word)

@@ -1,0 +1,123 @@
+"""Rows that a claim is about, and one number a replicate out of them.
+
+All functions return new tables or series, and raise `Lacking` where there are no rows.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tflottery.core.registry import MODELS
+
+if TYPE_CHECKING:
+    import pandas
+
+PERCENT = 100.0
+# Levels of one grid are up to 36% apart; nearer than half of that is the same density.
+_SAME_DENSITY = 1.3
+
+
+class Lacking(Exception):
+    """Rows that a claim needs are not in the table; says which."""
+
+
+def select(table: "pandas.DataFrame", **columns: object) -> "pandas.DataFrame":
+    """Returns the rows in which columns have these values, or one of a tuple of them.
+
+    Raises:
+      Lacking: there are none.
+    """
+    refuse_lacking(table, columns)
+    found = table
+    for name, value in columns.items():
+        values = value if isinstance(value, tuple) else (value,)
+        found = found[found[name].isin(values)]
+    if not len(found):
+        told = ", ".join(f"{name} = {value}" for name, value in columns.items())
+        raise Lacking(f"no rows with {told}")
+    return found
+
+
+def mean(table: "pandas.DataFrame", column: str) -> "pandas.Series":
+    """Returns the mean of a column by replicate, over its pairs or data orders.
+
+    Raises:
+      Lacking: nothing was measured, or every training diverged.
+    """
+    refuse_lacking(table, [column])
+    found = table.groupby("replicate")[column].mean().dropna().astype("float64")
+    if not len(found):
+        raise Lacking(f"{column} was not measured")
+    return found
+
+
+def refuse_lacking(table: "pandas.DataFrame", columns: Iterable[str]) -> None:
+    """Raises Lacking if a table, of an earlier version, has not all columns."""
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise Lacking(f"the table has no {', '.join(missing)}")
+
+
+def accuracy(table: "pandas.DataFrame", **columns: object) -> "pandas.Series":
+    """Returns the test accuracy (%) by replicate of the rows that `select` finds."""
+    return PERCENT * (1 - mean(select(table, **columns), "test_error"))
+
+
+def rank_correlation(
+    table: "pandas.DataFrame", column: str, *, along: str
+) -> "pandas.Series":
+    """Returns Spearman's correlation of a column with another, by replicate.
+
+    The column is averaged first over all rows of one place. 1 is a steady rise, -1 a
+    steady fall.
+
+    Raises:
+      Lacking: fewer than three places, such as k.
+    """
+    refuse_lacking(table, [column])
+    by_place = table.groupby(["replicate", along])[column].mean().dropna().unstack()
+    if by_place.shape[1] < 3:
+        raise Lacking(f"{by_place.shape[1]} of {along}, a trend takes at least 3")
+    ranks = by_place.rank(axis="columns")
+    places = by_place.columns.to_series().rank()
+    return ranks.corrwith(places, axis="columns").fillna(0.0)
+
+
+def k_within(table: "pandas.DataFrame", fraction: float) -> int:
+    """Returns the last k above 0 up to a fraction of the training.
+
+    Raises:
+      Lacking: there is none in its second half.
+    """
+    length = int(table["training_iterations"].iloc[0])
+    # The papers round: 2,000 of 63,000 iterations are "3%".
+    most = fraction * length * 1.05
+    known = [k for k in table["rewind_iteration"].unique() if most / 2 < k <= most]
+    if not known:
+        raise Lacking(f"no k of about {most / 1.05:.0f} iterations")
+    return int(max(known))
+
+
+def studied(table: "pandas.DataFrame") -> "pandas.DataFrame":
+    """Returns the rows of the level that is studied in the network, by its recipe.
+
+    Of a network without a recipe here it is the sparsest level of the table.
+
+    Raises:
+      Lacking: no level is near that density.
+    """
+    sparse = select(table[table["level"] > 0])
+    densities = sparse["axis_density"].unique()
+    wanted = _studied_density(sparse.iloc[0]) or min(densities)
+    nearest = min(densities, key=lambda one: abs(math.log(one / wanted)))
+    if abs(math.log(nearest / wanted)) > math.log(_SAME_DENSITY):
+        raise Lacking(f"no level near a density of {wanted:.3g}: --density={wanted:g}")
+    return sparse[sparse["axis_density"] == nearest]
+
+
+def _studied_density(setting: "pandas.Series") -> float | None:
+    """Returns at which density the recipe of a row compares subnetworks."""
+    model, variant = setting["model"], setting["variant"]
+    recipes = MODELS[model]["recipes"] if model in MODELS else {}
+    recipe = recipes.get(variant)
+    return recipe.pruning.studied_density if hasattr(recipe, "pruning") else None

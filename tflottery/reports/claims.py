@@ -1,0 +1,319 @@
+"""Which claims of the papers hold in the tables of commands.
+
+    python -m tflottery.reports.claims results
+
+asks every claim of `tflottery.claims` of every network, recipe, data set and length in
+the tables, and says of each whether it holds, with what was measured, its confidence
+interval over replicates, and how the paper has it; or what is missing, and the command
+that supplies it. Rows of different `config` are never put together. A table stands for
+itself, a folder for all below it. --output=claims.csv saves all of that as a table,
+--output=claims.md in short, as the records under experiments/ have it.
+
+Tables of the same name come from different experiments, and are asked by these names:
+`instability` and `interpolation` (pairs at the end of training), `throughout` (at every
+epoch), `accuracy` (networks neither perturbed nor pre-trained), `perturbed` and
+`pretrained` (with those that were, and what they are compared with), `tickets` (found
+in different ways), and every other table by its own.
+"""
+
+import itertools
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import pandas
+from absl import app, flags
+from etils import epath
+
+from tflottery.claims import judging
+from tflottery.claims.judging import NOT_ENOUGH, Judgement
+from tflottery.core import command_line, paths, table_files, tables
+from tflottery.core.registry import CLAIMS, Entry
+from tflottery.figures import facts, merging
+from tflottery.figures.densities import SETTING
+from tflottery.studies import answers
+from tflottery.studies.answers import Answer
+
+# What claims compare with all of its command is worked out from the rows themselves.
+_NO_KEYS = (*merging.UNTELLING, "diverged_iteration")
+# Columns by which a table of some experiment is known, and its name here.
+_KINDS = {"search": "tickets", "perturbation": "perturbed", "pretext": "pretrained"}
+
+_COLUMNS = ("claim", "says", "answer", "effect", "measured", "claimed", "replicates")
+_NUM_LABELS = 4
+
+
+def load(sources: Sequence[str]) -> dict[str, pandas.DataFrame]:
+    """Returns the rows of tables by the names that claims have for them, each once.
+
+    Args:
+      sources: CSV files, folders (all below them) or patterns of either.
+
+    Raises:
+      FileNotFoundError: a source holds no table.
+      ValueError: a file is not a table, none was named, or tables contradict.
+    """
+    parts: dict[str, list[pandas.DataFrame]] = {}
+    incomplete = set()
+    wanted = {CLAIMS[name]["table"] for name in CLAIMS.names()}
+    for path in table_files.find(sources):
+        table = tables.read(path)
+        if not len(table):
+            continue
+        said = facts.beside(os.path.dirname(path))
+        if not said.get("complete", True):
+            incomplete.add(os.path.dirname(path))
+        table = facts.with_facts(tables.filled(table, ["task"]), said)
+        # A table of one's own has no settings, and no claim is about it.
+        if set(SETTING) <= set(table.columns):
+            for name, part in named(table_files.table_name(path), table):
+                if name in wanted:
+                    parts.setdefault(name, []).append(part)
+    for folder in sorted(incomplete):
+        print(f"{folder} is incomplete: its command has not ended.", file=sys.stderr)
+    if not parts:
+        raise ValueError(
+            "No claim is about these tables: name those of experiments, which have "
+            f"columns {', '.join(SETTING)}."
+        )
+    return {name: _united(own, name=name) for name, own in parts.items()}
+
+
+def named(name: str, table: pandas.DataFrame) -> Iterator[tuple[str, pandas.DataFrame]]:
+    """Yields the parts of an experiment's table under the names that claims have."""
+    if name == "instability" and "iteration" in table:
+        at_end = table["iteration"] == table["training_iterations"]
+        yield name, table[at_end]
+        if not at_end.all():
+            yield "throughout", table
+    elif name == "accuracy":
+        kinds = [kind for column, kind in _KINDS.items() if column in table]
+        for kind in kinds:
+            yield kind, table
+        plain = _plain(table)
+        if len(plain) and "tickets" not in kinds:
+            yield name, plain
+    else:
+        yield name, table
+
+
+def _plain(networks: pandas.DataFrame) -> pandas.DataFrame:
+    """Returns the networks that were neither perturbed nor pre-trained."""
+    plain = networks
+    if "perturbation" in plain:
+        plain = plain[plain["perturbation"] == "none"]
+        plain = plain.drop(columns=["perturbation", "condition"])
+        plain = plain[[name for name in plain if not name.startswith("effective_")]]
+    if "pretext" in plain:
+        plain = plain[plain["pretext"].isna()]
+        new = ["pretext", "pretraining_epochs", "sparse_pretraining"]
+        plain = plain.drop(columns=new)
+    return plain
+
+
+def _united(parts: Sequence[pandas.DataFrame], *, name: str) -> pandas.DataFrame:
+    """Returns the rows of tables of one name, those that several have once.
+
+    Raises:
+      ValueError: rows that nothing tells apart differ in what was measured.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    table = pandas.concat(parts, ignore_index=True)
+    keys = [key for key in (*SETTING, *merging.NAMES, "alpha") if key in table]
+    several = table.duplicated(keys, keep=False)
+    if not several.any():
+        return table
+    measured = [one for one in table if one not in (*keys, *_NO_KEYS)]
+    groups = table[several].groupby(keys, dropna=False, sort=False)
+    numbers = groups[measured].nunique()
+    if (numbers > 1).any(axis=None):
+        first = numbers[(numbers > 1).any(axis="columns")]
+        told = dict(zip(keys, first.index[0], strict=True))
+        columns = [one for one in measured if (first[one] > 1).any()]
+        raise ValueError(
+            f"Several rows of the tables {name!r} are of {told} and differ in "
+            f"{', '.join(columns)}: give the folders of one of their commands only."
+        )
+    once = groups.first().reset_index()
+    return pandas.concat([table[~several], once], ignore_index=True)
+
+
+def judge(found: Mapping[str, pandas.DataFrame]) -> list[Judgement]:
+    """Returns the judgement on every claim about every setting that it concerns.
+
+    Args:
+      found: tables by name, as `load` returns them.
+    """
+    claims = sorted((CLAIMS[name] for name in CLAIMS.names()), key=_order)
+    told = []
+    for _, group in itertools.groupby(claims, key=_paper):
+        own = list(group)
+        known = judging.papers_networks(own)
+        for claim in own:
+            told += _of_claim(claim, found.get(claim["table"]), known=known)
+    return told
+
+
+def _of_claim(
+    claim: Entry,
+    table: pandas.DataFrame | None,
+    *,
+    known: Sequence[judging.PaperNetwork],
+) -> list[Judgement]:
+    """Returns the judgements on one claim: that rows are missing, if nothing else."""
+    told = []
+    groups = [] if table is None else table.groupby(SETTING, sort=False)
+    for values, own in groups:
+        setting = dict(zip(SETTING, values, strict=True))
+        about = judging.nearness(setting, claim["networks"], known=known)
+        if about is not None:
+            told.append(judging.judged(claim, own, setting=setting, about=about))
+    return told or [judging.missing(claim)]
+
+
+def _paper(claim: Entry) -> str:
+    return claim.name.partition("-")[0]
+
+
+def _order(claim: Entry) -> list[object]:
+    """Returns what sorts claims as people do: F2 before F10, and before A1."""
+    parts = re.split(r"(\d+)", claim.name)
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+
+
+def text(told: Sequence[Judgement]) -> str:
+    """Returns judgements for people: a table a setting, then what is missing."""
+    found = []
+    for title, own in _by_setting(told).items():
+        rows = list(map(_cells, own))
+        answer = Answer(title, _COLUMNS, rows, num_labels=_NUM_LABELS)
+        found += [answers.lines(answer), ""]
+    missing = _missing(told)
+    if missing:
+        found.append("Not enough data:")
+    for (lacking, command), ids in missing.items():
+        found += [f"  {', '.join(ids)}: {lacking}", f"    {command}"]
+    return "\n".join(found)
+
+
+def markdown(told: Sequence[Judgement]) -> str:
+    """Returns judgements as the records have them: a table a setting.
+
+    After it stand the claims about that setting for which there is not enough data;
+    those of which no table has rows are left out.
+    """
+    known = [one for one in told if one.model]
+    decided = _by_setting(known)
+    found = []
+    for title, every in _by_setting(known, decided=False).items():
+        rows = [_COLUMNS, ["---"] * len(_COLUMNS), *map(_cells, decided.get(title, []))]
+        lines = ["| " + " | ".join(cells) + " |" for cells in rows]
+        lacking = [one.claim for one in every if one.answer == NOT_ENOUGH]
+        found += [f"**{title}**", ""]
+        found += [*lines, ""] if title in decided else []
+        found += [f"Not enough data: {', '.join(lacking)}.", ""] if lacking else []
+    return "\n".join(found).strip()
+
+
+def _by_setting(
+    told: Sequence[Judgement], *, decided: bool = True
+) -> dict[str, list[Judgement]]:
+    """Returns judgements by paper and setting in words; the decided ones, or all."""
+    found: dict[str, list[Judgement]] = {}
+    for one in told:
+        if not decided or one.answer != NOT_ENOUGH:
+            paper = one.claim.partition("-")[0]
+            network = f"{one.model} ({one.variant}) on {one.dataset}"
+            length = f"{one.training_iterations:,} iterations, config {one.config}"
+            title = f"{paper}: {network}, {length}: {one.about}"
+            found.setdefault(title, []).append(one)
+    return found
+
+
+def _cells(one: Judgement) -> list[str]:
+    """Returns what people read of a judgement, a text a column."""
+    measured = f"{one.value:.2f} [{one.interval_low:.2f}, {one.interval_high:.2f}]"
+    unit = "" if one.unit == "correlation" else f" {one.unit}"
+    claimed = f"{one.claimed}{unit}"
+    count = str(one.num_replicates)
+    return [one.claim, one.says, one.answer, one.effect, measured, claimed, count]
+
+
+def _missing(told: Iterable[Judgement]) -> dict[tuple[str, str], list[str]]:
+    """Returns the claims without enough data by what is missing and its command."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in told:
+        if one.answer == NOT_ENOUGH:
+            ids = found.setdefault((one.lacking, one.command), [])
+            ids += [] if one.claim in ids else [one.claim]
+    return found
+
+
+def save(told: Sequence[Judgement], *, output: str) -> None:
+    """Writes judgements as a table (.csv) or in short (.md).
+
+    Raises:
+      ValueError: `output` cannot be written.
+
+    Changes: writes `output`, and the folder it is in where there is none.
+    """
+    path = epath.Path(paths.expanded(output))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".md":
+            path.write_text(markdown(told) + "\n")
+        else:
+            tables.write(told, path, row_type=Judgement)
+    except OSError as error:
+        raise ValueError(
+            f"--output={output!r} cannot be written: {error.strerror or error}. Name "
+            "another."
+        ) from error
+
+
+def tell(sources: Sequence[str], *, output: str | None = None) -> str:
+    """Returns the judgements on tables for people, and saves them.
+
+    Args:
+      sources: as for `load`.
+      output: as for `save`; None: nothing is saved.
+
+    Raises:
+      FileNotFoundError: a source holds no table.
+      ValueError: an argument is wrong, or tables are.
+
+    Changes: writes `output`, and the folder it is in where there is none.
+    """
+    if output is not None and epath.Path(output).suffix not in (".csv", ".md"):
+        raise ValueError(f"--output={output!r} has to end in .csv or .md.")
+    if not sources:
+        raise ValueError("Name the results: CSV files, folders or patterns.")
+    told = judge(load(sources))
+    if output is None:
+        return text(told)
+    save(told, output=output)
+    return f"{text(told)}\nThe claims are in {output}"
+
+
+def main() -> None:
+    """Runs the report as a program: defines its flags, parses them, exits."""
+    flags.DEFINE_string(
+        "output", None, "file to save to: .csv, or .md for the short form"
+    )
+    app.run(_told, flags_parser=command_line.parsed)
+
+
+def _told(arguments: Sequence[str]) -> int:
+    """Tells what the arguments ask for; returns the exit code."""
+    try:
+        print(tell(arguments[1:], output=flags.FLAGS["output"].value))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return command_line.WRONG_INPUT
+    return 0
+
+
+if __name__ == "__main__":
+    main()
