@@ -62,6 +62,19 @@ def test_a_subset_has_its_own_numbers(runtime):
         inspect("lenet", Setting("digits", subset="classes:0.1"), runtime)
 
 
+def test_a_subset_that_leaves_nothing_out_is_no_other_data(runtime):
+    whole = inspect("lenet", Setting("digits"), runtime)
+    # Of ten classes, 9.5 are rounded up to all.
+    for subset in ("classes:0.95", "images:0.9999"):
+        found = inspect("lenet", Setting("digits", subset=subset), runtime)
+        assert found == whole
+    classes = inspect("lenet", Setting("digits", subset="classes:0.9"), runtime)
+    assert classes.data.subset == "classes:0.9"
+    # Here all images are seen, and a part has labels.
+    task = Setting("digits", "semi_supervised", subset="images:0.1")
+    assert inspect("lenet", task, runtime).data.subset == "images:0.1"
+
+
 @pytest.fixture
 def black(register):
     """Registers a data set of four black images of a shape."""

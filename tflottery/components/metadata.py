@@ -74,7 +74,7 @@ def inspect(model: str, setting: Setting, runtime: Runtime) -> Facts:
         pretext=pretext,
         pretext_version=PRETEXTS[pretext]["version"] if pretext else None,
         resized_to=runtime.resized_to(setting, model=model),
-        subset=setting.subset,
+        subset=runtime.subset(setting, model=model),
     )
     if pretext:
         forms.validate(pretext, source)

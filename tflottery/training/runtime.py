@@ -1,11 +1,12 @@
 """What a process keeps between jobs: data opened, networks built, loops compiled."""
 
+import dataclasses
 import functools
 import typing
 
 from tflottery.core import fingerprints, recipes
 from tflottery.core.identities import Data, Network
-from tflottery.core.recipes import Recipe, Setting
+from tflottery.core.recipes import LABELS, Recipe, Setting
 from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.datasets import resizing, selection
 from tflottery.datasets import source as sources
@@ -81,6 +82,22 @@ class Runtime:
         shape = self.source(setting.shaped_like, model=model).image_shape
         own = self.source(setting.dataset, model=None).image_shape
         return None if shape == own else shape
+
+    def subset(self, setting: Setting, *, model: str) -> str | None:
+        """Returns the part of a data set that is seen, or has labels; None: all.
+
+        A part that leaves nothing out, such as 0.95 of ten classes, is no other data.
+        """
+        if setting.subset is None:
+            return None
+        whole = self.learned(
+            dataclasses.replace(setting, subset=None, task=LABELS), model=model
+        )
+        labels = self.learned(setting, model=model).train.labels
+        is_whole = len(labels) == len(whole.train.labels)
+        # Images whose labels are not to be seen are there.
+        leaves_out = not is_whole or selection.UNLABELED in labels
+        return setting.subset if leaves_out else None
 
     def forget(self) -> None:
         """Forgets all it keeps: data are opened anew, and networks built anew."""
