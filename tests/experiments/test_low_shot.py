@@ -45,6 +45,14 @@ def test_a_search_of_as_many_epochs_of_a_part_costs_fewer_images(networks):
     assert costs["labels"] / costs["images:0.1"] == pytest.approx(10, rel=0.03)
 
 
+def test_a_batch_of_more_images_than_a_part_has_is_said(execute):
+    ended = execute(low_shot, subsets=("images:0.02",), dry_run=True)
+    told = " ".join(ended.text.split())
+    said = "A batch of 60 is more than the 30 training images of images:0.02 of 'digit"
+    assert told.count(said) == 1
+    assert "more than once" in told
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

@@ -653,8 +653,12 @@ WRONG = {
     "--splits='' has to name": {"splits": ()},
     "--reestimation_examples=-1 has to be at least 0": {"reestimation_examples": -1},
     "learning_rate=0": {"learning_rate": 0.0},
-    "--batch_size=14371 is more than 10 times the 1,437 training images of 'digits'": {
-        "batch_size": 14_371
+    "--batch_size=1438 is more than the 1,437 training images of 'digits'": {
+        "batch_size": 1438
+    },
+    r"--batch_size=1500 is more than 10 times the \d+ training images of images:0.1": {
+        "batch_size": 1500,
+        "subset": "images:0.1",
     },
     "--milestones=48,24 have to ascend": {"milestones": ("2ep", 24)},
     "--milestones=24 go beyond the end of training at 24": {"milestones": ("1ep",)},

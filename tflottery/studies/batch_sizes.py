@@ -3,7 +3,8 @@
 from tflottery.components.metadata import Facts
 from tflottery.core.registry import PRETEXTS
 
-# A batch may hold images more than once: the stream goes on through epochs.
+# Of a part of the data a batch may hold images more than once: the stream goes on
+# through epochs, and a hundredth of a small data set is to be tried as the paper does.
 _MOST_EPOCHS_A_BATCH = 10
 
 
@@ -14,10 +15,12 @@ def validate(batch_size: int, facts: Facts) -> None:
       batch_size: images of an update, of all replicas.
       facts: of the network and the data, which tell replicas and task.
     """
-    if batch_size > _MOST_EPOCHS_A_BATCH * facts.data.num_train:
+    data = facts.data
+    times = 1 if data.subset is None else _MOST_EPOCHS_A_BATCH
+    if batch_size > times * data.num_train:
+        than = "" if times == 1 else f" {times} times"
         raise ValueError(
-            f"--batch_size={batch_size!r} is more than {_MOST_EPOCHS_A_BATCH} times "
-            f"the {facts.data.num_train:,} training images of {facts.data.name!r}. "
+            f"--batch_size={batch_size!r} is more than{than} the {_images(facts)}. "
             "Give a smaller one."
         )
     replicas = facts.num_replicas
@@ -26,13 +29,13 @@ def validate(batch_size: int, facts: Facts) -> None:
             f"A batch of {batch_size} cannot be shared by {replicas} replicas: "
             "--batch_size has to be a multiple of their number."
         )
-    if facts.data.pretext is None:
+    if data.pretext is None:
         return
     own = batch_size // replicas
     part = f"--batch_size={batch_size!r}"
     if replicas > 1:
         part += f" of {replicas} replicas, {own} images each,"
-    pretext = PRETEXTS[facts.data.pretext]
+    pretext = PRETEXTS[data.pretext]
     if pretext["unlabeled"] and own % 2:
         raise ValueError(
             f"{part} has no half with labels and half without, of which the batches "
@@ -43,3 +46,27 @@ def validate(batch_size: int, facts: Facts) -> None:
             f"{part} is too small for {pretext.name!r}, which needs "
             f"{pretext['smallest_batch']} images or more for each replica. Give more."
         )
+
+
+def remark(batch_size: int, facts: Facts) -> str | None:
+    """Returns what a user has to know of a batch that is allowed; None: nothing.
+
+    Args:
+      batch_size: images of an update, of all replicas.
+      facts: of the network and the data.
+    """
+    if batch_size <= facts.data.num_train:
+        return None
+    return (
+        f"A batch of {batch_size:,} is more than the {_images(facts)}: it has some of "
+        "them more than once."
+    )
+
+
+def _images(facts: Facts) -> str:
+    """Returns how many training images there are, and of what."""
+    data = facts.data
+    learned = repr(data.name)
+    if data.subset is not None:
+        learned = f"{data.subset} of {learned}"
+    return f"{data.num_train:,} training images of {learned}"

@@ -33,6 +33,7 @@ from tflottery.execution.stop_request import StopRequest
 from tflottery.execution.worker import WorkerSettings
 from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
+from tflottery.studies import batch_sizes
 from tflottery.studies.config import Config, option
 from tflottery.studies.output import LOG_FILE, Output, OutputError
 from tflottery.studies.study import Study, study_of
@@ -206,6 +207,13 @@ def _networks(studies: Sequence[Study]) -> dict[Network, Facts]:
     }
 
 
+def _remarks(studies: Sequence[Study]) -> list[str]:
+    """Returns what is to be known of what takes part, each once."""
+    parts = (one for study in studies for one in (study, *study.related.values()))
+    said = (batch_sizes.remark(one.recipe.batch_size, one.facts) for one in parts)
+    return list(dict.fromkeys(text for text in said if text is not None))
+
+
 def _summary(
     todo: Plan,
     module: types.ModuleType,
@@ -216,11 +224,12 @@ def _summary(
 ) -> str:
     """Returns what a plan asks for and costs, in a few lines for people."""
     artifacts = (one for step in todo.steps for one in step.artifacts)
+    titles = (_title(module, study) for study in studies)
     # Where work such as that of the plan is told of.
     folders = {artifact.address.split("/")[0] for artifact in artifacts}
     return estimate.summary(
         todo,
-        title="\n".join(_title(module, study) for study in studies),
+        title="\n".join([*titles, *_remarks(studies)]),
         store=store.root,
         num_workers=num_workers,
         placement=studies[0].placement,
