@@ -56,8 +56,13 @@ def pair(kind="dense", *, k=0, test=0.001, train=None, ends=0.02, **columns):
     train = test if train is None else train
     found = {"test_instability": test, "train_instability": train}
     found |= {"test_error_a": ends, "test_error_b": ends, "iteration": 24_000}
-    found |= {"data_order_a": 1, "data_order_b": 2}
+    found |= {"data_order_a": 1, "data_order_b": 2, "dense_test_error": 0.02}
     return network(kind, k=k, **(found | columns))
+
+
+def sparse(kind="imp", *, test_error=0.02, k=0, **columns):
+    """Returns columns of a trained network."""
+    return network(kind, k=k, test_error=test_error, **columns)
 
 
 def points(kind="dense", *, k=0, highest=0.9, ends=0.1):

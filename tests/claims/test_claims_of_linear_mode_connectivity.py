@@ -2,7 +2,7 @@
 
 import made_tables
 import pytest
-from made_tables import pair, points, rows
+from made_tables import pair, points, rows, sparse
 
 from tflottery.claims import judging
 from tflottery.core.registry import CLAIMS
@@ -13,12 +13,161 @@ def of_dense(*instabilities):
     return rows(*(pair(k=100 * at, test=one) for at, one in enumerate(instabilities)))
 
 
+def over_epochs(*instabilities, k=0, ends=0.1):
+    """Returns pairs of dense copies at epochs of a training."""
+    return [
+        pair(k=k, test=one, iteration=1000 * at, ends=ends)
+        for at, one in enumerate(instabilities, start=1)
+    ]
+
+
+def of_tickets(*instabilities, kind="imp", dense=None, **columns):
+    """Returns pairs of subnetworks at k = 0, 100, ..., and of dense ones."""
+    own = [
+        pair(kind, k=100 * at, test=one, **columns)
+        for at, one in enumerate(instabilities)
+    ]
+    return rows(
+        *own, *(pair(k=100 * at, test=one) for at, one in enumerate(dense or ()))
+    )
+
+
+def networks(*, imp=0.02, pruning=0.03, reinit=0.03, **columns):
+    """Returns trained networks of every kind, by their test errors."""
+    return rows(
+        sparse("dense", test_error=0.02),
+        sparse("imp", test_error=imp, **columns),
+        sparse("random_pruning", test_error=pruning, **columns),
+        sparse("random_reinit", test_error=reinit, **columns),
+    )
+
+
+def best(*, imp, level):
+    """Returns tickets of two k, of which the second is better, at two levels."""
+    return rows(
+        sparse("dense", test_error=0.02),
+        sparse(test_error=0.02),
+        *(
+            sparse(test_error=error, k=k, level=level, density=0.8**level)
+            for k, error in ((0, imp + 0.1), (100, imp))
+        ),
+    )
+
+
+def ratio(imp, *, k=0):
+    """Returns pairs with the distance of tickets beside random reinit's 40."""
+    distances = {"imp": imp, "random_reinit": 40.0}
+    return rows(*(pair(kind, k=k, l2_distance=one) for kind, one in distances.items()))
+
+
+def rewound(kind, errors):
+    """Returns pairs at k = 0, 100, ... with these errors of both ends."""
+    return rows(*(pair(kind, k=100 * at, ends=one) for at, one in enumerate(errors)))
+
+
+EPOCHS = (over_epochs(0.1, 0.3, 0.5), over_epochs(0.5, 0.3, 0.1))
+# k = 500 of 24,000 is 2.1%, and 800 are 3.3%.
+LATE = (over_epochs(0.01, 0.01, k=800), over_epochs(0.01, 0.3, k=800))
+
 # By claim: a table on which it holds, one on which it fails.
 TABLES = {
+    "LMC-D.1": (
+        rows(*(pair(k=k, l2_distance=80.0 - k) for k in (0, 10, 20))),
+        rows(*(pair(k=k, l2_distance=80.0 + k) for k in (0, 10, 20))),
+    ),
+    "LMC-E.1": (ratio(40.0), ratio(10.0)),
+    "LMC-E.2": (ratio(10.0, k=100), ratio(40.0, k=100)),
     "LMC-F2.1": (of_dense(0.003), of_dense(0.03)),
     "LMC-F2.2": (rows(*points(highest=0.88)), rows(*points(highest=0.5))),
     "LMC-F2.3": (rows(*points(highest=0.88)), rows(*points(highest=0.5))),
     "LMC-F3.1": (of_dense(0.5, 0.1, 0.02), of_dense(0.02, 0.1, 0.5)),
+    "LMC-F3.2": (rows(pair(k=800, test=0.01)), rows(pair(k=800, test=0.1))),
+    "LMC-F3.3": (rows(pair(k=4800, test=0.01)), rows(pair(k=4800, test=0.1))),
+    "LMC-F3.4": (
+        rows(pair(test=0.1, train=0.11)),
+        rows(pair(test=0.1, train=0.2)),
+    ),
+    "LMC-F3.5": (
+        rows(pair(test=0.1, train=0.12)),
+        rows(pair(test=0.12, train=0.1)),
+    ),
+    "LMC-F4.1": tuple(rows(*own) for own in EPOCHS),
+    "LMC-F4.2": (
+        rows(
+            pair(test=0.1, ends=0.6, iteration=1000),
+            pair(test=0.3, ends=0.4, iteration=2000),
+            pair(test=0.5, ends=0.2, iteration=3000),
+        ),
+        rows(
+            pair(test=0.5, ends=0.6, iteration=1000),
+            pair(test=0.3, ends=0.4, iteration=2000),
+            pair(test=0.1, ends=0.2, iteration=3000),
+        ),
+    ),
+    "LMC-F4.3": (of_dense(0.5, 0.1, 0.02), of_dense(0.02, 0.1, 0.5)),
+    "LMC-F4.4": tuple(rows(*own) for own in LATE),
+    "LMC-F4.5": (rows(*over_epochs(0.7)), rows(*over_epochs(0.7, ends=0.5))),
+    "LMC-F5.1": (networks(), networks(imp=0.05)),
+    "LMC-F5.2": (networks(), networks(imp=0.05)),
+    "LMC-F5.3": (networks(), networks(imp=0.05)),
+    "LMC-F5.4": (networks(imp=0.05), networks()),
+    "LMC-F5.5": (networks(imp=0.03), networks(imp=0.1)),
+    "LMC-F5.6": (networks(imp=0.03), networks(imp=0.1)),
+    "LMC-F6.1": (of_tickets(0.005), of_tickets(0.1)),
+    "LMC-F6.2": (of_tickets(0.1), of_tickets(0.005)),
+    "LMC-F6.3": (
+        rows(*points("random_pruning", highest=0.88)),
+        rows(*points("random_pruning", highest=0.5)),
+    ),
+    "LMC-F6.4": (
+        rows(*points("random_reinit", highest=0.88)),
+        rows(*points("random_reinit", highest=0.5)),
+    ),
+    "LMC-F6.5": (
+        of_tickets(0.01, kind="random_pruning"),
+        of_tickets(0.1, kind="random_pruning"),
+    ),
+    "LMC-F6.6": (
+        of_tickets(0.01, kind="random_reinit"),
+        of_tickets(0.1, kind="random_reinit"),
+    ),
+    "LMC-F7.1": (
+        rows(pair("imp", k=200, test=0.01)),
+        rows(pair("imp", k=200, test=0.1)),
+    ),
+    "LMC-F7.2": (
+        rows(pair("imp", k=400, test=0.01)),
+        rows(pair("imp", k=400, test=0.1)),
+    ),
+    "LMC-F7.3": (
+        rows(pair("imp", k=1000, test=0.01)),
+        rows(pair("imp", k=1000, test=0.1)),
+    ),
+    "LMC-F7.4": (
+        of_tickets(0.1, 0.01, 0.01, dense=(0.5, 0.1, 0.01)),
+        of_tickets(0.1, 0.1, 0.01, dense=(0.5, 0.01, 0.01)),
+    ),
+    "LMC-F7.5": (of_tickets(0.01, matching=True), of_tickets(0.1, matching=True)),
+    "LMC-F7.6": (of_tickets(0.1, 0.01), of_tickets(0.1, 0.01, ends=0.05)),
+    "LMC-F7.7": (
+        of_tickets(0.5, 0.1, kind="random_pruning"),
+        of_tickets(0.5, 0.01, kind="random_pruning"),
+    ),
+    "LMC-F7.8": (
+        of_tickets(0.5, 0.1, kind="random_reinit"),
+        of_tickets(0.5, 0.01, kind="random_reinit"),
+    ),
+    "LMC-F7.9": (
+        rewound("random_pruning", (0.1, 0.05)),
+        rewound("random_pruning", (0.1, 0.02)),
+    ),
+    "LMC-F7.10": (
+        rewound("random_reinit", (0.1, 0.05)),
+        rewound("random_reinit", (0.1, 0.02)),
+    ),
+    "LMC-F7.11": (rewound("imp", (0.02, 0.04)), rewound("imp", (0.04, 0.02))),
+    "LMC-F8.1": (best(imp=0.02, level=15), best(imp=0.05, level=15)),
+    "LMC-F8.2": (best(imp=0.05, level=16), best(imp=0.02, level=16)),
 }
 
 

@@ -82,6 +82,20 @@ def test_of_the_papers_own_setting_a_claim_is_contradicted(command):
     assert (found.answer, found.about) == ("fails", "another data set")
 
 
+def test_other_options_are_not_the_papers(command):
+    """Those that the recipe, here Lenet's, says; a hash tells nobody."""
+    said = {
+        "decisions": {"model": "lenet", "variant": "standard", "subset": None},
+        "recipe": {"optimizer": "adam", "learning_rate": 0.1, "batch_size": 60},
+    }
+    high = pairs(0.08, 0.09, 0.1)
+    [found] = verdict("LMC-F2.1", command("a", high, said=said))
+    assert (found.answer, found.about) == ("fails", "another learning_rate")
+    said["recipe"]["learning_rate"] = 0.0012
+    [found] = verdict("LMC-F2.1", command("a", high, said=said))
+    assert found.answer == "contradicted"
+
+
 def test_what_the_interval_leaves_open_is_undecided(command):
     [found] = verdict("LMC-F2.1", command("a", pairs(0.001, 0.009, 0.012)))
     assert found.answer == "undecided"

@@ -238,6 +238,7 @@ def nearness(
     networks: Iterable[PaperNetwork],
     *,
     known: Iterable[PaperNetwork],
+    changes: Iterable[str] = (),
 ) -> str | None:
     """Returns how near a setting is to a claim's; None where the claim is not about it.
 
@@ -248,6 +249,7 @@ def nearness(
       setting: columns of a row.
       networks: those of the claim.
       known: those of all claims of the paper.
+      changes: options that are not those of the recipe.
     """
     model, variant = setting["model"], setting["variant"]
     same_model = [one for one in known if one.model == model]
@@ -264,7 +266,8 @@ def nearness(
         return "another data set"
     if setting["training_iterations"] != own.iterations:
         return "another length"
-    return PAPERS_OWN
+    changed = ", ".join(changes)
+    return f"another {changed}" if changed else PAPERS_OWN
 
 
 def command_for(claim: Entry, setting: Mapping[str, object]) -> str:

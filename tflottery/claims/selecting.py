@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas
 
 PERCENT = 100.0
+K = "rewind_iteration"
 # Levels of one grid are up to 36% apart; nearer than half of that is the same density.
 _SAME_DENSITY = 1.3
 
@@ -63,6 +64,22 @@ def accuracy(table: "pandas.DataFrame", **columns: object) -> "pandas.Series":
     return PERCENT * (1 - mean(select(table, **columns), "test_error"))
 
 
+def matching_margin(own: "pandas.Series", dense: "pandas.Series") -> "pandas.Series":
+    """Returns by how much networks match the dense one, by replicate, in points.
+
+    The papers' networks match whose accuracy is within one standard deviation of the
+    dense mean: the margin is how far they lie above that limit. It is the difference
+    to the dense network of the same replicate plus that deviation.
+
+    Args:
+      own: accuracies (%) by replicate.
+      dense: likewise, of dense networks.
+    """
+    if len(dense) < 2:
+        raise Lacking("one dense network: what matches is within their deviation")
+    return (own - dense + dense.std()).dropna()
+
+
 def rank_correlation(
     table: "pandas.DataFrame", column: str, *, along: str
 ) -> "pandas.Series":
@@ -106,7 +123,9 @@ def studied(table: "pandas.DataFrame") -> "pandas.DataFrame":
     Raises:
       Lacking: no level is near that density.
     """
-    sparse = select(table[table["level"] > 0])
+    sparse = table[table["level"] > 0]
+    if not len(sparse):
+        raise Lacking("no subnetworks")
     densities = sparse["axis_density"].unique()
     wanted = _studied_density(sparse.iloc[0]) or min(densities)
     nearest = min(densities, key=lambda one: abs(math.log(one / wanted)))

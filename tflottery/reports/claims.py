@@ -29,14 +29,18 @@ from etils import epath
 from tflottery.claims import judging
 from tflottery.claims.judging import NOT_ENOUGH, Judgement
 from tflottery.core import command_line, paths, table_files, tables
-from tflottery.core.registry import CLAIMS, Entry
+from tflottery.core.registry import CLAIMS, MODELS, Entry
 from tflottery.figures import facts, merging
 from tflottery.figures.densities import SETTING
 from tflottery.studies import answers
 from tflottery.studies.answers import Answer
 
 # What claims compare with all of its command is worked out from the rows themselves.
-_NO_KEYS = (*merging.UNTELLING, "diverged_iteration")
+_NO_KEYS = (*merging.UNTELLING, "diverged_iteration", "changes")
+# What the papers say of a training beyond its length, and what they measured all of.
+_PUBLISHED = ("optimizer", "learning_rate", "batch_size", "momentum", "weight_decay")
+_PUBLISHED += ("decay_factor", "augmentation", "kernel_initializer")
+_PUBLISHED += ("batch_norm_scale", "input_scaling")
 # Columns by which a table of some experiment is known, and its name here.
 _KINDS = {"search": "tickets", "perturbation": "perturbed", "pretext": "pretrained"}
 
@@ -65,6 +69,7 @@ def load(sources: Sequence[str]) -> dict[str, pandas.DataFrame]:
         if not said.get("complete", True):
             incomplete.add(os.path.dirname(path))
         table = facts.with_facts(tables.filled(table, ["task"]), said)
+        table = table.assign(changes=", ".join(changes(said)))
         # A table of one's own has no settings, and no claim is about it.
         if set(SETTING) <= set(table.columns):
             for name, part in named(table_files.table_name(path), table):
@@ -78,6 +83,31 @@ def load(sources: Sequence[str]) -> dict[str, pandas.DataFrame]:
             f"columns {', '.join(SETTING)}."
         )
     return {name: _united(own, name=name) for name, own in parts.items()}
+
+
+def changes(said: Mapping[str, object]) -> list[str]:
+    """Returns which options of a command are not those of the recipe that it names.
+
+    Of a network without a recipe here, or a command that says nothing, that is not
+    known: none.
+
+    Args:
+      said: what its config.json says.
+    """
+    options = said.get("decisions") or {}
+    model = options.get("model")
+    recipes = MODELS[model]["recipes"] if model in MODELS else {}
+    recipe = recipes.get(options.get("variant"))
+    used = said.get("recipe") or {}
+    found = [
+        name
+        for name in _PUBLISHED
+        # What the recipe leaves open is the data set's.
+        if used.get(name) is not None
+        and getattr(recipe, name, None) not in (None, used[name])
+    ]
+    parts = ("evaluation_examples", "subset")
+    return found + [name for name in parts if options.get(name) is not None]
 
 
 def named(name: str, table: pandas.DataFrame) -> Iterator[tuple[str, pandas.DataFrame]]:
@@ -167,7 +197,12 @@ def _of_claim(
     groups = [] if table is None else table.groupby(SETTING, sort=False)
     for values, own in groups:
         setting = dict(zip(SETTING, values, strict=True))
-        about = judging.nearness(setting, claim["networks"], known=known)
+        about = judging.nearness(
+            setting,
+            claim["networks"],
+            known=known,
+            changes=filter(None, own["changes"].iloc[:1]),
+        )
         if about is not None:
             told.append(judging.judged(claim, own, setting=setting, about=about))
     return told or [judging.missing(claim)]
@@ -235,7 +270,7 @@ def _by_setting(
 def _cells(one: Judgement) -> list[str]:
     """Returns what people read of a judgement, a text a column."""
     measured = f"{one.value:.2f} [{one.interval_low:.2f}, {one.interval_high:.2f}]"
-    unit = "" if one.unit == "correlation" else f" {one.unit}"
+    unit = "" if one.unit in ("correlation", "ratio") else f" {one.unit}"
     claimed = f"{one.claimed}{unit}"
     count = str(one.num_replicates)
     return [one.claim, one.says, one.answer, one.effect, measured, claimed, count]
