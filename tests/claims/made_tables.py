@@ -2,6 +2,9 @@
 
 import pandas
 
+from tflottery.claims import judging
+from tflottery.core.registry import CLAIMS
+
 SETTING = {
     "model": "lenet",
     "variant": "standard",
@@ -58,6 +61,14 @@ def pair(kind="dense", *, k=0, test=0.001, train=None, ends=0.02, **columns):
     found |= {"test_error_a": ends, "test_error_b": ends, "iteration": 24_000}
     found |= {"data_order_a": 1, "data_order_b": 2, "dense_test_error": 0.02}
     return network(kind, k=k, **(found | columns))
+
+
+def judged(claim, table):
+    """Returns the judgement on a claim, of a network that is none of the paper's."""
+    setting = {name: value for name, value in SETTING.items() if name != "num_classes"}
+    return judging.judged(
+        CLAIMS[claim], table, setting=setting, about="another network"
+    )
 
 
 def sparse(kind="imp", *, test_error=0.02, k=0, **columns):

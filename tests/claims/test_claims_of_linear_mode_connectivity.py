@@ -1,8 +1,7 @@
 """Each claim of LMC on a made table where it holds, and on one where it fails."""
 
-import made_tables
 import pytest
-from made_tables import pair, points, rows, sparse
+from made_tables import judged, pair, points, rows, sparse
 
 from tflottery.claims import judging
 from tflottery.core.registry import CLAIMS
@@ -169,17 +168,6 @@ TABLES = {
     "LMC-F8.1": (best(imp=0.02, level=15), best(imp=0.05, level=15)),
     "LMC-F8.2": (best(imp=0.05, level=16), best(imp=0.02, level=16)),
 }
-
-
-def judged(claim, table):
-    setting = {
-        name: value
-        for name, value in made_tables.SETTING.items()
-        if name != "num_classes"
-    }
-    return judging.judged(
-        CLAIMS[claim], table, setting=setting, about="another network"
-    )
 
 
 def test_every_claim_is_tried():

@@ -100,13 +100,20 @@ def rank_correlation(
     return ranks.corrwith(places, axis="columns").fillna(0.0)
 
 
+def whole_length(table: "pandas.DataFrame") -> int:
+    """Returns the length of a whole training in iterations, the same in all rows."""
+    if not len(table):
+        raise Lacking("no rows")
+    return int(table["training_iterations"].iloc[0])
+
+
 def k_within(table: "pandas.DataFrame", fraction: float) -> int:
     """Returns the last k above 0 up to a fraction of the training.
 
     Raises:
       Lacking: there is none in its second half.
     """
-    length = int(table["training_iterations"].iloc[0])
+    length = whole_length(table)
     # The papers round: 2,000 of 63,000 iterations are "3%".
     most = fraction * length * 1.05
     known = [k for k in table["rewind_iteration"].unique() if most / 2 < k <= most]

@@ -44,7 +44,7 @@ _PUBLISHED += ("batch_norm_scale", "input_scaling")
 # Columns by which a table of some experiment is known, and its name here.
 _KINDS = {"search": "tickets", "perturbation": "perturbed", "pretext": "pretrained"}
 
-_COLUMNS = ("claim", "says", "answer", "effect", "measured", "claimed", "replicates")
+_COLUMNS = ("claim", "says", "answer", "effect", "measured", "claimed", "n")
 _NUM_LABELS = 4
 
 

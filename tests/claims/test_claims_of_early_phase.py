@@ -1,0 +1,261 @@
+"""Each claim of EP on a made table where it holds, and on one where it fails."""
+
+import pytest
+from made_tables import judged, network, rows, sparse
+
+from tflottery.claims import early_phase, early_phase_perturbations, judging
+from tflottery.claims.early_phase_perturbations import COMPARISONS, SIZES
+from tflottery.core.registry import CLAIMS
+
+# Test errors of tickets rewound to 0, and to the k that perturbations are of.
+START, TICKET = 0.1, 0.05
+
+
+def by_k(errors):
+    """Returns tickets by k, and the dense network."""
+    own = [sparse(k=k, test_error=error) for k, error in errors.items()]
+    return rows(sparse("dense", test_error=0.05), *own)
+
+
+def readings(length=24_000, **columns):
+    """Returns telemetry: columns as functions of the iteration."""
+    iterations = [0, *range(10, 500, 49), 200, 250, 400, 500, 1000, 2000, 3000, 4000]
+    iterations = sorted({*iterations, length})
+    return rows(
+        *(
+            network(iteration=at, **{name: one(at) for name, one in columns.items()})
+            for at in iterations
+        )
+    )
+
+
+def fraction(value):
+    """Returns telemetry in which a fraction, and an accuracy, have one value."""
+    return readings(
+        fraction_of_signs_changed=lambda at: value, test_error=lambda at: 1 - value
+    )
+
+
+def gradient(*, lowest, rise=0.1, later=1.1):
+    """Returns telemetry of gradients with a minimum, and what is after it."""
+
+    def size(at):
+        if at == lowest:
+            return 10.0
+        return 10.0 * (1 + rise) if at <= 2000 else 10.0 * later
+
+    return readings(gradient_norm=size, mean_gradient_magnitude=size)
+
+
+def growing(exponent):
+    """Returns telemetry of what grows with a power of the iteration."""
+
+    def size(at):
+        return 100.0 * (at + 1) ** exponent
+
+    return readings(mean_weight_magnitude=size, l2_from_initial=size)
+
+
+def changing(fast):
+    """Returns telemetry in which all changes are fast at first, or one is not."""
+    columns = {name: lambda at: 100.0 * min(at, 10) for name in early_phase._CHANGING}
+    if not fast:
+        columns["test_error"] = lambda at: 100.0 * (at > 10)
+        columns["test_loss"] = columns["test_error"]
+    return readings(**columns)
+
+
+def change(one, *, k, error, std=0.1, **options):
+    """Returns the columns of a ticket that is changed, or as it is."""
+    if one.k is not None:
+        k = one.k
+    told = " ".join([*one.options.split(), *(f"{name}=false" for name in options)])
+    return sparse(
+        k=k,
+        test_error=error,
+        perturbation=one.perturbation,
+        condition=told or float("nan"),
+        effective_std=0.0 if one.perturbation == "none" else std,
+    )
+
+
+def perturbed(position, changes, *, later=TICKET):
+    """Returns tickets of 0 and of two k, and changes at one of these with their errors.
+
+    The other k has some change too: by that it is known.
+    """
+    ks = (200, 800)
+    ticket, start = early_phase_perturbations.TICKET, early_phase_perturbations.START
+    other = early_phase_perturbations.Change("", "any")
+    errors = {ticket: later, start: START} | changes
+    own = [change(one, k=ks[position], error=error) for one, error in errors.items()]
+    return rows(*own, *(change(other, k=k, error=0.5) for k in ks))
+
+
+def comparison(position, one, relation, other):
+    """Returns a table on which a comparison holds, and one on which it fails."""
+    beside = {"the ticket of k": TICKET, "the ticket of 0": START}.get(other.name, 0.08)
+    errors = {
+        "as good as": (beside, beside + 0.03),
+        "no better than": (beside + 0.02, beside - 0.03),
+        "better than": (beside - 0.02, beside + 0.02),
+        "worse than": (beside + 0.02, beside - 0.02),
+    }[relation]
+    known = {other: beside} if other.perturbation != "none" else {}
+    return tuple(perturbed(position, known | {one: error}) for error in errors)
+
+
+def sizes(smaller, larger):
+    """Returns a table on which one change is smaller, and one on which it is larger."""
+    found = []
+    for first, second in ((0.05, 0.1), (0.1, 0.05)):
+        changes = {smaller: first, larger: second}
+        own = [
+            change(one, k=200, error=0.1, std=std, initial_signs=0)
+            for one, std in changes.items()
+        ]
+        found.append(rows(*own))
+    return tuple(found)
+
+
+def points(slope, *, k):
+    """Returns points of Figure 8: accuracy against the size of a change, at two k."""
+    own = [
+        network(
+            "imp",
+            k=at,
+            perturbation="any",
+            effective_std=0.01 * number,
+            test_error_mean=0.5 + (0.01 * slope if at == k else 0.0) * number,
+            num_replicates=3,
+        )
+        for number in range(10)
+        for at in (200, 800)
+    ]
+    return rows(*own, replicates=1)
+
+
+def signs(value):
+    """Returns how many signs change between 0.8% and 3.2% of the training."""
+    keys = {"earlier_iteration": 192, "later_iteration": 768}
+    return rows(network(**keys, fraction_of_signs_changed=value))
+
+
+def pretrained(pretext, errors, *, kind="imp", is_sparse=False, k=0, late=TICKET):
+    """Returns ordinary tickets of two k, and pre-trained ones by epochs."""
+    none = {"pretext": None, "pretraining_epochs": 0, "sparse_pretraining": False}
+    own = [sparse(test_error=START, **none), sparse(k=200, test_error=late, **none)]
+    for epochs, error in errors.items():
+        made = {"pretext": pretext, "pretraining_epochs": epochs}
+        made["sparse_pretraining"] = is_sparse
+        own.append(sparse(kind, k=k, test_error=error, **made))
+    return rows(*own)
+
+
+def sparse_pretrained(kind, errors, *, k=0):
+    """Returns a table of each error of subnetworks pre-trained when sparse."""
+    return tuple(
+        pretrained("rotation", {40: error}, kind=kind, is_sparse=True, k=k)
+        for error in errors
+    )
+
+
+# By claim: a table on which it holds, one on which it fails.
+TABLES = {
+    "EP-F1.1": (by_k({200: 0.05}), by_k({200: 0.1})),
+    "EP-F1.2": (by_k({0: 0.1, 200: 0.05}), by_k({0: 0.05, 200: 0.1})),
+    "EP-F1.3": (by_k({200: 0.05, 800: 0.05}), by_k({200: 0.05, 800: 0.1})),
+    "EP-F1.4": (by_k({800: 0.05, 5000: 0.05}), by_k({800: 0.1, 5000: 0.05})),
+    "EP-A1.4": (by_k({0: 0.1, 100: 0.05}), by_k({0: 0.05, 100: 0.1})),
+    "EP-F3.1": (fraction(0.03), fraction(0.06)),
+    "EP-A1.1": (fraction(0.06), fraction(0.03)),
+    "EP-F3.8": (fraction(0.55), fraction(0.4)),
+    "EP-F3.9": (fraction(0.8), fraction(0.6)),
+    "EP-F3.10": (fraction(0.915), fraction(0.8)),
+    "EP-F3.2": (gradient(lowest=200), gradient(lowest=400)),
+    "EP-F3.3": (gradient(lowest=200), gradient(lowest=400)),
+    "EP-F3.4": (gradient(lowest=200), gradient(lowest=200, rise=0.5)),
+    "EP-F3.5": (gradient(lowest=200), gradient(lowest=200, rise=0.5)),
+    "EP-F3.6": (gradient(lowest=200), gradient(lowest=200, later=2.0)),
+    "EP-F3.7": (gradient(lowest=200), gradient(lowest=200, later=2.0)),
+    "EP-A1.2": (gradient(lowest=200), gradient(lowest=200, rise=0.5)),
+    "EP-A1.5": (gradient(lowest=200), gradient(lowest=200, rise=0.5)),
+    "EP-F3.11": (growing(0.5), growing(-0.5)),
+    "EP-F3.13": (growing(0.5), growing(-0.5)),
+    "EP-A1.3": (growing(-0.5), growing(0.5)),
+    "EP-F3.12": (growing(0.5), growing(2)),
+    "EP-F3.14": (growing(0.5), growing(2)),
+    "EP-F3.15": (changing(True), changing(False)),
+    "EP-F4.9": (signs(0.09), signs(0.3)),
+    "EP-F8.1": (points(1, k=200), points(-1, k=200)),
+    "EP-F8.2": (points(1, k=800), points(-1, k=800)),
+    "EP-F9.1": (
+        pretrained("random_labels", {2: START, 10: START, 40: 0.2}),
+        pretrained("random_labels", {2: TICKET, 10: TICKET, 40: 0.2}),
+    ),
+    "EP-F9.2": (
+        pretrained("random_labels", {2: START, 40: 0.2}),
+        pretrained("random_labels", {2: START, 40: 0.05}),
+    ),
+    "EP-F9.3": (
+        pretrained("rotation", {2: START, 40: TICKET}),
+        pretrained("rotation", {2: START, 40: START}),
+    ),
+    "EP-F9.4": (
+        pretrained("blur", {2: START, 40: TICKET}),
+        pretrained("blur", {2: START, 40: START}),
+    ),
+    "EP-F9.5": (
+        pretrained("blur_rotation", {2: START, 40: START}),
+        pretrained("blur_rotation", {2: TICKET, 40: TICKET}),
+    ),
+    "EP-A12.1": (
+        pretrained("blur_rotation", {2: START, 40: TICKET}),
+        pretrained("blur_rotation", {2: 0.2, 40: 0.15}),
+    ),
+    "EP-F10.1": sparse_pretrained("imp", (START, TICKET)),
+    "EP-F10.2": sparse_pretrained("random_pruning", (START, TICKET)),
+    "EP-F10.3": sparse_pretrained("random_reinit", (START, TICKET)),
+    "EP-F10.4": sparse_pretrained("imp", (START, 0.02), k=200),
+}
+TABLES |= {f"EP-{name}": comparison(*own) for name, own in COMPARISONS.items()}
+TABLES |= {f"EP-{name}": sizes(*own[:2]) for name, own in SIZES.items()}
+
+
+def test_every_claim_is_tried():
+    own = {name for name in CLAIMS.names() if name.startswith("EP-")}
+    assert own == TABLES.keys()
+
+
+@pytest.mark.parametrize("claim", TABLES)
+def test_a_claim_holds_or_fails_by_its_table(claim):
+    holding, failing = TABLES[claim]
+    assert judged(claim, holding).answer == judging.HOLDS
+    assert judged(claim, failing).answer == judging.FAILS
+
+
+@pytest.mark.parametrize("claim", TABLES)
+def test_without_its_rows_there_is_not_enough_data(claim):
+    found = judged(claim, TABLES[claim][0].iloc[:0])
+    assert found.answer == judging.NOT_ENOUGH
+    assert found.lacking and found.value is None
+    assert found.command.startswith("python -m tflottery.experiments.")
+
+
+@pytest.mark.parametrize("claim", ["EP-F4.1", "EP-F7.3", "EP-F9.3"])
+def test_what_falls_back_to_tickets_of_0_has_to_have_something_to_lose(claim):
+    if claim == "EP-F9.3":
+        alike = pretrained("rotation", {2: START, 40: START}, late=START)
+    else:
+        _, one, _, other = COMPARISONS[claim.removeprefix("EP-")]
+        alike = perturbed(0, {other: START, one: START}, later=START)
+    found = judged(claim, alike)
+    assert found.answer == judging.NOT_ENOUGH and "EP-F1.2" in found.lacking
+
+
+def test_a_change_that_changes_nothing_says_nothing():
+    """Kernels of dense layers have no filters."""
+    one, larger, _ = SIZES["F5.9"]
+    own = [change(one, k=200, error=0.1, std=0), change(larger, k=200, error=0.1)]
+    found = judged("EP-F5.3", rows(*own))
+    assert found.answer == judging.NOT_ENOUGH and "changes nothing" in found.lacking

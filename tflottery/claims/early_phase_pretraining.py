@@ -1,0 +1,133 @@
+"""The claims of *The Early Phase of Neural Network Training* (EP) on pre-training.
+
+Figures 9 and 10, and A9 to A12 for the other networks. "40 epochs" is the longest
+pre-training that was measured, "up to 10" are all others, and k = 500 is the first k
+after 0 that ordinary tickets beside it are rewound to.
+"""
+
+import functools
+from typing import TYPE_CHECKING
+
+from tflottery.claims import selecting
+from tflottery.claims.early_phase import (
+    ALIKE,
+    NETWORKS,
+    RESNET20,
+    VGG13,
+    refuse_without_gain,
+    tickets,
+)
+from tflottery.claims.judging import above, below, between
+from tflottery.claims.selecting import K, Lacking, select, studied
+from tflottery.core.registry import CLAIMS
+
+if TYPE_CHECKING:
+    import pandas
+
+LENGTHS = {"shorter": "up to 10 epochs", "longest": "40 epochs"}
+_of_pretraining = functools.partial(
+    CLAIMS.register, table="pretrained", unit="points", networks=NETWORKS
+)
+
+
+def _pretrained(
+    networks: "pandas.DataFrame", pretext: str, *, sparse: bool = False
+) -> "pandas.DataFrame":
+    """Returns subnetworks of the studied density after pre-training on a pretext.
+
+    Raises:
+      Lacking: there are none.
+    """
+    return select(studied(networks), pretext=pretext, sparse_pretraining=sparse)
+
+
+def _ordinary(networks: "pandas.DataFrame", *, first: bool) -> "pandas.Series":
+    """Returns the accuracy of ordinary tickets: of k = 0, or the first k after it."""
+    own = tickets(networks[networks["pretext"].isna()])
+    k = int(select(own[own[K] > 0], subnetwork="imp")[K].min()) if first else 0
+    return selecting.accuracy(own, rewind_iteration=k)
+
+
+def _pretraining_gain(
+    networks: "pandas.DataFrame", *, pretext: str, epochs: str, first: bool
+) -> "pandas.Series":
+    """EP, Figure 9: accuracy of pre-trained tickets minus that of ordinary ones.
+
+    `epochs`: of the longest pre-training, of all shorter ones, of any, in the mean, or
+    of the length that does best.
+    """
+    own = select(_pretrained(networks, pretext), subnetwork="imp")
+    lengths = own["pretraining_epochs"]
+    match epochs:
+        case "longest":
+            own = own[lengths == lengths.max()]
+        case "shorter":
+            own = own[lengths < lengths.max()]
+        case "best":
+            best = own.groupby("pretraining_epochs")["test_error"].mean().idxmin()
+            own = own[lengths == best]
+    if not len(own):
+        raise Lacking(f"one length of pre-training on {pretext}")
+    if first:
+        early, late = (_ordinary(networks, first=later) for later in (False, True))
+        refuse_without_gain((late - early).dropna())
+    return (selecting.accuracy(own) - _ordinary(networks, first=first)).dropna()
+
+
+for _id, _pretext, _epochs, _first, _says, _claimed in (
+    ("F9.1", "random_labels", "shorter", False, "is no gain", below(ALIKE)),
+    ("F9.2", "random_labels", "longest", False, "hurts", below(0.0)),
+    ("F9.3", "rotation", "longest", True, "does as k = 500", between(-ALIKE, ALIKE)),
+    ("F9.4", "blur", "longest", True, "does as k = 500", between(-ALIKE, ALIKE)),
+    ("F9.5", "blur_rotation", "any", False, "does as k = 0", between(-ALIKE, ALIKE)),
+    ("A12.1", "blur_rotation", "best", False, "is a gain", above(0.0)),
+):
+    _length = LENGTHS.get(_epochs, _epochs)
+    _ordinary_k = "the first k" if _first else "0"
+    _of_pretraining(
+        f"EP-{_id}",
+        says=f"pre-training on {_pretext.replace('_', ' ')} ({_length}) {_says}",
+        source="Figure A12" if _id == "A12.1" else "Figure 9, Section 6",
+        networks={"A12.1": (VGG13,), "F9.5": (RESNET20,)}.get(_id, NETWORKS),
+        effect=f"difference in accuracy to tickets of {_ordinary_k}",
+        claimed=_claimed,
+        command=f"pretraining --pretext={_pretext}",
+    )(
+        functools.partial(
+            _pretraining_gain, pretext=_pretext, epochs=_epochs, first=_first
+        )
+    )
+
+
+def _sparse_gain(networks: "pandas.DataFrame", *, kind: str) -> "pandas.Series":
+    """EP, Figure 10: subnetworks of 0 pre-trained on rotation, beside tickets of 0."""
+    own = select(_pretrained(networks, "rotation", sparse=True), subnetwork=kind)
+    accuracy = selecting.accuracy(own, rewind_iteration=0)
+    return (accuracy - _ordinary(networks, first=False)).dropna()
+
+
+for _number, _kind in enumerate(("imp", "random_pruning", "random_reinit"), start=1):
+    _of_pretraining(
+        f"EP-F10.{_number}",
+        says=f"{_kind.replace('_', ' ')} gains nothing by sparse pre-training",
+        source="Figure 10, Section 6.4",
+        effect="difference in accuracy",
+        claimed=below(ALIKE),
+        command="pretraining --sparse --pretext=rotation",
+    )(functools.partial(_sparse_gain, kind=_kind))
+
+
+@_of_pretraining(
+    "EP-F10.4",
+    says="tickets of k = 500 lose by sparse pre-training",
+    source="Figure 10, Section 6.4",
+    effect="difference in accuracy",
+    claimed=below(0.0),
+    command="pretraining --sparse --pretext=rotation",
+)
+def sparse_pretraining_hurts(networks: "pandas.DataFrame") -> "pandas.Series":
+    """EP, Figure 10, at the first k after 0."""
+    own = select(_pretrained(networks, "rotation", sparse=True), subnetwork="imp")
+    later = select(own[own[K] > 0], subnetwork="imp")
+    accuracy = selecting.accuracy(later, rewind_iteration=int(later[K].min()))
+    return (accuracy - _ordinary(networks, first=True)).dropna()
