@@ -259,3 +259,9 @@ def test_a_change_that_changes_nothing_says_nothing():
     own = [change(one, k=200, error=0.1, std=0), change(larger, k=200, error=0.1)]
     found = judged("EP-F5.3", rows(*own))
     assert found.answer == judging.NOT_ENOUGH and "changes nothing" in found.lacking
+
+
+def test_iterations_that_were_not_measured_are_named():
+    table = growing(0.5)
+    found = judged("EP-F3.12", table[table["iteration"] != 2000])
+    assert found.answer == judging.NOT_ENOUGH and "2000" in found.lacking

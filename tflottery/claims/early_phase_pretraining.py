@@ -64,8 +64,7 @@ def _pretraining_gain(
         case "shorter":
             own = own[lengths < lengths.max()]
         case "best":
-            best = own.groupby("pretraining_epochs")["test_error"].mean().idxmin()
-            own = own[lengths == best]
+            own = own[lengths == selecting.best(own, by="pretraining_epochs")]
     if not len(own):
         raise Lacking(f"one length of pre-training on {pretext}")
     if first:

@@ -147,6 +147,9 @@ def judged(
         found = _estimated(claim.function(table))
     except Lacking as lacking:
         return dataclasses.replace(judgement, lacking=str(lacking))
+    except KeyError as error:
+        # A column of newer tables, or an iteration at which nothing was measured.
+        return dataclasses.replace(judgement, lacking=f"the table has no {error}")
     return dataclasses.replace(
         judgement,
         command="",

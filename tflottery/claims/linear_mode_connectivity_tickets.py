@@ -287,9 +287,8 @@ def _best_k_margin(networks: "pandas.DataFrame", *, beyond: bool) -> "pandas.Ser
     tickets = select(networks, subnetwork="imp")
     level = studied(tickets)["level"].iloc[0]
     own = select(tickets, level=int(level) + beyond)
-    best = own.groupby(K)["test_error"].mean().idxmin()
     dense = selecting.accuracy(networks, subnetwork="dense")
-    accuracy = selecting.accuracy(own, rewind_iteration=int(best))
+    accuracy = selecting.accuracy(own, rewind_iteration=selecting.best(own, by=K))
     return selecting.matching_margin(accuracy, dense)
 
 

@@ -64,6 +64,19 @@ def accuracy(table: "pandas.DataFrame", **columns: object) -> "pandas.Series":
     return PERCENT * (1 - mean(select(table, **columns), "test_error"))
 
 
+def best(table: "pandas.DataFrame", *, by: str) -> int:
+    """Returns the value of a column, such as k, with the lowest mean test error.
+
+    Raises:
+      Lacking: nothing was measured, or every training diverged.
+    """
+    refuse_lacking(table, [by, "test_error"])
+    errors = table.groupby(by)["test_error"].mean().dropna()
+    if not len(errors):
+        raise Lacking("test_error was not measured")
+    return int(errors.idxmin())
+
+
 def matching_margin(own: "pandas.Series", dense: "pandas.Series") -> "pandas.Series":
     """Returns by how much networks match the dense one, by replicate, in points.
 
