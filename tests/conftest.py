@@ -1,10 +1,12 @@
 """One process for all tests: one thread, two CPU devices, and folders of its own."""
 
 import contextlib
+import io
 import os
 import resource
 import signal
 
+import numpy as np
 import pytest
 
 from tflottery.core import stopping
@@ -26,6 +28,67 @@ def own_folders(tmp_path_factory):
         patch.setenv("TFLOTTERY_CACHE", os.fspath(folder / "datasets"))
         patch.setenv("TFLOTTERY_STORE", os.fspath(folder / "store"))
         yield
+
+
+@pytest.fixture(scope="session")
+def imagenet_dir(tmp_path_factory):
+    """A folder with a small ImageNet, of the real one's name, features and files.
+
+    As many images of many sizes as it takes: 96 to train on, of the first ten classes,
+    40 to validate, and five to test, whose labels are secret.
+    """
+    import tensorflow_datasets as tfds
+
+    folder = tmp_path_factory.mktemp("imagenet")
+    tfds.core.utils.gcs_utils._is_gcs_disabled = True
+    real = tfds.builder_cls("imagenet2012")
+    counts = {"train": 96, "validation": 40, "test": 5}
+
+    with tfds.core.registered.skip_registration():
+
+        class Small(real):
+            """The real builder over these images."""
+
+            name = real.name
+            pkg_dir_path = real.pkg_dir_path
+
+            def _split_generators(self, dl_manager):
+                del dl_manager
+                return {
+                    split: _photographs(split, count) for split, count in counts.items()
+                }
+
+    builder = Small(data_dir=os.fspath(folder))
+    config = tfds.download.DownloadConfig(num_shards=2, try_download_gcs=False)
+    builder.download_and_prepare(download_config=config)
+    return folder
+
+
+def _photographs(split, count):
+    """Yields images of smooth colours, JPEG of sizes between 40 and 90."""
+    from PIL import Image
+
+    generator = np.random.default_rng(count)
+    for index in range(count):
+        label = index % 10
+        pixels = generator.integers(0, 256, (6, 8, 3)).astype(np.uint8)
+        # The class shows in what is red.
+        pixels[..., 0] = 20 + 22 * label
+        size = tuple(map(int, generator.integers(40, 90, 2)))
+        file = io.BytesIO()
+        Image.fromarray(pixels).resize(size, Image.BILINEAR).save(file, "JPEG")
+        file.seek(0)
+        name = f"{split}_{index}.JPEG"
+        label = -1 if split == "test" else label
+        yield name, {"image": file, "label": label, "file_name": name}
+
+
+@pytest.fixture(scope="session")
+def imagenet(imagenet_dir):
+    """The small ImageNet, of which networks are shown 32 x 32 pixels."""
+    from tflottery.datasets import source
+
+    return source.load("imagenet2012", data_dir=str(imagenet_dir), image_size=32)
 
 
 @pytest.fixture(scope="session")

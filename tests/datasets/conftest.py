@@ -27,6 +27,8 @@ def data_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
     _prepare(folder, "little", image=_image(4, 4, 3))
     _prepare(folder, "little_any_shape", image=_image(-1, -1, 3))
+    train_only = "little_any_shape_train_only"
+    _prepare(folder, train_only, image=_image(-1, -1, 3), splits=("train",))
     _prepare(folder, "little_train_only", image=_image(4, 4, 3), splits=("train",))
     _prepare(folder, "little_number", image=_image(4, 4, 3), label=_NUMBER)
     floats = {"dtype": "float32", "encoding": "none", "shape": _shape(4, 4, 3)}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tflottery.core.recipes import AUGMENTATIONS
+from tflottery.core.recipes import AUGMENTATIONS, RESIZED_CROP
 from tflottery.datasets import augmentations
 from tflottery.layers import hashing
 
@@ -94,7 +94,9 @@ def test_colours_change_after_flip_and_crop():
     assert (found.numpy() != moved.numpy()).any(axis=(1, 2, 3)).all()
 
 
-@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+@pytest.mark.parametrize(
+    "augmentation", [one for one in AUGMENTATIONS if one != RESIZED_CROP]
+)
 def test_the_same_bits_change_images_alike(augmentation):
     generator = np.random.default_rng(3)
     images = np.repeat(generator.integers(0, 256, (1, 6, 6, 1), np.uint8), 300, axis=0)

@@ -63,6 +63,8 @@ def test_recipes_are_adapted():
     assert digits.milestones == (300, 450)
     assert digits.augmentation == "none"
     assert source.adapted(RECIPE, dataset="cifar10").augmentation == "flip_crop"
+    for dataset in ("imagenet2012", "places365_small"):
+        assert source.adapted(RECIPE, dataset=dataset).augmentation == "resized_crop"
     plain = dataclasses.replace(RECIPE, augmentation="none")
     assert source.adapted(RECIPE, dataset="mnist") == plain
     assert source.adapted(RECIPE, dataset="fashion_mnist") == plain
@@ -83,7 +85,14 @@ def test_number_of_outputs_is_the_pretexts_where_it_has_one(cache_dir):
 
 
 def test_registered_names():
-    assert DATASETS.names() == ["cifar10", "digits", "mnist"]
+    assert DATASETS.names() == [
+        "cifar10",
+        "cifar10_16x16",
+        "digits",
+        "imagenet2012",
+        "mnist",
+        "places365_small",
+    ]
 
 
 @pytest.mark.parametrize("minimum_image_size", [1, 16])

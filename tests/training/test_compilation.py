@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
+from tflottery.datasets import feeds
 from tflottery.datasets.arrays import Source, Split
 from tflottery.training import evaluation, trainer
 from tflottery.training.evaluation import Evaluator
@@ -69,8 +70,8 @@ def _program(function, *arguments):
 
 
 def _training_program(built, *, batch_size):
-    buffer = tf.zeros((trainer._ROOM, batch_size), tf.int32)
-    return _program(built._advance, buffer, buffer, tf.constant(3))
+    buffer = tf.zeros((feeds.ROOM, batch_size), tf.int32)
+    return _program(built._advance, (buffer, buffer), tf.constant(3))
 
 
 @_models
@@ -93,7 +94,10 @@ def test_evaluation_compiles(name, compiled_everywhere):
     built = Evaluator(name, _source(name), num_classes=10)
     indices = tf.zeros((4, 2), tf.int32)
     text = _program(
-        built._counters["test"], indices, tf.ones((4, 2)), tf.constant(3, tf.int32)
+        built._counters["test"],
+        (indices, indices),
+        tf.ones((4, 2)),
+        tf.constant(3, tf.int32),
     )
     assert "while" in text
 

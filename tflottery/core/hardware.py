@@ -63,6 +63,11 @@ def visible_gpus() -> list[str]:
     return list(_gpus(os.environ.get("CUDA_VISIBLE_DEVICES")))
 
 
+def num_gpus() -> int:
+    """Returns how many NVIDIA GPUs Linux shows, those of other processes included."""
+    return len(glob.glob("/dev/nvidia[0-9]*"))
+
+
 def gpu_rate() -> float:
     """Returns the float32 operations a second of the slowest GPU, at its peak."""
     return min(_gpus(os.environ.get("CUDA_VISIBLE_DEVICES")).values())

@@ -14,8 +14,16 @@ from tflottery.core.durations import Duration
 from tflottery.core.initializers import BATCH_NORM_SCALES, KERNEL_INITIALIZERS
 
 OPTIMIZERS = ("sgd", "adam")
-# How images are changed in training (`datasets.augmentations`).
-AUGMENTATIONS = ("none", "flip_crop", "flip_crop_2", "flip_crop_2_colour")
+# How images are changed in training (`datasets.augmentations`); where they have many
+# sizes, also which part of each is seen (`datasets.crops`).
+RESIZED_CROP = "resized_crop"
+AUGMENTATIONS = (
+    "none",
+    "flip_crop",
+    "flip_crop_2",
+    "flip_crop_2_colour",
+    RESIZED_CROP,
+)
 INPUT_SCALINGS = ("unit_interval", "standardized")
 RANDOM_COUNTS = ("per_layer", "global")
 RANDOM_WEIGHTS = ("rewound", "initial")
@@ -124,7 +132,8 @@ class Recipe:
       warmup: how long the rate rises linearly from zero.
       augmentation: "flip_crop" mirrors images or not and moves them by up to four
         pixels, "flip_crop_2" by up to two, "flip_crop_2_colour" also changes their
-        colours, "none" nothing; None: the data set's own way (`adapt_recipe`).
+        colours, "resized_crop" shows a part of an image of any size, mirrored or not,
+        "none" changes nothing; None: the data set's own way (`adapt_recipe`).
       kernel_initializer: what kernels are drawn from (`core.initializers`).
       batch_norm_scale: batch norm's initial gamma: "ones", or "uniform" in [0, 1).
       input_scaling: "unit_interval" has images in [0, 1], "standardized" with mean 0

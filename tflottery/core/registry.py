@@ -153,6 +153,8 @@ MODELS = Registry(
     "model",
     "tflottery.models",
     attributes=("recipes", "dataset", "minimum_image_size"),
+    # Height and width of what it is shown of images that have many sizes.
+    defaults={"image_size": 224},
 )
 # A data set's version changes whenever its images or labels do: a constant, or a
 # function of `data_dir` that returns what it holds now, None where that is not known.

@@ -1,4 +1,8 @@
-"""The arrays of a dataset: as its source gives them, and as a loop reads them."""
+"""The images of a dataset: as its source gives them, and as a loop reads them.
+
+They are arrays, or, where images have many sizes, stay encoded in their files
+(`encoded.EncodedImages`) and are read as they are needed. All else is the same.
+"""
 
 import dataclasses
 import os
@@ -7,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tflottery.core.recipes import INPUT_SCALINGS
+from tflottery.datasets.encoded import EncodedImages
 
 UNIT_INTERVAL, STANDARDIZED = INPUT_SCALINGS
 # What red, green and blue weigh in brightness, of 256 (ITU-R BT.601).
@@ -27,11 +32,11 @@ class Split:
 
     Attributes:
       images: [examples, height, width, channels] uint8; from `source.load` a memory map
-        of mode 'c', which all processes of a machine share.
+        of mode 'c', which all processes of a machine share. Or encoded ones.
       labels: [examples] int32 in [0, num_classes).
     """
 
-    images: np.ndarray
+    images: np.ndarray | EncodedImages
     labels: np.ndarray
 
 
@@ -45,7 +50,8 @@ class Source:
       digest: 16 hexadecimal digits that stand for every image and label; two folders of
         one name and version may hold different images.
       train: training split.
-      test: test split, images of the same shape.
+      test: the split that is measured, images of the same shape; of data whose test
+        labels nobody is given, the validation split.
       num_classes: how many labels there are.
       mean: per channel, subtracted from images in [0, 1].
       std: per channel, positive, what images less their mean are divided by.
@@ -82,9 +88,10 @@ class Source:
                 f"input_scaling={input_scaling!r}, expected one of "
                 f"{', '.join(INPUT_SCALINGS)}."
             )
-        mean, std = moments(self.train.images)
-        if input_scaling == UNIT_INTERVAL:
-            mean, std = np.zeros_like(mean), np.ones_like(std)
+        channels = self.image_shape[-1]
+        mean, std = np.zeros(channels), np.ones(channels)
+        if input_scaling == STANDARDIZED:
+            mean, std = moments(self.train.images)
         return dataclasses.replace(
             self, mean=tuple(mean.tolist()), std=tuple(std.tolist())
         )
@@ -93,6 +100,19 @@ class Source:
     def image_shape(self) -> tuple[int, int, int]:
         """Returns (height, width, channels)."""
         return self.train.images.shape[1:]
+
+    @property
+    def is_encoded(self) -> bool:
+        """Whether images stay in their files until they are needed."""
+        return isinstance(self.train.images, EncodedImages)
+
+    def shaped(self, image_shape: tuple[int, int, int]) -> "Source":
+        """Returns a source of encoded images, of which another shape is shown."""
+        train, test = (
+            Split(split.images.shaped(image_shape), split.labels)
+            for split in (self.train, self.test)
+        )
+        return dataclasses.replace(self, train=train, test=test)
 
     def check_unchanged(self) -> None:
         """Raises ChangedData if a file was written to since its content was checked.
@@ -147,7 +167,7 @@ class RawSource:
 
     Attributes:
       version: of the data and its form.
-      train_images: [examples, height, width, channels] uint8.
+      train_images: [examples, height, width, channels] uint8, or encoded images.
       train_labels: [examples], whole numbers in [0, num_classes).
       test_images: [examples, height, width, channels] uint8, of the same shape.
       test_labels: [examples], whole numbers in [0, num_classes).
@@ -156,16 +176,19 @@ class RawSource:
         over the training images; False leaves images in [0, 1].
       edition: what the place they were read from held at that time, where the source
         can tell (`tfds_source.edition`); None where its declared version says it.
+      moments: mean and standard deviation of each channel of images in [0, 1], which
+        encoded images have to come with; None: those of the training images.
     """
 
     version: str
-    train_images: np.ndarray
+    train_images: np.ndarray | EncodedImages
     train_labels: np.ndarray
-    test_images: np.ndarray
+    test_images: np.ndarray | EncodedImages
     test_labels: np.ndarray
     num_classes: int
     normalized: bool = True
     edition: str | None = None
+    moments: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def __post_init__(self):
         """Raises ValueError if the arrays are not those of one dataset."""
@@ -174,11 +197,15 @@ class RawSource:
                 "Training and test images differ in shape: "
                 f"{self.train_images.shape[1:]} and {self.test_images.shape[1:]}."
             )
+        if isinstance(self.train_images, EncodedImages) and self.moments is None:
+            raise ValueError("Encoded images came without their moments.")
         _validate(self.train_images, self.train_labels, num_classes=self.num_classes)
         _validate(self.test_images, self.test_labels, num_classes=self.num_classes)
 
 
-def _validate(images: np.ndarray, labels: np.ndarray, *, num_classes: int) -> None:
+def _validate(
+    images: np.ndarray | EncodedImages, labels: np.ndarray, *, num_classes: int
+) -> None:
     if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
         raise ValueError(
             f"Images came as {images.dtype} of shape {images.shape}: expected uint8 of "

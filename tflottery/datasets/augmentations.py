@@ -133,4 +133,6 @@ _STEPS = {
     "flip_crop": (flipped_and_cropped,),
     "flip_crop_2": (_FLIP_CROP_2,),
     "flip_crop_2_colour": (_FLIP_CROP_2, coloured),
+    # Done where images are decoded.
+    "resized_crop": (),
 }

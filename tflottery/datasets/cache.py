@@ -165,7 +165,7 @@ def _made(
         raw = make(making / "source")
         with _writable(root):
             digest = copies.write(making / "copy", request["name"], raw)
-            folder = root / f"{_safe(request['name'])}-{digest}"
+            folder = root / copies.folder_name(_safe(request["name"]), digest, raw)
             _put(making / "copy", folder)
             known = {"folder": folder.name, "request": request}
             known["edition"] = edition if raw.edition is None else raw.edition

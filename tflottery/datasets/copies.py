@@ -1,6 +1,8 @@
 """A dataset's copy on this machine: a folder of arrays, checked before it is used.
 
     train_images.npy, train_labels.npy, test_images.npy, test_labels.npy
+                   of encoded images, where each is and its checksum: they are not
+                   copied, and info.json says in which files they are
     info.json      what else a loop needs, the sha256 of each array's file, and a seal
     checked.json   size, times and inode of these files when their content was checked
 
@@ -29,6 +31,7 @@ from tflottery.datasets.arrays import (
     moments,
     stamp_of,
 )
+from tflottery.datasets.encoded import IMAGE_SHAPE, EncodedImages, RecordFiles
 
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _INFO, _CHECKED = "info.json", "checked.json"
@@ -47,10 +50,13 @@ def write(folder: pathlib.Path, name: str, raw: RawSource) -> str:
     """
     # The digest covers all that decides what a network is shown.
     description = [raw.version, raw.num_classes, raw.normalized]
+    description += [raw.moments] if raw.moments else []
     digest = hashlib.sha256(json.dumps(description).encode())
     files = {}
     for key in _ARRAYS:
         array = getattr(raw, key)
+        if isinstance(array, EncodedImages):
+            array = array.table
         array = array.astype(np.int32) if key.endswith("labels") else array
         array = np.ascontiguousarray(array)
         digest.update(json.dumps(array.shape).encode())
@@ -62,7 +68,7 @@ def write(folder: pathlib.Path, name: str, raw: RawSource) -> str:
             os.fsync(file.fileno())
         files[path.name] = _sha256(path)
     # By what images are normalized: of the training images, never of the others.
-    mean, std = moments(raw.train_images)
+    mean, std = map(np.array, raw.moments or moments(raw.train_images))
     if not raw.normalized:
         mean, std = np.zeros_like(mean), np.ones_like(std)
     info = {
@@ -74,8 +80,24 @@ def write(folder: pathlib.Path, name: str, raw: RawSource) -> str:
         "files": files,
         "digest": digest.hexdigest()[:16],
     }
+    if isinstance(raw.train_images, EncodedImages):
+        splits = {"train": raw.train_images, "test": raw.test_images}
+        info["records"] = {
+            split: images.files.paths for split, images in splits.items()
+        }
     write_json(folder / _INFO, info | {"seal": fingerprint(info)})
     return info["digest"]
+
+
+def folder_name(name: str, digest: str, raw: RawSource) -> str:
+    """Returns what the folder of a copy is called; it ends in the digest.
+
+    Data that are not copied have a folder for each place where they are.
+    """
+    if not isinstance(raw.train_images, EncodedImages):
+        return f"{name}-{digest}"
+    place = fingerprint([raw.train_images.files.paths, raw.test_images.files.paths])
+    return f"{name}-{place[:8]}-{digest}"
 
 
 def read(folder: pathlib.Path) -> Source:
@@ -96,6 +118,11 @@ def read(folder: pathlib.Path) -> Source:
         _check_content(folder, stamps)
         # Mode 'c' because TensorFlow takes over writeable memory only; nothing writes.
         arrays = {key: np.load(folder / f"{key}.npy", mmap_mode="c") for key in _ARRAYS}
+        read_later = {}
+        for split, paths in info.get("records", {}).items():
+            read_later |= {path: stamp_of(path) for path in paths}
+            key = f"{split}_images"
+            arrays[key] = EncodedImages(RecordFiles(paths), arrays[key], IMAGE_SHAPE)
         if any(stamp_of(folder / name) != stamp for name, stamp in stamps):
             raise ValueError("its files were changed while they were checked")
     except OSError as error:
@@ -112,7 +139,7 @@ def read(folder: pathlib.Path) -> Source:
         num_classes=info["num_classes"],
         mean=tuple(info["mean"]),
         std=tuple(info["std"]),
-        stamps={str(folder / name): stamp for name, stamp in stamps},
+        stamps={str(folder / name): stamp for name, stamp in stamps} | read_later,
     )
 
 

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tflottery.datasets import records
 from tflottery.datasets.records import RecordFiles
 
+# Of what a network is shown where nothing else is asked for.
+IMAGE_SIZE = 224
+IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 # Markers of a JPEG file that begin a frame, which says how large the image is; and
 # those that no length follows.
@@ -105,10 +107,3 @@ def size(content: bytes) -> tuple[int, int]:
         position += length
         if content[position] != 0xFF:
             raise DamagedImage("its head is damaged")
-
-
-def of_index(
-    index: records.Index, paths: Sequence[str], *, image_shape: tuple[int, int, int]
-) -> EncodedImages:
-    """Returns the images of files that an index is of."""
-    return EncodedImages(RecordFiles(paths), index.table, image_shape)

@@ -99,11 +99,12 @@ def _tried(pretext: str, source: Source) -> dict[str, list[np.ndarray]]:
         raise ValueError(
             f"Dataset {source.name!r} does not suit the pretext {pretext!r}: {error}"
         ) from error
-    graph = tf.function(load, autograph=False)
-    compiled = tf.function(load, autograph=False, jit_compile=True)
+    images = load.read(*inputs)
+    graph = tf.function(load.show, autograph=False)
+    compiled = tf.function(load.show, autograph=False, jit_compile=True)
     forms = {
-        "in a graph": lambda: graph(*inputs),
-        "compiled by XLA": lambda: compiled(*inputs),
+        "in a graph": lambda: graph(images, *inputs),
+        "compiled by XLA": lambda: compiled(images, *inputs),
         "in tf.data": lambda: next(iter(pipeline.as_dataset(source, stream, **task))),
     }
     return {form: _twice(pretext, run) for form, run in forms.items()}

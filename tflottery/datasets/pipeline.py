@@ -1,7 +1,8 @@
-"""Batches of images from memory-mapped arrays, the same in every form of loop.
+"""Batches of images, the same in every form of loop.
 
-`loader` is a function of indices and random bits that runs inside any tf.function,
-compiled or not; `as_dataset` is the same batches as a tf.data.Dataset.
+`loader` is a function of indices and random bits that runs inside any tf.function, of
+memory-mapped arrays also a compiled one; `as_dataset` is the same batches as a
+tf.data.Dataset. Encoded images are read and decoded by `encoded_batches`.
 
 The arithmetic is arranged so that XLA cannot round it differently: a difference times
 a constant leaves nothing to fuse into one multiply-add.
@@ -9,14 +10,16 @@ a constant leaves nothing to fuse into one multiply-add.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tflottery.core.recipes import AUGMENTATIONS
+from tflottery.core.recipes import AUGMENTATIONS, RESIZED_CROP
 from tflottery.core.registry import PRETEXTS
-from tflottery.datasets import augmentations
+from tflottery.datasets import augmentations, encoded_batches
 from tflottery.datasets.arrays import Source, Split
 from tflottery.datasets.stream import DataStream
 
@@ -27,8 +30,28 @@ _TENSOR_ALIGNMENT_BYTES = 64
 _UNIT_VALUES = (np.arange(256) / 255).astype(np.float32)
 _ITERATIONS_PER_READ = 64
 
-# From indices and bits to images and targets.
-Loader = Callable[["tf.Tensor", "tf.Tensor"], tuple["tf.Tensor", "tf.Tensor"]]
+
+@dataclasses.dataclass(frozen=True)
+class Loader:
+    """A function from indices and bits to a batch, in two steps.
+
+    Attributes:
+      read: from indices [batch] int32 in [0, examples) and bits [batch] int32 in
+        [0, 2**31) to images [batch, height, width, channels] uint8. Of encoded images
+        XLA cannot compile it.
+      show: from these images, indices and bits, all of static shape, to images [batch,
+        height, width, channels] float32, normalized, and labels [batch] int32; of a
+        pretext, to what `tflottery.pretexts` says of its images and targets.
+    """
+
+    read: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    show: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+    def __call__(
+        self, indices: tf.Tensor, bits: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns images and targets."""
+        return self.show(self.read(indices, bits), indices, bits)
 
 
 def loader(
@@ -48,38 +71,30 @@ def loader(
       pretext: name of a registered pretext task, which changes images and labels.
       pretext_seed: of what is random in it but the same in all epochs.
 
-    Returns:
-      A function of indices [batch] int32 in [0, examples) and bits [batch] int32 in
-      [0, 2**31), both of static shape, that returns images [batch, height, width,
-      channels] float32, normalized, and labels [batch] int32; of a pretext, what
-      `tflottery.pretexts` says of its images and targets.
-
     Raises:
-      ValueError: an unknown split, augmentation or pretext; or as `relabelled`.
+      ValueError: an unknown split, augmentation or pretext, or an augmentation that is
+        not one of the images; or as `relabelled`.
     """
     import tensorflow as tf
 
-    if augmentation not in AUGMENTATIONS:
-        raise ValueError(
-            f"There is no augmentation {augmentation!r}. Known: "
-            f"{', '.join(AUGMENTATIONS)}."
-        )
-    arrays = _split(source, split)
-    show, labels = None, arrays.labels
+    examples = _split(source, split)
+    validate_augmentation(augmentation, source)
+    show_pretext, labels = None, examples.labels
     if pretext:
-        show = PRETEXTS[pretext].function
+        show_pretext = PRETEXTS[pretext].function
         labels = relabelled(labels, pretext=pretext, pretext_seed=pretext_seed)
-    images, labels = _tensor(arrays.images), tf.constant(labels, tf.int32)
+    labels = tf.constant(labels, tf.int32)
 
-    def load(indices: tf.Tensor, bits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch = tf.gather(images, indices)
+    def show(
+        images: tf.Tensor, indices: tf.Tensor, bits: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         batch_labels = tf.gather(labels, indices)
-        batch = augmentations.augmented(batch, bits, augmentation=augmentation)
-        if show is None:
+        batch = augmentations.augmented(images, bits, augmentation=augmentation)
+        if show_pretext is None:
             return _normalized(batch, source, white=255.0), batch_labels
         # Looked up: XLA would fuse a product here with what a pretext does to it.
         batch = tf.gather(_UNIT_VALUES, tf.cast(batch, tf.int32))
-        batch, targets = show(
+        batch, targets = show_pretext(
             batch,
             batch_labels,
             bits=bits,
@@ -89,7 +104,26 @@ def loader(
         )
         return _normalized(batch, source, white=1.0), targets
 
-    return load
+    if source.is_encoded:
+        windows = encoded_batches.Windows(examples.images, augmentation=augmentation)
+        return Loader(functools.partial(encoded_batches.read, windows), show)
+    images = _tensor(examples.images)
+    return Loader(lambda indices, bits: tf.gather(images, indices), show)
+
+
+def validate_augmentation(augmentation: str, source: Source) -> None:
+    """Raises ValueError unless images of a source can be augmented so."""
+    if augmentation not in AUGMENTATIONS:
+        raise ValueError(
+            f"There is no augmentation {augmentation!r}. Known: "
+            f"{', '.join(AUGMENTATIONS)}."
+        )
+    if augmentation == RESIZED_CROP and not source.is_encoded:
+        raise ValueError(
+            f"Images of {source.name!r} all have the shape {source.image_shape}, and "
+            f"augmentation={augmentation!r} is one of images of many sizes. Take "
+            "another --augmentation."
+        )
 
 
 def as_dataset(
@@ -122,24 +156,7 @@ def as_dataset(
     """
     import tensorflow as tf
 
-    num_examples = len(source.train.labels)
-    if stream.num_examples != num_examples or first_iteration < 0:
-        raise ValueError(
-            f"A stream over {stream.num_examples} examples from iteration "
-            f"{first_iteration!r} does not fit {source.name}'s {num_examples} training "
-            "examples: the numbers have to agree, the iteration has to be 0 or more."
-        )
-
-    # Indices and bits come from Python, in blocks; images are read in the graph.
-    def rows() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        first = first_iteration
-        while True:
-            batches = stream.batches(first, _ITERATIONS_PER_READ)
-            yield from zip(batches.indices, batches.bits, strict=True)
-            first += _ITERATIONS_PER_READ
-
-    spec = tf.TensorSpec((stream.batch_size,), tf.int32)
-    dataset = tf.data.Dataset.from_generator(rows, output_signature=(spec, spec))
+    _validate_stream(source, stream, first_iteration)
     load = loader(
         source,
         split="train",
@@ -147,11 +164,50 @@ def as_dataset(
         pretext=pretext,
         pretext_seed=pretext_seed,
     )
+    if source.is_encoded:
+        windows = encoded_batches.Windows(
+            source.train.images, augmentation=augmentation
+        )
+        dataset = encoded_batches.as_dataset(
+            windows,
+            lambda: rows(stream, first_iteration),
+            batch_size=stream.batch_size,
+        )
+        return dataset.map(load.show, num_parallel_calls=1, deterministic=True)
+    # Indices and bits come from Python, in blocks; images are read in the graph.
+    spec = tf.TensorSpec((stream.batch_size,), tf.int32)
+    dataset = tf.data.Dataset.from_generator(
+        lambda: rows(stream, first_iteration), output_signature=(spec, spec)
+    )
     dataset = dataset.map(load, num_parallel_calls=1, deterministic=True).prefetch(2)
     # tf.data's graph rewriting would copy all images into each iterator's graph.
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
     return dataset.with_options(options)
+
+
+def rows(stream: DataStream, first: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields indices and bits of each batch of a stream, without end: [batch] int32.
+
+    Args:
+      stream: the order.
+      first: the iteration whose batch comes first.
+    """
+    while True:
+        batches = stream.batches(first, _ITERATIONS_PER_READ)
+        yield from zip(batches.indices, batches.bits, strict=True)
+        first += _ITERATIONS_PER_READ
+
+
+def _validate_stream(source: Source, stream: DataStream, first: int) -> None:
+    """Raises ValueError unless a stream is over a source's training examples."""
+    num_examples = len(source.train.labels)
+    if stream.num_examples != num_examples or first < 0:
+        raise ValueError(
+            f"A stream over {stream.num_examples} examples from iteration "
+            f"{first!r} does not fit {source.name}'s {num_examples} training "
+            "examples: the numbers have to agree, the iteration has to be 0 or more."
+        )
 
 
 def relabelled(labels: np.ndarray, *, pretext: str, pretext_seed: int) -> np.ndarray:

@@ -72,6 +72,15 @@ def index(paths: Sequence[str], num_records: Sequence[int]) -> Index:
     return Index(np.concatenate(tables), np.concatenate(labels))
 
 
+def first_label(path: str) -> int:
+    """Returns the label of the first example of a file; -1 where there is none.
+
+    Raises:
+      DamagedRecords: as `index`.
+    """
+    return next((label for *_, label in _records(path, 1)), -1)
+
+
 def _records(path: str, count: int) -> Iterator[tuple[int, int, int, int]]:
     """Yields (offset, length, checksum, label) of each image of a file."""
     with open(path, "rb") as file:

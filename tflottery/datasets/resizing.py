@@ -40,6 +40,8 @@ def of(source: Source, image_shape: tuple[int, int, int] | None) -> Source:
             f"brought to {image_shape}: there are ways from 1 channel to {_COLOURED} "
             "and back, no others."
         )
+    if source.is_encoded:
+        return _shown(source, image_shape)
     train, test = (
         Split(resized(split.images, image_shape), split.labels)
         for split in (source.train, source.test)
@@ -54,6 +56,16 @@ def of(source: Source, image_shape: tuple[int, int, int] | None) -> Source:
         mean=tuple(mean.tolist()),
         std=tuple(std.tolist()),
     )
+
+
+def _shown(source: Source, image_shape: tuple[int, int, int]) -> Source:
+    """Returns encoded images of another shape; their moments stay those of colours."""
+    source = source.shaped(image_shape)
+    if len(source.mean) == image_shape[-1]:
+        return source
+    weights = np.array(LUMA) / sum(LUMA)
+    mean, std = (float(weights @ one) for one in (source.mean, source.std))
+    return dataclasses.replace(source, mean=(mean,), std=(std,))
 
 
 def resized(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Datasets by name: the arrays, memory-mapped from one local copy per machine.
 
+Of images of many sizes the copy says only where each is; they stay in `data_dir`.
+
 Registered names (`core.registry.DATASETS`) come first; any other name is taken for one
 of tensorflow-datasets. Once cached, a dataset is there in milliseconds and nothing but
 numpy is imported (where `data_dir` is an address such as gs://bucket, TensorFlow is).
@@ -12,6 +14,7 @@ from tflottery.core.recipes import Recipe
 from tflottery.core.registry import DATASETS, PRETEXTS
 from tflottery.datasets import cache, tfds_source
 from tflottery.datasets.arrays import RawSource, Source, Split
+from tflottery.datasets.encoded import IMAGE_SIZE
 
 __all__ = ["RawSource", "Source", "Split", "adapted", "load", "num_outputs"]
 
@@ -21,6 +24,7 @@ def load(
     *,
     data_dir: str | None = None,
     minimum_image_size: int = 1,
+    image_size: int = IMAGE_SIZE,
     cache_dir: str | None = None,
 ) -> Source:
     """Returns a dataset, from the cache of this machine or made there first.
@@ -30,13 +34,15 @@ def load(
       data_dir: folder of prepared tensorflow-datasets. None: the environment variable
         TFDS_DATA_DIR, else ~/tensorflow_datasets.
       minimum_image_size: smallest height and width the model takes, in pixels.
+      image_size: height and width of what is shown of images of many sizes, at least
+        the smallest.
       cache_dir: folder of the cache. None: the environment variable TFLOTTERY_CACHE,
         else ~/.cache/tflottery/datasets.
 
     Raises:
-      ValueError: the name is unknown, the dataset is no image classification of one
-        shape that fits in memory, it is prepared in part, or its images are too small
-        for the model; `data_dir` is a file.
+      ValueError: the name is unknown, the dataset is no image classification, or of
+        one shape that does not fit in memory, it is prepared in part, or its images are
+        too small for the model; `data_dir` is a file.
       FileNotFoundError: the dataset is not prepared and cannot be downloaded.
       RuntimeError: tensorflow-datasets failed to read or download it.
       OSError: the cache folder cannot be written.
@@ -67,14 +73,7 @@ def load(
 
     request = {"data_dir": data_dir, "minimum_image_size": minimum_image_size}
     source = cache.load(name, request, edition=edition, make=make, cache_dir=cache_dir)
-    height, width, _ = source.image_shape
-    if min(height, width) < minimum_image_size:
-        raise ValueError(
-            f"Dataset {name!r} has images of {height} x {width}; the model needs "
-            f"{minimum_image_size} x {minimum_image_size} or more. Take another model "
-            "or dataset."
-        )
-    return source
+    return _of_size(source, minimum_image_size, image_size=image_size)
 
 
 def adapted(recipe: Recipe, *, dataset: str) -> Recipe:
@@ -94,3 +93,24 @@ def num_outputs(source: Source, *, pretext: str | None) -> int:
     if callable(declared):
         return declared(source.num_classes)
     return declared or source.num_classes
+
+
+def _of_size(source: Source, minimum_image_size: int, *, image_size: int) -> Source:
+    """Returns a data set as a model is shown it; raises ValueError if it is too small.
+
+    Args:
+      source: the data.
+      minimum_image_size: smallest height and width the model takes.
+      image_size: height and width of what is shown of images of many sizes.
+    """
+    if source.is_encoded:
+        side = max(image_size, minimum_image_size)
+        source = source.shaped((side, side, source.image_shape[-1]))
+    height, width, _ = source.image_shape
+    if min(height, width) < minimum_image_size:
+        raise ValueError(
+            f"Dataset {source.name!r} has images of {height} x {width}; the model "
+            f"needs {minimum_image_size} x {minimum_image_size} or more. Take another "
+            "model or dataset."
+        )
+    return source

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tflottery.core.registry import DATASETS
-from tflottery.datasets import network, tfds_source
+from tflottery.datasets import network, tfds_records, tfds_source
+from tflottery.datasets.records import DamagedRecords
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -49,8 +50,9 @@ def validated_builder(name: str, data_dir: str) -> "tfds.core.DatasetBuilder":
     """Returns the builder of a dataset once all that can be told of it is right.
 
     Raises:
-      Refusal: there is no such dataset, it is prepared in part, or is not one shape of
-        uint8 images with labels, in splits train and test, of at most 4 GiB.
+      Refusal: there is no such dataset, it is prepared in part, or is no uint8 images
+        with labels, in splits train and test: of one shape, and at most 4 GiB, or of
+        many sizes in files that are read at random.
       NotPrepared: it is not prepared, or far away, and there is no network.
     """
     if data_dir.startswith("gs://"):
@@ -88,7 +90,19 @@ def require_network(
 
 
 def validate_prepared(name: str, builder: "tfds.core.DatasetBuilder") -> None:
-    """Raises Refusal unless train and test are there whole, and fit in memory."""
+    """Raises Refusal unless train and test are there whole, and fit in memory.
+
+    Images of many sizes need not fit; their records are walked later, by who indexes
+    them.
+    """
+    if tfds_records.has_many_sizes(builder):
+        try:
+            tfds_records.validate_files(builder)
+        except DamagedRecords as fault:
+            raise _prepared_in_part(name, fault, builder.data_path) from fault
+        except ValueError as error:
+            raise Refusal(f"Dataset {name!r} cannot be used: {error}") from error
+        return
     splits = builder.info.splits
     if not set(tfds_source.SPLITS) <= set(splits):
         raise _refusal(name, f"its splits are {sorted(splits)}, not train and test")
@@ -154,11 +168,17 @@ def _validate_records(name: str, path: str, expected: int) -> None:
     except ValueError as error:
         fault = str(error)
     if fault:
-        raise Refusal(
-            f"Dataset {name!r} is prepared only in part, or its files are damaged: "
-            f"{path!r} should hold {expected} examples, but {fault}. "
-            f"{_remedy(os.path.dirname(path))}"
-        )
+        told = f"{path!r} should hold {expected} examples, but {fault}"
+        raise _prepared_in_part(name, told, os.path.dirname(path))
+
+
+def _prepared_in_part(
+    name: str, fault: object, folder: str | os.PathLike[str]
+) -> Refusal:
+    return Refusal(
+        f"Dataset {name!r} is prepared only in part, or its files are damaged: "
+        f"{fault}. {_remedy(folder)}"
+    )
 
 
 def _remedy(path: str | os.PathLike[str]) -> str:
@@ -195,10 +215,12 @@ def _validate_features(name: str, builder: "tfds.core.DatasetBuilder") -> None:
     image, label = features["image"], features["label"]
     if not isinstance(label, tfds.features.ClassLabel) or not label.num_classes:
         raise _refusal(name, f"its label is {label!r}, not one of so many classes")
-    if image.shape is None or len(image.shape) != 3 or None in image.shape:
+    if not isinstance(image, tfds.features.Image) and None in (image.shape or [None]):
         raise _refusal(
             name, f"its images have the shape {image.shape}, not a fixed one"
         )
+    if len(image.shape) != 3:
+        raise _refusal(name, f"its images have the shape {image.shape}")
     if np.dtype(image.np_dtype) != np.uint8:
         raise _refusal(name, f"its images are {np.dtype(image.np_dtype)}, not uint8")
 
@@ -206,7 +228,7 @@ def _validate_features(name: str, builder: "tfds.core.DatasetBuilder") -> None:
 def _refusal(name: str, reason: str) -> Refusal:
     return Refusal(
         f"Dataset {name!r} cannot be used: {reason}. Expected image classification: "
-        "uint8 images of one shape, labels, and the splits train and test."
+        "uint8 images, labels, and the splits train and test."
     )
 
 
@@ -225,11 +247,18 @@ def _write(name: str, data_dir: str, link: str) -> None:
         builder.download_and_prepare()
         validate_prepared(name, builder)
     edition = tfds_source.edition(name, data_dir=data_dir)
-    for split in tfds_source.SPLITS:
-        _write_split(builder, split)
+    info = {}
+    if tfds_records.has_many_sizes(builder):
+        try:
+            info = tfds_records.write(builder)
+        except DamagedRecords as fault:
+            raise _prepared_in_part(name, fault, builder.data_path) from fault
+    else:
+        for split in tfds_source.SPLITS:
+            _write_split(builder, split)
     if tfds_source.edition(name, data_dir=data_dir) != edition:
         raise RuntimeError("its files were changed meanwhile; run the command again")
-    info = {
+    info |= {
         "version": str(builder.version),
         "num_classes": builder.info.features["label"].num_classes,
         "edition": edition,

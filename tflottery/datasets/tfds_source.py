@@ -1,4 +1,4 @@
-"""Image classification data of tensorflow-datasets, as arrays in memory.
+"""Image classification data of tensorflow-datasets, as arrays or where they lie.
 
 Data are read in a process of their own (`tfds_reader`), because reading starts
 TensorFlow, and a process that has started it holds the memory of every GPU. That
@@ -23,6 +23,7 @@ from tflottery.core import environment, paths
 from tflottery.core.fingerprints import fingerprint
 from tflottery.datasets import network
 from tflottery.datasets.arrays import RawSource
+from tflottery.datasets.encoded import IMAGE_SHAPE, EncodedImages, RecordFiles
 
 INFO_FILE = "dataset_info.json"
 SPLITS = ("train", "test")
@@ -98,8 +99,8 @@ def read(name: str, *, data_dir: str | None, working_dir: pathlib.Path) -> RawSo
         there, memory-mapped.
 
     Raises:
-      ValueError: there is no such dataset, or not one shape of uint8 images with
-        labels, in splits train and test, of at most 4 GiB.
+      ValueError: there is no such dataset, or no uint8 images with labels, in splits
+        train and test, or images of one shape of more than 4 GiB.
       FileNotFoundError: it is not prepared and there is no network.
       RuntimeError: reading or downloading failed.
     """
@@ -107,11 +108,16 @@ def read(name: str, *, data_dir: str | None, working_dir: pathlib.Path) -> RawSo
     _LOG.info("Reading dataset %r from %s, for the first time.", name, data_dir)
     _run_reader(name, data_dir, working_dir)
     info = json.loads((working_dir / "info.json").read_text())
+    paths = info.pop("records", {})
     arrays = {
         f"{split}_{part}": np.load(working_dir / f"{split}_{part}.npy", mmap_mode="r")
         for split in SPLITS
         for part in ("images", "labels")
     }
+    for split, files in paths.items():
+        table = arrays[f"{split}_images"]
+        images = EncodedImages(RecordFiles(files), table, IMAGE_SHAPE)
+        arrays[f"{split}_images"] = images
     return RawSource(**info, **arrays)
 
 

@@ -74,6 +74,7 @@ _STANDARD = Recipe(
     recipes={"standard": _STANDARD},
     dataset="imagenet2012",
     minimum_image_size=75,
+    image_size=299,
 )
 def inception_v3(
     *, input_shape: tuple[int, int, int], num_classes: int

@@ -8,6 +8,7 @@ re-estimated on a fixed set of training images (pooled moments, in float64).
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ import tensorflow as tf
 from tflottery import layers
 from tflottery.core import seeds
 from tflottery.core.registry import MODELS
-from tflottery.datasets import pipeline
+from tflottery.datasets import feeds
 from tflottery.datasets.selection import UNLABELED
 from tflottery.datasets.source import Source
 from tflottery.datasets.stream import stream_of
@@ -30,6 +31,8 @@ from tflottery.training.trainer import compiled_by_xla
 # caches, and calls short enough to show progress and to stop, even for VGG-16.
 DENSE_SIZES = (500, 10_000)
 CONVOLUTIONAL_SIZES = (125, 2_000)
+# Of images of so many pixels, on a CPU.
+LARGE_SIZES, _LARGE_PIXELS = (25, 250), 128**2
 # Batches of which a call adds up the moments.
 _BATCHES_OF_MOMENTS = 4
 
@@ -76,8 +79,8 @@ class Evaluator:
         layers.ignore_masks(self.model)
         self._source = source
         self._task = tasks.task_of(pretext)
-        self._loaders = {
-            split: pipeline.loader(
+        self._feeds = {
+            split: feeds.feed(
                 source,
                 split=split,
                 augmentation="none",
@@ -93,10 +96,8 @@ class Evaluator:
             one for one in layers.normalizations(self.model) if one.trainable
         ]
         self._jit = compiled_by_xla(self.model)
-        convolves = layers.convolves(self.model)
-        sizes = CONVOLUTIONAL_SIZES if convolves else DENSE_SIZES
-        self._batch_size, self._block_size = sizes
-        self._counters = {split: self._counter(split) for split in self._loaders}
+        self._batch_size, self._block_size = _sizes(self.model)
+        self._counters = {split: self._counter(split) for split in self._feeds}
 
     def assign(self, weights: dict[str, np.ndarray]) -> None:
         """Takes on weights and batch norm statistics, by variable path."""
@@ -112,10 +113,11 @@ class Evaluator:
         padded = np.zeros(self._block_size, np.int32)
         padded[: len(indices)] = indices
         counted = (np.arange(self._block_size) < len(indices)).astype(np.float32)
+        num_batches = -(-len(indices) // self._batch_size)
         wrong, loss = self._counters[split](
-            tf.constant(padded.reshape(-1, self._batch_size)),
+            self._given(split, padded.reshape(-1, self._batch_size), num_batches),
             tf.constant(counted.reshape(-1, self._batch_size)),
-            tf.constant(-(-len(indices) // self._batch_size)),
+            tf.constant(num_batches),
         )
         measured = Measurement(num_misclassified=int(wrong), loss=float(loss))
         self._source.check_unchanged()
@@ -170,7 +172,9 @@ class Evaluator:
             part = batches[first : first + _BATCHES_OF_MOMENTS]
             padded = np.zeros((_BATCHES_OF_MOMENTS, batches.shape[1]), np.int32)
             padded[: len(part)] = part
-            found = self._summed_moments(tf.constant(padded), tf.constant(len(part)))
+            found = self._summed_moments(
+                self._given("train", padded, len(part)), tf.constant(len(part))
+            )
             sums = [total + one.numpy() for total, one in zip(sums, found, strict=True)]
             if first + len(part) < len(batches):
                 between()
@@ -200,7 +204,7 @@ class Evaluator:
         Args:
           batch: [batch size] int32, one of `gradient_batches`.
         """
-        found = self._gradients.magnitudes(batch)
+        found = self._gradients.magnitudes(self._given("train", batch[None], 1))
         self._source.check_unchanged()
         return found
 
@@ -228,24 +232,43 @@ class Evaluator:
         order = seeds.permutation(seeds.seed("evaluation", split=split), 0, total)
         return order.astype(np.int32)
 
-    def _bits(self, split: str) -> tf.Tensor:
-        """Returns the random bits of each image, which a pretext reads: [n] int32."""
-        total = len(getattr(self._source, split).labels)
-        words = seeds.raw_bits(seeds.seed("evaluation_bits", split=split), 0, total)
-        return tf.constant((words >> np.uint64(33)).astype(np.int32))
+    def _given(self, split: str, indices: np.ndarray, count: int) -> Any:
+        """Returns batches of a split with the random bits that a pretext reads.
+
+        Args:
+          split: "train" or "test".
+          indices: [batches, batch size] int32.
+          count: how many of the batches are taken.
+        """
+        return self._feeds[split].given(
+            indices, self._bits[split][indices], count=count
+        )
+
+    @functools.cached_property
+    def _bits(self) -> dict[str, np.ndarray]:
+        """Returns the random bits of each image, by split: [n] int32."""
+        found = {}
+        for split in self._feeds:
+            total = len(getattr(self._source, split).labels)
+            words = seeds.raw_bits(seeds.seed("evaluation_bits", split=split), 0, total)
+            found[split] = (words >> np.uint64(33)).astype(np.int32)
+        return found
 
     def _counter(self, split: str) -> tf.types.experimental.PolymorphicFunction:
         """Returns the compiled loop over a split's batches."""
-        load, bits = self._loaders[split], self._bits(split)
+        feed = self._feeds[split]
 
-        @tf.function(jit_compile=self._jit, autograph=False)
-        def count(indices, weights, num_batches):
+        def counted(batch, weights, *parts):
+            self._generators.set(batch)
+            images, targets = feed.shown(*parts)
+            return count_errors(self.model, self._task, images, targets, weights)
+
+        counted = feed.compiled_part(counted, jit=self._jit)
+
+        def count(given, weights, num_batches):
             def step(batch, wrong, loss):
-                images, targets = load(indices[batch], tf.gather(bits, indices[batch]))
-                self._generators.set(batch)
-                more, extra = count_errors(
-                    self.model, self._task, images, targets, weights[batch]
-                )
+                parts = feed.taken(given, batch)
+                more, extra = counted(batch, weights[batch], *parts)
                 return batch + 1, wrong + more, loss + extra
 
             start = [tf.constant(0), tf.constant(0), tf.constant(0.0, tf.float64)]
@@ -254,37 +277,35 @@ class Evaluator:
             )
             return wrong, loss
 
-        return count
+        return feed.compiled(count, jit=self._jit)
 
     @functools.cached_property
     def _gradients(self) -> gradients.Gradients:
         """The compiled gradient of a batch."""
-        load, bits = self._loaders["train"], self._bits("train")
         return gradients.Gradients(
             self.model,
-            load,
+            self._feeds["train"],
             self._task,
             generators=self._generators,
-            bits=bits,
             jit=self._jit,
         )
 
     @functools.cached_property
     def _summed_moments(self) -> tf.types.experimental.PolymorphicFunction:
         """Returns the compiled loop that adds up means, mean squares, in float64."""
-        load, bits = self._loaders["train"], self._bits("train")
+        feed = self._feeds["train"]
         variables = [
             (layer.moving_mean, layer.moving_variance, 1.0 - layer.momentum)
             for layer in self._normalizations
         ]
 
         @tf.function(autograph=False)
-        def add_up(indices, num_batches):
+        def add_up(given, num_batches):
             def step(batch, *sums):
                 for mean, variance, _ in variables:
                     mean.assign(tf.zeros_like(mean.value))
                     variance.assign(tf.zeros_like(variance.value))
-                images, _ = load(indices[batch], tf.gather(bits, indices[batch]))
+                images, _ = feed.shown(*feed.taken(given, batch))
                 self._generators.set(batch)
                 self._task.outputs(self.model, images, training=True)
                 # From zero, a moving statistic moves by (1 - momentum) times a batch's.
@@ -307,6 +328,16 @@ class Evaluator:
             return sums
 
         return add_up
+
+
+def _sizes(model: keras.Model) -> tuple[int, int]:
+    """Returns how many images a batch has, and a call, of a model here."""
+    if not layers.convolves(model):
+        return DENSE_SIZES
+    height, width = model.input_shape[1:3]
+    has_gpu = bool(tf.config.list_logical_devices("GPU"))
+    is_large = height * width >= _LARGE_PIXELS and not has_gpu
+    return LARGE_SIZES if is_large else CONVOLUTIONAL_SIZES
 
 
 def count_errors(

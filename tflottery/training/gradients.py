@@ -9,13 +9,14 @@ their mean gradient would be smaller.
 """
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tflottery import layers
-from tflottery.datasets.pipeline import Loader
+from tflottery.datasets.feeds import Feed
 from tflottery.training.generators import Generators
 from tflottery.training.tasks import Task
 
@@ -39,19 +40,17 @@ class Gradients:
     def __init__(
         self,
         model: keras.Model,
-        load: Loader,
+        feed: Feed,
         task: Task,
         *,
         generators: Generators,
-        bits: tf.Tensor,
         jit: bool,
     ):
         """Args:
         model: whose kernels the gradients are by.
-        load: of training batches.
+        feed: of training batches.
         task: whose loss the gradient is of.
         generators: of the model, seeded; each batch draws the same.
-        bits: random bits of every training image: [examples] int32.
         jit: whether XLA compiles the loop.
         """
         self._statistics = [
@@ -59,38 +58,31 @@ class Gradients:
             for layer in layers.normalizations(model)
             for variable in (layer.moving_mean, layer.moving_variance)
         ]
-        self._measure = _compiled(model, load, task, generators, bits=bits, jit=jit)
+        self._measure = _compiled(model, feed, task, generators, jit=jit)
 
-    def magnitudes(self, batch: np.ndarray) -> Magnitudes:
+    def magnitudes(self, given: Any) -> Magnitudes:
         """Returns the magnitudes at the model's weights, which stay as they are.
 
         Args:
-          batch: [batch size] int32, which training images.
+          given: one batch of training images, as the feed gives it.
         """
         # Training mode moves them.
         before = [variable.numpy() for variable in self._statistics]
-        norm, mean = self._measure(tf.constant(batch))
+        norm, mean = self._measure(given)
         for variable, value in zip(self._statistics, before, strict=True):
             variable.assign(value)
         return Magnitudes(float(norm), float(mean))
 
 
 def _compiled(
-    model: keras.Model,
-    load: Loader,
-    task: Task,
-    generators: Generators,
-    *,
-    bits: tf.Tensor,
-    jit: bool,
+    model: keras.Model, feed: Feed, task: Task, generators: Generators, *, jit: bool
 ) -> tf.types.experimental.PolymorphicFunction:
     """Returns the compiled gradient of a batch, of which it sums in float64."""
     kernels = [layer.kernel for layer in layers.masked_layers(model)]
     num_weights = sum(int(np.prod(kernel.shape)) for kernel in kernels)
 
-    @tf.function(jit_compile=jit, autograph=False)
-    def measure(indices):
-        images, targets = load(indices, tf.gather(bits, indices))
+    def magnitudes(*parts):
+        images, targets = feed.shown(*parts)
         generators.set(0)
         with tf.GradientTape() as tape:
             outputs = task.outputs(model, images, training=True)
@@ -100,4 +92,9 @@ def _compiled(
         total = tf.add_n([tf.reduce_sum(tf.abs(one)) for one in found])
         return tf.sqrt(square), total / num_weights
 
-    return measure
+    magnitudes = feed.compiled_part(magnitudes, jit=jit)
+
+    def measure(given):
+        return magnitudes(*feed.taken(given, 0))
+
+    return feed.compiled(measure, jit=jit)

@@ -53,8 +53,9 @@ class Runtime:
     @functools.lru_cache(maxsize=4)  # noqa: B019 - a runtime lives with its process
     def source(self, dataset: str, *, model: str | None) -> Source:
         """Returns a dataset in the form that a model takes; None: in its own form."""
-        size = 1 if model is None else MODELS[model]["minimum_image_size"]
-        return sources.load(dataset, data_dir=self._data_dir, minimum_image_size=size)
+        names = ("minimum_image_size", "image_size")
+        sizes = {} if model is None else {name: MODELS[model][name] for name in names}
+        return sources.load(dataset, data_dir=self._data_dir, **sizes)
 
     def learned(self, setting: Setting, *, model: str) -> Source:
         """Returns what a model is shown of a data set: of what shape, and how much.

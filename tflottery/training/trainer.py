@@ -16,16 +16,14 @@ from tflottery.core import recipes
 from tflottery.core.initializers import Initializers
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS
-from tflottery.datasets import pipeline
+from tflottery.datasets import feeds, pipeline
 from tflottery.datasets.source import Source
-from tflottery.datasets.stream import Batches, DataStream, stream_of
+from tflottery.datasets.stream import DataStream, stream_of
 from tflottery.layers import masked, normalization
 from tflottery.models import weights as model_weights
 from tflottery.training import optimizers, tasks
 from tflottery.training.generators import Generators
 
-# Iterations for which one call's buffers have room.
-_ROOM = 256
 # A call lasts about so long: progress is seen and a stop obeyed at its end.
 _CALL_SECONDS = 1.0
 _INITIALIZERS = Initializers()
@@ -73,6 +71,8 @@ class Trainer:
         self._source = source
         self._pretext = {"pretext": pretext, "pretext_seed": pretext_seed}
         self._task = tasks.task_of(pretext)
+        # A strategy distributes batches of its own (`_calls`).
+        self._feed = None if strategy else self._fed()
         scope = strategy.scope() if strategy else tf.distribute.get_strategy().scope()
         with scope:
             self.model = MODELS[model_name].function(
@@ -204,7 +204,7 @@ class Trainer:
         """Returns how many iterations fit into one call; the first ones are probes."""
         if self._seconds_per_iteration is None:
             return 1
-        return int(np.clip(_CALL_SECONDS / self._seconds_per_iteration, 1, _ROOM))
+        return int(np.clip(_CALL_SECONDS / self._seconds_per_iteration, 1, feeds.ROOM))
 
     def _note_speed(self, seconds: float, count: int) -> None:
         """Remembers the fastest speed seen; the first call is mostly tracing."""
@@ -215,8 +215,9 @@ class Trainer:
     def _calls(self, stream: DataStream, first: int) -> Callable:
         """Returns a function of (iteration, count) that makes `count` updates."""
         if self._strategy is None:
+            given = self._feed.stream(stream, first)
             return lambda iteration, count: self._advance(
-                *_padded(stream.batches(iteration, count)), tf.constant(count)
+                given(iteration, count), tf.constant(count)
             )
         batches = pipeline.as_dataset(
             self._source,
@@ -227,6 +228,15 @@ class Trainer:
         )
         iterator = iter(self._strategy.experimental_distribute_dataset(batches))
         return lambda _, count: self._advance(iterator, tf.constant(count))
+
+    def _fed(self) -> feeds.Feed:
+        """Returns the batches that the loop for one device trains on."""
+        return feeds.feed(
+            self._source,
+            split="train",
+            augmentation=self.recipe.augmentation,
+            **self._pretext,
+        )
 
     def _update(self, images: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """Makes one update; returns this replica's part of the global batch's loss.
@@ -256,23 +266,20 @@ class Trainer:
         return tf.reduce_all(tf.math.is_finite(tf.concat(statistics, axis=0)))
 
     def _local_loop(self) -> tf.types.experimental.PolymorphicFunction:
-        """Returns the compiled loop for one device; gathers its batches itself."""
-        load = pipeline.loader(
-            self._source,
-            split="train",
-            augmentation=self.recipe.augmentation,
-            **self._pretext,
+        """Returns the compiled loop for one device."""
+        feed, jit = self._feed, compiled_by_xla(self.model)
+        update = feed.compiled_part(
+            lambda *parts: self._update(*feed.shown(*parts)), jit=jit
         )
 
-        @tf.function(jit_compile=compiled_by_xla(self.model), autograph=False)
-        def advance(indices, bits, count):
+        def advance(given, count):
             def step(done, loss):
                 del loss
-                return done + 1, self._update(*load(indices[done], bits[done]))
+                return done + 1, update(*feed.taken(given, done))
 
             return _iterate(step, count)
 
-        return advance
+        return feed.compiled(advance, jit=jit)
 
     def _distributed_loop(self) -> tf.types.experimental.PolymorphicFunction:
         """Returns the compiled loop over a strategy's replicas, fed by tf.data."""
@@ -317,16 +324,6 @@ def _pruned(
         else value
         for name, value in arrays.items()
     }
-
-
-def _padded(batches: Batches) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns indices and bits, [_ROOM, batch] int32: one shape for every count."""
-    buffers = []
-    for values in (batches.indices, batches.bits):
-        buffer = np.zeros((_ROOM, values.shape[1]), np.int32)
-        buffer[: len(values)] = values
-        buffers.append(tf.constant(buffer))
-    return tuple(buffers)
 
 
 def compiled_by_xla(model: keras.Model) -> bool:

@@ -1,0 +1,127 @@
+"""A prepared folder of images of many sizes: what is read of it, what is refused."""
+
+import json
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tflottery.datasets import arrays, pipeline, records, source, tfds_reader
+from tflottery.datasets.tfds_reader import Refusal
+
+
+@pytest.fixture
+def folder(imagenet_dir, tmp_path):
+    """A copy of the small ImageNet to damage: the folder of its only version."""
+    shutil.copytree(imagenet_dir / "imagenet2012", tmp_path / "imagenet2012")
+    return tmp_path / "imagenet2012" / "5.1.0"
+
+
+def refused(folder, reason):
+    with pytest.raises(Refusal, match=reason):
+        tfds_reader.validated_builder("imagenet2012", str(folder.parents[1]))
+
+
+def described(folder, **changes):
+    """Writes other facts into the description."""
+    path = folder / "dataset_info.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_validation_images_are_measured_where_test_labels_are_secret(imagenet):
+    assert imagenet.train.images.shape == (96, 32, 32, 3)
+    assert imagenet.test.images.shape == (40, 32, 32, 3)
+    assert imagenet.test.labels.min() == 0 and imagenet.num_classes == 1000
+    assert sorted(imagenet.test.labels) == sorted(list(range(10)) * 4)
+    assert all("validation" in path for path in imagenet.test.images.files.paths)
+    assert imagenet.is_encoded
+
+
+def test_moments_are_those_of_pixels(imagenet):
+    plain = imagenet.scaled("unit_interval")
+    load = pipeline.loader(plain, split="train", augmentation="none")
+    every = tf.range(96)
+    found = load(every, tf.zeros_like(every))[0].numpy().reshape(-1, 3)
+    np.testing.assert_allclose(imagenet.mean, found.mean(axis=0), atol=0.01)
+    np.testing.assert_allclose(imagenet.std, found.std(axis=0), atol=0.03)
+
+
+def test_the_same_images_elsewhere_are_the_same_data(imagenet, folder, tmp_path):
+    elsewhere = source.load(
+        "imagenet2012", data_dir=str(tmp_path), image_size=48, cache_dir=None
+    )
+    assert elsewhere.digest == imagenet.digest
+    assert elsewhere.train.images.shape == (96, 48, 48, 3)
+    assert all(str(tmp_path) in path for path in elsewhere.train.images.files.paths)
+    assert not set(elsewhere.stamps) & set(imagenet.stamps)
+    assert elsewhere.train.images.read([3])[0] == imagenet.train.images.read([3])[0]
+
+
+def test_a_file_that_was_written_to_is_noticed(folder, tmp_path):
+    found = source.load("imagenet2012", data_dir=str(tmp_path))
+    found.check_unchanged()
+    path = found.train.images.files.paths[1]
+    with open(path, "r+b") as file:
+        file.seek(200)
+        file.write(b"\0")
+    with pytest.raises(arrays.ChangedData, match=path):
+        found.check_unchanged()
+    os.unlink(path)
+    with pytest.raises(arrays.ChangedData, match=path):
+        found.check_unchanged()
+
+
+def test_a_half_prepared_folder_is_refused_in_a_moment(folder, monkeypatch):
+    # Nothing is walked through for it.
+    monkeypatch.setattr(records, "index", None)
+    path = folder / "imagenet2012-train.tfrecord-00001-of-00002"
+    content = path.read_bytes()
+    started = time.monotonic()
+    path.write_bytes(content[: len(content) // 2])
+    refused(folder, "only in part.*files of split 'train' have .* bytes .*Copy it")
+    path.unlink()
+    refused(folder, f"1 of 2 files of split 'train' are not there, such as '{path}'")
+    (folder / "dataset_info.json").unlink()
+    refused(folder, "prepared only in part.*holds no dataset_info.json")
+    assert time.monotonic() - started < 10
+
+
+def test_records_that_are_damaged_inside_are_named(folder, tmp_path, monkeypatch):
+    path = folder / "imagenet2012-validation.tfrecord-00000-of-00002"
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.write_bytes(content)
+    working = tmp_path / "working"
+    working.mkdir()
+    monkeypatch.chdir(working)
+    assert tfds_reader.main("imagenet2012", str(tmp_path), str(working)) == 1
+    told = json.loads((working / "error.json").read_text())
+    assert told["kind"] == "ValueError"
+    for fact in ("'imagenet2012'", str(path), "20 examples", "length", "delete"):
+        assert fact in told["text"]
+
+
+@pytest.mark.parametrize("name", ["array_record", "riegeli"])
+def test_other_formats_of_files_are_refused_by_name(folder, name):
+    described(folder, fileFormat=name)
+    refused(folder, f"'tfrecord'; '{folder}' has '{name}'. Prepare it as tfrecord")
+
+
+def test_there_have_to_be_images_to_measure(folder):
+    splits = json.loads((folder / "dataset_info.json").read_text())["splits"]
+    kept = [split for split in splits if split["name"] != "validation"]
+    described(folder, splits=kept)
+    refused(folder, r"\['test', 'train'\], not train, and test or validation with")
+
+
+def test_a_test_split_with_labels_is_measured(data_dir, tmp_path):
+    found = source.load(
+        "little_any_shape", data_dir=str(data_dir), image_size=8, cache_dir=tmp_path
+    )
+    assert found.train.images.shape == (7, 8, 8, 3)
+    assert found.test.labels.tolist() == [0, 1, 2]
+    content, sizes = found.test.images.read([1])
+    assert content[0].startswith(b"\x89PNG") and sizes.tolist() == [[4, 4]]

@@ -1,0 +1,170 @@
+"""How batches get into a compiled loop: gathered inside of it, or handed to it.
+
+Arrays are gathered in the loop itself, which XLA may compile with all that is in it.
+Encoded images are decoded outside of it, by tf.data and ahead of time; XLA may compile
+what is done with a batch. Both are used alike:
+
+    given = feed.given(indices, bits, count=n)  what the loop is called with
+    parts = feed.taken(given, number)           in the loop, in order: one batch
+    images, targets = feed.shown(*parts)        where XLA may compile it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tflottery.datasets import encoded_batches, pipeline
+from tflottery.datasets.arrays import Source
+from tflottery.datasets.pipeline import Loader
+from tflottery.datasets.stream import DataStream
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Iterations for which one call of a training loop has room.
+ROOM = 256
+
+
+class ArrayFeed:
+    """Batches of arrays, gathered in the loop."""
+
+    def __init__(self, loader: Loader):
+        """Args:
+        loader: of the split.
+        """
+        self._loader = loader
+
+    def given(self, indices: np.ndarray, bits: np.ndarray, *, count: int) -> Any:
+        """Returns batches as a loop is called with them.
+
+        Args:
+          indices: [batches, batch size] int32; always as many for one loop.
+          bits: [batches, batch size] int32 in [0, 2**31).
+          count: how many of them the loop takes, the first ones.
+        """
+        import tensorflow as tf
+
+        del count
+        return tf.constant(indices), tf.constant(bits)
+
+    def stream(self, stream: DataStream, first: int) -> Callable[[int, int], Any]:
+        """Returns what tells `given` of (iteration, count), for a loop from `first` on.
+
+        Count is at most `ROOM`, and there is room for so many: one shape for all.
+        """
+        del first
+
+        def padded(iteration: int, count: int) -> Any:
+            batches = stream.batches(iteration, count)
+            buffers = np.zeros((2, ROOM, stream.batch_size), np.int32)
+            buffers[0, :count], buffers[1, :count] = batches.indices, batches.bits
+            return self.given(*buffers, count=count)
+
+        return padded
+
+    def taken(self, given: Any, number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Returns a batch in parts; the loop asks for number 0, 1, 2, ... in turn."""
+        indices, bits = given
+        return indices[number], bits[number]
+
+    def shown(self, *parts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns images and targets of a batch."""
+        return self._loader(*parts)
+
+    def compiled(self, loop: Callable, *, jit: bool) -> Callable:
+        """Returns a loop that takes batches, compiled."""
+        return _function(loop, jit=jit)
+
+    def compiled_part(self, part: Callable, *, jit: bool) -> Callable:
+        """Returns what a loop does with the parts of a batch, compiled with the loop.
+
+        That changes variables and returns tensors; the loop passes it tensors alone.
+        """
+        del jit
+        return part
+
+
+class EncodedFeed:
+    """Batches of encoded images, made ahead by tf.data and handed to the loop."""
+
+    def __init__(self, loader: Loader, windows: encoded_batches.Windows):
+        """Args:
+        loader: of the split.
+        windows: of its images.
+        """
+        self._loader = loader
+        self._windows = windows
+        # Of each batch size, what makes batches, and the rows it begins with next.
+        self._datasets: dict[int, tf.data.Dataset] = {}
+        self._rows: Callable[[], Iterator] = lambda: iter(())
+
+    def given(self, indices: np.ndarray, bits: np.ndarray, *, count: int) -> Any:
+        """As of `ArrayFeed`."""
+        rows = list(zip(indices[:count], bits[:count], strict=True))
+        return self._begun(lambda: iter(rows), indices.shape[1])
+
+    def stream(self, stream: DataStream, first: int) -> Callable[[int, int], Any]:
+        """As of `ArrayFeed`; batches are made on while no loop runs."""
+        begun = self._begun(lambda: pipeline.rows(stream, first), stream.batch_size)
+        return lambda iteration, count: begun
+
+    def taken(self, given: Any, number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """As of `ArrayFeed`."""
+        del number
+        return next(given)
+
+    def shown(self, *parts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As of `ArrayFeed`."""
+        return self._loader.show(*parts)
+
+    def compiled(self, loop: Callable, *, jit: bool) -> Callable:
+        """Returns a loop that takes batches, as a graph: XLA cannot reach for them."""
+        del jit
+        return _function(loop, jit=False)
+
+    def compiled_part(self, part: Callable, *, jit: bool) -> Callable:
+        """Returns what a loop does with the parts of a batch, compiled by itself."""
+        return _function(part, jit=True) if jit else part
+
+    def _begun(self, rows: Callable[[], Iterator], batch_size: int) -> Any:
+        """Returns an iterator over the batches of these rows."""
+        if batch_size not in self._datasets:
+            self._datasets[batch_size] = encoded_batches.as_dataset(
+                self._windows, lambda: self._rows(), batch_size=batch_size
+            )
+        # Asked for when the first batch is taken, which is before others are begun.
+        self._rows = rows
+        return iter(self._datasets[batch_size])
+
+
+Feed = ArrayFeed | EncodedFeed
+
+
+def feed(source: Source, *, split: str, augmentation: str, **task: Any) -> Feed:
+    """Returns the batches of a split, as its images are.
+
+    Args:
+      source: the data.
+      split: "train" or "test".
+      augmentation: one of `AUGMENTATIONS`.
+      **task: `pretext` and `pretext_seed`, as of `pipeline.loader`.
+
+    Raises:
+      ValueError: as `pipeline.loader`.
+    """
+    loader = pipeline.loader(source, split=split, augmentation=augmentation, **task)
+    if not source.is_encoded:
+        return ArrayFeed(loader)
+    images = getattr(source, split).images
+    return EncodedFeed(
+        loader, encoded_batches.Windows(images, augmentation=augmentation)
+    )
+
+
+def _function(function: Callable, *, jit: bool) -> Callable:
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=jit, autograph=False)
