@@ -23,6 +23,7 @@ import numpy as np
 from absl import flags
 
 from tflottery.components.metadata import Facts, inspect
+from tflottery.core.identities import Network
 from tflottery.core.recipes import Setting
 from tflottery.core.registry import PRETEXTS
 from tflottery.datasets import selection
@@ -33,7 +34,7 @@ from tflottery.store.store import Store
 from tflottery.studies import program
 from tflottery.studies.config import Config
 from tflottery.studies.session import Machine
-from tflottery.studies.study import study_of
+from tflottery.studies.study import Study, study_of
 from tflottery.training import process
 from tflottery.training.distribution import Placement
 from tflottery.training.runtime import Runtime
@@ -104,6 +105,15 @@ class SizedRuntime(Runtime):
             part, train=train, test=test, mean=like.mean, std=like.std
         )
 
+    def subset(self, setting: Setting, *, model: str) -> str | None:
+        """Returns the part that is asked for: those of the papers leave images out."""
+        return setting.subset
+
+    @functools.cache  # noqa: B019 - a runtime lives with its process
+    def facts(self, model: str, setting: Setting) -> Facts:
+        """Returns the facts of a network on a data set of its full size."""
+        return self.sized(inspect(model, setting, self), setting)
+
     def sized(self, facts: Facts, setting: Setting) -> Facts:
         """Returns facts with as many images as there are, not those of `learned`."""
         if setting.dataset not in _DATA:
@@ -128,18 +138,8 @@ def cost_of(command: str, runtime: SizedRuntime) -> Cost:
     name, *arguments = shlex.split(command, comments=True)
     module = importlib.import_module(name)
     config = config_of(module, arguments)
-    members = module.members(config) if hasattr(module, "members") else (config,)
-
-    @functools.cache
-    def facts_of(model: str, setting: Setting) -> Facts:
-        return runtime.sized(inspect(model, setting, runtime), setting)
-
-    studies = [study_of(one.named(), facts_of, Placement()) for one in members]
-    facts = {
-        one.facts.network: one.facts
-        for study in studies
-        for one in (study, *study.related.values())
-    }
+    studies = studies_of(module, config, runtime)
+    facts = networks_of(studies)
     goals = [goal for study in studies for goal in module.plan(study)]
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_of(goals, Store(folder), facts=facts)
@@ -163,6 +163,23 @@ def config_of(module: types.ModuleType, arguments: Sequence[str]) -> Config:
         program.define_flags(options, values, program=module.__name__)
     values([module.__name__, *arguments])
     return program.from_flags(module.Config, values)
+
+
+def studies_of(
+    module: types.ModuleType, config: Config, runtime: SizedRuntime
+) -> list[Study]:
+    """Returns the studies of an experiment's Config."""
+    members = module.members(config) if hasattr(module, "members") else (config,)
+    return [study_of(one.named(), runtime.facts, Placement()) for one in members]
+
+
+def networks_of(studies: Sequence[Study]) -> dict[Network, Facts]:
+    """Returns the facts of every network that takes part."""
+    return {
+        one.facts.network: one.facts
+        for study in studies
+        for one in (study, *study.related.values())
+    }
 
 
 def _flops(plan: Plan) -> tuple[float, float]:

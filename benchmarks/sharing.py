@@ -1,64 +1,78 @@
-"""What sharing saves: the LMC column of a network as one plan, and as separate scripts.
+"""What sharing saves: a paper's figures of a network as one plan, and one by one.
 
-    python -m benchmarks.sharing --data_dir=FOLDER [--model=lenet]
+    python -m benchmarks.sharing [--model=lenet]
+    python -m benchmarks.sharing --paper=limited_supervision --model=resnet50
 
-The column is Figures 2, 3, 5 to 8 and Appendices B to E: instability of the dense
-network, the lottery, and instability of three kinds of subnetworks at the studied
-density, all at every k of the paper. Separate scripts make one figure at one k at a
-time and keep nothing for the next. Nothing is trained here.
+LMC: Figures 2, 3, 5 to 8 and Appendices B to E: instability of the dense network, the
+lottery, and instability of three kinds of subnetworks at the studied density, all at
+every k of the paper. Separate scripts make one figure at one k at a time and keep
+nothing for the next.
+
+LS: the commands configs/*/MODEL*_paper.flags on how tickets are found and on natural
+sparsity, which are Figures 1 to 11 as far as the paper has the network in them.
+Separate scripts make a figure at a time; within one nothing is made twice.
+
+Data sets are of the papers' sizes (`benchmarks.costs`). Nothing is trained here.
 """
 
 import dataclasses
+import importlib
+import pathlib
+import shlex
 import tempfile
-from collections.abc import Iterator
+import types
+from collections.abc import Iterator, Sequence
 
 from absl import app, flags
 
+from benchmarks import costs
 from tflottery.components.component import Artifact
-from tflottery.components.metadata import inspect
 from tflottery.core import hardware
-from tflottery.core.recipes import Setting
 from tflottery.execution import estimate
-from tflottery.execution.plan import plan_of
+from tflottery.execution.plan import Plan, plan_of
 from tflottery.experiments import instability, lottery
 from tflottery.store.store import Store
-from tflottery.studies.study import resolve
+from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import DENSE, sparse_kinds
 from tflottery.training import process
 from tflottery.training.distribution import Placement
-from tflottery.training.runtime import Runtime
 
+_LMC, _LS = "linear_mode_connectivity", "limited_supervision"
+_PAPER = flags.DEFINE_enum("paper", _LMC, (_LMC, _LS), "whose figures")
 _MODEL = flags.DEFINE_string("model", "lenet", "network")
-_VARIANT = flags.DEFINE_string("variant", None, "recipe; None: the model's first")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "prepared tensorflow-datasets")
+_VARIANT = flags.DEFINE_string("variant", None, "recipe; None: the model's first (LMC)")
+_CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
+# In the order of their figures.
+_EXPERIMENTS_OF_LS = (
+    *("label_agnostic", "layerwise", "low_shot", "permuted_labels", "semi_supervised"),
+    *("transfer", "natural_sparsity", "late_resetting", "reinitialization"),
+)
 
 
 def main(arguments: list[str]) -> None:
     """Prints the iterations of both ways and the estimated time of the first."""
     del arguments
     process.configure()
-    placement = Placement()
-    runtime = Runtime(data_dir=_DATA_DIR.value, placement=placement)
-    data = lottery.Config(model=_MODEL.value).setting.dataset
-    facts = inspect(_MODEL.value, Setting(data), runtime)
-    networks = {facts.network: facts}
+    runtime = costs.SizedRuntime(data_dir=None, placement=Placement())
+    figures = _figures_of_ls if _PAPER.value == _LS else _figures_of_lmc
+    together, apart, networks = [], 0, {}
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
 
-        def planned(goals: list[Artifact]) -> object:
+        def planned(goals: Sequence[Artifact]) -> Plan:
             return plan_of(goals, store, facts=networks)
 
-        together, apart = [], 0
-        for module, config in _commands():
-            study = resolve(config, facts, placement)
-            together += module.plan(study)
-            for k in study.rewind_iterations:
-                alone = dataclasses.replace(study, rewind_iterations=(k,))
-                apart += planned(module.plan(alone)).num_iterations
+        for name, module, studies in figures(runtime):
+            networks |= costs.networks_of(studies)
+            goals = [goal for study in studies for goal in module.plan(study)]
+            alone = planned(goals).num_iterations
+            print(f"{alone:16,} iterations: {name}", flush=True)
+            together += goals
+            apart += alone
         column = planned(together)
     cores = hardware.visible_cores()
     duration = estimate.seconds(
-        column, num_workers=cores, placement=placement, learned={}
+        column, num_workers=cores, placement=Placement(), learned={}
     )
     print(
         f"{_MODEL.value}: {column.num_iterations:,} iterations in {column.num_runs:,} "
@@ -67,12 +81,34 @@ def main(arguments: list[str]) -> None:
     )
 
 
-def _commands() -> Iterator[tuple[object, object]]:
-    """Yields the experiments of the column and their Configs."""
+# What a separate script makes: a name, the experiment and its studies.
+_Figures = Iterator[tuple[str, types.ModuleType, list[Study]]]
+
+
+def _figures_of_lmc(runtime: costs.SizedRuntime) -> _Figures:
+    """Yields each experiment of the column at each k."""
     named = {"model": _MODEL.value, "variant": _VARIANT.value}
-    yield lottery, lottery.Config(**named)
+    commands = [("lottery", lottery, lottery.Config(**named))]
     for kind in (DENSE, *sparse_kinds()):
-        yield instability, instability.Config(**named, subnetworks=(kind,))
+        config = instability.Config(**named, subnetworks=(kind,))
+        commands.append((f"instability, {kind}", instability, config))
+    for name, module, config in commands:
+        (study,) = costs.studies_of(module, config, runtime)
+        for k in study.rewind_iterations:
+            alone = dataclasses.replace(study, rewind_iterations=(k,))
+            yield f"{name}, k = {k}", module, [alone]
+
+
+def _figures_of_ls(runtime: costs.SizedRuntime) -> _Figures:
+    """Yields what each of the paper's flag files asks for."""
+    for experiment in _EXPERIMENTS_OF_LS:
+        module = importlib.import_module(f"tflottery.experiments.{experiment}")
+        for path in sorted((_CONFIGS / experiment).glob("*_paper.flags")):
+            given = shlex.split(path.read_text(), comments=True)
+            config = costs.config_of(module, given)
+            if config.model == _MODEL.value:
+                studies = costs.studies_of(module, config, runtime)
+                yield f"{experiment}/{path.name}", module, studies
 
 
 if __name__ == "__main__":
