@@ -26,17 +26,17 @@ class Block:
     Attributes:
       title: what they have in common.
       rows: the panels, row by row.
-      shares_y: whether all panels of a row have one scale of y.
       footer: a panel as wide as the figure, below the others; None: there is none.
       has_legend: whether there is a legend; the same label looks the same in all
         panels of a block.
+      shares_y: whether all panels of a row have one scale of y.
     """
 
     title: str
     rows: Sequence[Sequence[Panel]]
-    shares_y: bool = False
     footer: Panel | None = None
     has_legend: bool = True
+    shares_y: bool = False
 
     def height(self, panel_height: float) -> float:
         """Returns its height without a legend, in inches."""

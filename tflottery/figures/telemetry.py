@@ -82,7 +82,7 @@ def draw(
         title = panels.title(readings, replicates)
         own = phases[(phases[_SETTING] == list(setting.values())).all(axis=1)]
         footer = functools.partial(timeline.draw, phases=own) if len(own) else None
-        blocks.append(panels.Block(title, rows, footer))
+        blocks.append(panels.Block(title, rows, footer=footer))
     return panels.drawn(blocks, inches=_PANEL_INCHES)
 
 

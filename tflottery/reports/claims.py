@@ -44,7 +44,7 @@ _PUBLISHED += ("batch_norm_scale", "input_scaling")
 # Columns by which a table of some experiment is known, and its name here.
 _KINDS = {"search": "tickets", "perturbation": "perturbed", "pretext": "pretrained"}
 
-_COLUMNS = ("claim", "says", "answer", "effect", "measured", "claimed", "n")
+COLUMNS = ("claim", "says", "answer", "effect", "measured", "claimed", "n")
 _NUM_LABELS = 4
 
 
@@ -221,9 +221,9 @@ def _order(claim: Entry) -> list[object]:
 def text(told: Sequence[Judgement]) -> str:
     """Returns judgements for people: a table a setting, then what is missing."""
     found = []
-    for title, own in _by_setting(told).items():
-        rows = list(map(_cells, own))
-        answer = Answer(title, _COLUMNS, rows, num_labels=_NUM_LABELS)
+    for setting, own in _by_setting(told).items():
+        rows = list(map(cells, own))
+        answer = Answer(setting, COLUMNS, rows, num_labels=_NUM_LABELS)
         found += [answers.lines(answer), ""]
     missing = _missing(told)
     if missing:
@@ -242,12 +242,12 @@ def markdown(told: Sequence[Judgement]) -> str:
     known = [one for one in told if one.model]
     decided = _by_setting(known)
     found = []
-    for title, every in _by_setting(known, decided=False).items():
-        rows = [_COLUMNS, ["---"] * len(_COLUMNS), *map(_cells, decided.get(title, []))]
-        lines = ["| " + " | ".join(cells) + " |" for cells in rows]
+    for setting, every in _by_setting(known, decided=False).items():
+        rows = [COLUMNS, ["---"] * len(COLUMNS), *map(cells, decided.get(setting, []))]
+        lines = ["| " + " | ".join(row) + " |" for row in rows]
         lacking = [one.claim for one in every if one.answer == NOT_ENOUGH]
-        found += [f"**{title}**", ""]
-        found += [*lines, ""] if title in decided else []
+        found += [f"**{setting}**", ""]
+        found += [*lines, ""] if setting in decided else []
         found += [f"Not enough data: {', '.join(lacking)}.", ""] if lacking else []
     return "\n".join(found).strip()
 
@@ -259,15 +259,19 @@ def _by_setting(
     found: dict[str, list[Judgement]] = {}
     for one in told:
         if not decided or one.answer != NOT_ENOUGH:
-            paper = one.claim.partition("-")[0]
-            network = f"{one.model} ({one.variant}) on {one.dataset}"
-            length = f"{one.training_iterations:,} iterations, config {one.config}"
-            title = f"{paper}: {network}, {length}: {one.about}"
-            found.setdefault(title, []).append(one)
+            found.setdefault(title(one), []).append(one)
     return found
 
 
-def _cells(one: Judgement) -> list[str]:
+def title(one: Judgement) -> str:
+    """Returns the paper and the setting of a judgement in words."""
+    paper = one.claim.partition("-")[0]
+    network = f"{one.model} ({one.variant}) on {one.dataset}"
+    length = f"{one.training_iterations:,} iterations, config {one.config}"
+    return f"{paper}: {network}, {length}: {one.about}"
+
+
+def cells(one: Judgement) -> list[str]:
     """Returns what people read of a judgement, a text a column."""
     measured = f"{one.value:.2f} [{one.interval_low:.2f}, {one.interval_high:.2f}]"
     unit = "" if one.unit in ("correlation", "ratio") else f" {one.unit}"

@@ -47,10 +47,21 @@ def text(module: types.ModuleType, tables: Mapping[str, "pandas.DataFrame"]) -> 
       module: the experiment.
       tables: its tables as DataFrames, by name.
     """
+    answer = of(module, tables)
+    return "" if answer is None else lines(answer, most=_MAX_ROWS)
+
+
+def of(
+    module: types.ModuleType, tables: Mapping[str, "pandas.DataFrame"]
+) -> Answer | None:
+    """Returns the answer of an experiment, None where there is none yet.
+
+    Args:
+      module: the experiment.
+      tables: its tables as DataFrames, by name.
+    """
     answer = getattr(module, "answer", _usual)(tables)
-    if answer is None or not answer.rows:
-        return ""
-    return lines(answer, most=_MAX_ROWS)
+    return answer if answer is not None and answer.rows else None
 
 
 def lines(answer: Answer, *, most: int | None = None) -> str:

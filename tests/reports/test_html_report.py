@@ -1,0 +1,148 @@
+"""The page of results: what is in it, that it stands by itself, what is refused."""
+
+import html.parser
+import importlib
+import json
+import os
+import pathlib
+import shutil
+
+import pytest
+from absl import flags
+
+import tflottery
+from tflottery.reports import html as report
+from tflottery.studies import program
+
+RECORDS = pathlib.Path(tflottery.__file__).parents[1] / "experiments"
+LENET = RECORDS / "linear_mode_connectivity" / "lenet_instability"
+# Elements without an end.
+_VOID = {"meta", "img"}
+
+
+class Parsed(html.parser.HTMLParser):
+    """What a page consists of; raises where elements do not nest.
+
+    Attributes:
+      text: all words.
+      links: where links lead.
+      places: names that links can lead to.
+      sources: of images.
+    """
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.text, self.links, self.places, self.sources = "", [], [], []
+        self._open = []
+        self.feed(page)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag, attributes):
+        said = dict(attributes)
+        self.links += [said["href"]] if "href" in said else []
+        self.places += [said["id"]] if "id" in said else []
+        self.sources += [said["src"]] if "src" in said else []
+        if tag not in _VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of a record, in a folder of results."""
+    return shutil.copytree(LENET, tmp_path / "results" / "lenet")
+
+
+def test_a_page_stands_by_itself(folder, tmp_path):
+    report.save([str(tmp_path / "results")], output=str(tmp_path / "report.html"))
+    page = Parsed((tmp_path / "report.html").read_text())
+    # The answer, a claim with its verdict, the paper's numbers, the command.
+    for words in ("Instability on test images", "LMC-F2.1", "holds", "numbers in the"):
+        assert words in page.text
+    assert "tflottery.experiments.instability --model=lenet" in page.text
+    # The figure is in the page; links lead within it, and to the tables.
+    assert [one.partition(",")[0] for one in page.sources] == [
+        "data:image/svg+xml;base64"
+    ]
+    inside = {one[1:] for one in page.links if one.startswith("#")}
+    assert inside and inside <= set(page.places)
+    outside = [one for one in page.links if not one.startswith("#")]
+    assert outside == [
+        "results/lenet/instability.csv",
+        "results/lenet/interpolation.csv",
+    ]
+    assert all((tmp_path / one).exists() for one in outside)
+
+
+def test_the_same_results_make_the_same_page(folder):
+    assert report.page([str(folder)]) == report.page([str(folder)])
+
+
+def test_texts_are_no_markup(folder):
+    said = json.loads((folder / "config.json").read_text())
+    said["decisions"]["augmentation"] = "<script>"
+    (folder / "config.json").write_text(json.dumps(said))
+    page = report.page([str(folder)])
+    assert "<script>" not in page and "--augmentation=&lt;script&gt;" in page
+
+
+def test_incomplete_results_are_called_so(folder):
+    said = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(said | {"complete": False}))
+    assert "Incomplete" in Parsed(report.page([str(folder)])).text
+
+
+def test_a_command_says_all_that_was_decided():
+    decisions = {
+        "model": "lenet",
+        "subset": None,
+        "optimizer": "adam",
+        "momentum": 0.9,
+        "milestones": [],
+        "decay_factor": 0.1,
+        "rewind_iterations": [0, 250],
+        "one_shot": True,
+        "sparse": False,
+        "config": "01234567",
+    }
+    assert report.command({"experiment": "lottery", "decisions": decisions}) == (
+        "python -m tflottery.experiments.lottery --model=lenet --optimizer=adam "
+        "--rewind_iterations=0,250 --one_shot"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", sorted(RECORDS.glob("*/**/config.json")), ids=lambda path: path.parent.name
+)
+def test_the_program_takes_the_commands_of_all_records(path):
+    words = report.command(json.loads(path.read_text())).split()
+    experiment = importlib.import_module(words[2])
+    values = flags.FlagValues()
+    program.define_flags(experiment.Config, values, program=words[2])
+    values([words[2], *words[3:]])
+    program.from_flags(experiment.Config, values).validate()
+
+
+WRONG = {
+    "Name the results": ([], "report.html"),
+    "No results in .*nothing'": (["nothing"], "report.html"),
+    "has to end in .html": (["results"], "report.pdf"),
+    "No results of a command": (["notes.csv"], "report.html"),
+    "cannot be written": (["results"], "notes.csv/report.html"),
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_what_is_wrong_is_refused(text, folder, tmp_path):
+    (tmp_path / "notes.csv").write_text("anything\n1\n")
+    sources, output = WRONG[text]
+    named = [os.fspath(tmp_path / source) for source in sources]
+    with pytest.raises((ValueError, OSError), match=text):
+        report.save(named, output=os.fspath(tmp_path / output))
+    assert not list(tmp_path.glob("report.*"))

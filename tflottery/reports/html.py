@@ -1,0 +1,346 @@
+"""One page of results that opens from disk: claims, figures, tables, commands.
+
+    python -m tflottery.reports.html results --output=report.html
+
+begins with what `python -m tflottery.reports.claims` says of the tables. After it comes
+a part for each command whose results lie in the folders named: its answer, its figure
+(as vectors, with the papers' numbers in it), what the papers print of that network,
+the command that makes it, all options, and the first rows of its tables. The page needs
+no other file and no network; it links to the whole tables where they lie beside it.
+"""
+
+import base64
+import dataclasses
+import html
+import os
+import pathlib
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from absl import app, flags
+from etils import epath
+
+from tflottery.claims.judging import (
+    CONTRADICTED,
+    FAILS,
+    HOLDS,
+    NOT_ENOUGH,
+    UNDECIDED,
+    Judgement,
+)
+from tflottery.core import command_line, paths, table_files
+from tflottery.figures import facts, reported, style
+from tflottery.reports import claims, figure, markup
+from tflottery.studies import answers
+
+if TYPE_CHECKING:
+    import pandas
+
+_MOST_ROWS = 50
+_TITLE = "Lottery tickets: results"
+# Options that have another name since.
+_RENAMED = {"subnetwork": "subnetworks"}
+# How answers to claims look, by their class in the page's style.
+_LOOKS = {
+    HOLDS: "holds",
+    FAILS: "fails",
+    CONTRADICTED: "fails",
+    UNDECIDED: "undecided",
+    NOT_ENOUGH: "lacking",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """What a command left in its output folder.
+
+    Attributes:
+      folder: where it is.
+      name: how the page calls it, its path below what they have in common.
+      experiment: the experiment's module.
+      said: what config.json says.
+    """
+
+    folder: str
+    name: str
+    experiment: types.ModuleType
+    said: Mapping[str, object]
+
+
+def find(sources: Sequence[str]) -> list[Results]:
+    """Returns the results of all commands in folders and below, in their order.
+
+    Args:
+      sources: CSV files, folders or patterns of either.
+
+    Raises:
+      FileNotFoundError: a source holds no table.
+      ValueError: none was named, or none lies beside the config.json of a command.
+    """
+    known, found = figure.kinds(), {}
+    for path in table_files.find(sources):
+        folder = os.path.dirname(path) or "."
+        said = facts.beside(folder)
+        if said.get("experiment") in known:
+            found[folder] = said
+    if not found:
+        raise ValueError(
+            "No results of a command: name its output folder, in which config.json "
+            "lies beside the tables."
+        )
+    whole = {folder: os.path.abspath(folder) for folder in found}
+    common = os.path.commonpath([os.path.dirname(one) for one in whole.values()])
+    return [
+        Results(
+            folder,
+            os.path.relpath(whole[folder], common),
+            known[said["experiment"]],
+            said,
+        )
+        for folder, said in found.items()
+    ]
+
+
+def page(sources: Sequence[str], *, beside: str = ".") -> str:
+    """Returns the page.
+
+    Args:
+      sources: as for `find`.
+      beside: the folder in which the page will be, from which its links lead.
+
+    Raises:
+      FileNotFoundError, ValueError: as `find`.
+    """
+    found = find(sources)
+    links = [f"<li>{markup.link_to(one.name)}</li>" for one in found]
+    contents = f"<nav><ul>{''.join(links)}</ul></nav>"
+    parts = [_section(one, beside=beside) for one in found]
+    return markup.document(_TITLE, [contents, _claims(found), *parts])
+
+
+def _claims(found: Sequence[Results]) -> str:
+    """Returns what the papers' claims come to in these results."""
+    heading = f"<section>{markup.place('Claims of the papers')}"
+    try:
+        told = claims.judge(claims.load([one.folder for one in found]))
+    except ValueError as error:
+        return f"{heading}<p>{html.escape(str(error))}</p></section>"
+    known = [one for one in told if one.model]
+    counts = {answer: sum(one.answer == answer for one in known) for answer in _LOOKS}
+    summary = ", ".join(
+        f'<span class="{_LOOKS[answer]}">{count} {answer}</span>'
+        for answer, count in counts.items()
+        if count
+    )
+    parts = [
+        heading,
+        f"<p>Of claims about these networks: {summary}. Effects are means over "
+        "replicates with 95% confidence intervals; differences are paired.</p>",
+    ]
+    by_setting: dict[str, list[Judgement]] = {}
+    for one in known:
+        by_setting.setdefault(claims.title(one), []).append(one)
+    for title, every in by_setting.items():
+        own = [one for one in every if one.answer != NOT_ENOUGH]
+        rows = [[*claims.cells(one), one.reported, one.source] for one in own]
+        columns = (*claims.COLUMNS, "the paper says", "where")
+        parts += [
+            f"<h3>{html.escape(title)}</h3>",
+            _where(every[0].config, found),
+            markup.table(columns, rows, classes=_LOOKS),
+            _lacking([one for one in every if one.answer == NOT_ENOUGH]),
+        ]
+    return "\n".join([*filter(None, parts), "</section>"])
+
+
+def _where(config: str | None, found: Sequence[Results]) -> str:
+    """Returns links to the results that a `config` belongs to."""
+    links = [
+        markup.link_to(one.name)
+        for one in found
+        if (one.said.get("decisions") or {}).get("config") == config
+    ]
+    return f"<p>{', '.join(links)}</p>" if links else ""
+
+
+def _lacking(told: Sequence[Judgement]) -> str:
+    """Returns the claims without enough data, folded away; "" if there are none."""
+    if not told:
+        return ""
+    rows = [[one.claim, one.says, one.lacking, one.command] for one in told]
+    grid = markup.table(("claim", "says", "lacks", "command"), rows)
+    return markup.folded(f"Not enough data for {len(told)} more", grid)
+
+
+def _section(results: Results, *, beside: str) -> str:
+    """Returns the part of the page about one command."""
+    module, said = results.experiment, results.said
+    found = figure.load(module, [results.folder])
+    name = module.__name__.rpartition(".")[2]
+    question = (module.__doc__ or "").partition("\n")[0]
+    parts = [
+        f"<section>{markup.place(results.name)}",
+        f"<p>{html.escape(name)}: {html.escape(question)}</p>",
+    ]
+    if not said.get("complete", True):
+        parts.append('<p class="undecided">Incomplete: its command has not ended.</p>')
+    answer = answers.of(module, found)
+    if answer is not None:
+        parts.append(f"<h3>{html.escape(answer.title)}</h3>")
+        parts.append(markup.table(answer.columns, answer.rows))
+    parts.append(_drawn(module, found))
+    parts.append(_printed(next(iter(found.values()))))
+    parts.append(f"<pre>{html.escape(command(said))}</pre>")
+    parts.append(_options(said))
+    for table_name, table in found.items():
+        parts.append(_rows(table_name, table, folder=results.folder, beside=beside))
+    return "\n".join([*filter(None, parts), "</section>"])
+
+
+def _drawn(module: types.ModuleType, found: Mapping[str, "pandas.DataFrame"]) -> str:
+    """Returns the experiment's figure; "" where there is nothing to draw."""
+    first = next(iter(found.values()))
+    image = style.svg(lambda: module.figure(found)) if len(first) else None
+    if image is None:
+        return ""
+    data = base64.b64encode(image).decode()
+    return f'<img alt="figure" src="data:image/svg+xml;base64,{data}">'
+
+
+def _printed(table: "pandas.DataFrame") -> str:
+    """Returns the papers' numbers about the networks of a table; "" if there are none.
+
+    Args:
+      table: the experiment's first; tells models and data sets.
+    """
+    numbers = reported.load()
+    rows = []
+    pairs = table[["model", "dataset"]].drop_duplicates()
+    for model, dataset in pairs.itertuples(index=False):
+        own = numbers[numbers["network"] == reported.NETWORKS.get(model)]
+        own = own[own["dataset"] == reported.DATASETS.get(dataset)]
+        rows += _values(own)
+    if not rows:
+        return ""
+    grid = markup.table(list(numbers.columns), rows)
+    return markup.folded(f"{len(rows)} numbers in the papers", grid)
+
+
+def command(said: Mapping[str, object]) -> str:
+    """Returns a command line that asks for what a config.json describes.
+
+    Every option is given that has a value, so that it stays the same command where
+    recipes change; where data and store lie is not part of it.
+
+    Args:
+      said: the contents of config.json.
+    """
+    words = [f"python -m tflottery.experiments.{said['experiment']}"]
+    decisions = said.get("decisions") or {}
+    for said_name, value in decisions.items():
+        name = _RENAMED.get(said_name, said_name)
+        if value is None or value is False or name in _left_out(decisions):
+            continue
+        if value is True:
+            words.append(f"--{name}")
+        else:
+            several = value if isinstance(value, list) else [value]
+            words.append(f"--{name}={','.join(map(str, several))}")
+    return " ".join(words)
+
+
+def _left_out(decisions: Mapping[str, object]) -> set[str]:
+    """Returns the decisions that are no flags, or none beside the others."""
+    # Older ones hold the machine's too.
+    names = {"config", "device", "num_replicas"}
+    names |= {"momentum"} if decisions.get("optimizer") == "adam" else set()
+    names |= set() if decisions.get("milestones") else {"milestones", "decay_factor"}
+    return names
+
+
+def _options(said: Mapping[str, object]) -> str:
+    """Returns all that decided the results, folded away."""
+    rows = [
+        [name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)]
+        for part in ("decisions", "data")
+        for name, value in (said.get(part) or {}).items()
+    ]
+    return markup.folded("options and data", markup.table(("option", "value"), rows))
+
+
+def _rows(name: str, table: "pandas.DataFrame", *, folder: str, beside: str) -> str:
+    """Returns the first rows of a table, folded away, and a link to the whole."""
+    path = epath.Path(folder) / f"{name}.csv"
+    if not path.exists():
+        return ""
+    table = table.drop(columns=[one for one in facts.COLUMNS if one in table])
+    shown = table.head(_MOST_ROWS)
+    count = f"{len(table):,} rows"
+    if len(table) > len(shown):
+        count += f", the first {len(shown)} here"
+    link = f'<p><a href="{_link(path, beside=beside)}">{name}.csv</a></p>'
+    grid = markup.table(list(shown.columns), _values(shown))
+    return markup.folded(f"{name}: {count}", f"{link}{grid}")
+
+
+def _values(table: "pandas.DataFrame") -> list[list[object]]:
+    """Returns a table's rows; "" is a missing value."""
+    return table.astype(object).where(table.notna(), "").to_numpy().tolist()
+
+
+def _link(path: epath.Path, *, beside: str) -> str:
+    """Returns how a page in a folder links to a file."""
+    text = str(path)
+    if "://" not in text:
+        relative = os.path.relpath(os.path.abspath(text), os.path.abspath(beside))
+        text = pathlib.PurePath(relative).as_posix()
+    return html.escape(text)
+
+
+def save(sources: Sequence[str], *, output: str) -> None:
+    """Writes the page.
+
+    Raises:
+      FileNotFoundError: a source holds no table.
+      ValueError: an argument is wrong, or `output` cannot be written.
+
+    Changes: writes `output`, and the folder it is in where there is none.
+    """
+    path = epath.Path(paths.expanded(output))
+    if path.suffix != ".html":
+        raise ValueError(f"--output={output!r} has to end in .html.")
+    if not sources:
+        raise ValueError("Name the results: output folders, or a folder of them.")
+    text = page(sources, beside=str(path.parent))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    except OSError as error:
+        raise ValueError(
+            f"--output={output!r} cannot be written: {error.strerror or error}. Name "
+            "another."
+        ) from error
+
+
+def main() -> None:
+    """Runs the report as a program: defines its flags, parses them, exits."""
+    flags.DEFINE_string("output", "report.html", "file to save to, a page")
+    app.run(_saved, flags_parser=command_line.parsed)
+
+
+def _saved(arguments: Sequence[str]) -> int:
+    """Saves the page of the folders in the arguments; returns the exit code."""
+    output = flags.FLAGS["output"].value
+    try:
+        save(arguments[1:], output=output)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return command_line.WRONG_INPUT
+    print(f"The page is in {output}")
+    return 0
+
+
+if __name__ == "__main__":
+    main()
