@@ -140,7 +140,9 @@ WRONG = {
     "--num_examples=65 has to be from 1 to 64": {"num_examples": 65},
     "sheet.jpg' has to end in .png": {"output": "sheet.jpg"},
     "file/sheet.png' cannot be written: .*Name another": {"output": "file/sheet.png"},
-    "There is no dataset 'digitz'. Known: .*cifar10_16x16, digits": {"dataset": "digitz"},
+    "There is no dataset 'digitz'. Known: .*cifar10_16x16, digits": {
+        "dataset": "digitz"
+    },
 }
 
 

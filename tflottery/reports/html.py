@@ -122,7 +122,7 @@ def page(sources: Sequence[str], *, beside: str = ".") -> str:
 
 def _claims(found: Sequence[Results]) -> str:
     """Returns what the papers' claims come to in these results."""
-    heading = f"<section>{markup.place('Claims of the papers')}"
+    heading = f"<section>{markup.heading('Claims of the papers')}"
     try:
         told = claims.judge(claims.load([one.folder for one in found]))
     except ValueError as error:
@@ -181,7 +181,7 @@ def _section(results: Results, *, beside: str) -> str:
     name = module.__name__.rpartition(".")[2]
     question = (module.__doc__ or "").partition("\n")[0]
     parts = [
-        f"<section>{markup.place(results.name)}",
+        f"<section>{markup.heading(results.name)}",
         f"<p>{html.escape(name)}: {html.escape(question)}</p>",
     ]
     if not said.get("complete", True):

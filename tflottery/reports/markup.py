@@ -95,7 +95,7 @@ def folded(summary: str, content: str) -> str:
     return f"<details><summary>{html.escape(summary)}</summary>{content}</details>"
 
 
-def place(name: str) -> str:
+def heading(name: str) -> str:
     """Returns a heading that `link_to` leads to."""
     return f'<h2 id="{_anchor(name)}">{html.escape(name)}</h2>'
 
