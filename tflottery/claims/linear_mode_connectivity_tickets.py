@@ -112,8 +112,8 @@ def _at_initialization(pairs: "pandas.DataFrame", *, kind: str) -> "pandas.Serie
 for _id, _kind, _says, _networks, _claimed in (
     ("1", "imp", "tickets of k = 0 are stable", STABLE_TICKETS, below(STABLE)),
     ("2", "imp", "tickets of k = 0 are not stable", UNSTABLE, above(STABLE)),
-    ("5", RANDOM[0], "random pruning rises a little", (LENET,), between(0, STABLE)),
-    ("6", RANDOM[1], "random reinit rises a little", (LENET,), between(0, STABLE)),
+    ("5", RANDOM[0], "random pruning rises a little", (LENET,), below(STABLE)),
+    ("6", RANDOM[1], "random reinit rises a little", (LENET,), below(STABLE)),
 ):
     _of_pairs(
         f"LMC-F6.{_id}",
@@ -319,8 +319,14 @@ def _relative_distance(pairs: "pandas.DataFrame", *, latest: bool) -> "pandas.Se
 
 
 for _number, _says, _latest, _networks, _claimed in (
-    (1, "unstable tickets end as far apart as random", False, UNSTABLE, (0.9, 1.1)),
-    (2, "stable tickets end nearer than random", True, ALL, (0.0, 0.9)),
+    (
+        1,
+        "unstable tickets end as far apart as random",
+        False,
+        UNSTABLE,
+        between(0.9, 1.1),
+    ),
+    (2, "stable tickets end nearer than random", True, ALL, below(0.9)),
 ):
     _of_pairs(
         f"LMC-E.{_number}",
@@ -329,5 +335,5 @@ for _number, _says, _latest, _networks, _claimed in (
         networks=_networks,
         effect=f"L2 distance by random reinit's, {'last k' if _latest else 'k = 0'}",
         unit="ratio",
-        claimed=between(*_claimed),
+        claimed=_claimed,
     )(functools.partial(_relative_distance, latest=_latest))

@@ -44,8 +44,8 @@ _PUBLISHED += ("batch_norm_scale", "input_scaling")
 # Columns by which a table of some experiment is known, and its name here.
 _KINDS = {"search": "tickets", "perturbation": "perturbed", "pretext": "pretrained"}
 
-COLUMNS = ("claim", "says", "answer", "effect", "measured", "claimed", "n")
-_NUM_LABELS = 4
+COLUMNS = ("claim", "says", "answer", "effect", "measured", "claimed", "paper", "n")
+_EFFECT = COLUMNS.index("effect")
 
 
 def load(sources: Sequence[str]) -> dict[str, pandas.DataFrame]:
@@ -219,11 +219,15 @@ def _order(claim: Entry) -> list[object]:
 
 
 def text(told: Sequence[Judgement]) -> str:
-    """Returns judgements for people: a table a setting, then what is missing."""
+    """Returns judgements for people: a table a setting, then what is missing.
+
+    What exactly is measured stands in the other forms, which may be wider.
+    """
     found = []
     for setting, own in _by_setting(told).items():
-        rows = list(map(cells, own))
-        answer = Answer(setting, COLUMNS, rows, num_labels=_NUM_LABELS)
+        rows = [COLUMNS, *map(cells, own)]
+        columns, *rows = [[*row[:_EFFECT], *row[_EFFECT + 1 :]] for row in rows]
+        answer = Answer(setting, columns, rows, num_labels=_EFFECT)
         found += [answers.lines(answer), ""]
     missing = _missing(told)
     if missing:
@@ -277,7 +281,8 @@ def cells(one: Judgement) -> list[str]:
     unit = "" if one.unit in ("correlation", "ratio") else f" {one.unit}"
     claimed = f"{one.claimed}{unit}"
     count = str(one.num_replicates)
-    return [one.claim, one.says, one.answer, one.effect, measured, claimed, count]
+    words = [one.claim, one.says, one.answer, one.effect]
+    return [*words, measured, claimed, one.reported, count]
 
 
 def _missing(told: Iterable[Judgement]) -> dict[tuple[str, str], list[str]]:

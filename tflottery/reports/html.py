@@ -144,8 +144,8 @@ def _claims(found: Sequence[Results]) -> str:
         by_setting.setdefault(claims.title(one), []).append(one)
     for title, every in by_setting.items():
         own = [one for one in every if one.answer != NOT_ENOUGH]
-        rows = [[*claims.cells(one), one.reported, one.source] for one in own]
-        columns = (*claims.COLUMNS, "the paper says", "where")
+        rows = [[*claims.cells(one), one.source] for one in own]
+        columns = (*claims.COLUMNS, "where")
         parts += [
             f"<h3>{html.escape(title)}</h3>",
             _where(every[0].config, found),

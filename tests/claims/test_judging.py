@@ -1,0 +1,78 @@
+"""Whom a claim is about, what an interval says of it, and what would supply it."""
+
+import dataclasses
+import importlib
+
+import pytest
+from absl import flags
+from made_tables import SETTING
+
+from tflottery.analysis.statistics import Interval
+from tflottery.claims import judging
+from tflottery.claims.linear_mode_connectivity import (
+    LENET,
+    RESNET20,
+    RESNET20_LOW,
+    VGG16,
+)
+from tflottery.core.registry import CLAIMS
+from tflottery.studies import program
+
+KNOWN = (LENET, RESNET20, RESNET20_LOW, VGG16)
+
+
+def about(network, networks, **changed):
+    """Returns how near a setting is to a claim's networks."""
+    own = dataclasses.asdict(network)
+    own["training_iterations"] = own.pop("iterations")
+    setting = SETTING | own | changed
+    return judging.nearness(setting, networks, known=KNOWN)
+
+
+def test_a_claim_is_about_its_networks_and_those_that_the_paper_does_not_have():
+    assert about(RESNET20, (RESNET20, VGG16)) == judging.PAPERS_OWN
+    assert about(RESNET20_LOW, (RESNET20, VGG16)) is None
+    assert about(VGG16, (RESNET20_LOW,)) is None
+    assert about(VGG16, (RESNET20,), model="small_mlp") == "another network"
+
+
+def test_what_is_not_the_papers_is_named():
+    networks = (RESNET20,)
+    assert about(RESNET20, networks, variant="early_phase") == "another recipe"
+    assert about(RESNET20, networks, dataset="digits") == "another data set"
+    assert about(RESNET20, networks, task="rotation") == "another data set"
+    assert about(RESNET20, networks, training_iterations=2000) == "another length"
+
+
+@pytest.mark.parametrize(
+    ("claimed", "low", "high", "expected"),
+    [
+        (judging.above(0), 0.1, 0.2, "holds"),
+        (judging.above(0), -0.1, 0.2, "undecided"),
+        (judging.above(0), -0.2, -0.1, "fails"),
+        (judging.above(0), 0.0, 0.0, "fails"),
+        (judging.at_least(0), 0.0, 0.0, "holds"),
+        (judging.below(2), 2.0, 2.0, "fails"),
+        (judging.between(-1, 1), -1.0, 1.0, "holds"),
+        (judging.between(-1, 1), 0.0, 1.5, "undecided"),
+        (judging.between(-1, 1), 1.1, 1.5, "fails"),
+    ],
+)
+def test_an_interval_holds_fails_or_leaves_open(claimed, low, high, expected):
+    found = Interval((low + high) / 2, low, high)
+    assert judging.answer(found, claimed, about="another network") == expected
+    own = judging.answer(found, claimed, about=judging.PAPERS_OWN)
+    assert own == ("contradicted" if expected == "fails" else expected)
+
+
+@pytest.mark.parametrize("claim", CLAIMS.names())
+def test_the_command_of_a_claim_is_one(claim):
+    python, module, *given = judging.command_for(CLAIMS[claim], {}).split()[1:]
+    assert python == "-m"
+    config = importlib.import_module(module).Config
+    defined = flags.FlagValues()
+    program.define_flags(config, defined, program=module)
+    defined([module, *given])
+    options = program.from_flags(config, defined)
+    options.validate()
+    assert options.model == CLAIMS[claim]["networks"][0].model
