@@ -265,3 +265,16 @@ def test_iterations_that_were_not_measured_are_named():
     table = growing(0.5)
     found = judged("EP-F3.12", table[table["iteration"] != 2000])
     assert found.answer == judging.NOT_ENOUGH and "2000" in found.lacking
+
+
+def test_networks_that_the_recipe_perturbs_have_its_k_for_500():
+    """Those of the laptop setting: 1,000 of 8,000 iterations, and no second one."""
+    laptop = {"model": "lenet_batch_norm", "variant": "laptop", "config": "1"}
+    own = [
+        sparse(k=k, test_error=error, level=4, density=0.0625)
+        for k, error in {0: 0.1, 64: 0.2, 1000: 0.05, 2000: 0.05}.items()
+    ]
+    table = rows(sparse("dense", test_error=0.05), *own, **laptop)
+    assert judged("EP-F1.2", table).answer == judging.HOLDS
+    found = judged("EP-F1.4", table)
+    assert "k = 1000 alone" in found.lacking

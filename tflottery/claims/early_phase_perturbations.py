@@ -80,7 +80,7 @@ TICKET, START = Change("the ticket of k"), Change("the ticket of 0", k=0)
 INITIAL = _mix("init", "init")
 
 
-def perturbed_k(networks: "pandas.DataFrame", position: int) -> int:
+def _measured_k(networks: "pandas.DataFrame", position: int) -> int:
     """Returns the first (0) or second (1) k at which tickets were perturbed.
 
     Raises:
@@ -123,7 +123,7 @@ def compared(
 
     What `falls_back` to tickets of 0 has to have something to lose.
     """
-    k = perturbed_k(networks, position)
+    k = _measured_k(networks, position)
     first, second, ticket, start = (
         PERCENT * (1 - selecting.mean(_rows(networks, change, k), "test_error"))
         for change in (one, other, TICKET, START)
@@ -137,7 +137,7 @@ def _sizes_compared(
     networks: "pandas.DataFrame", *, one: Change, other: Change
 ) -> "pandas.Series":
     """EP, Section 5: the size of one change minus that of another, at the first k."""
-    k = perturbed_k(networks, 0)
+    k = _measured_k(networks, 0)
     first, second = (
         selecting.mean(_rows(networks, change, k), "effective_std")
         for change in (one, other)
@@ -238,7 +238,7 @@ for _id, (_smaller, _larger, _reported) in SIZES.items():
 
 def _size_and_accuracy(points: "pandas.DataFrame", *, position: int) -> Conditions:
     """EP, Figure 8: a point a change, means over replicates."""
-    own = points[points[K] == perturbed_k(points, position)]
+    own = points[points[K] == _measured_k(points, position)]
     accuracy = PERCENT * (1 - own["test_error_mean"])
     count = int(own["num_replicates"].min())
     return Conditions(own["effective_std"], accuracy, count)

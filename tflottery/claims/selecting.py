@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from tflottery.core.recipes import PruningRecipe
 from tflottery.core.registry import MODELS
 
 if TYPE_CHECKING:
@@ -135,6 +136,16 @@ def k_within(table: "pandas.DataFrame", fraction: float) -> int:
     return int(max(known))
 
 
+def perturbed_k(table: "pandas.DataFrame", position: int) -> int | None:
+    """Returns the first (0) or second (1) k at which a network's recipe perturbs it.
+
+    None where it says none, or is not known.
+    """
+    pruning = _pruning(table.iloc[0]) if len(table) else None
+    known = [] if pruning is None else list(pruning.perturbed_iterations)
+    return known[position] if position < len(known) else None
+
+
 def studied(table: "pandas.DataFrame") -> "pandas.DataFrame":
     """Returns the rows of the level that is studied in the network, by its recipe.
 
@@ -156,7 +167,12 @@ def studied(table: "pandas.DataFrame") -> "pandas.DataFrame":
 
 def _studied_density(setting: "pandas.Series") -> float | None:
     """Returns at which density the recipe of a row compares subnetworks."""
+    pruning = _pruning(setting)
+    return None if pruning is None else pruning.studied_density
+
+
+def _pruning(setting: "pandas.Series") -> PruningRecipe | None:
+    """Returns how a row's network is pruned by its recipe; None if not known."""
     model, variant = setting["model"], setting["variant"]
     recipes = MODELS[model]["recipes"] if model in MODELS else {}
-    recipe = recipes.get(variant)
-    return recipe.pruning.studied_density if hasattr(recipe, "pruning") else None
+    return getattr(recipes.get(variant), "pruning", None)
