@@ -174,6 +174,19 @@ def test_a_level_far_from_the_papers_is_none_of_its():
     assert "near a density of 0.069" in judged("LS-P1", table).lacking
 
 
+def test_a_density_counts_where_every_replicate_has_both():
+    table = tickets({"permuted_labels": 0.3, "adjusted random": 0.3})
+    # Training left too few weights of one replicate for the densest level.
+    is_first = (table["replicate"] == 1) & (table["density"] == 0.8)
+    is_adjusted = table["subnetwork"] == "adjusted_random"
+    absent = table.assign(test_error=table["test_error"].mask(is_first & is_adjusted))
+    assert judged("LS-P14", absent).num_replicates == 3
+    # A replicate of which nothing is known does not count.
+    is_known = (table["replicate"] != 1) | ~is_adjusted
+    table["test_error"] = table["test_error"].where(is_known)
+    assert judged("LS-P14", table).num_replicates == 2
+
+
 _METHODS = {
     "rotnet": "rotation",
     "random_adjusted": "adjusted random",

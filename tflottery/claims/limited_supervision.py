@@ -81,7 +81,7 @@ def of_search(tickets: "pandas.DataFrame", search: str) -> "pandas.DataFrame":
     """Returns the rows of tickets that were found on a task, part or data set."""
     selecting.refuse_lacking(tickets, ("ticket_task", "ticket_subset"))
     is_own = tickets["ticket_dataset"] == tickets["dataset"]
-    iswhole = tickets["ticket_subset"].isna()
+    is_whole = tickets["ticket_subset"].isna()
     is_labels = tickets["ticket_task"] == LABELS
     if ":" in search:
         found = tickets[is_own & is_labels & (tickets["ticket_subset"] == search)]
@@ -90,9 +90,9 @@ def of_search(tickets: "pandas.DataFrame", search: str) -> "pandas.DataFrame":
         found = tickets[is_own & (tickets["ticket_task"] == search)]
     elif search in set(tickets["ticket_dataset"]) - set(tickets["dataset"]):
         is_other = tickets["ticket_dataset"] == search
-        found = tickets[is_other & is_labels & iswhole]
+        found = tickets[is_other & is_labels & is_whole]
     else:
-        found = tickets[is_own & iswhole & (tickets["ticket_task"] == search)]
+        found = tickets[is_own & is_whole & (tickets["ticket_task"] == search)]
     if not len(found):
         raise Lacking(f"no tickets of {search}")
     return found
@@ -112,6 +112,7 @@ def compared(
 ) -> "pandas.DataFrame":
     """Returns accuracies less others, at the densities that both have in a range.
 
+    In every replicate that has both at all: means are over the same densities in each.
     Dense networks are compared with all.
 
     Raises:
@@ -123,7 +124,8 @@ def compared(
     else:
         differences = one - other
     kept = [at for at in differences.columns if low <= at <= high]
-    differences = differences[kept].dropna(axis="columns", how="all").dropna()
+    differences = differences[kept].dropna(axis="columns", how="all")
+    differences = differences.dropna(how="all").dropna(axis="columns")
     if not differences.size:
         raise Lacking(f"no density from {low:g} to {high:g} in both")
     return differences
