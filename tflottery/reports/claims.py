@@ -62,6 +62,9 @@ def load(sources: Sequence[str]) -> dict[str, pandas.DataFrame]:
     incomplete = set()
     wanted = {CLAIMS[name]["table"] for name in CLAIMS.names()}
     for path in table_files.find(sources):
+        # Others, such as weights one by one, may be large.
+        if table_files.table_name(path) not in {*wanted, "instability", "accuracy"}:
+            continue
         table = tables.read(path)
         if not len(table):
             continue
