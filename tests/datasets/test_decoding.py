@@ -116,7 +116,7 @@ def test_a_damaged_image_is_named_with_its_file(tmp_path, content):
     path = tmp_path / "shard"
     path.write_bytes(bytes(3) + content)
     table = np.array([[0, 3, len(content), 0]])
-    images = encoded.EncodedImages(encoded.RecordFiles([str(path)]), table, _SHAPE)
+    images = encoded.in_files([str(path)], table, form="tfrecord").shaped(_SHAPE)
     expected = f"byte 3 of '{path}', {len(content)} bytes long, is no JPEG or PNG"
     with pytest.raises(DamagedImage, match=expected):
         images.read([0])
@@ -128,7 +128,7 @@ def test_encoded_images_are_taken_as_an_array_is(tmp_path):
     path.write_bytes(b"".join(contents))
     lengths = [len(one) for one in contents]
     table = np.array([[0, sum(lengths[:i]), lengths[i], 0] for i in range(3)])
-    images = encoded.EncodedImages(encoded.RecordFiles([str(path)]), table, _SHAPE)
+    images = encoded.in_files([str(path)], table, form="tfrecord").shaped(_SHAPE)
     assert images.shape == (3, 32, 32, 3) and len(images) == 3
     part = images[np.array([True, False, True])]
     assert part.read([1, 0])[0] == [contents[2], contents[0]]

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tflottery.datasets import arrays, pipeline, records, source, tfds_reader
+from tflottery.datasets import (
+    array_records,
+    arrays,
+    pipeline,
+    records,
+    source,
+    tfds_reader,
+)
 from tflottery.datasets.tfds_reader import Refusal
 
 
@@ -104,10 +111,35 @@ def test_records_that_are_damaged_inside_are_named(folder, tmp_path, monkeypatch
         assert fact in told["text"]
 
 
-@pytest.mark.parametrize("name", ["array_record", "riegeli"])
+@pytest.mark.parametrize("name", ["riegeli", "parquet"])
 def test_other_formats_of_files_are_refused_by_name(folder, name):
     described(folder, fileFormat=name)
-    refused(folder, f"'tfrecord'; '{folder}' has '{name}'. Prepare it as tfrecord")
+    refused(folder, f"formats tfrecord, array_record; '{folder}' has '{name}'. Prep")
+
+
+def test_array_records_hold_the_same_images(imagenet, folder, tmp_path):
+    from array_record.python import array_record_module
+
+    for path in sorted(folder.glob("*.tfrecord*")):
+        name = str(path).replace(".tfrecord", ".array_record")
+        writer = array_record_module.ArrayRecordWriter(name, "group_size:1")
+        for record in tf.data.TFRecordDataset(str(path)):
+            writer.write(record.numpy())
+        writer.close()
+        path.unlink()
+    described(folder, fileFormat="array_record")
+    found = source.load("imagenet2012", data_dir=str(tmp_path), image_size=32)
+    assert found.train.images.files.FORMAT == "array_record"
+    assert found.mean == imagenet.mean and found.digest != imagenet.digest
+    for split in ("train", "test"):
+        mine, other = (getattr(one, split) for one in (found, imagenet))
+        assert (mine.labels == other.labels).all()
+        contents, sizes = mine.images.read([3, 30, 4])
+        assert contents == other.images.read([3, 30, 4])[0]
+    path = folder / "imagenet2012-train.array_record-00000-of-00002"
+    path.write_bytes(path.read_bytes()[:-100_000])
+    with pytest.raises(records.DamagedRecords, match=f"'{path}' should hold 48 exam"):
+        array_records.index([str(path)], [48])
 
 
 def test_there_have_to_be_images_to_measure(folder):

@@ -23,6 +23,7 @@ import time
 import numpy as np
 
 from tflottery.core.fingerprints import fingerprint
+from tflottery.datasets import encoded
 from tflottery.datasets.arrays import (
     RawSource,
     Source,
@@ -31,7 +32,7 @@ from tflottery.datasets.arrays import (
     moments,
     stamp_of,
 )
-from tflottery.datasets.encoded import IMAGE_SHAPE, EncodedImages, RecordFiles
+from tflottery.datasets.encoded import EncodedImages
 
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _INFO, _CHECKED = "info.json", "checked.json"
@@ -82,6 +83,7 @@ def write(folder: pathlib.Path, name: str, raw: RawSource) -> str:
     }
     if isinstance(raw.train_images, EncodedImages):
         splits = {"train": raw.train_images, "test": raw.test_images}
+        info["record_format"] = raw.train_images.files.FORMAT
         info["records"] = {
             split: images.files.paths for split, images in splits.items()
         }
@@ -122,7 +124,9 @@ def read(folder: pathlib.Path) -> Source:
         for split, paths in info.get("records", {}).items():
             read_later |= {path: stamp_of(path) for path in paths}
             key = f"{split}_images"
-            arrays[key] = EncodedImages(RecordFiles(paths), arrays[key], IMAGE_SHAPE)
+            arrays[key] = encoded.in_files(
+                paths, arrays[key], form=info["record_format"]
+            )
         if any(stamp_of(folder / name) != stamp for name, stamp in stamps):
             raise ValueError("its files were changed while they were checked")
     except OSError as error:

@@ -11,11 +11,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tflottery.datasets import array_records, records
 from tflottery.datasets.records import RecordFiles
 
 # Of what a network is shown where nothing else is asked for.
 IMAGE_SIZE = 224
 IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
+# By the names that tensorflow-datasets has for formats of files: each module has
+# `index`, `first_label` and the class of the files.
+FORMATS = {"tfrecord": records, "array_record": array_records}
+_FILES = {one.FORMAT: one for one in (RecordFiles, array_records.ArrayRecordFiles)}
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 # Markers of a JPEG file that begin a frame, which says how large the image is; and
 # those that no length follows.
@@ -80,6 +85,17 @@ class EncodedImages:
                 ) from error
             contents.append(content)
         return contents, sizes
+
+
+def in_files(paths: Sequence[str], table: np.ndarray, *, form: str) -> EncodedImages:
+    """Returns the images of files.
+
+    Args:
+      paths: the files.
+      table: where each image is, as the format's `index` has it.
+      form: of the files, one of `FORMATS`.
+    """
+    return EncodedImages(_FILES[form](paths), table, IMAGE_SHAPE)
 
 
 def size(content: bytes) -> tuple[int, int]:

@@ -58,12 +58,12 @@ def index(paths: Sequence[str], num_records: Sequence[int]) -> Index:
     # A file that is not there is told at once, not after those before it were walked.
     for path, count in zip(paths, num_records, strict=True):
         if not os.path.isfile(path):
-            raise _damage(path, count, "it is not there")
+            raise damage(path, count, "it is not there")
     tables, labels = [np.empty((0, 4), np.int64)], [np.empty(0, np.int32)]
     for number, (path, count) in enumerate(zip(paths, num_records, strict=True)):
         found = np.array(list(_records(path, count)), np.int64).reshape(-1, 4)
         if len(found) != count:
-            raise _damage(path, count, f"it holds {len(found)} examples")
+            raise damage(path, count, f"it holds {len(found)} examples")
         table = np.empty_like(found)
         table[:, FILE] = number
         table[:, OFFSET:] = found[:, :CHECKSUM]
@@ -94,9 +94,9 @@ def _records(path: str, count: int) -> Iterator[tuple[int, int, int, int]]:
             while position < size:
                 try:
                     start, stop = _bounds(content, position, size)
-                    found = _image_and_label(content, start, stop)
+                    found = image_and_label(content, start, stop)
                 except DamagedRecords as fault:
-                    raise _damage(path, count, f"{fault} ({number})") from fault
+                    raise damage(path, count, f"{fault} ({number})") from fault
                 (offset, length), label = found
                 yield offset, length, *_BEHIND.unpack_from(content, stop), label
                 position = stop + _BEHIND.size
@@ -116,10 +116,19 @@ def _bounds(content: mmap.mmap, position: int, size: int) -> tuple[int, int]:
     return start, start + length
 
 
-def _image_and_label(
-    content: mmap.mmap, start: int, stop: int
+def image_and_label(
+    content: mmap.mmap | bytes, start: int, stop: int
 ) -> tuple[tuple[int, int], int]:
-    """Returns (offset, length) of an example's image, and its label."""
+    """Returns (offset, length) of an example's image, and its label.
+
+    Args:
+      content: that holds the example, a serialized `tf.train.Example`.
+      start: where it begins.
+      stop: where it ends.
+
+    Raises:
+      DamagedRecords: it is no example, or one without image or label.
+    """
     image = label = None
     # Example: features; of these, entries of a map: a name and values of one kind.
     for _, features, end in _fields(content, start, stop):
@@ -185,7 +194,8 @@ def _signed(value: int) -> int:
     return value - 2**64 if value >= 2**63 else value
 
 
-def _damage(path: str, count: int, fault: str) -> DamagedRecords:
+def damage(path: str, count: int, fault: str) -> DamagedRecords:
+    """Returns what is raised of a file that holds something else than it should."""
     return DamagedRecords(f"{path!r} should hold {count} examples, but {fault}")
 
 
@@ -212,18 +222,25 @@ def masked_crc32c(content: bytes) -> int:
 
 
 class RecordFiles:
-    """Files that parts are read from, as many of them open at a time as may be."""
+    """Files that images are read from, as many of them open at a time as may be."""
+
+    FORMAT = "tfrecord"
 
     def __init__(self, paths: Sequence[str]):
         """Args:
         paths: the files, by the numbers that an index has for them.
         """
         self.paths = tuple(paths)
-        self._open: collections.OrderedDict[int, _OpenFile] = collections.OrderedDict()
+        self._open: collections.OrderedDict[int, object] = collections.OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, number: int, offset: int, length: int) -> bytes:
-        """Returns so many bytes of a file.
+        """Returns an image, by what its row of an index says.
+
+        Args:
+          number: of the file.
+          offset: its first byte.
+          length: how many bytes it has.
 
         Raises:
           DamagedRecords: it has become shorter.
@@ -243,10 +260,17 @@ class RecordFiles:
             content += more
         return content
 
-    def _opened(self, number: int) -> "_OpenFile":
+    @staticmethod
+    def _open_file(path: str) -> object:
+        """Returns a file as `read` reads it, closed when nobody has it any more."""
+        return _OpenFile(path)
+
+    def _opened(self, number: int) -> object:
         """Returns a file, open for as long as it is used or among the last ones."""
         with self._lock:
-            file = self._open.pop(number, None) or _OpenFile(self.paths[number])
+            file = self._open.pop(number, None)
+            if file is None:
+                file = self._open_file(self.paths[number])
             self._open[number] = file
             if len(self._open) > _MOST_OPEN_FILES:
                 self._open.popitem(last=False)

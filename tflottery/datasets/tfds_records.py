@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tflottery.core import seeds
-from tflottery.datasets import arrays, records
-from tflottery.datasets.encoded import IMAGE_SHAPE, EncodedImages, RecordFiles
-from tflottery.datasets.records import DamagedRecords
+from tflottery.datasets import arrays, encoded
+from tflottery.datasets.encoded import FORMATS, IMAGE_SHAPE, EncodedImages
+from tflottery.datasets.records import DamagedRecords, RecordFiles
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-_TFRECORD = "tfrecord"
 # Training images of which moments are taken, and to how many digits: they are scales,
 # and no decoder's last bit should make other data of the same.
 _SAMPLED_IMAGES = 2048
@@ -39,7 +38,7 @@ def validate_files(builder: "tfds.core.DatasetBuilder") -> None:
       ValueError: they are of a format, or in a place, where they are not read at
         random, or there is nothing to train on or to measure.
     """
-    file_format = builder.info.file_format.value
+    form = _form(builder)
     folder = os.fspath(builder.data_path)
     if "://" in folder:
         raise ValueError(
@@ -47,12 +46,11 @@ def validate_files(builder: "tfds.core.DatasetBuilder") -> None:
             f"Copy {folder!r} to one, with the folders it lies in, and point "
             "--data_dir there"
         )
-    if file_format != _TFRECORD:
+    if form not in FORMATS:
         raise ValueError(
             "its images have many sizes and are read at random, which is done in "
-            f"files of the format {_TFRECORD!r}; {folder!r} has {file_format!r}. "
-            "Prepare it as tfrecord, which is what tensorflow-datasets does if it is "
-            "not told otherwise"
+            f"files of the formats {', '.join(FORMATS)}; {folder!r} has {form!r}. "
+            "Prepare it in one of them (file_format= of tfds.load)"
         )
     for split in _splits(builder).values():
         info = builder.info.splits[split]
@@ -63,7 +61,8 @@ def validate_files(builder: "tfds.core.DatasetBuilder") -> None:
                 f"not there, such as {missing[0]!r}"
             )
         found = sum(map(os.path.getsize, _paths(builder, split)))
-        if found < info.num_bytes:
+        # Files of the other format are compressed.
+        if form == RecordFiles.FORMAT and found < info.num_bytes:
             raise DamagedRecords(
                 f"the files of split {split!r} have {found:,} bytes together, and its "
                 f"examples {info.num_bytes:,}"
@@ -82,12 +81,25 @@ def write(builder: "tfds.core.DatasetBuilder") -> dict[str, object]:
     splits = _splits(builder)
     for name, split in splits.items():
         paths = _paths(builder, split)
-        found = records.index(paths, builder.info.splits[split].shard_lengths)
+        found = FORMATS[_form(builder)].index(
+            paths, builder.info.splits[split].shard_lengths
+        )
         np.save(f"{name}_images.npy", found.table)
         np.save(f"{name}_labels.npy", found.labels)
-    table = np.load("train_images.npy")
     paths = {name: _paths(builder, split) for name, split in splits.items()}
-    return {"records": paths, "moments": _moments(table, paths["train"])}
+    images = encoded.in_files(
+        paths["train"], np.load("train_images.npy"), form=_form(builder)
+    )
+    return {
+        "record_format": _form(builder),
+        "records": paths,
+        "moments": _moments(images),
+    }
+
+
+def _form(builder: "tfds.core.DatasetBuilder") -> str:
+    """Returns the format of a data set's files."""
+    return builder.info.file_format.value
 
 
 def _splits(builder: "tfds.core.DatasetBuilder") -> dict[str, str]:
@@ -107,7 +119,7 @@ def _splits(builder: "tfds.core.DatasetBuilder") -> dict[str, str]:
 def _has_labels(builder: "tfds.core.DatasetBuilder", split: str) -> bool:
     """Returns whether a split tells its labels; one that is not there does not."""
     paths = [path for path in _paths(builder, split) if os.path.isfile(path)]
-    return bool(paths) and records.first_label(paths[0]) >= 0
+    return bool(paths) and FORMATS[_form(builder)].first_label(paths[0]) >= 0
 
 
 def _paths(builder: "tfds.core.DatasetBuilder", split: str) -> list[str]:
@@ -115,7 +127,7 @@ def _paths(builder: "tfds.core.DatasetBuilder", split: str) -> list[str]:
     return list(map(os.path.realpath, builder.info.splits[split].filepaths))
 
 
-def _moments(table: np.ndarray, paths: list[str]) -> tuple[list[float], list[float]]:
+def _moments(images: EncodedImages) -> tuple[list[float], list[float]]:
     """Returns mean and standard deviation per channel of images in [0, 1].
 
     Of a fixed sample, each image of which counts alike, whatever its size.
@@ -123,7 +135,6 @@ def _moments(table: np.ndarray, paths: list[str]) -> tuple[list[float], list[flo
     from PIL import Image, ImageFile
 
     ImageFile.LOAD_TRUNCATED_IMAGES = True
-    images = EncodedImages(RecordFiles(paths), table, IMAGE_SHAPE)
     order = seeds.permutation(seeds.seed("moments"), 0, len(images))
     sums, count = np.zeros((2, IMAGE_SHAPE[-1])), 0
     for index in order[:_SAMPLED_IMAGES]:

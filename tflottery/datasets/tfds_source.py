@@ -21,9 +21,8 @@ import numpy as np
 
 from tflottery.core import environment, paths
 from tflottery.core.fingerprints import fingerprint
-from tflottery.datasets import network
+from tflottery.datasets import encoded, network
 from tflottery.datasets.arrays import RawSource
-from tflottery.datasets.encoded import IMAGE_SHAPE, EncodedImages, RecordFiles
 
 INFO_FILE = "dataset_info.json"
 SPLITS = ("train", "test")
@@ -108,16 +107,15 @@ def read(name: str, *, data_dir: str | None, working_dir: pathlib.Path) -> RawSo
     _LOG.info("Reading dataset %r from %s, for the first time.", name, data_dir)
     _run_reader(name, data_dir, working_dir)
     info = json.loads((working_dir / "info.json").read_text())
-    paths = info.pop("records", {})
+    paths, form = info.pop("records", {}), info.pop("record_format", None)
     arrays = {
         f"{split}_{part}": np.load(working_dir / f"{split}_{part}.npy", mmap_mode="r")
         for split in SPLITS
         for part in ("images", "labels")
     }
     for split, files in paths.items():
-        table = arrays[f"{split}_images"]
-        images = EncodedImages(RecordFiles(files), table, IMAGE_SHAPE)
-        arrays[f"{split}_images"] = images
+        key = f"{split}_images"
+        arrays[key] = encoded.in_files(files, arrays[key], form=form)
     return RawSource(**info, **arrays)
 
 
