@@ -23,6 +23,7 @@ from benchmarks import conditions, tasks
 from benchmarks import processes as processes_lib
 from tflottery.core import environment
 
+VIEWS = "exemplar_views"
 FORWARD_BATCH_SIZE = 500
 FORWARD_WARMUP_BATCHES = 2
 
@@ -54,7 +55,8 @@ def measure(
       warmup: iterations before the common start, at least 1.
       masked: whether each iteration multiplies every kernel with a mask, as a pruned
         network's layers do.
-      objective: what is learned, a name of `bare_objectives.OBJECTIVES`.
+      objective: what is learned, a name of `bare_objectives.OBJECTIVES`; of "lenet"
+        also `VIEWS`, exemplar on views that tf.data makes.
 
     Returns:
       The sum of each process's own rate, in iterations per second.
@@ -127,6 +129,8 @@ def _build_training(model: str, masked: bool, objective: str) -> processes_lib.A
     from benchmarks import bare_training
 
     task = tasks.task_of(model)
+    if objective == VIEWS:
+        return bare_training.DenseTrainingOnViews(task, masked=masked).advance
     if model == "lenet":
         return bare_training.DenseTraining(
             task, masked=masked, objective=objective

@@ -5,6 +5,7 @@ work with it.
 """
 
 import itertools
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -94,20 +95,91 @@ class DenseTraining:
         def step(
             i: tf.Tensor, state: _DenseState, _: tf.Tensor
         ) -> tuple[tf.Tensor, _DenseState, tf.Tensor]:
-            weights = state[0]
-            with tf.GradientTape() as tape:
-                tape.watch(weights)
-                masked = _masked(weights, masks)
-                shown = self._objective.shown(tf.gather(images, indices[i]))
-                outputs = bare_networks.lenet(shown, masked)
-                loss = self._objective.loss(outputs, tf.gather(labels, indices[i]))
-            gradients = tape.gradient(loss, weights)
-            update = tf.cast(iteration + i + 1, tf.float32)
-            state = _adam(state, gradients, update, rate=self._task.learning_rate)
+            shown = self._objective.shown(tf.gather(images, indices[i]))
+            own_labels = tf.gather(labels, indices[i])
+            state, loss = self._updated(
+                state, masks, shown, own_labels, update=iteration + i + 1
+            )
             return i + 1, state, loss
 
         _, state, loss = tf.while_loop(
             lambda i, *_: i < count, step, (tf.constant(0), state, tf.constant(0.0))
+        )
+        return state, loss
+
+    def _updated(
+        self,
+        state: _DenseState,
+        masks: Tensors,
+        shown: tf.Tensor,
+        labels: tf.Tensor,
+        *,
+        update: tf.Tensor,
+    ) -> tuple[_DenseState, tf.Tensor]:
+        """Returns the state after an update of that number, and the loss before it."""
+        weights = state[0]
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            outputs = bare_networks.lenet(shown, _masked(weights, masks))
+            loss = self._objective.loss(outputs, labels)
+        gradients = tape.gradient(loss, weights)
+        rate, number = self._task.learning_rate, tf.cast(update, tf.float32)
+        return _adam(state, gradients, number, rate=rate), loss
+
+
+class DenseTrainingOnViews(DenseTraining):
+    """The same on two views of each image, which tf.data makes by layers of Keras.
+
+    Mirrored, turned, moved, and changed in brightness and contrast, as the package's
+    views are: the loop of somebody who writes the task down in a plain way.
+
+    Args:
+      task: what to train.
+      masked: whether each iteration multiplies the kernels with masks.
+    """
+
+    def __init__(self, task: tasks.Task, *, masked: bool) -> None:
+        super().__init__(task, masked=masked, objective="exemplar")
+        self._views = iter(_views(self._images, batch_size=task.batch_size))
+
+    def advance(self, num_iterations: int) -> None:
+        """Trains for some iterations; raises FloatingPointError if it diverged."""
+        self._state, loss = self._train_on_views(
+            self._state,
+            self._masks,
+            tf.constant(num_iterations),
+            tf.constant(self._iteration),
+        )
+        self._iteration += num_iterations
+        _check_finite(loss)
+
+    @tf.function
+    def _train_on_views(
+        self,
+        state: _DenseState,
+        masks: Tensors,
+        count: tf.Tensor,
+        iteration: tf.Tensor,
+    ) -> tuple[_DenseState, tf.Tensor]:
+        """Trains for `count` iterations and returns the new state and the last loss."""
+        compiled = tf.function(self._updated, jit_compile=True)
+        # The objective reads no labels.
+        labels = tf.zeros(self._task.batch_size, tf.int32)
+
+        def step(
+            i: tf.Tensor, state: _DenseState, _: tf.Tensor
+        ) -> tuple[tf.Tensor, _DenseState, tf.Tensor]:
+            shown = self._views.get_next()
+            state, loss = compiled(
+                state, masks, shown, labels, update=iteration + i + 1
+            )
+            return i + 1, state, loss
+
+        _, state, loss = tf.while_loop(
+            lambda i, *_: i < count,
+            step,
+            (tf.constant(0), state, tf.constant(0.0)),
+            parallel_iterations=1,
         )
         return state, loss
 
@@ -211,6 +283,31 @@ class ConvolutionalTraining:
                 grad=gradients[name] + WEIGHT_DECAY * weights,
                 momentum=MOMENTUM,
             )
+
+
+def _views(images: tf.Tensor, *, batch_size: int) -> tf.data.Dataset:
+    """Returns batches of anchors, then their positives: [2 * batch_size, 784]."""
+    import keras
+
+    height = width = math.isqrt(images.shape[1])
+    black = {"fill_mode": "constant", "interpolation": "nearest"}
+    layers = [
+        keras.layers.RandomFlip("horizontal"),
+        keras.layers.RandomRotation(20 / 360, **black),
+        keras.layers.RandomTranslation(1 / 8, 1 / 8, **black),
+        keras.layers.RandomBrightness(0.4, value_range=(0, 1)),
+        keras.layers.RandomContrast(0.4, value_range=(0, 1)),
+    ]
+
+    def view(batch: tf.Tensor) -> tf.Tensor:
+        seen = tf.reshape(batch, (batch_size, height, width, 1))
+        for layer in layers:
+            seen = layer(seen, training=True)
+        return tf.reshape(seen, (batch_size, height * width))
+
+    data = tf.data.Dataset.from_tensor_slices(images).shuffle(images.shape[0]).repeat()
+    data = data.batch(batch_size, drop_remainder=True)
+    return data.map(lambda one: tf.concat([view(one), view(one)], axis=0)).prefetch(2)
 
 
 def _adam(
