@@ -33,6 +33,7 @@ _PATHS = sorted(
 _DATA = {
     "mnist": (60_000, 10_000, (28, 28, 1), 10),
     "cifar10": (50_000, 10_000, (32, 32, 3), 10),
+    "cifar10_16x16": (50_000, 10_000, (16, 16, 3), 10),
     "imagenet2012": (1_281_167, 50_000, (224, 224, 3), 1000),
     "places365_small": (1_803_460, 36_500, (224, 224, 3), 365),
 }
@@ -96,6 +97,11 @@ def studies_of(path):
     return module, [study_of(one, facts_of, Placement()) for one in configs]
 
 
+_LAPTOP = pytest.mark.parametrize(
+    "path",
+    sorted(_CONFIGS.glob("*/*laptop.flags")),
+    ids=lambda one: f"{one.parent.name}/{one.stem}",
+)
 _EACH = pytest.mark.parametrize("path", _PATHS, ids=lambda one: str(one)[-40:])
 
 
@@ -125,3 +131,16 @@ def test_a_flag_file_of_the_paper_is_planned_in_seconds(path, tmp_path):
     plan = plan_of(goals, Store(tmp_path), facts=networks)
     assert time.process_time() - began < 10
     assert plan.num_iterations > 100_000
+
+
+@_LAPTOP
+def test_a_flag_file_of_the_laptop_is_planned(path):
+    module, studies = studies_of(path)
+    for study in studies:
+        assert module.plan(study)
+        assert len(study.replicates) >= 3 or study.config.model != "lenet_batch_norm"
+
+
+def test_every_experiment_has_flags_for_a_laptop():
+    experiments = {path.name for path in _CONFIGS.iterdir() if path.is_dir()}
+    assert {path.parent.name for path in _CONFIGS.glob("*/laptop.flags")} == experiments
