@@ -42,7 +42,7 @@ _STANDARD = Recipe(
 _LAPTOP_EPOCHS = 8000 * 128 / 50_000
 _LAPTOP = Recipe(
     optimizer="sgd",
-    learning_rate=0.5,
+    learning_rate=0.3,
     momentum=0.9,
     weight_decay=1e-4,
     batch_size=128,
@@ -54,7 +54,7 @@ _LAPTOP = Recipe(
         perturbed_iterations=(1000,),
         pruning_fraction=0.5,
         num_levels=6,
-        studied_density=0.0625,
+        studied_density=0.03125,
     ),
 )
 
