@@ -11,6 +11,10 @@ from tflottery.core.recipes import PruningRecipe, Recipe
 from tflottery.core.registry import MODELS
 from tflottery.experiments import instability, label_agnostic, lottery, low_shot
 
+# Tickets of other tasks have other heads.
+_UNPRUNED_HEAD = PruningRecipe(
+    unpruned=("head",), rewind_iterations=(2,), num_levels=2, schedule="restarted"
+)
 _RECIPE = Recipe(
     optimizer="sgd",
     learning_rate=0.1,
@@ -43,7 +47,10 @@ def run(execute, imagenet_dir, register, monkeypatch):
         MODELS,
         "small_network",
         small_network,
-        recipes={"standard": _RECIPE, "limited_supervision": _RECIPE},
+        recipes={
+            "standard": _RECIPE,
+            "limited_supervision": dataclasses.replace(_RECIPE, pruning=_UNPRUNED_HEAD),
+        },
         dataset="imagenet2012",
         minimum_image_size=8,
         image_size=24,
@@ -108,10 +115,17 @@ def test_tickets_are_found_and_judged(run, experiment, options):
 
 
 @pytest.mark.slow
-def test_the_papers_network_on_images_of_its_size(run):
+def test_the_papers_network_on_images_made_smaller(run, register):
+    of_paper = MODELS["resnet50"]
+    register(
+        MODELS,
+        "small_resnet50",
+        of_paper.function,
+        **(of_paper.attributes | {"image_size": 32}),
+    )
     ended = run(
         instability,
-        model="resnet50",
+        model="small_resnet50",
         batch_size=4,
         training_iterations=2,
         rewind_iterations=(1,),
