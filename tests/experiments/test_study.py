@@ -120,6 +120,21 @@ def test_augmentation_is_the_users_else_the_recipes_else_the_data_sets(register)
     assert given.recipe.augmentation == "none"
 
 
+def test_parts_are_shown_of_images_of_many_sizes_alone():
+    config = Config(model="resnet20", augmentation="resized_crop")
+    facts = cifar10_facts("resnet20")
+    with pytest.raises(ValueError, match="'resized_crop' is of .*those of 'cifar10'"):
+        resolve(config, facts, Placement())
+    # Of data sets that say nothing else it is the usual way.
+    data = dataclasses.replace(CIFAR10, name="food101")
+    facts = dataclasses.replace(facts, data=data, has_many_sizes=True)
+    usual = Config(model="resnet20")
+    for one in (config, usual):
+        assert resolve(one, facts, Placement()).recipe.augmentation == "resized_crop"
+    facts = dataclasses.replace(facts, has_many_sizes=False)
+    assert resolve(usual, facts, Placement()).recipe.augmentation == "none"
+
+
 def test_epochs_of_a_recipe_are_those_of_the_batch_that_was_given():
     options = {"variant": "early_phase", "batch_size": 100}
     recipe = cifar10_study("resnet20", **options).recipe

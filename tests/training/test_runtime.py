@@ -7,7 +7,9 @@ import pytest
 from tflottery.components.metadata import inspect
 from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import Setting
+from tflottery.core.registry import MODELS
 from tflottery.training import evaluation
+from tflottery.training import runtime as runtimes
 from tflottery.training.distribution import Placement
 from tflottery.training.runtime import Runtime
 
@@ -74,3 +76,20 @@ def test_images_are_scaled_as_the_data_say(monkeypatch):
         scaled = dataclasses.replace(data, input_scaling=scaling)
         runtime.evaluator(Network("lenet", (8, 8, 1), 10), scaled)
     assert scalings == ["unit_interval", "standardized", "unit_interval"]
+
+
+def test_images_of_many_sizes_have_the_one_that_a_model_takes(
+    imagenet, register, monkeypatch
+):
+    def load(name, *, image_size=224, **_):
+        return imagenet.shaped((image_size, image_size, 3))
+
+    monkeypatch.setattr(runtimes.sources, "load", load)
+    sizes = {"minimum_image_size": 1, "image_size": 40}
+    register(MODELS, "wide", None, recipes={}, dataset="imagenet2012", **sizes)
+    runtime = Runtime(data_dir=None, placement=Placement())
+    for shaped_like in (None, "places365_small"):
+        setting = Setting("imagenet2012", shaped_like=shaped_like)
+        # They are no other data for being shaped like others.
+        assert runtime.resized_to(setting, model="wide") is None
+        assert runtime.learned(setting, model="wide").image_shape == (40, 40, 3)

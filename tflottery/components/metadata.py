@@ -27,6 +27,7 @@ class Facts:
       num_replicas: devices that share a batch.
       precision: of the network's arithmetic, as `Run` has it.
       input_scaling: the data set's own way, one of `recipes.INPUT_SCALINGS`.
+      has_many_sizes: whether images stay in their files, of which parts are shown.
     """
 
     network: Network
@@ -39,6 +40,7 @@ class Facts:
     num_replicas: int
     precision: str = "float32"
     input_scaling: str = "standardized"
+    has_many_sizes: bool = False
 
 
 def inspect(model: str, setting: Setting, runtime: Runtime) -> Facts:
@@ -121,4 +123,5 @@ def _measured(model_name: str, data: Data, source: Source, runtime: Runtime) -> 
         num_replicas=strategy.num_replicas_in_sync if strategy else 1,
         precision=requirements.precision(model),
         input_scaling=source.input_scaling,
+        has_many_sizes=source.is_encoded,
     )

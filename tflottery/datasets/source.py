@@ -10,7 +10,7 @@ numpy is imported (where `data_dir` is an address such as gs://bucket, TensorFlo
 import dataclasses
 import pathlib
 
-from tflottery.core.recipes import Recipe
+from tflottery.core.recipes import RESIZED_CROP, Recipe
 from tflottery.core.registry import DATASETS, PRETEXTS
 from tflottery.datasets import cache, tfds_source
 from tflottery.datasets.arrays import RawSource, Source, Split
@@ -76,14 +76,15 @@ def load(
     return _of_size(source, minimum_image_size, image_size=image_size)
 
 
-def adapted(recipe: Recipe, *, dataset: str) -> Recipe:
+def adapted(recipe: Recipe, *, dataset: str, has_many_sizes: bool = False) -> Recipe:
     """Returns a resolved recipe as the dataset wants it: augmentation, length.
 
-    An augmentation that the recipe names stays; datasets that are not registered have
-    none and leave the rest of recipes as it is.
+    An augmentation that the recipe names stays. Datasets that are not registered have
+    none, or that of images of many sizes, and leave the rest of recipes as it is.
     """
     own = DATASETS[dataset]["adapt_recipe"](recipe) if dataset in DATASETS else recipe
-    augmentation = recipe.augmentation or own.augmentation or "none"
+    usual = RESIZED_CROP if has_many_sizes else "none"
+    augmentation = recipe.augmentation or own.augmentation or usual
     return dataclasses.replace(own, augmentation=augmentation)
 
 

@@ -342,8 +342,14 @@ def _overridden(recipe: Recipe, config: Config, facts: Facts) -> Recipe:
     if config.batch_size is not None:
         recipe = dataclasses.replace(recipe, batch_size=config.batch_size)
     recipe = recipes.resolved(recipe, num_examples=facts.data.num_train)
-    recipe = sources.adapted(recipe, dataset=facts.data.name)
-
+    recipe = sources.adapted(
+        recipe, dataset=facts.data.name, has_many_sizes=facts.has_many_sizes
+    )
+    if config.augmentation == recipes.RESIZED_CROP and not facts.has_many_sizes:
+        raise ValueError(
+            f"--augmentation={config.augmentation!r} is of images of many sizes; those "
+            f"of {facts.data.name!r} have one. Take another."
+        )
     if config.training_iterations is not None:
         (length,) = _in_iterations((config.training_iterations,), recipe, facts)
         if length < 1:

@@ -81,8 +81,11 @@ class Runtime:
         if setting.shaped_like in (None, setting.dataset):
             return None
         shape = self.source(setting.shaped_like, model=model).image_shape
-        own = self.source(setting.dataset, model=None).image_shape
-        return None if shape == own else shape
+        own = self.source(setting.dataset, model=None)
+        if own.is_encoded:
+            # Of which a model is shown as much as it takes anyway.
+            own = self.source(setting.dataset, model=model)
+        return None if shape == own.image_shape else shape
 
     def subset(self, setting: Setting, *, model: str) -> str | None:
         """Returns the part of a data set that is seen, or has labels; None: all.
