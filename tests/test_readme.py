@@ -87,8 +87,8 @@ def test_every_flag_and_file_in_the_pages_exists():
         given = set(re.findall(r"--([a-z_0-9]+)", arguments.split("`")[0]))
         assert given <= own, (name, given - own)
         known |= own
-    # Of the tool that cleans a store, of reports, and of pytest-xdist.
-    known |= {"yes", "output", "dist"}
+    # Of the tool that cleans a store, of reports, of pytest-xdist and of benchmarks.
+    known |= {"yes", "output", "dist", "paper"}
     flags = set(re.findall(r"(?<![\w-])--([a-z_0-9]+)", text()))
     assert flags <= known, flags - known
     files = re.findall(r"--flagfile=([\w./]+)", text())
