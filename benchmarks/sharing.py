@@ -33,7 +33,12 @@ from tflottery.execution.plan import Plan, plan_of
 from tflottery.experiments import instability, lottery
 from tflottery.store.store import Store
 from tflottery.studies.study import Study
-from tflottery.studies.subnetworks import DENSE, sparse_kinds
+from tflottery.studies.subnetworks import (
+    DENSE,
+    IMP,
+    RANDOM_PRUNING,
+    RANDOM_REINIT,
+)
 from tflottery.training import process
 from tflottery.training.distribution import Placement
 
@@ -62,12 +67,13 @@ def main(arguments: list[str]) -> None:
         def planned(goals: Sequence[Artifact]) -> Plan:
             return plan_of(goals, store, facts=networks)
 
-        for name, module, studies in figures(runtime):
+        for name, module, studies, scripts in figures(runtime):
             networks |= costs.networks_of(studies)
-            goals = [goal for study in studies for goal in module.plan(study)]
-            alone = planned(goals).num_iterations
+            alone = sum(
+                planned(_goals(module, script)).num_iterations for script in scripts
+            )
             print(f"{alone:16,} iterations: {name}", flush=True)
-            together += goals
+            together += _goals(module, studies)
             apart += alone
         column = planned(together)
     cores = hardware.visible_cores()
@@ -81,26 +87,34 @@ def main(arguments: list[str]) -> None:
     )
 
 
-# What a separate script makes: a name, the experiment and its studies.
-_Figures = Iterator[tuple[str, types.ModuleType, list[Study]]]
+# A command: its name, experiment and studies, and the studies of each script in its
+# place.
+_Figures = Iterator[tuple[str, types.ModuleType, list[Study], list[list[Study]]]]
+
+
+def _goals(module: types.ModuleType, studies: Sequence[Study]) -> list[Artifact]:
+    """Returns what an experiment makes of some studies."""
+    return [goal for study in studies for goal in module.plan(study)]
 
 
 def _figures_of_lmc(runtime: costs.SizedRuntime) -> _Figures:
-    """Yields each experiment of the column at each k."""
+    """Yields each experiment of the column, and one script for each k."""
     named = {"model": _MODEL.value, "variant": _VARIANT.value}
     commands = [("lottery", lottery, lottery.Config(**named))]
-    for kind in (DENSE, *sparse_kinds()):
+    for kind in (DENSE, IMP, RANDOM_PRUNING, RANDOM_REINIT):
         config = instability.Config(**named, subnetworks=(kind,))
         commands.append((f"instability, {kind}", instability, config))
     for name, module, config in commands:
         (study,) = costs.studies_of(module, config, runtime)
-        for k in study.rewind_iterations:
-            alone = dataclasses.replace(study, rewind_iterations=(k,))
-            yield f"{name}, k = {k}", module, [alone]
+        scripts = [
+            [dataclasses.replace(study, rewind_iterations=(k,))]
+            for k in study.rewind_iterations
+        ]
+        yield name, module, [study], scripts
 
 
 def _figures_of_ls(runtime: costs.SizedRuntime) -> _Figures:
-    """Yields what each of the paper's flag files asks for."""
+    """Yields what each of the paper's flag files asks for, a script each."""
     for experiment in _EXPERIMENTS_OF_LS:
         module = importlib.import_module(f"tflottery.experiments.{experiment}")
         for path in sorted((_CONFIGS / experiment).glob("*_paper.flags")):
@@ -108,7 +122,7 @@ def _figures_of_ls(runtime: costs.SizedRuntime) -> _Figures:
             config = costs.config_of(module, given)
             if config.model == _MODEL.value:
                 studies = costs.studies_of(module, config, runtime)
-                yield f"{experiment}/{path.name}", module, studies
+                yield f"{experiment}/{path.name}", module, studies, [studies]
 
 
 if __name__ == "__main__":
