@@ -100,6 +100,33 @@ def mirrored():
     )
 
 
+@pytest.fixture(scope="session")
+def runtime():
+    """Builds networks for whatever is made of training and measuring, once for all.
+
+    Their loops are graphs, as those of convolutions are: XLA takes two seconds of a
+    processor for each, LeNet for a test's few iterations less than one tenth. What is
+    compiled by XLA has its tests in tests/training.
+    """
+    from tflottery.training import evaluation, trainer
+    from tflottery.training.runtime import Runtime
+
+    class Graphs(Runtime):
+        """A runtime whose networks are not compiled by XLA."""
+
+        def trainer(self, *parts, **options):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(trainer, "compiled_by_xla", lambda model: False)
+                return super().trainer(*parts, **options)
+
+        def evaluator(self, *parts):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(evaluation, "compiled_by_xla", lambda model: False)
+                return super().evaluator(*parts)
+
+    return Graphs(data_dir=None, placement=distribution.Placement(), most_built=100)
+
+
 @pytest.fixture
 def small_disk():
     """Returns a context in which no file can grow above 64 KiB: writes end midway."""

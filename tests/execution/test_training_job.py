@@ -21,18 +21,11 @@ from tflottery.store.store import Store
 from tflottery.studies.study import resolve
 from tflottery.training import checkpoints as arrays
 from tflottery.training.distribution import Placement
-from tflottery.training.runtime import Runtime
 from tflottery.training.trainer import Trainer
 
 
 class Killed(BaseException):
     """Stands for a process that ends at this moment."""
-
-
-@pytest.fixture(scope="module")
-def runtime():
-    """One for all tests: a loop compiles once."""
-    return Runtime(data_dir=None, placement=Placement())
 
 
 @pytest.fixture

@@ -30,10 +30,11 @@ from tflottery.studies import session
 from tflottery.studies.session import Machine
 from tflottery.studies.study import Study, resolve
 from tflottery.training.distribution import Placement
-from tflottery.training.runtime import Runtime
 
 _NAMES = [found.name for found in pkgutil.iter_modules(tflottery.experiments.__path__)]
 _MODULES = [importlib.import_module(f"tflottery.experiments.{name}") for name in _NAMES]
+# Measuring the machine for the plan's estimate takes a quarter of a tiny command.
+_CORE_RATE = "tflottery.execution.estimate._core_rate"
 EXPERIMENTS = [module for module in _MODULES if hasattr(module, "TABLES")]
 
 
@@ -48,12 +49,6 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture(scope="session")
 def experiment_names() -> set[str]:
     return {module.__name__.rsplit(".", 1)[-1] for module in EXPERIMENTS}
-
-
-@pytest.fixture(scope="session")
-def runtime() -> Runtime:
-    # Whatever some test built, the others go on with.
-    return Runtime(data_dir=None, placement=Placement(), most_built=100)
 
 
 @pytest.fixture(scope="session")
@@ -113,9 +108,7 @@ def execute(runtime, monkeypatch, tmp_path, capsys):
     The experiment is instability analysis unless another is given.
     """
     monkeypatch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
-    # Measuring the machine for the plan's estimate takes a quarter of a tiny command.
-    rate = "tflottery.execution.estimate._core_rate"
-    monkeypatch.setattr(rate, lambda: 1e11)
+    monkeypatch.setattr(_CORE_RATE, lambda: 1e11)
     monkeypatch.chdir(tmp_path)
     names = {field.name for field in dataclasses.fields(Machine)}
 
@@ -163,6 +156,7 @@ def tiny(runtime, tmp_path_factory):
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
+            patch.setattr(_CORE_RATE, lambda: 1e11)
             patch.delattr(module, "figure", raising=False)
             code = session.execute(module, module.Config.tiny(), machine=machine)
         return Ended(code, "", folder / "output")
