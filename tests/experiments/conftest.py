@@ -14,6 +14,7 @@ from rich.console import Console
 
 import tflottery.experiments
 from tflottery import results
+from tflottery.analysis import interpolation
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts, inspect
 from tflottery.core.recipes import Setting
@@ -33,6 +34,8 @@ from tflottery.training.distribution import Placement
 
 _NAMES = [found.name for found in pkgutil.iter_modules(tflottery.experiments.__path__)]
 _MODULES = [importlib.import_module(f"tflottery.experiments.{name}") for name in _NAMES]
+# As many points of a line as tell its ends and its middle apart, in place of 30.
+_FEW_ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Measuring the machine for the plan's estimate takes a quarter of a tiny command.
 _CORE_RATE = "tflottery.execution.estimate._core_rate"
 EXPERIMENTS = [module for module in _MODULES if hasattr(module, "TABLES")]
@@ -118,6 +121,7 @@ def execute(runtime, monkeypatch, tmp_path, capsys):
         output="output",
         store="store",
         figure=False,
+        all_points=False,
         **options,
     ) -> Ended:
         if not figure:
@@ -131,11 +135,14 @@ def execute(runtime, monkeypatch, tmp_path, capsys):
             "output_dir": str(folder),
         } | machine
         capsys.readouterr()
-        code = session.execute(
-            experiment,
-            dataclasses.replace(experiment.Config.tiny(), **options),
-            machine=Machine(**machine),
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            if not all_points:
+                patch.setattr(interpolation, "ALPHAS", _FEW_ALPHAS)
+            code = session.execute(
+                experiment,
+                dataclasses.replace(experiment.Config.tiny(), **options),
+                machine=Machine(**machine),
+            )
         return Ended(code, capsys.readouterr().err, folder)
 
     return run
@@ -157,6 +164,7 @@ def tiny(runtime, tmp_path_factory):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
             patch.setattr(_CORE_RATE, lambda: 1e11)
+            patch.setattr(interpolation, "ALPHAS", _FEW_ALPHAS)
             patch.delattr(module, "figure", raising=False)
             code = session.execute(module, module.Config.tiny(), machine=machine)
         return Ended(code, "", folder / "output")
@@ -186,6 +194,7 @@ def make(runtime):
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
+            patch.setattr(interpolation, "ALPHAS", _FEW_ALPHAS)
             log = Log(Console(file=io.StringIO()))
             with Progress(plan_of(goals, store, facts=facts), log=log) as progress:
                 executor = Executor(

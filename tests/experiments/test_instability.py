@@ -141,7 +141,7 @@ def test_what_is_neither_made_nor_diverged_has_no_row_before_the_end(study, tmp_
 
 
 def test_a_real_table(execute):
-    ended = execute(data_orders=3)
+    ended = execute(data_orders=3, all_points=True)
     rows, points = ended.table(), ended.table("interpolation")
     assert len(rows) == 2 * 3
     assert len(points) == len(rows) * 30
@@ -297,7 +297,7 @@ def test_a_table_of_subnetworks(execute, tiny, kind):
     assert ended.code == 0
     assert f"{kind}, level 2, 64% of the prunable weights" in ended.text
     rows, points = ended.table(), ended.table("interpolation")
-    assert len(rows) == 2 and len(points) == 2 * 30
+    assert len(rows) == 2 and len(points) == 2 * 5
     assert not rows.duplicated(KEYS).any()
     assert rows[[*KEYS, *MEASURED, *COMPARED]].notna().all(axis=None)
     for table in (rows, points):
