@@ -64,7 +64,9 @@ def test_dataset_loader_and_compiled_loader_agree_bit_for_bit(augmentation, pret
     stream = Stream(20, 16, data_order_seed=3, augmentation_seed=4)
     how = {"augmentation": augmentation, "pretext": pretext, "pretext_seed": 5}
     load = pipeline.loader(data, split="train", **how)
-    forms = [load, tf.function(load), tf.function(load, jit_compile=True)]
+    forms = [load] + [
+        tf.function(load, autograph=False, jit_compile=jit) for jit in (False, True)
+    ]
     dataset = pipeline.as_dataset(data, stream, first_iteration=62, **how)
     batches = stream.batches(62, 5)
     rows = zip(dataset.take(5), batches.indices, batches.bits, strict=True)

@@ -85,6 +85,8 @@ def loader(
         labels = relabelled(labels, pretext=pretext, pretext_seed=pretext_seed)
     labels = tf.constant(labels, tf.int32)
 
+    # tf.data would rewrite a pretext's Python for its graph, which takes seconds.
+    @tf.autograph.experimental.do_not_convert
     def show(
         images: tf.Tensor, indices: tf.Tensor, bits: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -164,9 +166,6 @@ def as_dataset(
         pretext=pretext,
         pretext_seed=pretext_seed,
     )
-    # As in the other loops, a pretext's Python is not rewritten for the graph, which
-    # would take seconds.
-    as_it_is = tf.autograph.experimental.do_not_convert
     if source.is_encoded:
         windows = encoded_batches.Windows(
             source.train.images, augmentation=augmentation
@@ -176,16 +175,13 @@ def as_dataset(
             lambda: rows(stream, first_iteration),
             batch_size=stream.batch_size,
         )
-        return dataset.map(
-            as_it_is(load.show), num_parallel_calls=1, deterministic=True
-        )
+        return dataset.map(load.show, num_parallel_calls=1, deterministic=True)
     # Indices and bits come from Python, in blocks; images are read in the graph.
     spec = tf.TensorSpec((stream.batch_size,), tf.int32)
     dataset = tf.data.Dataset.from_generator(
         lambda: rows(stream, first_iteration), output_signature=(spec, spec)
     )
-    dataset = dataset.map(as_it_is(load), num_parallel_calls=1, deterministic=True)
-    dataset = dataset.prefetch(2)
+    dataset = dataset.map(load, num_parallel_calls=1, deterministic=True).prefetch(2)
     # tf.data's graph rewriting would copy all images into each iterator's graph.
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
