@@ -5,7 +5,7 @@ from made_tables import judged, network, rows, sparse
 
 from tflottery.claims import early_phase, early_phase_perturbations, judging
 from tflottery.claims.early_phase_perturbations import COMPARISONS, SIZES
-from tflottery.core.registry import CLAIMS
+from tflottery.core.registry import CLAIMS, MODELS
 
 # Test errors of tickets rewound to 0, and to the k that perturbations are of.
 START, TICKET = 0.1, 0.05
@@ -165,7 +165,7 @@ TABLES = {
     "EP-F1.1": (by_k({200: 0.05}), by_k({200: 0.1})),
     "EP-F1.2": (by_k({0: 0.1, 200: 0.05}), by_k({0: 0.05, 200: 0.1})),
     "EP-F1.3": (by_k({200: 0.05, 800: 0.05}), by_k({200: 0.05, 800: 0.1})),
-    "EP-F1.4": (by_k({800: 0.05, 5000: 0.05}), by_k({800: 0.1, 5000: 0.05})),
+    "EP-F1.4": tuple(by_k({0: 0.3, 800: error, 5000: 0.05}) for error in (0.05, 0.1)),
     "EP-A1.4": (by_k({0: 0.1, 100: 0.05}), by_k({0: 0.05, 100: 0.1})),
     "EP-F3.1": (fraction(0.03), fraction(0.06)),
     "EP-A1.1": (fraction(0.06), fraction(0.03)),
@@ -242,9 +242,11 @@ def test_without_its_rows_there_is_not_enough_data(claim):
     assert found.command.startswith("python -m tflottery.experiments.")
 
 
-@pytest.mark.parametrize("claim", ["EP-F4.1", "EP-F7.3", "EP-F9.3"])
+@pytest.mark.parametrize("claim", ["EP-F1.4", "EP-F4.1", "EP-F7.3", "EP-F9.3"])
 def test_what_falls_back_to_tickets_of_0_has_to_have_something_to_lose(claim):
-    if claim == "EP-F9.3":
+    if claim == "EP-F1.4":
+        alike = by_k({0: 0.05, 800: 0.05, 5000: 0.05})
+    elif claim == "EP-F9.3":
         alike = pretrained("rotation", {2: START, 40: START}, late=START)
     else:
         _, one, _, other = COMPARISONS[claim.removeprefix("EP-")]
@@ -270,11 +272,28 @@ def test_iterations_that_were_not_measured_are_named():
 def test_networks_that_the_recipe_perturbs_have_its_k_for_500():
     """Those of the laptop setting: 1,000 of 8,000 iterations, and no second one."""
     laptop = {"model": "lenet_batch_norm", "variant": "laptop", "config": "1"}
+    pruning = MODELS["lenet_batch_norm"]["recipes"]["laptop"].pruning
     own = [
-        sparse(k=k, test_error=error, level=4, density=0.0625)
+        sparse(k=k, test_error=error, level=4, density=pruning.studied_density)
         for k, error in {0: 0.1, 64: 0.2, 1000: 0.05, 2000: 0.05}.items()
     ]
     table = rows(sparse("dense", test_error=0.05), *own, **laptop)
     assert judged("EP-F1.2", table).answer == judging.HOLDS
     found = judged("EP-F1.4", table)
     assert "k = 1000 alone" in found.lacking
+
+
+def test_what_falls_does_not_rise_ever_more_slowly():
+    found = judged("EP-F3.12", growing(-0.5))
+    assert found.answer == judging.NOT_ENOUGH and "does not rise" in found.lacking
+
+
+def test_what_is_claimed_of_500_is_not_asked_of_2000():
+    own = {"model": "resnet20", "variant": "early_phase", "dataset": "cifar10"}
+    changes = [
+        change(one, k=2000, error=0.05, density=0.8**8, level=8)
+        for one in (COMPARISONS["F5.4"][1], early_phase_perturbations.TICKET)
+    ]
+    table = rows(*changes, **own, training_iterations=62_500)
+    found = judged("EP-F5.4", table)
+    assert found.answer == judging.NOT_ENOUGH and "k = 500" in found.lacking

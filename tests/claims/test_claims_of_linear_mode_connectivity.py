@@ -53,10 +53,10 @@ def best(*, imp, level):
     )
 
 
-def ratio(imp, *, k=0):
+def ratio(imp, *, k=0, test=0.001):
     """Returns pairs with the distance of tickets beside random reinit's 40."""
-    distances = {"imp": imp, "random_reinit": 40.0}
-    return rows(*(pair(kind, k=k, l2_distance=one) for kind, one in distances.items()))
+    own = {"imp": imp, "random_reinit": 40.0}
+    return rows(*(pair(one, k=k, l2_distance=own[one], test=test) for one in own))
 
 
 def rewound(kind, errors):
@@ -74,7 +74,7 @@ TABLES = {
         rows(*(pair(k=k, l2_distance=80.0 - k) for k in (0, 10, 20))),
         rows(*(pair(k=k, l2_distance=80.0 + k) for k in (0, 10, 20))),
     ),
-    "LMC-E.1": (ratio(40.0), ratio(10.0)),
+    "LMC-E.1": (ratio(40.0, test=0.1), ratio(10.0, test=0.1)),
     "LMC-E.2": (ratio(10.0, k=100), ratio(40.0, k=100)),
     "LMC-F2.1": (of_dense(0.003), of_dense(0.03)),
     "LMC-F2.2": (rows(*points(highest=0.88)), rows(*points(highest=0.5))),
@@ -188,3 +188,32 @@ def test_without_its_rows_there_is_not_enough_data(claim):
     assert found.answer == judging.NOT_ENOUGH
     assert found.lacking and found.value is None
     assert found.command.startswith("python -m tflottery.experiments.")
+
+
+@pytest.mark.parametrize(
+    ("claim", "table"),
+    [
+        # Nobody knows which becomes stable first.
+        ("LMC-F7.4", of_tickets(0.3, 0.1, dense=(0.5, 0.3))),
+        ("LMC-E.1", ratio(10.0, test=0.001)),
+        ("LMC-E.2", ratio(40.0, k=100, test=0.3)),
+    ],
+)
+def test_what_is_claimed_of_other_tickets_is_not_asked(claim, table):
+    found = judged(claim, table)
+    assert found.answer == judging.NOT_ENOUGH and "stable" in found.lacking
+
+
+def test_trainings_that_diverged_are_not_stable():
+    lost, known = (
+        of_tickets(0.1, 0.1, 0.01, dense=(one, 0.1, 0.01)) for one in (0.5, 0.01)
+    )
+    is_first = (lost["rewind_iteration"] == 0) & (lost["subnetwork"] == "imp")
+    lost.loc[is_first, "test_instability"] = float("nan")
+    assert judged("LMC-F7.4", lost).answer == judging.NOT_ENOUGH
+    assert judged("LMC-F7.4", known).answer == judging.HOLDS
+
+
+def test_random_subnetworks_that_do_not_rise_do_not_rise_a_little():
+    table = of_tickets(-0.01, kind="random_reinit")
+    assert judged("LMC-F6.6", table).answer == judging.FAILS

@@ -1,5 +1,6 @@
 """The report on claims: which tables are asked, what is told, what is refused."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -12,7 +13,10 @@ import tflottery
 from tflottery.core import tables
 from tflottery.experiments.instability import Row
 from tflottery.experiments.pretraining import PretrainedNetwork
+from tflottery.experiments.telemetry import Reading
+from tflottery.figures.densities import SETTING
 from tflottery.reports import claims
+from tflottery.studies.line_tables import Pair, Point
 
 ROOT = pathlib.Path(tflottery.__file__).parents[1]
 
@@ -130,7 +134,9 @@ def test_what_is_missing_is_told_with_the_command(command):
         "--dataset=digits --rewind_iterations=0"
     )
     [other] = verdict("LMC-F2.2", command("a", pairs(0.002)))
-    assert other.model is None and other.lacking == "no table 'interpolation'"
+    assert other.model is None and other.lacking.startswith(
+        "no table 'interpolation' of resnet20, vgg16"
+    )
     assert "--model=resnet20" in other.command
 
 
@@ -138,6 +144,59 @@ def test_pairs_along_the_training_are_a_table_of_their_own(command):
     own = [*pairs(0.5, 0.5, iteration=12000), *pairs(0.002, 0.003)]
     found = claims.load([command("a", own)])
     assert len(found["instability"]) == 2
+
+
+def test_lines_between_epochs_are_none_of_those_between_ends(command):
+    """Where nothing is learned yet every point of a line is near chance."""
+    keys = [field.name for field in dataclasses.fields(Pair)]
+    own = [
+        Point(
+            **{name: getattr(one, name) for name in keys}, alpha=0.5, test_error=error
+        )
+        for at, error in ((390, 0.9), (24000, 0.5))
+        for one in pairs(0.1, 0.1, iteration=at)
+    ]
+    found = claims.load([command("a", own, table="interpolation")])
+    assert found["interpolation"]["test_error"].to_list() == [0.5, 0.5]
+
+
+def test_of_a_network_that_no_table_has_it_is_said_so(command):
+    folder = command("a", pairs(0.002, 0.003))
+    [found] = verdict("LMC-F7.1", folder)
+    assert found.lacking == "no table 'instability' of resnet20"
+
+
+def test_numbers_of_one_network_are_not_asked_of_others(command):
+    """That ResNet-20 reaches 91.5% says nothing of what Lenet should."""
+    readings = [
+        Reading(
+            **{name: getattr(one, name) for name in (*SETTING, "replicate")},
+            subnetwork="dense",
+            level=0,
+            density=1.0,
+            axis_density=1.0,
+            iteration=24000,
+            final_iteration=24000,
+            test_error=0.02,
+        )
+        for one in pairs(0.1, 0.1)
+    ]
+    folder = command("a", readings, table="telemetry")
+    [found] = verdict("EP-F3.10", folder)
+    assert found.model is None
+    [found] = verdict("EP-F3.13", folder)
+    assert found.about == "another network"
+
+
+def test_trainings_that_diverged_are_counted(command):
+    lost = row(replicate=3, diverged_iteration=70)
+    folder = command("a", [*pairs(0.002, 0.003), lost])
+    [found] = verdict("LMC-F2.1", folder)
+    assert (found.num_replicates, found.num_diverged) == (2, 1)
+    assert "2, 1 row diverged" in claims.tell([folder])
+    folder = command("b", [*pairs(0.002), lost])
+    [found] = verdict("LMC-F2.1", folder)
+    assert found.lacking.endswith("1 row diverged")
 
 
 def test_pretrained_networks_are_none_of_accuracy():

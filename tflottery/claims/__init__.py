@@ -11,7 +11,9 @@ declares
 - table: whose rows it reads (`reports.claims` says which there are);
 - networks: those it is about in the paper (`judging.PaperNetwork`);
 - command: the experiment that measures it, with the flags that matter;
-- reported: the paper's value, where it gives one.
+- reported: the paper's value, where it gives one;
+- particular: True of what is so in these networks alone, such as an accuracy. Other
+  claims are asked of networks too that the paper does not have.
 
 It holds where the whole confidence interval of the mean lies in the range, fails where
 none of it does, and is undecided otherwise. Differences are paired: taken within a

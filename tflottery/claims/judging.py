@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tflottery.analysis import statistics
 from tflottery.analysis.statistics import Interval
+from tflottery.claims import selecting
 from tflottery.claims.selecting import Lacking
 from tflottery.core.registry import Entry
 
@@ -97,6 +98,8 @@ class Judgement:
       interval_high: the upper end.
       std: standard deviation over replicates; None of a correlation over conditions.
       num_replicates: how many were measured.
+      num_diverged: rows of the setting's table whose training diverged: what is
+        measured leaves them out.
       claimed: the range in which the value has to lie.
       reported: how the paper puts it.
       lacking: what is missing, where there is not enough data.
@@ -121,6 +124,7 @@ class Judgement:
     interval_high: float | None = None
     std: float | None = None
     num_replicates: int | None = None
+    num_diverged: int = 0
     claimed: str
     reported: str
     lacking: str = ""
@@ -142,11 +146,15 @@ def judged(
       setting: its columns.
       about: how near it is to the paper's, as of `nearness`.
     """
-    judgement = _undetermined(claim, about=about, setting=setting)
+    judgement = dataclasses.replace(
+        _undetermined(claim, about=about, setting=setting),
+        num_diverged=selecting.num_diverged(table),
+    )
     try:
         found = _estimated(claim.function(table))
     except Lacking as lacking:
-        return dataclasses.replace(judgement, lacking=str(lacking))
+        told = f"{lacking}{diverged(judgement)}"
+        return dataclasses.replace(judgement, lacking=told)
     except KeyError as error:
         # A column of newer tables, or an iteration at which nothing was measured.
         return dataclasses.replace(judgement, lacking=f"the table has no {error}")
@@ -165,7 +173,15 @@ def judged(
 def missing(claim: Entry) -> Judgement:
     """Returns the judgement on a claim of which there is no table."""
     judgement = _undetermined(claim, about="nothing", setting={})
-    return dataclasses.replace(judgement, lacking=f"no table {claim['table']!r}")
+    models = dict.fromkeys(one.model for one in claim["networks"])
+    told = f"no table {claim['table']!r} of {', '.join(models)}"
+    return dataclasses.replace(judgement, lacking=told)
+
+
+def diverged(judgement: Judgement) -> str:
+    """Returns ", 2 rows diverged", or "" where none did."""
+    count = judgement.num_diverged
+    return f", {count} row{'' if count == 1 else 's'} diverged" if count else ""
 
 
 def _undetermined(
@@ -242,22 +258,25 @@ def nearness(
     *,
     known: Iterable[PaperNetwork],
     changes: Iterable[str] = (),
+    particular: bool = False,
 ) -> str | None:
     """Returns how near a setting is to a claim's; None where the claim is not about it.
 
     A paper claims different things of its networks, so that a claim about some of them
-    is none about its others; of a network that the paper does not have all are asked.
+    is none about its others; of a network that the paper does not have all are asked
+    but those that are `particular` to theirs.
 
     Args:
       setting: columns of a row.
       networks: those of the claim.
       known: those of all claims of the paper.
       changes: options that are not those of the recipe.
+      particular: whether the claim is about its networks alone.
     """
     model, variant = setting["model"], setting["variant"]
     same_model = [one for one in known if one.model == model]
     if not same_model:
-        return "another network"
+        return None if particular else "another network"
     same = [one for one in same_model if one.variant == variant]
     meant = [one for one in same or same_model if one in networks]
     if not meant:

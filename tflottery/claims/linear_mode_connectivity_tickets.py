@@ -9,6 +9,7 @@ Left out, since it says what 0 cannot: that the distance of stable tickets is no
 """
 
 import functools
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from tflottery.claims import selecting
@@ -42,6 +43,7 @@ NOT_LENET = tuple(network for network in ALL if network is not LENET)
 RANDOM = ("random_pruning", "random_reinit")
 # In points: accuracies of random subnetworks that the paper calls the same.
 ALIKE = 1.0
+_A_LITTLE = between(0.0, STABLE)
 
 _EVERY_KIND = "instability --subnetworks=dense,imp,random_pruning,random_reinit"
 _of_networks = functools.partial(
@@ -112,8 +114,8 @@ def _at_initialization(pairs: "pandas.DataFrame", *, kind: str) -> "pandas.Serie
 for _id, _kind, _says, _networks, _claimed in (
     ("1", "imp", "tickets of k = 0 are stable", STABLE_TICKETS, below(STABLE)),
     ("2", "imp", "tickets of k = 0 are not stable", UNSTABLE, above(STABLE)),
-    ("5", RANDOM[0], "random pruning rises a little", (LENET,), below(STABLE)),
-    ("6", RANDOM[1], "random reinit rises a little", (LENET,), below(STABLE)),
+    ("5", RANDOM[0], "random pruning rises a little", (LENET,), _A_LITTLE),
+    ("6", RANDOM[1], "random reinit rises a little", (LENET,), _A_LITTLE),
 ):
     _of_pairs(
         f"LMC-F6.{_id}",
@@ -163,11 +165,13 @@ for _number, _network, _part, _k in (
     )(functools.partial(stable_at, fraction=_part, kind="imp"))
 
 
-def _unstable_ks(pairs: "pandas.DataFrame") -> "pandas.Series":
-    """Returns how many k there are up to the last unstable one, by replicate."""
-    by_k = (
-        PERCENT * pairs.groupby(["replicate", K])["test_instability"].mean().unstack()
-    )
+def _unstable_ks(pairs: "pandas.DataFrame", ks: Collection[int]) -> "pandas.Series":
+    """Returns how many of these k there are up to the last unstable one, by replicate.
+
+    Of replicates that were measured at all of them; a training that diverged was not.
+    """
+    by_k = pairs.groupby(["replicate", K])["test_instability"].mean().unstack()
+    by_k = PERCENT * by_k.reindex(columns=sorted(ks)).dropna()
     unstable = (by_k >= STABLE).iloc[:, ::-1].cummax(axis="columns")
     return unstable.sum(axis="columns")
 
@@ -183,13 +187,19 @@ def _unstable_ks(pairs: "pandas.DataFrame") -> "pandas.Series":
 def tickets_are_stable_no_later(pairs: "pandas.DataFrame") -> "pandas.Series":
     """LMC, Figure 7: counted in the k that both were measured at."""
     tickets = select(studied(pairs), subnetwork="imp")
-    if not _unstable_ks(tickets).any():
+    own = _unstable_ks(tickets, set(tickets[K]))
+    if len(own) and not own.any():
         # None can be earlier than tickets that are stable at every k.
-        return 0 * _unstable_ks(tickets)
+        return own
     dense = select(pairs, subnetwork="dense")
-    shared = tuple(set(dense[K]) & set(tickets[K]))
-    dense, tickets = (select(own, rewind_iteration=shared) for own in (dense, tickets))
-    return (_unstable_ks(dense) - _unstable_ks(tickets)).dropna()
+    shared = set(dense[K]) & set(tickets[K])
+    dense, tickets = (_unstable_ks(one, shared) for one in (dense, tickets))
+    # Where both are unstable up to the last k, nobody knows which is stable first.
+    is_known = (dense < len(shared)) | (tickets < len(shared))
+    earlier = (dense - tickets)[is_known].dropna()
+    if not len(earlier):
+        raise Lacking("no k at which tickets or dense networks are stable")
+    return earlier
 
 
 @_of_pairs(
@@ -223,7 +233,7 @@ def _margin(pairs: "pandas.DataFrame") -> "pandas.Series":
 def tickets_match_once_stable(pairs: "pandas.DataFrame") -> "pandas.Series":
     """LMC, Figure 7: stable in the mean over replicates, there and at every later k."""
     tickets = select(studied(pairs), subnetwork="imp")
-    by_k = PERCENT * tickets.groupby(K)["test_instability"].mean()
+    by_k = PERCENT * tickets.groupby(K)["test_instability"].mean().dropna()
     unstable = by_k.index[by_k >= STABLE]
     stable = by_k.index[by_k.index > unstable.max()] if len(unstable) else by_k.index
     if not len(stable):
@@ -311,6 +321,10 @@ def _relative_distance(pairs: "pandas.DataFrame", *, latest: bool) -> "pandas.Se
     """LMC, Appendix E: the distance of tickets, as a part of that of random reinit."""
     own = studied(pairs)
     k = int(select(own, subnetwork="imp")[K].max()) if latest else 0
+    tickets = select(own, subnetwork="imp", rewind_iteration=k)
+    if (instability(tickets).mean() < STABLE) != latest:
+        found = "unstable" if latest else "stable"
+        raise Lacking(f"tickets of k = {k} are {found}: the claim is not about them")
     distances = [
         selecting.mean(select(own, subnetwork=kind, rewind_iteration=k), "l2_distance")
         for kind in ("imp", "random_reinit")

@@ -60,6 +60,12 @@ def refuse_lacking(table: "pandas.DataFrame", columns: Iterable[str]) -> None:
         raise Lacking(f"the table has no {', '.join(missing)}")
 
 
+def num_diverged(table: "pandas.DataFrame") -> int:
+    """Returns how many rows are of trainings that diverged."""
+    known = "diverged_iteration" in table
+    return int(table["diverged_iteration"].notna().sum()) if known else 0
+
+
 def accuracy(table: "pandas.DataFrame", **columns: object) -> "pandas.Series":
     """Returns the test accuracy (%) by replicate of the rows that `select` finds."""
     return PERCENT * (1 - mean(select(table, **columns), "test_error"))

@@ -185,8 +185,8 @@ CLAIMS = Registry(
     "tflottery.claims",
     attributes=("says", "source", "effect", "unit", "claimed", "table", "networks"),
     # How the paper puts it, if by a number; the command that measures it: an experiment
-    # and its flags beyond the network's.
-    defaults={"reported": "", "command": ""},
+    # and its flags beyond the network's; whether it is about these networks alone.
+    defaults={"reported": "", "command": "", "particular": False},
 )
 CRITERIA = Registry(
     "pruning criterion",

@@ -115,10 +115,10 @@ def changes(said: Mapping[str, object]) -> list[str]:
 
 def named(name: str, table: pandas.DataFrame) -> Iterator[tuple[str, pandas.DataFrame]]:
     """Yields the parts of an experiment's table under the names that claims have."""
-    if name == "instability" and "iteration" in table:
+    if name in ("instability", "interpolation") and "iteration" in table:
         at_end = table["iteration"] == table["training_iterations"]
         yield name, table[at_end]
-        if not at_end.all():
+        if name == "instability" and not at_end.all():
             yield "throughout", table
     elif name == "accuracy":
         kinds = [kind for column, kind in _KINDS.items() if column in table]
@@ -205,6 +205,7 @@ def _of_claim(
             claim["networks"],
             known=known,
             changes=filter(None, own["changes"].iloc[:1]),
+            particular=claim["particular"],
         )
         if about is not None:
             told.append(judging.judged(claim, own, setting=setting, about=about))
@@ -283,7 +284,7 @@ def cells(one: Judgement) -> list[str]:
     measured = f"{one.value:.2f} [{one.interval_low:.2f}, {one.interval_high:.2f}]"
     unit = "" if one.unit in ("correlation", "ratio") else f" {one.unit}"
     claimed = f"{one.claimed}{unit}"
-    count = str(one.num_replicates)
+    count = f"{one.num_replicates}{judging.diverged(one)}"
     words = [one.claim, one.says, one.answer, one.effect]
     return [*words, measured, claimed, one.reported, count]
 
