@@ -228,10 +228,9 @@ def test_each_setting_and_level_has_its_row(draw):
 @pytest.mark.parametrize(
     "options", [{"std": None, "ks": (500,)}, {"tried": _CONDITIONS[:1]}, {"ks": (0,)}]
 )
-def test_any_table_becomes_a_file(options, draw, tmp_path):
+def test_any_table_can_be_drawn(options, draw):
     figure = draw(points(**options), [])
-    figure.savefig(tmp_path / "figure.png", dpi=40)
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    figure.draw_without_rendering()
 
 
 def test_an_empty_table_is_refused():

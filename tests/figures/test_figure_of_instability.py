@@ -176,12 +176,11 @@ def test_pairs_that_diverged_are_left_out(tables):
 
 
 @pytest.mark.parametrize("rewind_iterations", [(0,), (100,), (0, 25), (500, 2000)])
-def test_any_grid_of_k_becomes_a_file(tables, rewind_iterations, tmp_path):
+def test_any_grid_of_k_can_be_drawn(tables, rewind_iterations):
     figure = instability.draw(
         *tables(rewind_iterations=rewind_iterations, replicates=1)
     )
-    figure.savefig(tmp_path / "figure.png", dpi=50)
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    figure.draw_without_rendering()
 
 
 def test_empty_table_is_refused(tables):

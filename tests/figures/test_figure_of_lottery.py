@@ -233,16 +233,15 @@ def test_networks_that_diverged_are_left_out(bars):
         {"levels": 24, "ks": (0, 25, 50, 100, 250, 500, 1000, 2000)},
     ],
 )
-def test_any_table_becomes_a_file(options, tmp_path):
-    draw(accuracy_table(**options)).savefig(tmp_path / "figure.png", dpi=40)
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+def test_any_table_can_be_drawn(options):
+    draw(accuracy_table(**options)).draw_without_rendering()
 
 
-def test_nothing_but_divergence_becomes_a_file(tmp_path):
+def test_nothing_but_divergence_can_be_drawn():
     table = accuracy_table()
     best = best_table(table)[:0]
     figure = lottery.draw(table.assign(test_error=np.nan), best)
-    figure.savefig(tmp_path / "figure.png", dpi=40)
+    figure.draw_without_rendering()
 
 
 def test_an_empty_table_is_refused():

@@ -229,14 +229,13 @@ def test_networks_that_diverged_are_left_out(frame, table, bars):
         {"levels": 27, "ks": (0, 50, 250)},
     ],
 )
-def test_any_table_becomes_a_file(options, frame, tmp_path):
-    perturbation.draw(frame(**options)).savefig(tmp_path / "figure.png", dpi=40)
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+def test_any_table_can_be_drawn(options, frame):
+    perturbation.draw(frame(**options)).draw_without_rendering()
 
 
-def test_nothing_but_divergence_becomes_a_file(frame, bars, tmp_path):
+def test_nothing_but_divergence_can_be_drawn(frame, bars):
     figure = perturbation.draw(frame().assign(test_error=np.nan))
-    figure.savefig(tmp_path / "figure.png", dpi=40)
+    figure.draw_without_rendering()
     assert all(not len(x) for x, _, _ in bars(figure.axes[0]).values())
 
 

@@ -269,9 +269,8 @@ def test_networks_that_diverged_are_left_out(frame, bars, usual):
     ],
     ids=["ordinary", "dense", "dense too", "one", "deep", "1", "plain", "two"],
 )
-def test_any_table_becomes_a_file(rows, frame, tmp_path):
-    pretraining.draw(frame(rows)).savefig(tmp_path / "figure.png", dpi=40)
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+def test_any_table_can_be_drawn(rows, frame):
+    pretraining.draw(frame(rows)).draw_without_rendering()
 
 
 def test_nothing_is_pretrained_yet(frame, bars):
@@ -282,9 +281,9 @@ def test_nothing_is_pretrained_yet(frame, bars):
 
 
 @pytest.mark.parametrize("make", [networks, sparse_networks])
-def test_nothing_but_divergence_becomes_a_file(make, frame, bars, tmp_path):
+def test_nothing_but_divergence_can_be_drawn(make, frame, bars):
     figure = pretraining.draw(frame(make()).assign(test_error=np.nan))
-    figure.savefig(tmp_path / "figure.png", dpi=40)
+    figure.draw_without_rendering()
     assert all(not len(x) for x, _, _ in bars(figure.axes[0]).values())
 
 

@@ -239,18 +239,16 @@ def test_a_replicate_that_diverged_belongs_to_its_setting():
 
 
 @pytest.mark.parametrize("options", [{"iterations": (0,)}, {"replicates": 1}])
-def test_any_table_becomes_a_file(options, tmp_path):
-    telemetry.draw(*tables(**options)).savefig(tmp_path / "figure.png", dpi=30)
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+def test_any_table_can_be_drawn(options):
+    telemetry.draw(*tables(**options)).draw_without_rendering()
 
 
-def test_nothing_but_divergence_becomes_a_file(tmp_path):
+def test_nothing_but_divergence_can_be_drawn():
     readings, weights, none = tables()
     measured = readings.columns[readings.columns.get_loc("train_error") :]
     nothing = readings.assign(**dict.fromkeys(measured, np.nan))
     figure = telemetry.draw(nothing, weights[:0], none)
-    figure.savefig(tmp_path / "figure.png", dpi=30)
-    assert (tmp_path / "figure.png").exists()
+    figure.draw_without_rendering()
 
 
 def test_an_empty_table_is_refused():
