@@ -7,10 +7,13 @@ import os
 import pathlib
 import shutil
 
+import pandas
 import pytest
 from absl import flags
 
 import tflottery
+from tflottery.core import tables
+from tflottery.experiments import instability
 from tflottery.reports import html as report
 from tflottery.studies import program
 
@@ -82,6 +85,31 @@ def test_a_page_stands_by_itself(folder, tmp_path):
 
 def test_the_same_results_make_the_same_page(folder):
     assert report.page([str(folder)]) == report.page([str(folder)])
+
+
+def test_the_papers_own_setting_comes_first(folder, tmp_path):
+    """Then what is decided of others, and last those of which nothing is."""
+    for name, length in (("a_short", 6000), ("b_one", 3000)):
+        other = shutil.copytree(folder, tmp_path / "results" / name)
+        table = pandas.read_csv(other / "instability.csv", dtype={"config": str})
+        table["training_iterations"] = table["iteration"] = length
+        if name == "b_one":
+            table = table[table["replicate"] == 1]
+        table.to_csv(other / "instability.csv", index=False)
+        (other / "interpolation.csv").unlink()
+    text = Parsed(report.page([str(tmp_path / "results")])).text
+    places = [
+        text.index(f"LMC: lenet (standard) on mnist, {length} iterations")
+        for length in ("24,000", "6,000", "3,000")
+    ]
+    assert places == sorted(places)
+    assert "In the papers' settings: 4 holds" in text and "In others: " in text
+
+
+def test_tables_without_rows_are_left_out(folder):
+    row_type = instability.TABLES["mask_layers"]
+    tables.write([], folder / "mask_layers.csv", row_type=row_type)
+    assert "mask_layers" not in Parsed(report.page([str(folder)])).text
 
 
 def test_texts_are_no_markup(folder):

@@ -2,7 +2,8 @@
 
     python -m tflottery.reports.html results --output=report.html
 
-begins with what `python -m tflottery.reports.claims` says of the tables. After it comes
+begins with what `python -m tflottery.reports.claims` says of the tables, first of those
+in a paper's own setting. After it comes
 a part for each command whose results lie in the folders named: its answer, its figure
 (as vectors, with the papers' numbers in it), what the papers print of that network,
 the command that makes it, all options, and the first rows of its tables. The page needs
@@ -10,13 +11,15 @@ no other file and no network; it links to the whole tables where they lie beside
 """
 
 import base64
+import collections
 import dataclasses
 import html
+import itertools
 import os
 import pathlib
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from absl import app, flags
@@ -27,6 +30,7 @@ from tflottery.claims.judging import (
     FAILS,
     HOLDS,
     NOT_ENOUGH,
+    PAPERS_OWN,
     UNDECIDED,
     Judgement,
 )
@@ -114,7 +118,7 @@ def page(sources: Sequence[str], *, beside: str = ".") -> str:
       FileNotFoundError, ValueError: as `find`.
     """
     found = find(sources)
-    links = [f"<li>{markup.link_to(one.name)}</li>" for one in found]
+    links = [f"<li>{markup.link_to(one.name)}: {_question(one)}</li>" for one in found]
     contents = f"<nav><ul>{''.join(links)}</ul></nav>"
     parts = [_section(one, beside=beside) for one in found]
     return markup.document(_TITLE, [contents, _claims(found), *parts])
@@ -128,21 +132,18 @@ def _claims(found: Sequence[Results]) -> str:
     except ValueError as error:
         return f"{heading}<p>{html.escape(str(error))}</p></section>"
     known = [one for one in told if one.model]
-    counts = {answer: sum(one.answer == answer for one in known) for answer in _LOOKS}
-    summary = ", ".join(
-        f'<span class="{_LOOKS[answer]}">{count} {answer}</span>'
-        for answer, count in counts.items()
-        if count
-    )
+    is_own = [one.about == PAPERS_OWN for one in known]
     parts = [
         heading,
-        f"<p>Of claims about these networks: {summary}. Effects are means over "
-        "replicates with 95% confidence intervals; differences are paired.</p>",
+        _counts("In the papers' settings", itertools.compress(known, is_own)),
+        _counts("In others", itertools.compress(known, (not own for own in is_own))),
+        "<p>Effects are means over replicates with 95% confidence intervals; "
+        "differences are paired.</p>",
     ]
     by_setting: dict[str, list[Judgement]] = {}
     for one in known:
         by_setting.setdefault(claims.title(one), []).append(one)
-    for title, every in by_setting.items():
+    for title, every in sorted(by_setting.items(), key=_importance):
         own = [one for one in every if one.answer != NOT_ENOUGH]
         rows = [[*claims.cells(one), one.source] for one in own]
         columns = (*claims.COLUMNS, "where")
@@ -153,6 +154,24 @@ def _claims(found: Sequence[Results]) -> str:
             _lacking([one for one in every if one.answer == NOT_ENOUGH]),
         ]
     return "\n".join([*filter(None, parts), "</section>"])
+
+
+def _counts(place: str, told: Iterable[Judgement]) -> str:
+    """Returns how many claims have which answer; "" if there are none."""
+    counts = collections.Counter(one.answer for one in told)
+    words = [
+        f'<span class="{look}">{counts[answer]} {answer}</span>'
+        for answer, look in _LOOKS.items()
+        if counts[answer]
+    ]
+    return f"<p>{html.escape(place)}: {', '.join(words)}.</p>" if words else ""
+
+
+def _importance(setting: tuple[str, Sequence[Judgement]]) -> tuple[bool, bool]:
+    """Returns what sorts settings: decided ones first, of these the papers' own."""
+    _, told = setting
+    is_decided = any(one.answer != NOT_ENOUGH for one in told)
+    return not is_decided, told[0].about != PAPERS_OWN
 
 
 def _where(config: str | None, found: Sequence[Results]) -> str:
@@ -178,11 +197,9 @@ def _section(results: Results, *, beside: str) -> str:
     """Returns the part of the page about one command."""
     module, said = results.experiment, results.said
     found = figure.load(module, [results.folder])
-    name = module.__name__.rpartition(".")[2]
-    question = (module.__doc__ or "").partition("\n")[0]
     parts = [
         f"<section>{markup.heading(results.name)}",
-        f"<p>{html.escape(name)}: {html.escape(question)}</p>",
+        f"<p>{_question(results)}</p>",
     ]
     if not said.get("complete", True):
         parts.append('<p class="undecided">Incomplete: its command has not ended.</p>')
@@ -192,11 +209,19 @@ def _section(results: Results, *, beside: str) -> str:
         parts.append(markup.table(answer.columns, answer.rows))
     parts.append(_drawn(module, found))
     parts.append(_printed(next(iter(found.values()))))
-    parts.append(f"<pre>{html.escape(command(said))}</pre>")
+    words = [f"<span>{html.escape(word)}</span>" for word in command(said).split()]
+    parts.append(f"<pre>{' '.join(words)}</pre>")
     parts.append(_options(said))
     for table_name, table in found.items():
         parts.append(_rows(table_name, table, folder=results.folder, beside=beside))
     return "\n".join([*filter(None, parts), "</section>"])
+
+
+def _question(results: Results) -> str:
+    """Returns which experiment it is, and what that asks."""
+    name = results.experiment.__name__.rpartition(".")[2]
+    question = (results.experiment.__doc__ or "").partition("\n")[0]
+    return html.escape(f"{name}: {question}")
 
 
 def _drawn(module: types.ModuleType, found: Mapping[str, "pandas.DataFrame"]) -> str:
@@ -206,7 +231,8 @@ def _drawn(module: types.ModuleType, found: Mapping[str, "pandas.DataFrame"]) ->
     if image is None:
         return ""
     data = base64.b64encode(image).decode()
-    return f'<img alt="figure" src="data:image/svg+xml;base64,{data}">'
+    image = f'<img alt="figure" src="data:image/svg+xml;base64,{data}">'
+    return f'<div class="wide">{image}</div>'
 
 
 def _printed(table: "pandas.DataFrame") -> str:
@@ -273,7 +299,7 @@ def _options(said: Mapping[str, object]) -> str:
 def _rows(name: str, table: "pandas.DataFrame", *, folder: str, beside: str) -> str:
     """Returns the first rows of a table, folded away, and a link to the whole."""
     path = epath.Path(folder) / f"{name}.csv"
-    if not path.exists():
+    if not path.exists() or not len(table):
         return ""
     table = table.drop(columns=[one for one in facts.COLUMNS if one in table])
     shown = table.head(_MOST_ROWS)
