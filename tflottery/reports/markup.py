@@ -21,7 +21,7 @@ pre { background: #f5f5f5; padding: .6rem; white-space: pre-wrap; }
 summary { cursor: pointer; color: #345; margin: .4rem 0; } a { color: #235a9f; }
 .holds { color: #176b2c; } .fails { color: #a01c1c; }
 .undecided { color: #8a6100; } .lacking { color: #666; }
-nav li { margin: .15rem 0; }
+nav li { margin: .15rem 0; } nav, p, h2, h3 { overflow-wrap: anywhere; }
 """
 
 
