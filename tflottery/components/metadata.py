@@ -1,6 +1,7 @@
 """Facts about a network and a data set that a plan needs before anything trains."""
 
 import dataclasses
+import math
 
 from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import Setting
@@ -100,7 +101,8 @@ def _measured(model_name: str, data: Data, source: Source, runtime: Runtime) -> 
         requirements.validate_task(model, data.pretext, source)
     network = Network(model_name, data.image_shape, num_outputs, architecture(model))
     # What training costs: multiplications and additions of the kernels.
-    sizes = {path: value.size for path, value in weights.weights(model).items()}
+    shapes = weights.variable_shapes(model)
+    sizes = {path: math.prod(shape) for path, shape in shapes.items()}
     trainable = sum(sizes[variable.path] for variable in model.trainable_variables)
     maskable = layers.masked_layers(model)
     flops = 0
