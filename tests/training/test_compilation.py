@@ -19,6 +19,7 @@ from tflottery.training.evaluation import Evaluator
 from tflottery.training.trainer import Trainer
 
 _FAST = ("lenet", "resnet20")
+_DENSE = ("lenet", "lenet_batch_norm")
 # Larger networks of operations that others have too.
 _LIKE_OTHERS = ("resnet50", "resnet50_cifar_stem")
 _models = pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def compiled_everywhere(monkeypatch):
 
 def _source(name):
     size = MODELS[name]["minimum_image_size"]
-    shape = (8, 8, 1) if name == "lenet" else (size, size, 3)
+    shape = (8, 8, 1) if name in _DENSE else (size, size, 3)
     images = np.random.default_rng(0).integers(0, 256, (12, *shape), dtype=np.uint8)
     split = Split(images, np.arange(12, dtype=np.int32) % 10)
     mean, std = (0.5,) * shape[-1], (0.25,) * shape[-1]
@@ -79,7 +80,7 @@ def test_training_compiles(name, compiled_everywhere):
     built = Trainer(name, _RECIPE, _source(name), num_classes=10, sparse=True)
     text = _training_program(built, batch_size=2)
     assert "while" in text
-    assert ("convolution" in text) == (name != "lenet")
+    assert ("convolution" in text) == (name not in _DENSE)
 
 
 def test_training_with_adam_and_a_pretext_compiles(compiled_everywhere):
@@ -122,4 +123,4 @@ def test_on_a_cpu_only_networks_without_convolutions_are_compiled():
         model = MODELS[name].function(
             input_shape=_source(name).image_shape, num_classes=10
         )
-        assert trainer.compiled_by_xla(model) == (name == "lenet")
+        assert trainer.compiled_by_xla(model) == (name in _DENSE)
