@@ -11,7 +11,6 @@ not bear out are asked as its text has them.
 """
 
 import functools
-import math
 from typing import TYPE_CHECKING
 
 from tflottery.claims import selecting
@@ -45,8 +44,6 @@ _UNSEARCHED = {
     "random": "random_pruning",
     "adjusted random": "adjusted_random",
 }
-# Wide enough for the next level on either side, and for no more.
-_SAME_DENSITY = 1.3
 ALL = (0.0, 1.0)
 # Densities between which the paper speaks of moderate pruning, and below which of 90%.
 MODERATE, SPARSE = (0.13, 1.0), (0.0, 0.105)
@@ -71,8 +68,7 @@ def accuracies(tickets: "pandas.DataFrame", search: str) -> "pandas.DataFrame":
     else:
         kind = "random_reinit" if search.endswith(REINITIALIZED) else "imp"
         found = of_search(tickets, search.removesuffix(REINITIALIZED))
-        own = select(found, subnetwork=kind)
-        own = own[own[K] == own[K].max()]
+        own = latest(select(found, subnetwork=kind))
     errors = own.groupby(["replicate", "density"])["test_error"].mean().unstack()
     return PERCENT * (1 - errors.dropna(axis="columns", how="all"))
 
@@ -96,6 +92,11 @@ def of_search(tickets: "pandas.DataFrame", search: str) -> "pandas.DataFrame":
     if not len(found):
         raise Lacking(f"no tickets of {search}")
     return found
+
+
+def latest(tickets: "pandas.DataFrame") -> "pandas.DataFrame":
+    """Returns the rows of the latest k."""
+    return tickets[tickets[K] == tickets[K].max()]
 
 
 def whole(tickets: "pandas.DataFrame") -> "pandas.DataFrame":
@@ -138,10 +139,9 @@ def _near(density: float, *frames: "pandas.DataFrame") -> tuple[float, float]:
       Lacking: none is near.
     """
     common = set.intersection(*(set(frame.columns) for frame in frames))
-    ratios = {abs(math.log(at / density)): at for at in common}
-    if not ratios or min(ratios) > math.log(_SAME_DENSITY):
+    nearest = selecting.nearest(density, sorted(common))
+    if nearest is None:
         raise Lacking(f"no level near a density of {density:.3g} in both")
-    nearest = ratios[min(ratios)]
     return nearest, nearest
 
 

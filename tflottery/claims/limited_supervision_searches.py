@@ -19,11 +19,12 @@ from tflottery.claims.limited_supervision import (
     accuracies,
     compared,
     difference,
+    latest,
     of_search,
     of_tickets,
     whole,
 )
-from tflottery.claims.selecting import PERCENT, K, Lacking, select
+from tflottery.claims.selecting import PERCENT, Lacking, select
 from tflottery.core.recipes import LABELS
 from tflottery.core.registry import CLAIMS
 
@@ -47,18 +48,18 @@ def _by_depth(tickets: "pandas.DataFrame", *, of_all: bool) -> "pandas.Series":
     return (sum(found) / len(found)).dropna()
 
 
-for _number, _iswhole in enumerate((False, True), start=1):
+for _number, _is_whole in enumerate((False, True), start=1):
     of_tickets(
         f"LS-P5.{_number}",
         says="tickets of rotation are "
-        + ("below those of labels" if _iswhole else "as good as those of labels")
-        + (" in all layers" if _iswhole else " in the first convolutions"),
+        + ("below those of labels" if _is_whole else "as good as those of labels")
+        + (" in all layers" if _is_whole else " in the first convolutions"),
         source="Figures 2 and 8, Section 4.1",
         networks=IMAGENET,
         effect="accuracy of rotation less labels, over all densities",
-        claimed=below(-ALIKE) if _iswhole else between(-2 * ALIKE, 2 * ALIKE),
+        claimed=below(-ALIKE) if _is_whole else between(-2 * ALIKE, 2 * ALIKE),
         command="layerwise",
-    )(functools.partial(_by_depth, of_all=_iswhole))
+    )(functools.partial(_by_depth, of_all=_is_whole))
 
 
 @of_tickets(
@@ -147,8 +148,7 @@ def _speedup(tickets: "pandas.DataFrame", *, search: str) -> "pandas.Series":
     """LS, Section 4.2: images that the search on labels sees, as a multiple."""
     seen = []
     for one in (LABELS, search):
-        own = select(of_search(whole(tickets), one), subnetwork="imp")
-        own = own[own[K] == own[K].max()]
+        own = latest(select(of_search(whole(tickets), one), subnetwork="imp"))
         by_level = own.groupby(["replicate", "level"])["search_examples"].mean()
         seen.append(by_level.unstack())
     return (seen[0] / seen[1]).mean(axis="columns").dropna()

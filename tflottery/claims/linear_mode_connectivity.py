@@ -249,7 +249,7 @@ def stable_throughout(pairs: "pandas.DataFrame") -> "pandas.Series":
     unit="points",
     claimed=below(STABLE),
 )
-def neverabove_chance(pairs: "pandas.DataFrame") -> "pandas.Series":
+def never_above_chance(pairs: "pandas.DataFrame") -> "pandas.Series":
     """LMC, Figure 4."""
     own = select(pairs, subnetwork="dense")
     highest = own["test_instability"] + (own["test_error_a"] + own["test_error_b"]) / 2

@@ -165,10 +165,18 @@ def studied(table: "pandas.DataFrame") -> "pandas.DataFrame":
         raise Lacking("no subnetworks")
     densities = sparse["axis_density"].unique()
     wanted = _studied_density(sparse.iloc[0]) or min(densities)
-    nearest = min(densities, key=lambda one: abs(math.log(one / wanted)))
-    if abs(math.log(nearest / wanted)) > math.log(_SAME_DENSITY):
+    at = nearest(wanted, densities)
+    if at is None:
         raise Lacking(f"no level near a density of {wanted:.3g}: --density={wanted:g}")
-    return sparse[sparse["axis_density"] == nearest]
+    return sparse[sparse["axis_density"] == at]
+
+
+def nearest(wanted: float, densities: Iterable[float]) -> float | None:
+    """Returns the density nearest to one, by ratio; None where none is the same."""
+    found = min(densities, key=lambda one: abs(math.log(one / wanted)), default=None)
+    if found is None or abs(math.log(found / wanted)) > math.log(_SAME_DENSITY):
+        return None
+    return found
 
 
 def _studied_density(setting: "pandas.Series") -> float | None:

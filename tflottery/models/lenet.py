@@ -23,8 +23,8 @@ from tflottery.models import limited_supervision
 if TYPE_CHECKING:
     import keras
 
-# Of the 60,000 images of MNIST, in 24,000 iterations.
-_EPOCHS = 24
+# Training images.
+_MNIST, _CIFAR10 = 60_000, 50_000
 _STANDARD = Recipe(
     optimizer="adam",
     learning_rate=12e-4,
@@ -38,8 +38,6 @@ _STANDARD = Recipe(
         studied_density=0.035,
     ),
 )
-# Of the 50,000 images of CIFAR-10, in 8,000 iterations.
-_LAPTOP_EPOCHS = 8000 * 128 / 50_000
 _LAPTOP = Recipe(
     optimizer="sgd",
     learning_rate=0.3,
@@ -59,7 +57,7 @@ _LAPTOP = Recipe(
 )
 
 
-def _limited_supervision(standard: Recipe, epochs: float, setting: Setting) -> Recipe:
+def _limited_supervision(standard: Recipe, num_images: int, setting: Setting) -> Recipe:
     """Returns the recipe of variant limited_supervision.
 
     The networks are none of that paper's, but small ones to try its experiments with.
@@ -69,7 +67,7 @@ def _limited_supervision(standard: Recipe, epochs: float, setting: Setting) -> R
 
     Args:
       standard: the recipe on all images and labels, in iterations.
-      epochs: its length.
+      num_images: of the data set that it is for.
       setting: what is learned.
     """
     recipe = replaced(
@@ -83,6 +81,7 @@ def _limited_supervision(standard: Recipe, epochs: float, setting: Setting) -> R
     growth = limited_supervision.growth_of(setting)
     if growth == 1:
         return recipe
+    epochs = standard.training_iterations * standard.batch_size / num_images
     drops = (
         iteration / standard.training_iterations for iteration in standard.milestones
     )
@@ -98,7 +97,7 @@ def _limited_supervision(standard: Recipe, epochs: float, setting: Setting) -> R
     recipes={
         "standard": _STANDARD,
         "limited_supervision": functools.partial(
-            _limited_supervision, _STANDARD, _EPOCHS
+            _limited_supervision, _STANDARD, _MNIST
         ),
     },
     dataset="mnist",
@@ -134,7 +133,7 @@ def lenet(*, input_shape: tuple[int, int, int], num_classes: int) -> "keras.Mode
         "limited_supervision": functools.partial(
             _limited_supervision,
             replaced(_LAPTOP, rewind_iterations=(1000,)),
-            _LAPTOP_EPOCHS,
+            _CIFAR10,
         ),
     },
     dataset="cifar10_16x16",

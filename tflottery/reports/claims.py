@@ -23,15 +23,15 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas
-from absl import app, flags
-from etils import epath
+from absl import flags
 
 from tflottery.claims import judging
 from tflottery.claims.judging import NOT_ENOUGH, Judgement
-from tflottery.core import command_line, paths, table_files, tables
+from tflottery.core import table_files, tables
 from tflottery.core.registry import CLAIMS, MODELS, Entry
 from tflottery.figures import facts, merging
 from tflottery.figures.densities import SETTING
+from tflottery.reports import saving
 from tflottery.studies import answers
 from tflottery.studies.answers import Answer
 
@@ -44,6 +44,7 @@ _PUBLISHED += ("batch_norm_scale", "input_scaling")
 # Columns by which a table of some experiment is known, and its name here.
 _KINDS = {"search": "tickets", "perturbation": "perturbed", "pretext": "pretrained"}
 
+_ENDINGS = (".csv", ".md")
 COLUMNS = ("claim", "says", "answer", "effect", "measured", "claimed", "paper", "n")
 _EFFECT = COLUMNS.index("effect")
 
@@ -228,7 +229,7 @@ def text(told: Sequence[Judgement]) -> str:
     What exactly is measured stands in the other forms, which may be wider.
     """
     found = []
-    for setting, own in _by_setting(told).items():
+    for setting, own in by_setting(told).items():
         rows = [COLUMNS, *map(cells, own)]
         columns, *rows = [[*row[:_EFFECT], *row[_EFFECT + 1 :]] for row in rows]
         answer = Answer(setting, columns, rows, num_labels=_EFFECT)
@@ -248,9 +249,9 @@ def markdown(told: Sequence[Judgement]) -> str:
     those of which no table has rows are left out.
     """
     known = [one for one in told if one.model]
-    decided = _by_setting(known)
+    decided = by_setting(known)
     found = []
-    for setting, every in _by_setting(known, decided=False).items():
+    for setting, every in by_setting(known, decided=False).items():
         rows = [COLUMNS, ["---"] * len(COLUMNS), *map(cells, decided.get(setting, []))]
         lines = ["| " + " | ".join(row) + " |" for row in rows]
         lacking = [one.claim for one in every if one.answer == NOT_ENOUGH]
@@ -260,7 +261,7 @@ def markdown(told: Sequence[Judgement]) -> str:
     return "\n".join(found).strip()
 
 
-def _by_setting(
+def by_setting(
     told: Sequence[Judgement], *, decided: bool = True
 ) -> dict[str, list[Judgement]]:
     """Returns judgements by paper and setting in words; the decided ones, or all."""
@@ -303,22 +304,16 @@ def save(told: Sequence[Judgement], *, output: str) -> None:
     """Writes judgements as a table (.csv) or in short (.md).
 
     Raises:
-      ValueError: `output` cannot be written.
+      ValueError: `output` has another ending, or cannot be written.
 
     Changes: writes `output`, and the folder it is in where there is none.
     """
-    path = epath.Path(paths.expanded(output))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    path = saving.path_of(output, endings=_ENDINGS)
+    with saving.writing(path, output=output):
         if path.suffix == ".md":
             path.write_text(markdown(told) + "\n")
         else:
             tables.write(told, path, row_type=Judgement)
-    except OSError as error:
-        raise ValueError(
-            f"--output={output!r} cannot be written: {error.strerror or error}. Name "
-            "another."
-        ) from error
 
 
 def tell(sources: Sequence[str], *, output: str | None = None) -> str:
@@ -334,8 +329,9 @@ def tell(sources: Sequence[str], *, output: str | None = None) -> str:
 
     Changes: writes `output`, and the folder it is in where there is none.
     """
-    if output is not None and epath.Path(output).suffix not in (".csv", ".md"):
-        raise ValueError(f"--output={output!r} has to end in .csv or .md.")
+    if output is not None:
+        # Before anything is read.
+        saving.path_of(output, endings=_ENDINGS)
     if not sources:
         raise ValueError("Name the results: CSV files, folders or patterns.")
     told = judge(load(sources))
@@ -350,17 +346,9 @@ def main() -> None:
     flags.DEFINE_string(
         "output", None, "file to save to: .csv, or .md for the short form"
     )
-    app.run(_told, flags_parser=command_line.parsed)
-
-
-def _told(arguments: Sequence[str]) -> int:
-    """Tells what the arguments ask for; returns the exit code."""
-    try:
-        print(tell(arguments[1:], output=flags.FLAGS["output"].value))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return command_line.WRONG_INPUT
-    return 0
+    saving.run(
+        lambda arguments: tell(arguments[1:], output=flags.FLAGS["output"].value)
+    )
 
 
 if __name__ == "__main__":

@@ -19,12 +19,13 @@ import types
 import typing
 from collections.abc import Sequence
 
-from absl import app, flags
+from absl import flags
 from etils import epath
 
 from tflottery import experiments
-from tflottery.core import command_line, paths, table_files, tables
+from tflottery.core import table_files, tables
 from tflottery.figures import facts, merging, style
+from tflottery.reports import saving
 
 if typing.TYPE_CHECKING:
     import pandas
@@ -148,9 +149,7 @@ def save(kind: str, sources: Sequence[str], *, output: str) -> None:
     known = kinds()
     if kind not in known:
         raise ValueError(f"There is no figure {kind!r}. Known: {', '.join(known)}.")
-    path = epath.Path(paths.expanded(output))
-    if path.suffix != ".png":
-        raise ValueError(f"--output={output!r} has to end in .png.")
+    path = saving.path_of(output, endings=[".png"])
     found = load(known[kind], sources)
     first = next(iter(found))
     if not len(found[first]):
@@ -158,14 +157,8 @@ def save(kind: str, sources: Sequence[str], *, output: str) -> None:
     image = style.png(lambda: known[kind].figure(found))
     if image is None:
         raise ValueError(f"The table {first!r} shows nothing: all trainings diverged.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with saving.writing(path, output=output):
         path.write_bytes(image)
-    except OSError as error:
-        raise ValueError(
-            f"--output={output!r} cannot be written: {error.strerror or error}. Name "
-            "another."
-        ) from error
 
 
 def _name(experiment: types.ModuleType) -> str:
@@ -175,25 +168,20 @@ def _name(experiment: types.ModuleType) -> str:
 def main() -> None:
     """Runs the report as a program: defines its flags, parses them, exits."""
     flags.DEFINE_string("output", "figure.png", "file to save to, a PNG")
-    app.run(_saved, flags_parser=command_line.parsed)
+    saving.run(_saved)
 
 
-def _saved(arguments: Sequence[str]) -> int:
-    """Saves the figure that the arguments ask for; returns the exit code."""
+def _saved(arguments: Sequence[str]) -> str:
+    """Saves the figure that the arguments ask for; says where."""
     output = flags.FLAGS["output"].value
     _, *named = arguments
-    try:
-        if len(named) < 2:
-            raise ValueError(
-                f"Name a figure and its tables: {' | '.join(kinds())}, then CSV files "
-                "or folders."
-            )
-        save(named[0], named[1:], output=output)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return command_line.WRONG_INPUT
-    print(f"The figure is in {output}")
-    return 0
+    if len(named) < 2:
+        raise ValueError(
+            f"Name a figure and its tables: {' | '.join(kinds())}, then CSV files or "
+            "folders."
+        )
+    save(named[0], named[1:], output=output)
+    return f"The figure is in {output}"
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
     python -m tflottery.reports.html results --output=report.html
 
 begins with what `python -m tflottery.reports.claims` says of the tables, first of those
-in a paper's own setting. After it comes
-a part for each command whose results lie in the folders named: its answer, its figure
-(as vectors, with the papers' numbers in it), what the papers print of that network,
-the command that makes it, all options, and the first rows of its tables. The page needs
-no other file and no network; it links to the whole tables where they lie beside it.
+in a paper's own setting. After it comes a part for each command whose results lie in
+the folders named: its answer, its figure (as vectors, with the papers' numbers in it),
+what the papers print of that network, the command that makes it, all options, and the
+first rows of its tables. The page needs no other file and no network; it links to the
+whole tables where they lie beside it.
 """
 
 import base64
@@ -17,12 +17,11 @@ import html
 import itertools
 import os
 import pathlib
-import sys
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from absl import app, flags
+from absl import flags
 from etils import epath
 
 from tflottery.claims.judging import (
@@ -34,9 +33,9 @@ from tflottery.claims.judging import (
     UNDECIDED,
     Judgement,
 )
-from tflottery.core import command_line, paths, table_files
+from tflottery.core import table_files
 from tflottery.figures import facts, reported, style
-from tflottery.reports import claims, figure, markup
+from tflottery.reports import claims, figure, markup, saving
 from tflottery.studies import answers
 
 if TYPE_CHECKING:
@@ -140,9 +139,7 @@ def _claims(found: Sequence[Results]) -> str:
         "<p>Effects are means over replicates with 95% confidence intervals; "
         "differences are paired.</p>",
     ]
-    by_setting: dict[str, list[Judgement]] = {}
-    for one in known:
-        by_setting.setdefault(claims.title(one), []).append(one)
+    by_setting = claims.by_setting(known, decided=False)
     for title, every in sorted(by_setting.items(), key=_importance):
         own = [one for one in every if one.answer != NOT_ENOUGH]
         rows = [[*claims.cells(one), one.source] for one in own]
@@ -219,9 +216,8 @@ def _section(results: Results, *, beside: str) -> str:
 
 def _question(results: Results) -> str:
     """Returns which experiment it is, and what that asks."""
-    name = results.experiment.__name__.rpartition(".")[2]
     question = (results.experiment.__doc__ or "").partition("\n")[0]
-    return html.escape(f"{name}: {question}")
+    return html.escape(f"{results.said['experiment']}: {question}")
 
 
 def _drawn(module: types.ModuleType, found: Mapping[str, "pandas.DataFrame"]) -> str:
@@ -265,9 +261,10 @@ def command(said: Mapping[str, object]) -> str:
     """
     words = [f"python -m tflottery.experiments.{said['experiment']}"]
     decisions = said.get("decisions") or {}
+    left_out = _left_out(decisions)
     for said_name, value in decisions.items():
         name = _RENAMED.get(said_name, said_name)
-        if value is None or value is False or name in _left_out(decisions):
+        if value is None or value is False or name in left_out:
             continue
         if value is True:
             words.append(f"--{name}")
@@ -334,38 +331,25 @@ def save(sources: Sequence[str], *, output: str) -> None:
 
     Changes: writes `output`, and the folder it is in where there is none.
     """
-    path = epath.Path(paths.expanded(output))
-    if path.suffix != ".html":
-        raise ValueError(f"--output={output!r} has to end in .html.")
+    path = saving.path_of(output, endings=[".html"])
     if not sources:
         raise ValueError("Name the results: output folders, or a folder of them.")
     text = page(sources, beside=str(path.parent))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with saving.writing(path, output=output):
         path.write_text(text)
-    except OSError as error:
-        raise ValueError(
-            f"--output={output!r} cannot be written: {error.strerror or error}. Name "
-            "another."
-        ) from error
 
 
 def main() -> None:
     """Runs the report as a program: defines its flags, parses them, exits."""
     flags.DEFINE_string("output", "report.html", "file to save to, a page")
-    app.run(_saved, flags_parser=command_line.parsed)
+    saving.run(_saved)
 
 
-def _saved(arguments: Sequence[str]) -> int:
-    """Saves the page of the folders in the arguments; returns the exit code."""
+def _saved(arguments: Sequence[str]) -> str:
+    """Saves the page of the folders in the arguments; says where."""
     output = flags.FLAGS["output"].value
-    try:
-        save(arguments[1:], output=output)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return command_line.WRONG_INPUT
-    print(f"The page is in {output}")
-    return 0
+    save(arguments[1:], output=output)
+    return f"The page is in {output}"
 
 
 if __name__ == "__main__":

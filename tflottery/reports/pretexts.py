@@ -8,21 +8,20 @@ and crop. Under each image stands its label.
 """
 
 import dataclasses
-import sys
 import typing
 from collections.abc import Sequence
 
 import numpy as np
-from absl import app, flags, logging
-from etils import epath
+from absl import flags, logging
 
-from tflottery.core import command_line, paths, seeds
+from tflottery.core import command_line, seeds
 from tflottery.core.registry import PRETEXTS
 from tflottery.datasets import pipeline
 from tflottery.datasets import source as sources
 from tflottery.datasets.source import Source
 from tflottery.datasets.stream import stream_of
 from tflottery.figures import style
+from tflottery.reports import saving
 from tflottery.training import process
 
 if typing.TYPE_CHECKING:
@@ -151,21 +150,13 @@ def save(
         raise ValueError(
             f"--num_examples={num_examples!r} has to be from 1 to {MOST_EXAMPLES}."
         )
-    path = epath.Path(paths.expanded(output))
-    if path.suffix != ".png":
-        raise ValueError(f"--output={output!r} has to end in .png.")
+    path = saving.path_of(output, endings=[".png"])
     source = sources.load(dataset, data_dir=data_dir)
     table = rows(source, num_examples=num_examples, seed=seed)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with saving.writing(path, output=output):
         path.write_bytes(
             style.png(lambda: drawn(table, title=f"Pretext tasks on {dataset}"))
         )
-    except OSError as error:
-        raise ValueError(
-            f"--output={output!r} cannot be written: {error.strerror or error}. Name "
-            "another."
-        ) from error
 
 
 def main() -> None:
@@ -181,24 +172,19 @@ def main() -> None:
         "num_examples", USUAL_EXAMPLES, f"images in a row, up to {MOST_EXAMPLES}"
     )
     flags.DEFINE_integer("seed", USUAL_SEED, "decides images, turns and random labels")
-    app.run(_saved, flags_parser=command_line.parsed)
+    saving.run(_saved, refused=(ValueError, OSError, RuntimeError))
 
 
-def _saved(arguments: Sequence[str]) -> int:
-    """Saves the contact sheet that the flags ask for; returns the exit code."""
+def _saved(arguments: Sequence[str]) -> str:
+    """Saves the contact sheet that the flags ask for; says where."""
     names = ("data_dir", "output", "num_examples", "seed")
     options = {name: flags.FLAGS[name].value for name in names}
-    try:
-        command_line.refuse_arguments(arguments)
-        process.configure()
-        # As a program, absl shows what tensorflow-datasets says to itself.
-        logging.set_verbosity(logging.ERROR)
-        save(flags.FLAGS["dataset"].value, **options)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return command_line.WRONG_INPUT
-    print(f"The contact sheet is in {options['output']}")
-    return 0
+    command_line.refuse_arguments(arguments)
+    process.configure()
+    # As a program, absl shows what tensorflow-datasets says to itself.
+    logging.set_verbosity(logging.ERROR)
+    save(flags.FLAGS["dataset"].value, **options)
+    return f"The contact sheet is in {options['output']}"
 
 
 if __name__ == "__main__":
