@@ -5,7 +5,7 @@ from made_tables import judged, network, rows, sparse
 
 from tflottery.claims import early_phase, early_phase_perturbations, judging
 from tflottery.claims.early_phase_perturbations import COMPARISONS, SIZES
-from tflottery.core.registry import CLAIMS, MODELS
+from tflottery.core.registry import MODELS
 
 # Test errors of tickets rewound to 0, and to the k that perturbations are of.
 START, TICKET = 0.1, 0.05
@@ -220,26 +220,6 @@ TABLES = {
 }
 TABLES |= {f"EP-{name}": comparison(*own) for name, own in COMPARISONS.items()}
 TABLES |= {f"EP-{name}": sizes(*own[:2]) for name, own in SIZES.items()}
-
-
-def test_every_claim_is_tried():
-    own = {name for name in CLAIMS.names() if name.startswith("EP-")}
-    assert own == TABLES.keys()
-
-
-@pytest.mark.parametrize("claim", TABLES)
-def test_a_claim_holds_or_fails_by_its_table(claim):
-    holding, failing = TABLES[claim]
-    assert judged(claim, holding).answer == judging.HOLDS
-    assert judged(claim, failing).answer == judging.FAILS
-
-
-@pytest.mark.parametrize("claim", TABLES)
-def test_without_its_rows_there_is_not_enough_data(claim):
-    found = judged(claim, TABLES[claim][0].iloc[:0])
-    assert found.answer == judging.NOT_ENOUGH
-    assert found.lacking and found.value is None
-    assert found.command.startswith("python -m tflottery.experiments.")
 
 
 @pytest.mark.parametrize("claim", ["EP-F1.4", "EP-F4.1", "EP-F7.3", "EP-F9.3"])

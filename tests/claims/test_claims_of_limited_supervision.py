@@ -11,7 +11,6 @@ import pytest
 from made_tables import SETTING, judged, network, rows
 
 from tflottery.claims import judging
-from tflottery.core.registry import CLAIMS
 from tflottery.figures import reported
 
 _DENSITIES = (0.8, 0.3277, 0.0687, 0.018, 0.0047)
@@ -140,26 +139,6 @@ TABLES = {
     "P18.2": (costs(1000), costs(9000)),
     "P19": pair("labels", "dense", holding=0, failing=-2),
 }
-
-
-def test_every_claim_is_tried():
-    own = {name for name in CLAIMS.names() if name.startswith("LS-")}
-    assert own == {f"LS-{name}" for name in TABLES}
-
-
-@pytest.mark.parametrize("claim", TABLES)
-def test_a_claim_holds_or_fails_by_its_table(claim):
-    holding, failing = TABLES[claim]
-    assert judged(f"LS-{claim}", holding).answer == judging.HOLDS
-    assert judged(f"LS-{claim}", failing).answer == judging.FAILS
-
-
-@pytest.mark.parametrize("claim", TABLES)
-def test_without_its_rows_there_is_not_enough_data(claim):
-    found = judged(f"LS-{claim}", TABLES[claim][0].iloc[:0])
-    assert found.answer == judging.NOT_ENOUGH
-    assert found.lacking and found.value is None
-    assert found.command.startswith("python -m tflottery.experiments.")
 
 
 def test_of_several_k_the_latest_counts():

@@ -4,7 +4,6 @@ import pytest
 from made_tables import judged, pair, points, rows, sparse
 
 from tflottery.claims import judging
-from tflottery.core.registry import CLAIMS
 
 
 def of_dense(*instabilities):
@@ -168,26 +167,6 @@ TABLES = {
     "LMC-F8.1": (best(imp=0.02, level=15), best(imp=0.05, level=15)),
     "LMC-F8.2": (best(imp=0.05, level=16), best(imp=0.02, level=16)),
 }
-
-
-def test_every_claim_is_tried():
-    own = {name for name in CLAIMS.names() if name.startswith("LMC-")}
-    assert own == TABLES.keys()
-
-
-@pytest.mark.parametrize("claim", TABLES)
-def test_a_claim_holds_or_fails_by_its_table(claim):
-    holding, failing = TABLES[claim]
-    assert judged(claim, holding).answer == judging.HOLDS
-    assert judged(claim, failing).answer == judging.FAILS
-
-
-@pytest.mark.parametrize("claim", TABLES)
-def test_without_its_rows_there_is_not_enough_data(claim):
-    found = judged(claim, TABLES[claim][0].iloc[:0])
-    assert found.answer == judging.NOT_ENOUGH
-    assert found.lacking and found.value is None
-    assert found.command.startswith("python -m tflottery.experiments.")
 
 
 @pytest.mark.parametrize(
