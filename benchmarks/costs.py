@@ -25,7 +25,7 @@ from absl import flags
 from tflottery.components.metadata import Facts, inspect
 from tflottery.core.identities import Network
 from tflottery.core.recipes import Setting
-from tflottery.core.registry import PRETEXTS
+from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.datasets import selection
 from tflottery.datasets.arrays import Source, Split
 from tflottery.execution.jobs import Advance
@@ -52,6 +52,8 @@ _DATA = {
     "imagenet2012": (1_281_167, 50_000, (224, 224, 3), 1000),
     "places365_small": (1_803_460, 36_500, (224, 224, 3), 365),
 }
+# Images of many sizes, of which networks are shown parts of one size.
+_SHOWN_AS_LARGE_AS_ASKED = ("imagenet2012", "places365_small")
 # A network is tried with so many, whatever their number.
 _MOST_IMAGES = 2000
 _COMMAND = re.compile(r"python -m (tflottery\.experiments\.\w+[^`\n|]*)")
@@ -80,6 +82,8 @@ class SizedRuntime(Runtime):
         if dataset not in _DATA:
             return super().source(dataset, model=model)
         num_train, num_test, shape, num_classes = _DATA[dataset]
+        if dataset in _SHOWN_AS_LARGE_AS_ASKED:
+            shape = (*[MODELS[model]["image_size"]] * 2, shape[-1])
         return Source(
             name=dataset,
             version="1",

@@ -1,4 +1,4 @@
-"""Flag files of the paper on limited supervision are planned, without its data sets."""
+"""Flag files of the papers are planned, without the data sets that they are about."""
 
 import importlib
 import pathlib
@@ -29,6 +29,15 @@ _COMMANDS = (
 _PATHS = sorted(
     path for name in _COMMANDS for path in (_CONFIGS / name).glob("*_paper.flags")
 )
+# Of Linear Mode Connectivity, the networks for ImageNet.
+_ON_IMAGENET = [
+    _CONFIGS / f"{name}_paper.flags"
+    for name in (
+        *("instability/resnet50", "instability/resnet50_sparse", "lottery/resnet50"),
+        *("instability/inception_v3", "instability/inception_v3_sparse"),
+        *("lottery/inception_v3", "table1/imagenet"),
+    )
+]
 # Training and test images, and their shape and classes.
 _DATA = {
     "mnist": (60_000, 10_000, (28, 28, 1), 10),
@@ -118,7 +127,9 @@ def test_a_flag_file_of_the_paper_says_what_the_paper_does(path):
 
 
 @pytest.mark.slow
-@_EACH
+@pytest.mark.parametrize(
+    "path", [*_PATHS, *_ON_IMAGENET], ids=lambda one: str(one)[-40:]
+)
 def test_a_flag_file_of_the_paper_is_planned_in_seconds(path, tmp_path):
     began = time.process_time()
     module, studies = studies_of(path)
@@ -131,6 +142,22 @@ def test_a_flag_file_of_the_paper_is_planned_in_seconds(path, tmp_path):
     plan = plan_of(goals, Store(tmp_path), facts=networks)
     assert time.process_time() - began < 10
     assert plan.num_iterations > 100_000
+
+
+@pytest.mark.parametrize("path", _ON_IMAGENET, ids=lambda one: str(one)[-40:])
+def test_an_imagenet_flag_file_has_table_1s_integers(path):
+    _, studies = studies_of(path)
+    for study in studies:
+        epochs = {"resnet50": 90, "inception_v3": 171}[study.config.model]
+        # Table 1's batch of 1,024: an epoch is 1,251.14 iterations.
+        assert study.recipe.batch_size == 1024
+        assert study.recipe.training_iterations == round(epochs * 1_281_167 / 1024)
+        assert len(study.replicates) == 3
+        if study.config.model == "resnet50" and path.parent.name != "table1":
+            assert {0, 5_005} <= set(study.rewind_iterations)
+        if path.stem.endswith("sparse_paper"):
+            assert study.recipe.pruning.one_shot
+            assert study.recipe.pruning.pruning_fraction == 0.7
 
 
 @_LAPTOP
