@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import resource
+import shutil
 import signal
 
 import numpy as np
@@ -89,6 +90,32 @@ def imagenet(imagenet_dir):
     from tflottery.datasets import source
 
     return source.load("imagenet2012", data_dir=str(imagenet_dir), image_size=32)
+
+
+@pytest.fixture
+def broken_imagenet(imagenet_dir, tmp_path):
+    """A small ImageNet one of whose training images has a body that is none.
+
+    Its head is sound, and so are the checksums of its record: the sixth of the second
+    file, number 53 of the split.
+    """
+    from tflottery.datasets import records
+
+    folder = tmp_path / "broken"
+    shutil.copytree(imagenet_dir, folder)
+    path = folder / "imagenet2012/5.1.0/imagenet2012-train.tfrecord-00001-of-00002"
+    content = bytearray(path.read_bytes())
+    start = 0
+    for _ in range(5):
+        start += 16 + int.from_bytes(content[start : start + 8], "little")
+    stop = start + 12 + int.from_bytes(content[start : start + 8], "little")
+    # Behind the marker of a table of codes and its length: how many codes there are.
+    codes = content.index(b"\xff\xc4", start, stop) + 5
+    content[codes : codes + 16] = b"\xff" * 16
+    checksum = records.masked_crc32c(bytes(content[start + 12 : stop]))
+    content[stop : stop + 4] = checksum.to_bytes(4, "little")
+    path.write_bytes(content)
+    return folder
 
 
 @pytest.fixture(scope="session")

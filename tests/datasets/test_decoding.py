@@ -117,7 +117,7 @@ def test_a_damaged_image_is_named_with_its_file(tmp_path, content):
     path.write_bytes(bytes(3) + content)
     table = np.array([[0, 3, len(content), 0]])
     images = encoded.in_files([str(path)], table, form="tfrecord").shaped(_SHAPE)
-    expected = f"byte 3 of '{path}', {len(content)} bytes long, is no JPEG or PNG"
+    expected = f"at byte 3 of '{path}', {len(content)} bytes long, is no JPEG or PNG"
     with pytest.raises(DamagedImage, match=expected):
         images.read([0])
 

@@ -106,9 +106,10 @@ def test_a_failing_component_leaves_the_rest_done(toys, store, execute):
     assert number(store, good) == 3
 
 
-def test_a_store_that_takes_nothing_more_stops_the_work(toys, store, settings, execute):
+@pytest.mark.parametrize("kind", ["unusable", "refused"])
+def test_what_every_job_would_meet_stops_the_work(toys, store, settings, execute, kind):
     class Full(InlinePool):
-        """The disk is full after the first job."""
+        """The disk is full, or an image damaged, after the first job."""
 
         given = 0
 
@@ -117,7 +118,7 @@ def test_a_store_that_takes_nothing_more_stops_the_work(toys, store, settings, e
             if self.given == 1:
                 super().submit(number, job)
             else:
-                message = Message("unusable", f"no room for {job.name}")
+                message = Message(kind, f"no room for {job.name}")
                 self._messages.append((number, message))
 
     goals = [toys.Number(n) for n in range(5)]
@@ -125,9 +126,10 @@ def test_a_store_that_takes_nothing_more_stops_the_work(toys, store, settings, e
     outcome, _ = execute(goals, pool=pool)
     assert pool.given == 2
     assert outcome.stopped and not outcome.failures
-    assert outcome.unusable == f"no room for {goals[1].address}"
+    assert getattr(outcome, kind) == f"no room for {goals[1].address}"
     assert store.has(goals[0].address)
-    assert not execute(goals)[0].unusable
+    again = execute(goals)[0]
+    assert again.unusable is None and again.refused is None
 
 
 def test_a_broken_promise_is_a_failure_that_says_which(toys, store, execute):

@@ -6,6 +6,8 @@ import pytest
 
 from tflottery.core.recipes import Setting
 from tflottery.datasets.arrays import ChangedData
+from tflottery.datasets.encoded import DamagedImage
+from tflottery.datasets.records import DamagedRecords
 from tflottery.execution import worker
 from tflottery.execution.jobs import Inspect, Make
 from tflottery.execution.worker import Message
@@ -73,6 +75,16 @@ def test_a_job_whose_data_changed_is_begun_again_with_others(begin, toys, monkey
     message = worker.respond(Make(toys.Number(3)), context)
     assert message == Message("died", "images.npy was changed")
     assert begin().runtime.source("digits", model="lenet") is not source
+
+
+@pytest.mark.parametrize("damage", [DamagedImage, DamagedRecords])
+def test_data_that_are_damaged_are_refused(respond, toys, monkeypatch, damage):
+    def execute(self, context):
+        raise damage("the image in record 3 of 'shard' is none")
+
+    monkeypatch.setattr(toys.Number, "execute", execute)
+    message = respond(Make(toys.Number(3)))
+    assert message == Message("refused", "the image in record 3 of 'shard' is none")
 
 
 def test_a_finished_component_is_told(respond, toys, sent):

@@ -56,7 +56,7 @@ def run(execute, imagenet_dir, register, monkeypatch):
         image_size=24,
     )
 
-    def command(experiment, **options):
+    def command(experiment, *, code=0, **options):
         options = {
             "model": "small_network",
             "dataset": "imagenet2012",
@@ -64,7 +64,7 @@ def run(execute, imagenet_dir, register, monkeypatch):
             "evaluation_examples": 20,
         } | options
         ended = execute(experiment, **options)
-        assert ended.code == 0, ended.text
+        assert ended.code == code, ended.text
         return ended
 
     return command
@@ -76,6 +76,20 @@ def test_instability(run):
     (row,) = ended.table().to_dict("records")
     assert row["dataset"] == "imagenet2012" and row["rewind_iteration"] == 2
     assert 0 <= row["test_error_barrier"] <= 1
+
+
+def test_an_image_that_cannot_be_decoded_ends_a_command_as_refused(
+    run, runtime, broken_imagenet, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(broken_imagenet))
+    runtime.forget()
+    options = {"rewind_iterations": (0,), "reestimation_examples": 0}
+    ended = run(instability, code=2, splits=("test",), **options)
+    runtime.forget()
+    for fact in ("error: The image in record 5 of", ".JPEG'", "To go on after that"):
+        assert fact in ended.text
+    assert "Traceback" not in ended.text and "{{node" not in ended.text
+    assert len(list((tmp_path / "store").glob("runs/*/00000000"))) > 0
 
 
 @pytest.mark.slow

@@ -7,8 +7,13 @@ import pytest
 import tensorflow as tf
 
 from tflottery.datasets import pipeline
+from tflottery.datasets import source as sources
+from tflottery.datasets.encoded import DamagedImage
+from tflottery.datasets.source import Source
 from tflottery.datasets.stream import stream_of
+from tflottery.models import weights as model_weights
 from tflottery.training import checkpoints
+from tflottery.training.callbacks import WeightSnapshot
 from tflottery.training.evaluation import Evaluator
 from tflottery.training.trainer import Trainer
 
@@ -19,14 +24,41 @@ _LAST = 10
 def make(imagenet, trainers, small_conv_registered):
     """Makes a trainer of a kind on the small ImageNet."""
 
-    def trainer(kind="small_conv", **options):
+    def trainer(kind="small_conv", *, source=imagenet, **options):
         recipe = dataclasses.replace(
             trainers(kind).recipe, batch_size=16, augmentation="resized_crop"
         )
         model = kind.removesuffix("_sgd")
-        return Trainer(model, recipe, imagenet, num_classes=10, **options)
+        return Trainer(model, recipe, source, num_classes=10, **options)
 
     return trainer
+
+
+@dataclasses.dataclass
+class Broken:
+    """A small ImageNet with a training image that cannot be decoded.
+
+    Attributes:
+      source: all of it.
+      path: the file that holds the image, as its record number 5.
+      name: of the image's own file.
+      index: of the image in the split.
+    """
+
+    source: Source
+    path: str
+    name: str
+    index: int
+
+
+@pytest.fixture
+def broken(broken_imagenet):
+    source = sources.load("imagenet2012", data_dir=str(broken_imagenet), image_size=32)
+    path = source.train.images.files.paths[1]
+    content = list(tf.data.TFRecordDataset(path).as_numpy_iterator())[5]
+    features = tf.train.Example.FromString(content).features.feature
+    name = features["file_name"].bytes_list.value[0].decode()
+    return Broken(source, path, name, 48 + 5)
 
 
 def place(trainer, weights, *, slots=None, at=0):
@@ -74,6 +106,51 @@ def test_what_xla_compiles_takes_batches_from_outside(make):
     trainer.train(stream(trainer), 3)
     weights, _ = trainer.state()
     assert all(np.isfinite(value).all() for value in weights.values())
+
+
+@pytest.mark.parametrize("distributed", [False, True])
+def test_an_image_that_cannot_be_decoded_is_named(make, broken, request, distributed):
+    """Wherever it is read; what was trained before it is kept."""
+    strategy = request.getfixturevalue("mirrored") if distributed else None
+    trainer = make(source=broken.source, strategy=strategy)
+    place(trainer, trainer.initial_weights(1))
+    order = stream(trainer).batches(0, 6).indices
+    sound = int(np.flatnonzero((order == broken.index).any(axis=1))[0])
+    kept = []
+    snapshot = WeightSnapshot([sound], lambda iteration, model: kept.append(iteration))
+    with pytest.raises(DamagedImage) as caught:
+        trainer.train(stream(trainer), _LAST, callbacks=[snapshot])
+    assert_names(caught.value, broken)
+    assert sound > 0 and kept == [sound]
+
+
+def test_an_image_that_cannot_be_decoded_is_named_by_what_measures(
+    broken, small_conv_registered
+):
+    evaluator = Evaluator("small_conv", broken.source, num_classes=10)
+    evaluator.assign(model_weights.initial_weights(evaluator.model, 1))
+    (block,) = evaluator.blocks("train")
+    batch = np.arange(48, 64, dtype=np.int32)
+    for measure in (
+        lambda: evaluator.measure("train", block),
+        lambda: evaluator.reestimate(96, batch_size=16),
+        lambda: evaluator.gradient_magnitudes(batch),
+    ):
+        with pytest.raises(DamagedImage) as caught:
+            measure()
+        assert_names(caught.value, broken)
+
+
+def assert_names(error, broken):
+    for fact in (
+        "record 5 ",
+        repr(broken.path),
+        repr(broken.name),
+        "cannot be decoded",
+        "Copy that file again",
+    ):
+        assert fact in str(error)
+    assert "node" not in str(error)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ are made when the index is, as these files keep none that is told: all of them a
 for it once.
 """
 
+import contextlib
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -75,6 +76,14 @@ class ArrayRecordFiles(RecordFiles):
                 f"{self.paths[number]!r} was written to since it was indexed"
             )
         return content[first : first + length]
+
+    def described(self, number: int, offset: int) -> str:
+        """Returns in words where an image is, as `RecordFiles` does."""
+        name = None
+        with contextlib.suppress(*_ERRORS):
+            (content,) = self._opened(number).read([offset])
+            name = records.file_name(content, 0, len(content))
+        return records.in_record(offset, self.paths[number], name)
 
     @staticmethod
     def _open_file(path: str) -> object:

@@ -79,12 +79,24 @@ class EncodedImages:
             try:
                 sizes[number] = size(content)
             except (DamagedImage, IndexError, struct.error) as error:
-                raise DamagedImage(
-                    f"The image at byte {offset} of {self.files.paths[file]!r}, "
-                    f"{length} bytes long, is no JPEG or PNG image: {error}."
-                ) from error
+                fault = f"is no JPEG or PNG image: {error}"
+                raise self.damaged(index, fault) from error
             contents.append(content)
         return contents, sizes
+
+    def damaged(self, index: int, fault: str) -> DamagedImage:
+        """Returns what is raised of an image that is none.
+
+        Args:
+          index: of the image.
+          fault: what is wrong with it.
+        """
+        file, offset, length, _ = map(int, self.table[index])
+        return DamagedImage(
+            f"The image {self.files.described(file, offset)}, {length} bytes long, "
+            f"{fault}. Copy that file again from where it is whole, or prepare the "
+            "data set anew without the image."
+        )
 
 
 def in_files(paths: Sequence[str], table: np.ndarray, *, form: str) -> EncodedImages:

@@ -29,7 +29,7 @@ class Windows:
         augmentation: "resized_crop" draws windows, others take the middle.
         """
         self.image_shape = images.image_shape
-        self._images = images
+        self.images = images
         self._draws = augmentation == RESIZED_CROP
 
     def read(self, indices: np.ndarray, bits: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -43,7 +43,7 @@ class Windows:
           Encoded images [batch] object, sizes [batch, 2] int32, windows [batch, 4]
           int32, and whether each is mirrored [batch] bool.
         """
-        contents, sizes = self._images.read(indices)
+        contents, sizes = self.images.read(indices)
         if self._draws:
             chosen, mirrored = crops.drawn(sizes, bits), bits & 1 == 1
         else:
@@ -92,6 +92,29 @@ def read(windows: Windows, indices: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
         windows.fetched(indices, bits),
         fn_output_signature=tf.TensorSpec(windows.image_shape, tf.uint8),
     )
+
+
+def refuse_damaged(windows: Windows, indices: np.ndarray, bits: np.ndarray) -> None:
+    """Shows images one by one, to find one that cannot be.
+
+    Args:
+      windows: of the split.
+      indices: [...] int32.
+      bits: [...] int32 in [0, 2**31).
+
+    Raises:
+      DamagedImage, DamagedRecords: the first that cannot be read or decoded; says where
+        it is.
+    """
+    import tensorflow as tf
+
+    for index, word in zip(indices.reshape(-1), bits.reshape(-1), strict=True):
+        parts = windows.read(np.array([index]), np.array([word]))
+        try:
+            windows.decoded(*(tf.constant(part[0]) for part in parts))
+        except tf.errors.OpError as error:
+            fault = "cannot be decoded: behind its head it is damaged"
+            raise windows.images.damaged(index, fault) from error
 
 
 def as_dataset(

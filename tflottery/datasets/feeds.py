@@ -11,6 +11,7 @@ what is done with a batch. Both are used alike:
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -162,6 +163,40 @@ def feed(source: Source, *, split: str, augmentation: str, **task: Any) -> Feed:
     return EncodedFeed(
         loader, encoded_batches.Windows(images, augmentation=augmentation)
     )
+
+
+@contextlib.contextmanager
+def watched(
+    source: Source,
+    *,
+    split: str,
+    augmentation: str,
+    rows: Callable[[], tuple[np.ndarray, np.ndarray]],
+) -> Iterator[None]:
+    """Has whatever is wrong with the files of a data set said, once they were read.
+
+    Args:
+      source: the data.
+      split: "train" or "test".
+      augmentation: one of `AUGMENTATIONS`.
+      rows: returns indices and bits of the images read inside.
+
+    Raises:
+      ChangedData: a file was written to since its content was checked.
+      DamagedImage, DamagedRecords: an image cannot be read or decoded; says which.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError:
+        if source.is_encoded:
+            source.check_unchanged()
+            images = getattr(source, split).images
+            windows = encoded_batches.Windows(images, augmentation=augmentation)
+            encoded_batches.refuse_damaged(windows, *rows())
+        raise
+    source.check_unchanged()
 
 
 def _function(function: Callable, *, jit: bool) -> Callable:

@@ -19,8 +19,10 @@ from collections.abc import Callable
 import numpy as np
 
 from tflottery.core.registry import PRETEXTS
-from tflottery.datasets import pipeline
+from tflottery.datasets import feeds, pipeline
 from tflottery.datasets.arrays import Source
+from tflottery.datasets.encoded import DamagedImage
+from tflottery.datasets.records import DamagedRecords
 from tflottery.datasets.stream import stream_of
 
 _LOG = logging.getLogger(__name__)
@@ -94,7 +96,15 @@ def _tried(pretext: str, source: Source) -> dict[str, list[np.ndarray]]:
     batch = stream.batches(0, 1)
     inputs = (tf.constant(batch.indices[0]), tf.constant(batch.bits[0]))
     try:
-        load(*inputs)
+        with feeds.watched(
+            source,
+            split="train",
+            augmentation="none",
+            rows=lambda: (batch.indices, batch.bits),
+        ):
+            load(*inputs)
+    except (DamagedImage, DamagedRecords):
+        raise
     except ValueError as error:
         raise ValueError(
             f"Dataset {source.name!r} does not suit the pretext {pretext!r}: {error}"

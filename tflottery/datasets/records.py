@@ -7,6 +7,7 @@ encoded, by one read of the file each.
 """
 
 import collections
+import contextlib
 import dataclasses
 import mmap
 import os
@@ -83,6 +84,18 @@ def first_label(path: str) -> int:
 
 def _records(path: str, count: int) -> Iterator[tuple[int, int, int, int]]:
     """Yields (offset, length, checksum, label) of each image of a file."""
+    number = 0
+    try:
+        for start, stop, content in _examples(path):
+            (offset, length), label = image_and_label(content, start, stop)
+            yield offset, length, *_BEHIND.unpack_from(content, stop), label
+            number += 1
+    except DamagedRecords as fault:
+        raise damage(path, count, f"{fault} ({number})") from fault
+
+
+def _examples(path: str) -> Iterator[tuple[int, int, mmap.mmap]]:
+    """Yields where each example of a file begins and ends, and the file's content."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if not size:
@@ -90,17 +103,11 @@ def _records(path: str, count: int) -> Iterator[tuple[int, int, int, int]]:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             # Of a record, what lies around its image is read, not the pages between.
             content.madvise(mmap.MADV_RANDOM)
-            position = number = 0
+            position = 0
             while position < size:
-                try:
-                    start, stop = _bounds(content, position, size)
-                    found = image_and_label(content, start, stop)
-                except DamagedRecords as fault:
-                    raise damage(path, count, f"{fault} ({number})") from fault
-                (offset, length), label = found
-                yield offset, length, *_BEHIND.unpack_from(content, stop), label
+                start, stop = _bounds(content, position, size)
+                yield start, stop, content
                 position = stop + _BEHIND.size
-                number += 1
 
 
 def _bounds(content: mmap.mmap, position: int, size: int) -> tuple[int, int]:
@@ -130,6 +137,40 @@ def image_and_label(
       DamagedRecords: it is no example, or one without image or label.
     """
     image = label = None
+    for name, values in _features(content, start, stop):
+        if name == b"image":
+            first, last = _only(content, name, values)
+            image = first, last - first
+        elif name == b"label":
+            first, _ = _only(content, name, values)
+            label = _signed(_varint(content, first, stop)[0])
+    if image is None or label is None:
+        raise DamagedRecords("an example has no image or no label")
+    return image, label
+
+
+def file_name(content: mmap.mmap | bytes, start: int, stop: int) -> str | None:
+    """Returns what the file of an example's image was called; None: it does not say.
+
+    Args:
+      content: that holds the example.
+      start: where it begins.
+      stop: where it ends.
+
+    Raises:
+      DamagedRecords: it is no example.
+    """
+    for name, values in _features(content, start, stop):
+        if name == b"file_name":
+            text = content[slice(*_only(content, name, values))]
+            return text.decode(errors="replace")
+    return None
+
+
+def _features(
+    content: mmap.mmap | bytes, start: int, stop: int
+) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Yields the name of each feature of an example, and where its values are."""
     # Example: features; of these, entries of a map: a name and values of one kind.
     for _, features, end in _fields(content, start, stop):
         for _, entry, entry_end in _fields(content, features, end):
@@ -139,23 +180,22 @@ def image_and_label(
             }
             if parts.keys() != {1, 2}:
                 raise DamagedRecords("it holds something that is no example")
-            name = content[slice(*parts[1])]
-            if name in (b"image", b"label"):
-                values = [
-                    one
-                    for _, first, last in _fields(content, *parts[2])
-                    for one in _fields(content, first, last)
-                ]
-                if len(values) != 1:
-                    raise DamagedRecords(f"an example has {len(values)} {name!r}")
-                _, first, last = values[0]
-                if name == b"image":
-                    image = first, last - first
-                else:
-                    label = _signed(_varint(content, first, stop)[0])
-    if image is None or label is None:
-        raise DamagedRecords("an example has no image or no label")
-    return image, label
+            yield content[slice(*parts[1])], parts[2]
+
+
+def _only(
+    content: mmap.mmap | bytes, name: bytes, values: tuple[int, int]
+) -> tuple[int, int]:
+    """Returns (first byte, last byte + 1) of a feature's only value."""
+    found = [
+        one
+        for _, first, last in _fields(content, *values)
+        for one in _fields(content, first, last)
+    ]
+    if len(found) != 1:
+        raise DamagedRecords(f"an example has {len(found)} {name!r}")
+    _, first, last = found[0]
+    return first, last
 
 
 def _fields(
@@ -192,6 +232,12 @@ def _varint(content: mmap.mmap, position: int, stop: int) -> tuple[int, int]:
 def _signed(value: int) -> int:
     """Returns the number that 64 bits stand for in two's complement."""
     return value - 2**64 if value >= 2**63 else value
+
+
+def in_record(number: int, path: str, name: str | None) -> str:
+    """Returns in words which record of a file an image is in, and what it is called."""
+    called = f", called {name!r}" if name else ""
+    return f"in record {number} of {path!r}{called}"
 
 
 def damage(path: str, count: int, fault: str) -> DamagedRecords:
@@ -259,6 +305,21 @@ class RecordFiles:
                 )
             content += more
         return content
+
+    def described(self, number: int, offset: int) -> str:
+        """Returns in words where an image is: in which record of which file.
+
+        Args:
+          number: of the file.
+          offset: as its row of an index has it.
+        """
+        path = self.paths[number]
+        with contextlib.suppress(DamagedRecords, OSError):
+            for place, content in enumerate(_examples(path)):
+                first, stop, whole = content
+                if first <= offset < stop:
+                    return in_record(place, path, file_name(whole, first, stop))
+        return f"at byte {offset} of {path!r}"
 
     @staticmethod
     def _open_file(path: str) -> object:

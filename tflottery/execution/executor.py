@@ -49,6 +49,7 @@ class Outcome:
       skipped: addresses not made because what they need failed.
       stopped: whether it was stopped before the end.
       unusable: what is wrong with the store, if that is why it was stopped.
+      refused: what is wrong with the data, if that is why.
     """
 
     failures: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -56,6 +57,7 @@ class Outcome:
     skipped: tuple[str, ...] = ()
     stopped: bool = False
     unusable: str | None = None
+    refused: str | None = None
 
 
 class WorkerFailed(Exception):
@@ -285,6 +287,11 @@ class Executor:
         elif message.kind == "unusable":
             # No other job would fare better: the disk is full, or may not be written.
             self._outcome.unusable = self._outcome.unusable or message.value
+            self._outcome.stopped = True
+            self._pool.stop()
+        elif message.kind == "refused":
+            # Every job on these data would meet it, early or late.
+            self._outcome.refused = self._outcome.refused or message.value
             self._outcome.stopped = True
             self._pool.stop()
         elif message.value == job_context.BUSY:

@@ -16,6 +16,8 @@ from tflottery.core import registry
 from tflottery.core.environment import SetupError
 from tflottery.core.stopping import leave_to_parent
 from tflottery.datasets.arrays import ChangedData
+from tflottery.datasets.encoded import DamagedImage
+from tflottery.datasets.records import DamagedRecords
 from tflottery.execution import jobs, notes
 from tflottery.execution.job_context import JobContext
 from tflottery.execution.jobs import Inspect, Job
@@ -40,10 +42,10 @@ class Message:
       kind: "note" (a text for the user), "made" (an address), "progress" (fraction of
         the job done), "saved" (the fraction that the next attempt goes on from), or how
         the job ended: "ended" (its result), "failed" (a traceback), "refused" (what is
-        wrong with what the user asked for), "damaged" or "missing" (the exception that
-        names the artifact), "unusable" (what is wrong with the store) or "died" (last
-        words). Or "unfit" (why no worker can work
-        on this machine), which `Pool` raises as a SetupError.
+        wrong with what the user asked for, or with the data), "damaged" or "missing"
+        (the exception that names the artifact), "unusable" (what is wrong with the
+        store) or "died" (last words). Or "unfit" (why no worker can work on this
+        machine), which `Pool` raises as a SetupError.
       value: as above.
     """
 
@@ -170,6 +172,8 @@ def respond(job: Job | Inspect, context: JobContext) -> Message:
         # Begun again, the job goes on from what was kept before, with a sound copy.
         context.runtime.forget()
         return Message("died", str(change))
+    except (DamagedImage, DamagedRecords) as damage:
+        return Message("refused", str(damage))
     except Exception as error:
         asked = isinstance(job, Inspect)
         if asked and isinstance(error, ValueError | OSError | RuntimeError):

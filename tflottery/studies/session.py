@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
-from tflottery.core import hardware, registry
+from tflottery.core import command_line, hardware, registry
 from tflottery.core.identities import Network
 from tflottery.core.recipes import Setting
 from tflottery.datasets import tfds_source
@@ -121,7 +121,8 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
       machine: where and how.
 
     Returns:
-      The exit code: 0, `INCOMPLETE`, `STORE_UNUSABLE`, or that of a stop.
+      The exit code: 0, `INCOMPLETE`, `STORE_UNUSABLE`, that of refused input where
+      damaged data were met on the way, or that of a stop.
 
     Raises:
       ValueError: an option is wrong; nothing was trained.
@@ -293,6 +294,12 @@ def _ended(
             f"  {command()}"
         )
         return STORE_UNUSABLE
+    if outcome.refused:
+        log.say(
+            f"error: {outcome.refused} What was finished is kept. To go on after "
+            f"that:\n  {command()}"
+        )
+        return command_line.WRONG_INPUT
     if outcome.stopped:
         log.say(f"Stopped. To go on:\n  {command()}")
         return stop_code

@@ -5,6 +5,7 @@ readings are made: statistics interpolated with the weights, and statistics
 re-estimated on a fixed set of training images (pooled moments, in float64).
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -53,7 +54,8 @@ class Measurement:
 class Evaluator:
     """A network compiled for measuring; its weights are given with each question.
 
-    Whatever measures raises `ChangedData` if a file that holds the data was changed.
+    Whatever measures raises `ChangedData` if a file that holds the data was changed,
+    and `DamagedImage` or `DamagedRecords` if an image cannot be read or decoded.
     """
 
     def __init__(
@@ -114,14 +116,13 @@ class Evaluator:
         padded[: len(indices)] = indices
         counted = (np.arange(self._block_size) < len(indices)).astype(np.float32)
         num_batches = -(-len(indices) // self._batch_size)
-        wrong, loss = self._counters[split](
-            self._given(split, padded.reshape(-1, self._batch_size), num_batches),
-            tf.constant(counted.reshape(-1, self._batch_size)),
-            tf.constant(num_batches),
-        )
-        measured = Measurement(num_misclassified=int(wrong), loss=float(loss))
-        self._source.check_unchanged()
-        return measured
+        with self._watched(split, indices):
+            wrong, loss = self._counters[split](
+                self._given(split, padded.reshape(-1, self._batch_size), num_batches),
+                tf.constant(counted.reshape(-1, self._batch_size)),
+                tf.constant(num_batches),
+            )
+            return Measurement(num_misclassified=int(wrong), loss=float(loss))
 
     def blocks(self, split: str, num_examples: int | None = None) -> list[np.ndarray]:
         """Returns the indices to measure, in blocks for `measure`.
@@ -172,13 +173,14 @@ class Evaluator:
             part = batches[first : first + _BATCHES_OF_MOMENTS]
             padded = np.zeros((_BATCHES_OF_MOMENTS, batches.shape[1]), np.int32)
             padded[: len(part)] = part
-            found = self._summed_moments(
-                self._given("train", padded, len(part)), tf.constant(len(part))
-            )
-            sums = [total + one.numpy() for total, one in zip(sums, found, strict=True)]
+            with self._watched("train", part):
+                found = self._summed_moments(
+                    self._given("train", padded, len(part)), tf.constant(len(part))
+                )
+                found = [one.numpy() for one in found]
+            sums = [total + one for total, one in zip(sums, found, strict=True)]
             if first + len(part) < len(batches):
                 between()
-        self._source.check_unchanged()
         moments = [total / len(batches) for total in sums]
         for layer, mean, square in zip(
             self._normalizations, moments[0::2], moments[1::2], strict=True
@@ -204,9 +206,8 @@ class Evaluator:
         Args:
           batch: [batch size] int32, one of `gradient_batches`.
         """
-        found = self._gradients.magnitudes(self._given("train", batch[None], 1))
-        self._source.check_unchanged()
-        return found
+        with self._watched("train", batch):
+            return self._gradients.magnitudes(self._given("train", batch[None], 1))
 
     def _whole_batches(self, num_examples: int, batch_size: int) -> np.ndarray:
         """Returns fixed training images in random order: [batches, size] int32.
@@ -242,6 +243,17 @@ class Evaluator:
         """
         return self._feeds[split].given(
             indices, self._bits[split][indices], count=count
+        )
+
+    def _watched(
+        self, split: str, indices: np.ndarray
+    ) -> contextlib.AbstractContextManager:
+        """Has said what is wrong with these images of a split."""
+        return feeds.watched(
+            self._source,
+            split=split,
+            augmentation="none",
+            rows=lambda: (indices, self._bits[split][indices]),
         )
 
     @functools.cached_property

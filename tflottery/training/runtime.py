@@ -105,8 +105,8 @@ class Runtime:
 
     def forget(self) -> None:
         """Forgets all it keeps: data are opened anew, and networks built anew."""
-        Runtime.source.cache_clear()
-        Runtime._seen.cache_clear()
+        type(self).source.cache_clear()
+        type(self)._seen.cache_clear()
         self._trainers.clear()
         self._evaluators.clear()
 

@@ -5,6 +5,7 @@ saved or measured. How many is a tensor, not a shape, so nothing is traced again
 cutting a run anywhere changes no bit of it.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -166,6 +167,7 @@ class Trainer:
           ValueError: the network has dropout and there is no seed for it.
           ChangedData: a file that holds the data was changed; no callback saw what was
             trained on it.
+          DamagedImage, DamagedRecords: an image cannot be read or decoded.
         """
         notify = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         points = {last}.union(*(getattr(c, "iterations", ()) for c in callbacks))
@@ -179,13 +181,14 @@ class Trainer:
             count = min(next_point - iteration, self._affordable())
             notify.on_train_batch_begin(iteration)
             started = time.perf_counter()
-            done, loss = advance(iteration, count)
-            iteration += int(done)
-            self._source.check_unchanged()
-            if not np.isfinite(float(loss)):
+            with self._watched(stream, iteration, count):
+                done, loss = advance(iteration, count)
+                done, loss = int(done), float(loss)
+            iteration += done
+            if not np.isfinite(loss):
                 raise Diverged(iteration)
             self._note_speed(time.perf_counter() - started, count)
-            notify.on_train_batch_end(iteration - 1, {"loss": float(loss)})
+            notify.on_train_batch_end(iteration - 1, {"loss": loss})
         notify.on_train_end()
         return iteration
 
@@ -228,6 +231,22 @@ class Trainer:
         )
         iterator = iter(self._strategy.experimental_distribute_dataset(batches))
         return lambda _, count: self._advance(iterator, tf.constant(count))
+
+    def _watched(
+        self, stream: DataStream, first: int, count: int
+    ) -> contextlib.AbstractContextManager:
+        """Has said what is wrong with the images of `count` iterations."""
+
+        def rows() -> tuple[np.ndarray, np.ndarray]:
+            batches = stream.batches(first, count)
+            return batches.indices, batches.bits
+
+        return feeds.watched(
+            self._source,
+            split="train",
+            augmentation=self.recipe.augmentation,
+            rows=rows,
+        )
 
     def _fed(self) -> feeds.Feed:
         """Returns the batches that the loop for one device trains on."""
