@@ -1,4 +1,4 @@
-"""One process for all tests: one thread, two CPU devices, and folders of its own."""
+"""One process for all tests: one thread, four CPU devices, and folders of its own."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ from tflottery.core import stopping
 from tflottery.core.registry import Entry
 from tflottery.training import distribution, process
 
-process.configure(logical_cpus=2)
+process.configure(logical_cpus=4)
 # Whoever started the tests may ignore them (nohup, a job in the background), and
 # programs inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -123,7 +123,18 @@ def mirrored():
     """One strategy for all tests: TensorFlow mixes up the collective operations of two
     mirrored strategies over the same devices in one process."""
     return distribution.strategy(
-        distribution.Placement(distribute="mirrored", num_replicas=2)
+        distribution.Placement(distribute="mirrored", num_devices=2)
+    )
+
+
+@pytest.fixture(scope="session")
+def mirrored_over_four():
+    """Four devices, which add up without the collective operations of the other two."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(
+        [f"CPU:{number}" for number in range(4)],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
     )
 
 

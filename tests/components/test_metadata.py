@@ -27,7 +27,7 @@ def test_lenet_on_digits(runtime):
     ]
     assert facts.num_weights == facts.num_trainable == 50_200 + 410
     assert facts.flops_per_example == 2 * 50_200
-    assert (facts.has_batch_norm, facts.num_replicas) == (False, 1)
+    assert (facts.has_batch_norm, facts.num_devices) == (False, 1)
 
 
 def test_resnet20_on_digits(runtime):
@@ -178,9 +178,9 @@ def test_a_network_that_the_loop_cannot_train_is_refused(
 
 
 def test_replicas_are_the_strategys(mirrored):
-    placement = Placement(distribute="mirrored", num_replicas=2)
+    placement = Placement(distribute="mirrored", num_devices=2)
     shared = Runtime(data_dir=None, placement=placement)
-    assert inspect("lenet", Setting("digits"), shared).num_replicas == 2
+    assert inspect("lenet", Setting("digits"), shared).num_devices == 2
     assert shared.strategy is mirrored
 
 

@@ -24,7 +24,12 @@ _RECIPE = Recipe(
 )
 
 
-_TOLD_ELSEWHERE = ("kernel_initializer", "batch_norm_scale", "input_scaling")
+_TOLD_ELSEWHERE = (
+    "kernel_initializer",
+    "batch_norm_scale",
+    "input_scaling",
+    "replica_batch_size",
+)
 
 
 def test_resolved_turns_every_duration_into_iterations():
@@ -197,12 +202,14 @@ def test_trajectory_is_all_but_the_length_and_what_is_done_with_it(field):
         "kernel_initializer": "glorot_normal",
         "batch_norm_scale": "uniform",
         "input_scaling": "standardized",
+        "replica_batch_size": 64,
     }
     plain = recipes.plain_values(_RECIPE)
     value = other.get(field, plain[field])
     changed = value if field in other else 2 * value
     found = recipes.trajectory(recipes.replaced(_RECIPE, **{field: changed}))
-    # What the weights are drawn from and how images are scaled is told elsewhere.
+    # What weights are drawn from, how images are scaled and batches divided is told
+    # elsewhere.
     apart = field in ("training_iterations", "replicates", *_TOLD_ELSEWHERE)
     apart = apart or hasattr(_RECIPE.pruning, field)
     assert (found == recipes.trajectory(_RECIPE)) == apart

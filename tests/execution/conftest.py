@@ -40,7 +40,7 @@ FACTS = Facts(
     kernel_shapes={"dense_1/kernel": (64, 300), "dense_2/kernel": (300, 100)},
     flops_per_example=100_000,
     has_batch_norm=False,
-    num_replicas=1,
+    num_devices=1,
 )
 
 

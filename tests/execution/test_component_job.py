@@ -1,5 +1,7 @@
 """A component is executed once, and goes on from what it remembered."""
 
+import types
+
 import pytest
 
 from tflottery.components.component import Passes
@@ -29,7 +31,7 @@ def make(store):
 
         context = JobContext(
             store=store,
-            runtime=None,
+            runtime=types.SimpleNamespace(num_devices=1),
             checkpoint_seconds=seconds,
             report=report,
             stopping=lambda: then == "stop" and done[-1] >= until,
@@ -68,7 +70,7 @@ def test_the_manifest_tells_of_forward_passes(
     monkeypatch.setattr(toys.Count, "passes", lambda self: Passes(run, 50))
     make(toys.Count(1, str(notes)))
     told = store.manifest(toys.Count(1, str(notes)).address)["work"]
-    assert (told["kind"], told["amount"]) == (work.measuring(run), 50)
+    assert (told["kind"], told["amount"]) == (work.measuring(run, num_devices=1), 50)
     assert told["seconds"] >= 0
     # In a part of the time only a part was done.
     goal = toys.Count(4, str(notes))

@@ -89,13 +89,16 @@ def test_a_range_holds_what_the_operations_take(todo, four_cores):
 def test_what_was_learned_stands_for_operations(todo, four_cores, exact):
     runs = [step.job.run for step in todo.steps if isinstance(step.job, Advance)]
     lines = [step.job.component for step in todo.steps if isinstance(step.job, Make)]
-    learned = {work.training(runs[0]): 0.5, work.measuring(runs[0]): 0.001}
+    learned = {
+        work.training(runs[0], num_devices=1): 0.5,
+        work.measuring(runs[0], num_devices=1): 0.001,
+    }
     num_images = sum(line.passes().number for line in lines)
     assert num_images == len(lines) * 30 * (1437 + 360)
     expected = 0.5 * todo.num_iterations + 0.001 * num_images
     assert ranged(todo, 1, learned=learned).low == pytest.approx(expected)
     # Of what nobody has done, operations tell.
-    del learned[work.measuring(runs[0])]
+    del learned[work.measuring(runs[0], num_devices=1)]
     expected = 0.5 * todo.num_iterations + sum(
         step.flops / 1e6 for step in todo.steps if isinstance(step.job, Make)
     )
@@ -105,7 +108,10 @@ def test_what_was_learned_stands_for_operations(todo, four_cores, exact):
 def test_start_compilation_and_the_store_are_counted(todo, store, monkeypatch):
     monkeypatch.setattr(hardware, "visible_cores", lambda: 2)
     runs = [step.job.run for step in todo.steps if isinstance(step.job, Advance)]
-    learned = {work.training(runs[0]): 0.0, work.measuring(runs[0]): 0.0}
+    learned = {
+        work.training(runs[0], num_devices=1): 0.0,
+        work.measuring(runs[0], num_devices=1): 0.0,
+    }
     found = ranged(todo, 1, learned=learned)
     made = sum(len(step.makes) for step in todo.steps)
     # The dense training, and measuring; one worker has started by now.
@@ -163,7 +169,7 @@ def test_gpus_have_a_rate_of_their_own(toys, store, three_gpus):
     assert 2.0 == seconds(apart, store, 3, alone)
     # More workers share the same GPUs.
     assert 2.0 == seconds(apart, store, 9, alone)
-    together = Placement("mirrored", device="gpu", num_replicas=3)
+    together = Placement("mirrored", device="gpu", num_devices=3)
     assert 2.0 == seconds(apart, store, 1, together)
 
 
@@ -171,12 +177,12 @@ def test_gpus_have_a_rate_of_their_own(toys, store, three_gpus):
     ("placement", "rate", "expected"),
     [
         (
-            Placement("tpu", device="tpu", num_replicas=0),
+            Placement("tpu", device="tpu", num_devices=0),
             1.0,
             "not known with 1 worker on the TPU",
         ),
         (Placement(device="gpu"), 0.0, "not known with 1 worker on 1 GPU"),
-        (Placement("mirrored", device="gpu", num_replicas=3), 1e9, "worker on 3 GPUs"),
+        (Placement("mirrored", device="gpu", num_devices=3), 1e9, "worker on 3 GPUs"),
     ],
 )
 def test_what_has_no_known_rate_gets_no_time(

@@ -93,12 +93,14 @@ def test_states_are_kept_on_the_way_and_told(store, study, context_of, runtime):
     manifest = store.manifest(work.states[1].address)
     assert manifest["iteration"] == 20
     assert manifest["run"] == work.run.key
+    assert manifest["num_devices"] == 1
     # How long the updates from one state to the next took.
     done = [store.manifest(state.address)["work"] for state in work.states]
     assert [one["amount"] for one in done] == [0, 20, 40]
-    assert {one["kind"] for one in done} == {training(work.run)}
+    kind = training(work.run, num_devices=1)
+    assert {one["kind"] for one in done} == {kind}
     assert all(one["seconds"] >= 0 for one in done)
-    assert training(work.run) in learned(store, ["runs"])
+    assert kind in learned(store, ["runs"])
 
 
 def test_what_is_there_is_told_and_not_trained_again(store, study, context_of):

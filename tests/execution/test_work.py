@@ -69,9 +69,10 @@ def test_the_same_artifact_is_kept_whatever_it_took(store):
 
 
 def test_kinds_are_what_decides_speed(make_study):
-    def kinds(**changes):
+    def kinds(num_devices=1, **changes):
         run = dataclasses.replace(make_study().trunk(1), **changes)
-        return work.training(run), work.measuring(run)
+        on = {"num_devices": num_devices}
+        return work.training(run, **on), work.measuring(run, **on)
 
     usual = kinds()
     assert usual[0] != usual[1]
@@ -83,3 +84,7 @@ def test_kinds_are_what_decides_speed(make_study):
     assert kinds(recipe=recipe)[1] == usual[1]
     gpu = kinds(device="gpu")
     assert gpu[0] != usual[0] and gpu[1] != usual[1]
+    # Parts on fewer devices take longer, and are measured as ever.
+    parts = [kinds(num_replicas=2, num_devices=count) for count in (1, 2)]
+    assert len({usual[0], parts[0][0], parts[1][0]}) == 3
+    assert parts[0][1] == usual[1] != parts[1][1]

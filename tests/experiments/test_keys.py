@@ -126,7 +126,7 @@ _FACTS = Facts(
     },
     flops_per_example=100_400,
     has_batch_norm=False,
-    num_replicas=1,
+    num_devices=1,
 )
 _ADAM = Recipe(
     optimizer="adam",
@@ -170,8 +170,8 @@ def _studies():
         (Placement(), _FACTS, "fresh"),
         (Placement(device="gpu"), _FACTS, "carried"),
         (
-            Placement("mirrored", num_replicas=2),
-            dataclasses.replace(_FACTS, num_replicas=2, precision="mixed_bfloat16"),
+            Placement("mirrored", num_devices=2),
+            dataclasses.replace(_FACTS, num_devices=2, precision="mixed_bfloat16"),
             "fresh",
         ),
     )

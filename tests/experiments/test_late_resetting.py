@@ -38,7 +38,7 @@ def study():
             kernel_shapes={"conv/kernel": (3, 3, 9, 9), "head/kernel": (9, 9)},
             flops_per_example=1,
             has_batch_norm=True,
-            num_replicas=1,
+            num_devices=1,
         )
 
     config = Config(model="resnet50", dataset="imagenet2012", levels=("1",))

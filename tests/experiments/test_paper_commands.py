@@ -50,7 +50,7 @@ def _study(module, **options):
         kernel_shapes={},
         flops_per_example=1,
         has_batch_norm=True,
-        num_replicas=1,
+        num_devices=1,
     )
     return resolve(config, facts, Placement())
 

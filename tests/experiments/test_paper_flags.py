@@ -87,7 +87,7 @@ def facts_of(model, setting):
         kernel_shapes=kernels | {"head/kernel": (64, outputs or num_classes)},
         flops_per_example=1,
         has_batch_norm=True,
-        num_replicas=1,
+        num_devices=1,
     )
 
 

@@ -112,6 +112,7 @@ def test_every_field_has_a_flag_of_its_kind(run):
         "rewind_iterations": ("0,100,4ep,3ep50it", ["0", "100", "4ep", "3ep50it"]),
         "training_iterations": ("2000", "2000"),
         "batch_size": ("64", 64),
+        "replica_batch_size": ("32", 32),
         "optimizer": ("sgd", "sgd"),
         "learning_rate": ("1e-3", 1e-3),
         "momentum": ("0.5", 0.5),

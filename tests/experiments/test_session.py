@@ -646,6 +646,10 @@ WRONG = {
     "--data_orders=1: .* at least 2": {"data_orders": 1},
     "--data_orders=0 has to be at least 1": {"data_orders": 0},
     "--batch_size=0 has to be at least 1": {"batch_size": 0},
+    "--replica_batch_size=0 has to be at least 1": {"replica_batch_size": 0},
+    "replica_batch_size=7 has to be a divisor of batch_size=60": {
+        "replica_batch_size": 7
+    },
     "--evaluation_examples=0 has to be at least 1": {"evaluation_examples": 0},
     "--splits='validation' has to name train or test or both": {
         "splits": ("validation",)

@@ -26,7 +26,7 @@ CIFAR10 = Data(
 )
 
 
-def cifar10_facts(model, *, num_replicas=1, has_batch_norm=False):
+def cifar10_facts(model, *, num_devices=1, has_batch_norm=False):
     return Facts(
         network=Network(model, (32, 32, 3), 10),
         data=CIFAR10,
@@ -35,12 +35,12 @@ def cifar10_facts(model, *, num_replicas=1, has_batch_norm=False):
         kernel_shapes={},
         flops_per_example=1,
         has_batch_norm=has_batch_norm,
-        num_replicas=num_replicas,
+        num_devices=num_devices,
     )
 
 
-def cifar10_study(model, *, num_replicas=1, **options):
-    facts = cifar10_facts(model, num_replicas=num_replicas)
+def cifar10_study(model, *, num_devices=1, **options):
+    facts = cifar10_facts(model, num_devices=num_devices)
     return resolve(Config(model=model, **options), facts, Placement())
 
 
@@ -242,13 +242,55 @@ def test_k_are_sorted_and_each_counts_once(study):
 
 
 def test_a_batch_has_to_be_shared_evenly_by_replicas():
-    assert cifar10_study("vgg16", num_replicas=4).last == 63_000
+    assert cifar10_study("vgg16", num_devices=4).last == 63_000
     with pytest.raises(ValueError, match="batch of 128 cannot be shared by 3 replicas"):
-        cifar10_study("vgg16", num_replicas=3)
+        cifar10_study("vgg16", num_devices=3)
 
 
-def pretext_study(pretext, batch_size, *, num_replicas=1):
-    facts = cifar10_facts("vgg16", num_replicas=num_replicas)
+def test_parts_of_a_batch_have_the_key_of_as_many_devices():
+    def run(num_devices, **options):
+        return cifar10_study("vgg16", num_devices=num_devices, **options).trunk(1)
+
+    shared = run(2)
+    assert (run(1).num_replicas, shared.num_replicas) == (1, 2)
+    for num_devices in (1, 2):
+        assert run(num_devices, replica_batch_size=64).key == shared.key
+    assert run(1, replica_batch_size=128).key == run(1).key != shared.key
+
+
+def test_the_parts_of_a_recipe_are_on_any_number_of_devices():
+    options = {"model": "resnet50", "variant": "limited_supervision"}
+    studies = [
+        cifar10_study(num_devices=count, **options) for count in (1, 2, 4, 8, 16)
+    ]
+    assert {one.num_replicas for one in studies} == {16}
+    assert len({one.trunk(1).key for one in studies}) == 1
+    assert len({(one.config_hash, one.name) for one in studies}) == 1
+    with pytest.raises(ValueError, match="16 parts of 96 images .* by 3 devices"):
+        cifar10_study(num_devices=3, **options)
+
+
+def test_the_parts_of_a_recipe_are_those_of_its_own_batch():
+    options = {"model": "resnet50", "variant": "limited_supervision"}
+    found = {
+        (batch, part): cifar10_study(
+            batch_size=batch, replica_batch_size=part, **options
+        ).num_replicas
+        for batch, part in ((None, 48), (1536, None), (64, None), (64, 16))
+    }
+    assert list(found.values()) == [32, 16, 1, 4]
+    with pytest.raises(ValueError, match="size=100 has to be a divisor of .*=1536"):
+        cifar10_study(replica_batch_size=100, **options)
+
+
+def test_parts_that_nobody_asked_for_are_not_told(study):
+    """The names of folders were made without them."""
+    assert "replica_batch_size" not in study().decisions()
+    assert study(replica_batch_size=30).decisions()["replica_batch_size"] == 30
+
+
+def pretext_study(pretext, batch_size, *, num_devices=1):
+    facts = cifar10_facts("vgg16", num_devices=num_devices)
     data = dataclasses.replace(facts.data, pretext=pretext)
     config = Config(model="vgg16", batch_size=batch_size)
     return resolve(config, dataclasses.replace(facts, data=data), Placement())
@@ -256,11 +298,11 @@ def pretext_study(pretext, batch_size, *, num_replicas=1):
 
 def test_a_replica_has_as_many_images_with_labels_as_without():
     assert pretext_study("semi_supervised", 6).last == 63_000
-    assert pretext_study("semi_supervised", 8, num_replicas=4).last == 63_000
+    assert pretext_study("semi_supervised", 8, num_devices=4).last == 63_000
     with pytest.raises(ValueError, match="--batch_size=7 has no half .*Give an even"):
         pretext_study("semi_supervised", 7)
     with pytest.raises(ValueError, match="of 2 replicas, 3 images each, has no half"):
-        pretext_study("semi_supervised", 6, num_replicas=2)
+        pretext_study("semi_supervised", 6, num_devices=2)
 
 
 def test_exemplar_compares_two_images_at_least():
@@ -268,7 +310,7 @@ def test_exemplar_compares_two_images_at_least():
     with pytest.raises(ValueError, match="--batch_size=1 is too small for 'exemplar'"):
         pretext_study("exemplar", 1)
     with pytest.raises(ValueError, match="1 images each, is too .* needs 2 images"):
-        pretext_study("exemplar", 4, num_replicas=4)
+        pretext_study("exemplar", 4, num_devices=4)
 
 
 def test_the_hash_is_of_what_a_row_cannot_tell_by_its_own_columns(study):
@@ -424,8 +466,8 @@ def test_decisions_hold_resolved_values(study):
     assert decided["dataset"] == "digits"
     assert decided["learning_rate"] == 0.03
     names = {field.name for field in dataclasses.fields(Config)}
-    # The stem is part of the model's name by then.
-    assert names - {"stem"} <= decided.keys()
+    # The stem is part of the model's name by then, and nobody asked for parts.
+    assert names - {"stem", "replica_batch_size"} <= decided.keys()
 
 
 def test_runs_of_a_replicate_differ_in_order_and_share_their_start(study):

@@ -265,7 +265,7 @@ def resnet50(config, num_train=1_281_167, related=None):
         },
         flops_per_example=1,
         has_batch_norm=True,
-        num_replicas=1,
+        num_devices=1,
     )
     return resolve(config, facts, Placement(), related=related)
 

@@ -129,6 +129,25 @@ def test_every_row_of_appendix_a_is_planned_as_printed(row):
     assert _planned(*row) == _PLANNED[row]
 
 
+def test_parts_are_those_of_the_papers_gpus():
+    parts = {
+        row: _recipe(*row).batch_size // _recipe(*row).replica_batch_size
+        for row in _PLANNED
+        if row[1] != _CIFAR10
+    }
+    named = {
+        ("alexnet", _IMAGENET, "labels", None): 8,
+        ("alexnet", _IMAGENET, "rotation", None): 16,
+        ("alexnet", _IMAGENET, "exemplar", None): 16,
+        ("resnet50", _IMAGENET, "semi_supervised", "images:0.1"): 32,
+        ("resnet50", _IMAGENET, "exemplar", None): 32,
+    }
+    for row, count in parts.items():
+        few = row[3] in ("images:0.1", "classes:0.1", "images:0.01", "classes:0.01")
+        assert count == named.get(row, 8 if few else 16), row
+    assert _recipe("vgg19", _CIFAR10, "labels", None).replica_batch_size is None
+
+
 def test_no_row_is_left_out():
     # The paper has labels and rotation of CIFAR-10 in one row, for two networks.
     rows = [

@@ -14,10 +14,10 @@ from tflottery.training import process
 
 
 def test_one_thread_and_as_many_devices_as_asked_for():
-    """This process was configured for the tests with logical_cpus=2."""
+    """This process was configured for the tests with logical_cpus=4."""
     assert tf.config.threading.get_intra_op_parallelism_threads() == 1
     assert tf.config.threading.get_inter_op_parallelism_threads() == 1
-    assert len(tf.config.list_logical_devices("CPU")) == 2
+    assert len(tf.config.list_logical_devices("CPU")) == 4
     assert os.environ["KERAS_BACKEND"] == "tensorflow"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
 
@@ -66,7 +66,7 @@ def test_onednn_is_on_whatever_the_environment_says(early):
 
 def test_too_late_is_refused_and_the_same_again_is_not():
     tf.config.list_logical_devices()
-    process.configure(logical_cpus=2)
+    process.configure(logical_cpus=4)
     with pytest.raises(SetupError) as caught:
         process.configure(logical_cpus=3)
     for fact in (
@@ -83,14 +83,14 @@ def test_variables_that_tensorflow_has_read_already_are_refused(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
     monkeypatch.setenv("MPLBACKEND", "inline")
     with pytest.raises(SetupError, match="its environment had XLA_FLAGS, which may"):
-        process.configure(logical_cpus=2)
+        process.configure(logical_cpus=4)
 
 
 def test_settings_of_keras_are_not_those_of_its_file():
     keras.config.set_floatx("float16")
     keras.config.set_image_data_format("channels_first")
     keras.config.set_dtype_policy("mixed_bfloat16")
-    process.configure(logical_cpus=2)
+    process.configure(logical_cpus=4)
     assert keras.config.floatx() == "float32"
     assert keras.config.image_data_format() == "channels_last"
     assert keras.config.epsilon() == 1e-7

@@ -25,7 +25,7 @@ class Facts:
       flops_per_example: of a forward pass of all its views, multiplications and
         additions apart.
       has_batch_norm: whether there are statistics to re-estimate.
-      num_replicas: devices that share a batch.
+      num_devices: how many share a batch.
       precision: of the network's arithmetic, as `Run` has it.
       input_scaling: the data set's own way, one of `recipes.INPUT_SCALINGS`.
       has_many_sizes: whether images stay in their files, of which parts are shown.
@@ -38,7 +38,7 @@ class Facts:
     kernel_shapes: dict[str, tuple[int, ...]]
     flops_per_example: int
     has_batch_norm: bool
-    num_replicas: int
+    num_devices: int
     precision: str = "float32"
     input_scaling: str = "standardized"
     has_many_sizes: bool = False
@@ -111,7 +111,6 @@ def _measured(model_name: str, data: Data, source: Source, runtime: Runtime) -> 
         if len(layer.output.shape) == 4:
             positions = layer.output.shape[1] * layer.output.shape[2]
         flops += 2 * sizes[layer.kernel.path] * positions
-    strategy = runtime.strategy
     return Facts(
         network=network,
         data=data,
@@ -122,7 +121,7 @@ def _measured(model_name: str, data: Data, source: Source, runtime: Runtime) -> 
         },
         flops_per_example=tasks.task_of(data.pretext).num_views * flops,
         has_batch_norm=bool(layers.normalizations(model)),
-        num_replicas=strategy.num_replicas_in_sync if strategy else 1,
+        num_devices=runtime.num_devices,
         precision=requirements.precision(model),
         input_scaling=source.input_scaling,
         has_many_sizes=source.is_encoded,

@@ -3,6 +3,10 @@
 A run's key hashes how the trajectory comes about, not how long it is followed: 2,000
 and 24,000 iterations of one recipe are one run. A state is a run at an iteration:
 weights and batch norm statistics, and optimizer slots where training may go on from it.
+
+What differs by rounding alone does not enter a key: on how many devices the parts of a
+batch were. Two makings of one key are the same bits on one kind of machine and one
+number of devices, which the manifest names.
 """
 
 import dataclasses
@@ -56,7 +60,8 @@ class Run:
       optimizer_state: "fresh", or "carried" over from the initial state; always "fresh"
         where the two would be the same.
       device: kind of device.
-      num_replicas: devices that share each batch.
+      num_replicas: parts of each batch, which batch norm sees one by one, be they on
+        as many devices or fewer.
       precision: of weights and arithmetic.
     """
 

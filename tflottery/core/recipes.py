@@ -122,6 +122,8 @@ class Recipe:
       optimizer: "sgd" or "adam".
       learning_rate: the rate before decay and after warmup.
       batch_size: global batch size.
+      replica_batch_size: images of each part of a batch, which batch norm sees by
+        itself, on however many devices; None: one part on each device.
       training_iterations: length of a whole training.
       momentum: of SGD; accumulates gradients.
       weight_decay: factor of the L2 term in the gradient, on all trainable weights.
@@ -147,6 +149,7 @@ class Recipe:
     learning_rate: float
     batch_size: int
     training_iterations: Duration
+    replica_batch_size: int | None = None
     momentum: float = 0.0
     weight_decay: float = 0.0
     milestones: tuple[Duration, ...] = ()
@@ -165,6 +168,7 @@ class Recipe:
         _make_floats(self)
         final = self.final_learning_rate
         falls = f"the rate falls linearly: final_learning_rate={final!r}"
+        part = self.replica_batch_size
         _refuse_out_of_bounds(
             self,
             {
@@ -173,6 +177,10 @@ class Recipe:
                     "above 0 and finite",
                 ),
                 "batch_size": (self.batch_size >= 1, "at least 1"),
+                "replica_batch_size": (
+                    part is None or (part >= 1 and not self.batch_size % part),
+                    f"a divisor of batch_size={self.batch_size!r}",
+                ),
                 "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
                 "weight_decay": (
                     0 <= self.weight_decay < math.inf,
@@ -322,10 +330,11 @@ def has_memory(recipe: Recipe) -> bool:
 def trajectory(recipe: Recipe) -> dict[str, object]:
     """Returns what of a resolved recipe decides a trajectory: not its length.
 
-    Nor how weights are drawn and images scaled, which a run's initial weights and data
-    tell. Where the rate falls linearly to the end of training, the length decides too.
-    What changes nothing (momentum under adam, the factor of no decay, the order of
-    milestones, all that `simplified` leaves out) makes no other run of the same one.
+    Nor how weights are drawn, images scaled and batches divided, which a run's initial
+    weights, data and replicas tell. Where the rate falls linearly to the end of
+    training, the length decides too. What changes nothing (momentum under adam, the
+    factor of no decay, the order of milestones, all that `simplified` leaves out) makes
+    no other run of the same one.
     """
     recipe = simplified(recipe)
     names = ["optimizer", "learning_rate", "batch_size", "weight_decay"]

@@ -89,7 +89,8 @@ def _make(
         passes = component.passes()
         # What goes on from partial results tells nothing of the whole.
         if passes is not None and remembered is None:
-            kind, seconds = work.measuring(passes.run), time.monotonic() - started
+            seconds = time.monotonic() - started
+            kind = work.measuring(passes.run, num_devices=context.runtime.num_devices)
             manifest["work"] = work.done(kind, passes.number, seconds)
 
 

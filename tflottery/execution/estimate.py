@@ -116,7 +116,11 @@ def seconds(
     if placement.device == "tpu":
         return None
     num_devices, rate = _machine(placement)
-    costs = {step.job.name: _cost(step, learned, rate=rate) for step in plan.steps}
+    together = placement.num_devices
+    costs = {
+        step.job.name: _cost(step, learned, rate=rate, num_devices=together)
+        for step in plan.steps
+    }
     if None in costs.values():
         return None
     # Workers beyond the devices share them.
@@ -150,19 +154,23 @@ def _machine(placement: Placement) -> tuple[float, float]:
     The rate is in operations a second; 0 where it is not known.
     """
     if placement.device == "gpu":
-        num_replicas = placement.num_replicas
+        num_devices = placement.num_devices
         rate = hardware.gpu_rate() * _GPU_EFFICIENCY
-        return len(hardware.visible_gpus()) / num_replicas, rate * num_replicas
+        return len(hardware.visible_gpus()) / num_devices, rate * num_devices
     return float(hardware.visible_cores()), _core_rate() * _EFFICIENCY
 
 
-def _cost(step: Step, learned: Mapping[str, float], *, rate: float) -> Range | None:
+def _cost(
+    step: Step, learned: Mapping[str, float], *, rate: float, num_devices: int
+) -> Range | None:
     """Returns what a step takes a worker that works alone; None if nobody knows."""
     job, kind, amount = step.job, None, 0
     if isinstance(job, Advance):
-        kind, amount = work.training(job.run), step.num_iterations
+        kind = work.training(job.run, num_devices=num_devices)
+        amount = step.num_iterations
     elif (passes := job.component.passes()) is not None:
-        kind, amount = work.measuring(passes.run), passes.number
+        kind = work.measuring(passes.run, num_devices=num_devices)
+        amount = passes.number
     if kind in learned:
         took, (low, high) = learned[kind] * amount, _LEARNED_RANGE
     elif rate or not step.flops:
@@ -195,7 +203,7 @@ def _devices(placement: Placement, num_workers: int) -> str:
     if placement.device != "gpu":
         return f"the {placement.device.upper()}"
     workers = min(num_workers, len(hardware.visible_gpus()))
-    count = workers if placement.distribute == "none" else placement.num_replicas
+    count = workers if placement.distribute == "none" else placement.num_devices
     return f"{count} GPU{'s' * (count != 1)}"
 
 

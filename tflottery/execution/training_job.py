@@ -61,7 +61,7 @@ def advance(run: Run, states: tuple[State, ...], context: JobContext) -> str:
             before += segment.num_iterations
     except Diverged as divergence:
         address = run_index.divergence_address(run)
-        with store.writing(address, _manifest(run, divergence.iteration)):
+        with store.writing(address, _manifest(run, divergence.iteration, context)):
             pass
         for address in run_index.checkpoints(run, store).values():
             store.remove(address)
@@ -85,19 +85,18 @@ def _train(segment: Segment, context: JobContext, *, before: int, total: int) ->
       Diverged: the loss or the weights are not finite.
     """
     run, store = segment.run, context.store
-    trainer = context.runtime.trainer(
-        run.network, run.data, recipe=run.recipe, sparse=run.mask is not None
-    )
+    trainer = _trainer(run, context)
     _restore(trainer, segment, store)
     wanted = {state.iteration: state for state in segment.states}
-    pace = work.Pace(run, segment.first)
+    pace = work.Pace(run, segment.first, num_devices=context.runtime.num_devices)
 
     def keep(iteration: int, model: keras.Model) -> None:
         """Puts a wanted state into the store."""
         del model
         state = wanted[iteration]
         weights, slots = trainer.state()
-        manifest = _manifest(run, iteration) | {"work": pace.since_last(iteration)}
+        manifest = _manifest(run, iteration, context)
+        manifest["work"] = pace.since_last(iteration)
         with store.writing(state.address, manifest) as folder:
             checkpoints.write(folder, weights, slots=slots if state.has_slots else None)
         context.made(state.address)
@@ -106,7 +105,7 @@ def _train(segment: Segment, context: JobContext, *, before: int, total: int) ->
         """Keeps a state to go on from, in place of the checkpoints before it."""
         weights, slots = trainer.state()
         address = run_index.checkpoint_address(run, iteration)
-        with store.writing(address, _manifest(run, iteration)) as folder:
+        with store.writing(address, _manifest(run, iteration, context)) as folder:
             checkpoints.write(folder, weights, slots=slots)
         for earlier, address in run_index.checkpoints(run, store).items():
             if earlier < iteration:
@@ -162,6 +161,22 @@ def _restore(trainer: Trainer, segment: Segment, store: Store) -> None:
     )
 
 
-def _manifest(run: Run, iteration: int) -> dict[str, object]:
-    """Returns what a state's manifest says of its derivation."""
-    return {"run": run.key, "iteration": iteration, "derivation": run.derivation()}
+def _trainer(run: Run, context: JobContext) -> Trainer:
+    """Returns what trains a run."""
+    return context.runtime.trainer(
+        run.network,
+        run.data,
+        recipe=run.recipe,
+        sparse=run.mask is not None,
+        num_replicas=run.num_replicas,
+    )
+
+
+def _manifest(run: Run, iteration: int, context: JobContext) -> dict[str, object]:
+    """Returns what a state's manifest says of its derivation, and of its making."""
+    return {
+        "run": run.key,
+        "iteration": iteration,
+        "derivation": run.derivation(),
+        "num_devices": context.runtime.num_devices,
+    }

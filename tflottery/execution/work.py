@@ -23,17 +23,28 @@ _NEWEST = 200
 _KIND_LENGTH = 16
 
 
-def training(run: Run) -> str:
-    """Returns the kind of work that updates of a run are; its amount is updates."""
+def training(run: Run, *, num_devices: int) -> str:
+    """Returns the kind of work that updates of a run are; its amount is updates.
+
+    Args:
+      run: the trajectory.
+      num_devices: how many share a batch.
+    """
     recipe = run.recipe
-    return _kind(
-        "training", run, recipe.batch_size, recipe.optimizer, recipe.augmentation
-    )
+    more = [recipe.batch_size, recipe.optimizer, recipe.augmentation]
+    # The usual one part a device was all there was.
+    more += [run.num_replicas] if run.num_replicas != num_devices else []
+    return _kind("training", run, num_devices, *more)
 
 
-def measuring(run: Run) -> str:
-    """Returns the kind of work that forward passes are; its amount is images."""
-    return _kind("measuring", run)
+def measuring(run: Run, *, num_devices: int) -> str:
+    """Returns the kind of work that forward passes are; its amount is images.
+
+    Args:
+      run: of the network that is measured.
+      num_devices: how many measure it.
+    """
+    return _kind("measuring", run, num_devices)
 
 
 def done(kind: str, amount: int, seconds: float) -> dict[str, object]:
@@ -44,12 +55,13 @@ def done(kind: str, amount: int, seconds: float) -> dict[str, object]:
 class Pace:
     """How long the updates between two states of a run took."""
 
-    def __init__(self, run: Run, iteration: int):
+    def __init__(self, run: Run, iteration: int, *, num_devices: int):
         """Args:
         run: the trajectory.
         iteration: where training begins, now.
+        num_devices: how many share a batch.
         """
-        self._kind = training(run)
+        self._kind = training(run, num_devices=num_devices)
         self._last = iteration, time.monotonic()
 
     def since_last(self, iteration: int) -> dict[str, object]:
@@ -80,9 +92,9 @@ def learned(store: Store, folders: Iterable[str]) -> dict[str, float]:
     return {kind: statistics.median(values) for kind, values in found.items()}
 
 
-def _kind(name: str, run: Run, *more: object) -> str:
+def _kind(name: str, run: Run, num_devices: int, *more: object) -> str:
     """Returns a fingerprint of what decides how fast work on a run is."""
-    machine = run.device, run.num_replicas, run.precision
+    machine = run.device, num_devices, run.precision
     return _fingerprint((name, run.network, run.data.pretext, machine, more))
 
 

@@ -37,6 +37,7 @@ class _Row:
       subset: of the images or classes, as `Setting` has it; None: all.
       epochs: of what is trained on.
       batch_size: of all the paper's GPUs together.
+      replica_batch_size: of each of them; None: of the one there is.
       learning_rate: a tenth of it after each of `decay_epochs`.
       warmup_epochs: how long the rate rises.
       weight_decay: factor of the L2 penalty.
@@ -47,45 +48,48 @@ class _Row:
     subset: str | None
     epochs: int
     batch_size: int
+    replica_batch_size: int | None
     learning_rate: float
     warmup_epochs: int
     weight_decay: float
     decay_epochs: tuple[int, ...]
 
 
+_SEMI_SUPERVISED = "semi_supervised"
 # By data set and network (None: any). Columns are the attributes of `_Row`: task and
-# subset; epochs, batch size, rate, warmup, weight decay and decays.
+# subset; epochs, batch size, of each GPU, rate, warmup, weight decay and decays.
 APPENDIX_A: dict[tuple[str, str | None], tuple[_Row, ...]] = {
     ("imagenet2012", "alexnet"): (
-        _Row("labels", None, 90, 4096, 0.4, 0, 1e-4, (30, 60)),
-        _Row("rotation", None, 90, 8192, 0.5, 2, 1e-5, (30, 60)),
-        _Row("exemplar", None, 30, 4096, 0.1, 0, 1e-4, (20,)),
+        _Row("labels", None, 90, 4096, 512, 0.4, 0, 1e-4, (30, 60)),
+        _Row("rotation", None, 90, 8192, 512, 0.5, 2, 1e-5, (30, 60)),
+        _Row("exemplar", None, 30, 4096, 256, 0.1, 0, 1e-4, (20,)),
     ),
     ("imagenet2012", "resnet50"): (
-        _Row("labels", None, 90, 1536, 0.1, 0, 1e-4, (50, 65, 80)),
-        _Row("labels", "images:0.3", 200, 1536, 0.1, 5, 3e-4, (140, 160, 180)),
-        _Row("labels", "classes:0.3", 200, 1536, 0.03, 5, 1e-3, (140, 160, 180)),
-        _Row("labels", "images:0.1", 200, 768, 0.1, 5, 1e-3, (140, 160, 180)),
-        _Row("labels", "classes:0.1", 200, 768, 0.3, 5, 3e-4, (140, 160, 180)),
-        _Row("labels", "images:0.01", 1000, 768, 0.1, 0, 1e-3, (700, 800, 900)),
-        _Row("labels", "classes:0.01", 1000, 768, 0.01, 0, 3e-3, (700, 800, 900)),
-        _Row("semi_supervised", "images:0.1", 200, 2048, 0.1, 5, 3e-4, (140, 160, 180)),
-        _Row("rotation", None, 90, 1536, 1.0, 5, 1e-5, (50, 65, 80)),
-        _Row("exemplar", None, 30, 1536, 1.0, 0, 1e-5, (20, 25)),
+        _Row("labels", None, 90, 1536, 96, 0.1, 0, 1e-4, (50, 65, 80)),
+        _Row("labels", "images:0.3", 200, 1536, 96, 0.1, 5, 3e-4, (140, 160, 180)),
+        _Row("labels", "classes:0.3", 200, 1536, 96, 0.03, 5, 1e-3, (140, 160, 180)),
+        _Row("labels", "images:0.1", 200, 768, 96, 0.1, 5, 1e-3, (140, 160, 180)),
+        _Row("labels", "classes:0.1", 200, 768, 96, 0.3, 5, 3e-4, (140, 160, 180)),
+        _Row("labels", "images:0.01", 1000, 768, 96, 0.1, 0, 1e-3, (700, 800, 900)),
+        _Row("labels", "classes:0.01", 1000, 768, 96, 0.01, 0, 3e-3, (700, 800, 900)),
+        _Row(
+            _SEMI_SUPERVISED, "images:0.1", 200, 2048, 64, 0.1, 5, 3e-4, (140, 160, 180)
+        ),
+        _Row("rotation", None, 90, 1536, 96, 1.0, 5, 1e-5, (50, 65, 80)),
+        _Row("exemplar", None, 30, 1536, 48, 1.0, 0, 1e-5, (20, 25)),
     ),
     ("places365_small", "resnet50"): (
-        _Row("labels", None, 90, 2048, 0.1, 0, 1e-4, (50, 65, 80)),
+        _Row("labels", None, 90, 2048, 128, 0.1, 0, 1e-4, (50, 65, 80)),
     ),
     ("cifar10", None): (
-        _Row("labels", None, 160, 512, 1e-3, 0, 1e-4, (80, 120)),
-        _Row("rotation", None, 160, 512, 1e-3, 0, 1e-4, (80, 120)),
-        _Row("exemplar", None, 180, 512, 3e-4, 0, 1e-4, (120,)),
-        _Row("permuted_labels", None, 160, 512, 1e-3, 0, 1e-4, (80, 120)),
+        _Row("labels", None, 160, 512, None, 1e-3, 0, 1e-4, (80, 120)),
+        _Row("rotation", None, 160, 512, None, 1e-3, 0, 1e-4, (80, 120)),
+        _Row("exemplar", None, 180, 512, None, 3e-4, 0, 1e-4, (120,)),
+        _Row("permuted_labels", None, 160, 512, None, 1e-3, 0, 1e-4, (80, 120)),
     ),
 }
 _CIFAR10 = "cifar10"
 _SMALL_COLOURED = (_CIFAR10, "cifar10_16x16")
-_SEMI_SUPERVISED = "semi_supervised"
 # Tasks that are another reading of one that has a row.
 _READINGS = {"rotation_all": "rotation"}
 # The data sets whose networks and settings without a row have no recipe.
@@ -148,6 +152,7 @@ def _recipe_of_row(row: _Row, *, rewind: Duration, **values: object) -> Recipe:
     return Recipe(
         learning_rate=row.learning_rate,
         batch_size=row.batch_size,
+        replica_batch_size=row.replica_batch_size,
         training_iterations=f"{row.epochs}ep",
         weight_decay=row.weight_decay,
         milestones=tuple(f"{epochs}ep" for epochs in row.decay_epochs),

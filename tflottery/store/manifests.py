@@ -22,8 +22,8 @@ from tflottery.training import process
 
 FILE_NAME = "manifest.json"
 
-# What a caller may say that is another each time the same artifact is made.
-INCIDENTAL = ("seconds", "work")
+# What a caller may say that may be another each time the same artifact is made.
+INCIDENTAL = ("seconds", "work", "num_devices")
 
 _FORMAT = 1
 _SEAL = b' "manifest_sha256": "'

@@ -2,18 +2,20 @@
 
 from tflottery.components.metadata import Facts
 from tflottery.core.registry import PRETEXTS
+from tflottery.training import distribution
 
 # Of a part of the data a batch may hold images more than once: the stream goes on
 # through epochs, and a hundredth of a small data set is to be tried as the paper does.
 _MOST_EPOCHS_A_BATCH = 10
 
 
-def validate(batch_size: int, facts: Facts) -> None:
+def validate(batch_size: int, facts: Facts, *, num_replicas: int) -> None:
     """Raises ValueError if a batch is too large, too small or cannot be shared.
 
     Args:
       batch_size: images of an update, of all replicas.
-      facts: of the network and the data, which tell replicas and task.
+      facts: of the network and the data, which tell devices and task.
+      num_replicas: parts of a batch, each normalized by itself.
     """
     data = facts.data
     times = 1 if data.subset is None else _MOST_EPOCHS_A_BATCH
@@ -23,18 +25,15 @@ def validate(batch_size: int, facts: Facts) -> None:
             f"--batch_size={batch_size!r} is more than{than} the {_images(facts)}. "
             "Give a smaller one."
         )
-    replicas = facts.num_replicas
-    if batch_size % replicas:
-        raise ValueError(
-            f"A batch of {batch_size} cannot be shared by {replicas} replicas: "
-            "--batch_size has to be a multiple of their number."
-        )
+    distribution.validate_batch(
+        batch_size=batch_size, num_replicas=num_replicas, num_devices=facts.num_devices
+    )
     if data.pretext is None:
         return
-    own = batch_size // replicas
+    own = batch_size // num_replicas
     part = f"--batch_size={batch_size!r}"
-    if replicas > 1:
-        part += f" of {replicas} replicas, {own} images each,"
+    if num_replicas > 1:
+        part += f" of {num_replicas} replicas, {own} images each,"
     pretext = PRETEXTS[data.pretext]
     if pretext["unlabeled"] and own % 2:
         raise ValueError(

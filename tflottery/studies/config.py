@@ -84,6 +84,11 @@ class Config:
         "with it; None: the recipe's",
     )
     batch_size: int | None = option(None, "global batch size; None: the recipe's")
+    replica_batch_size: int | None = option(
+        None,
+        "images of each part of a batch, which batch norm sees by itself, on however "
+        "many devices; None: the recipe's, else one part on each device",
+    )
     optimizer: str | None = option(None, "sgd or adam; None: the recipe's")
     learning_rate: float | None = option(None, "None: the recipe's")
     momentum: float | None = option(None, "of sgd; None: the recipe's")
@@ -135,7 +140,7 @@ class Config:
     def validate(self) -> None:
         """Raises ValueError for options that are wrong with any data."""
         validate_count("replicates", self.replicates, most=MOST_REPETITIONS)
-        for name in ("batch_size", "evaluation_examples"):
+        for name in ("batch_size", "replica_batch_size", "evaluation_examples"):
             validate_count(name, getattr(self, name))
         # What replaces values of the recipe.
         given = self.recipe_values()
@@ -144,7 +149,10 @@ class Config:
         # Recipes check the bounds of what replaces their values.
         trained = [one.recipe()[1] for one in self.related().values()]
         _, recipe = self.recipe()
-        trained = [recipes.replaced(one, **given) for one in (*trained, recipe)]
+        trained = [
+            recipes.replaced(self.with_batch_sizes(one), **given)
+            for one in (*trained, recipe)
+        ]
         if not self.measured_splits() or set(self.splits or ()) - set(SPLITS):
             raise ValueError(
                 f"--splits={','.join(self.splits)!r} has to name {' or '.join(SPLITS)} "
@@ -212,6 +220,16 @@ class Config:
         return recipes.recipe_of(
             known, model=self.model, variant=variant, setting=self.setting
         )
+
+    def with_batch_sizes(self, recipe: Recipe) -> Recipe:
+        """Returns a recipe with the batch that the options ask for, and its parts.
+
+        The parts that a recipe has are those of its own batch.
+        """
+        values = self._given(("batch_size", "replica_batch_size"))
+        if values.get("batch_size", recipe.batch_size) != recipe.batch_size:
+            values = {"replica_batch_size": None} | values
+        return dataclasses.replace(recipe, **values)
 
     def paper_iterations(self, recipe: Recipe) -> tuple[Duration, ...]:
         """Returns the k that the experiment's paper studies under a recipe."""

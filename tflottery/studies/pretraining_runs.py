@@ -104,7 +104,7 @@ def _run(
         augmentation_seed=seeds.pretraining_augmentation_seed(replicate),
         dropout_seed=seeds.pretraining_dropout_seed(replicate),
         device=study.placement.device,
-        num_replicas=pretext.facts.num_replicas,
+        num_replicas=study.num_replicas,
         precision=pretext.facts.precision,
     )
 

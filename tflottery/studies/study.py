@@ -62,7 +62,7 @@ class Study:
             "data": facts.data,
             "optimizer_state": self._optimizer_state,
             "device": self.placement.device,
-            "num_replicas": facts.num_replicas,
+            "num_replicas": self.num_replicas,
         }
         drawn = fingerprints.fields(self.initialization(0))
         decided |= {name: value for name, value in drawn.items() if name != "seed"}
@@ -79,6 +79,9 @@ class Study:
             for name, value in recipes.plain_values(self.recipe).items()
             if name in decided
         }
+        # It came later, and folders are named after all that is decided.
+        if decided["replica_batch_size"] is None:
+            del decided["replica_batch_size"]
         decided |= {
             "variant": self.variant,
             "dataset": self.facts.data.name,
@@ -141,6 +144,12 @@ class Study:
     def last(self) -> int:
         """The iteration at which training ends."""
         return self.recipe.training_iterations
+
+    @property
+    def num_replicas(self) -> int:
+        """Parts of a batch: those of the recipe, or one on each device."""
+        size = self.recipe.replica_batch_size
+        return self.recipe.batch_size // size if size else self.facts.num_devices
 
     @property
     def replicates(self) -> range:
@@ -258,7 +267,7 @@ class Study:
             first_iteration=rewind_iteration if goes_on else 0,
             optimizer_state=self._optimizer_state,
             device=self.placement.device,
-            num_replicas=self.facts.num_replicas,
+            num_replicas=self.num_replicas,
             precision=self.facts.precision,
         )
 
@@ -290,9 +299,9 @@ def resolve(
     """
     variant, recipe = config.recipe()
     recipe = _overridden(recipe, config, facts)
-    batch_sizes.validate(recipe.batch_size, facts)
     facts = _scaled(facts, recipe)
     study = Study(config, variant, recipe, (), facts, placement, related or {})
+    batch_sizes.validate(recipe.batch_size, facts, num_replicas=study.num_replicas)
     grid = [k for k in study.paper_iterations if k < study.last]
     if config.rewind_iterations is not None:
         grid = study.grid("rewind_iterations", config.rewind_iterations)
@@ -339,8 +348,7 @@ def _in_iterations(
 
 def _overridden(recipe: Recipe, config: Config, facts: Facts) -> Recipe:
     """Returns the recipe in iterations, with the data set's and the user's changes."""
-    if config.batch_size is not None:
-        recipe = dataclasses.replace(recipe, batch_size=config.batch_size)
+    recipe = config.with_batch_sizes(recipe)
     recipe = recipes.resolved(recipe, num_examples=facts.data.num_train)
     recipe = sources.adapted(
         recipe, dataset=facts.data.name, has_many_sizes=facts.has_many_sizes

@@ -18,13 +18,13 @@ class Placement:
       distribute: "none", "mirrored" or "tpu".
       tpu: "local", or a TPU's name or address; only with "tpu".
       device: "cpu", "gpu" or "tpu".
-      num_replicas: devices that share a batch; 0 where only the TPU can tell.
+      num_devices: how many share a batch; 0 where only the TPU can tell.
     """
 
     distribute: str = "none"
     tpu: str = "local"
     device: str = "cpu"
-    num_replicas: int = 1
+    num_devices: int = 1
 
 
 def placement(distribute: str, *, tpu: str = "local") -> Placement:
@@ -45,8 +45,8 @@ def placement(distribute: str, *, tpu: str = "local") -> Placement:
         return Placement(device=device)
     if distribute == "mirrored":
         replicas = gpus or NUM_LOGICAL_CPUS
-        return Placement(distribute=distribute, device=device, num_replicas=replicas)
-    return Placement(distribute=distribute, tpu=tpu, device="tpu", num_replicas=0)
+        return Placement(distribute=distribute, device=device, num_devices=replicas)
+    return Placement(distribute=distribute, tpu=tpu, device="tpu", num_devices=0)
 
 
 def validate(chosen: Placement) -> None:
@@ -59,7 +59,7 @@ def validate(chosen: Placement) -> None:
 
     if chosen.device == "tpu":
         return
-    expected = chosen.num_replicas if chosen.device == "gpu" else 0
+    expected = chosen.num_devices if chosen.device == "gpu" else 0
     try:
         found, reason = len(tf.config.list_logical_devices("GPU")), ""
     except (RuntimeError, tf.errors.OpError) as error:
@@ -84,6 +84,30 @@ def validate(chosen: Placement) -> None:
         )
 
 
+def validate_batch(*, batch_size: int, num_replicas: int, num_devices: int) -> None:
+    """Raises ValueError unless devices have as many parts each, of as many images.
+
+    Args:
+      batch_size: images of an update.
+      num_replicas: parts of a batch, each normalized by itself.
+      num_devices: that share a batch.
+    """
+    if batch_size % num_replicas:
+        raise ValueError(
+            f"A batch of {batch_size} cannot be shared by {num_replicas} replicas: "
+            "--batch_size has to be a multiple of their number."
+        )
+    if num_replicas % num_devices:
+        raise ValueError(
+            f"A batch of {batch_size} that has {num_replicas} part"
+            f"{'s' * (num_replicas > 1)} of {batch_size // num_replicas} images "
+            f"(replica_batch_size) cannot be shared by {num_devices} devices: the "
+            "number of parts has to be a multiple of theirs. Use fewer devices "
+            "(CUDA_VISIBLE_DEVICES says which), or other parts "
+            "(--replica_batch_size), which are another training."
+        )
+
+
 @functools.cache
 def strategy(chosen: Placement) -> object | None:
     """Returns the tf.distribute strategy of a placement; None is one device.
@@ -101,7 +125,7 @@ def strategy(chosen: Placement) -> object | None:
     if chosen.distribute == "mirrored":
         kind = chosen.device.upper()
         return tf.distribute.MirroredStrategy(
-            [f"{kind}:{index}" for index in range(chosen.num_replicas)]
+            [f"{kind}:{index}" for index in range(chosen.num_devices)]
         )
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=chosen.tpu)

@@ -56,18 +56,28 @@ class Generators:
             keys = np.array(words) >> np.uint64(64 - _KEY_BITS)
             self._keys.assign(keys.astype(np.int64))
 
-    def set(self, iteration: tf.Tensor | int) -> None:
+    def set(
+        self,
+        iteration: tf.Tensor | int,
+        *,
+        part: tf.Tensor | int = 0,
+        num_parts: int = 1,
+    ) -> None:
         """Readies the generators for the forward pass of an iteration.
 
         Args:
           iteration: whole number, scalar; below 2**30.
+          part: which of the batch's parts on this device passes, from 0.
+          num_parts: how many there are on each device.
 
-        Changes: the states of the generators, on this replica.
+        Changes: the states of the generators, on this device.
         """
         if not self._states:
             return
         context = tf.distribute.get_replica_context()
+        # Replicas have numbers of their own, on however many devices they are.
         replica = tf.cast(context.replica_id_in_sync_group, tf.int64)
+        replica = replica * num_parts + tf.cast(part, tf.int64)
         shift = [tf.cast(iteration, tf.int64), replica * 2**_DRAWS_BITS]
         states = tf.convert_to_tensor(self._keys) + tf.stack(shift)
         for state, value in zip(self._states, tf.unstack(states), strict=True):

@@ -50,6 +50,11 @@ class Runtime:
         """The tf.distribute strategy; None is one device."""
         return distribution.strategy(self._placement)
 
+    @property
+    def num_devices(self) -> int:
+        """How many devices share a batch."""
+        return self.strategy.num_replicas_in_sync if self.strategy else 1
+
     @functools.lru_cache(maxsize=4)  # noqa: B019 - a runtime lives with its process
     def source(self, dataset: str, *, model: str | None) -> Source:
         """Returns a dataset in the form that a model takes; None: in its own form."""
@@ -111,12 +116,27 @@ class Runtime:
         self._evaluators.clear()
 
     def trainer(
-        self, network: Network, data: Data, *, recipe: Recipe, sparse: bool
+        self,
+        network: Network,
+        data: Data,
+        *,
+        recipe: Recipe,
+        sparse: bool,
+        num_replicas: int | None = None,
     ) -> "trainer.Trainer":
-        """Returns the trainer of dense or sparse runs under a recipe of any length."""
+        """Returns the trainer of dense or sparse runs under a recipe of any length.
+
+        Args:
+          network: what is trained.
+          data: on what.
+          recipe: resolved.
+          sparse: whether runs may have masks.
+          num_replicas: parts of a batch; None: one a device.
+        """
         from tflottery.training import trainer
 
-        parts = [network, data, recipes.trajectory(recipe), sparse]
+        num_replicas = num_replicas or self.num_devices
+        parts = [network, data, recipes.trajectory(recipe), sparse, num_replicas]
         key = fingerprints.fingerprint(parts)
         if key not in self._trainers:
             _make_room(self._trainers, most=self._most_built)
@@ -129,6 +149,7 @@ class Runtime:
                 pretext=data.pretext,
                 pretext_seed=data.pretext_seed,
                 strategy=self.strategy,
+                num_replicas=num_replicas,
             )
             _validate_architecture(network, self._trainers[key])
         return self._trainers[key]

@@ -22,7 +22,7 @@ from tflottery.datasets.source import Source
 from tflottery.datasets.stream import DataStream, stream_of
 from tflottery.layers import masked, normalization
 from tflottery.models import weights as model_weights
-from tflottery.training import optimizers, tasks
+from tflottery.training import distribution, optimizers, replicas, tasks
 from tflottery.training.generators import Generators
 
 # A call lasts about so long: progress is seen and a stop obeyed at its end.
@@ -56,6 +56,7 @@ class Trainer:
         pretext: str | None = None,
         pretext_seed: int = 0,
         strategy: tf.distribute.Strategy | None = None,
+        num_replicas: int | None = None,
     ):
         """Args:
         model_name: a registered model.
@@ -65,10 +66,24 @@ class Trainer:
         sparse: whether it may be given masks.
         pretext: a registered pretext, or None for the dataset's own task.
         pretext_seed: of what is random in it but the same in all epochs.
-        strategy: distributes each batch over its replicas; None is one device.
+        strategy: distributes each batch over its devices; None is one device.
+        num_replicas: parts of a batch, each normalized by itself; None: one a device.
+
+        Raises:
+          ValueError: devices or parts do not divide a batch.
         """
         self.recipe = recipe = recipes.simplified(recipe)
         self._strategy = strategy
+        num_devices = strategy.num_replicas_in_sync if strategy else 1
+        num_replicas = num_replicas or num_devices
+        distribution.validate_batch(
+            batch_size=recipe.batch_size,
+            num_replicas=num_replicas,
+            num_devices=num_devices,
+        )
+        # On each device, and the examples of each part.
+        self._num_parts = num_replicas // num_devices
+        self._part_size = recipe.batch_size // num_replicas
         self._source = source
         self._pretext = {"pretext": pretext, "pretext_seed": pretext_seed}
         self._task = tasks.task_of(pretext)
@@ -257,21 +272,41 @@ class Trainer:
             **self._pretext,
         )
 
-    def _update(self, images: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        """Makes one update; returns this replica's part of the global batch's loss.
+    def _update(self, shown: Callable, *batch: tf.Tensor) -> tf.Tensor:
+        """Makes one update; returns this device's part of the global batch's loss.
 
         The loss is not a number where the state before the update has infinite batch
         norm statistics, which training itself never looks at.
+
+        Args:
+          shown: tells images and targets of what `batch` has of some examples.
+          batch: the device's examples, along the first axis.
         """
         sound = self._has_finite_statistics()
-        self._generators.set(self.optimizer.iterations)
+        if self._num_parts == 1:
+            loss, gradients = self._gradients(*shown(*batch))
+        else:
+            loss, gradients = replicas.summed(
+                lambda *of, part: self._gradients(*shown(*of), part=part),
+                batch,
+                sizes=(self._num_parts, self._part_size),
+                model=self.model,
+            )
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+        return tf.where(sound, loss, float("nan"))
+
+    def _gradients(
+        self, images: tf.Tensor, targets: tf.Tensor, *, part: tf.Tensor | int = 0
+    ) -> replicas.Part:
+        """Returns a part's fraction of the global batch's loss, and its gradients."""
+        self._generators.set(
+            self.optimizer.iterations, part=part, num_parts=self._num_parts
+        )
         with tf.GradientTape() as tape:
             outputs = self._task.outputs(self.model, images, training=True)
             losses = self._task.training_losses(targets, outputs)
             loss = tf.reduce_sum(losses) / self.recipe.batch_size
-        variables = self.model.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
-        return tf.where(sound, loss, float("nan"))
+        return loss, tape.gradient(loss, self.model.trainable_variables)
 
     def _has_finite_statistics(self) -> tf.Tensor:
         """Returns whether all batch norm statistics are finite: scalar bool."""
@@ -288,7 +323,7 @@ class Trainer:
         """Returns the compiled loop for one device."""
         feed, jit = self._feed, compiled_by_xla(self.model)
         update = feed.compiled_part(
-            lambda *parts: self._update(*feed.shown(*parts)), jit=jit
+            lambda *batch: self._update(feed.shown, *batch), jit=jit
         )
 
         def advance(given, count):
@@ -301,13 +336,16 @@ class Trainer:
         return feed.compiled(advance, jit=jit)
 
     def _distributed_loop(self) -> tf.types.experimental.PolymorphicFunction:
-        """Returns the compiled loop over a strategy's replicas, fed by tf.data."""
+        """Returns the compiled loop over a strategy's devices, fed by tf.data."""
+
+        def update(images, targets):
+            return self._update(lambda *batch: batch, images, targets)
 
         @tf.function(autograph=False)
         def advance(iterator, count):
             def step(done, loss):
                 del loss
-                parts = self._strategy.run(self._update, args=next(iterator))
+                parts = self._strategy.run(update, args=next(iterator))
                 return done + 1, self._strategy.reduce("SUM", parts, axis=None)
 
             return _iterate(step, count)
