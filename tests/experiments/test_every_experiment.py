@@ -6,6 +6,8 @@ import pytest
 
 from tflottery import results
 from tflottery.execution.results_reader import PartialReader
+from tflottery.store import needs
+from tflottery.store.origins import Origins
 from tflottery.store.store import Store
 from tflottery.studies import answers, session
 from tflottery.studies.session import Machine
@@ -84,6 +86,13 @@ def test_with_a_full_store_nothing_is_trained(
     assert code == 0 and not trainings
     for path in folder.glob("*.csv"):
         assert (folder.parent / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_all_that_was_trained_is_needed_by_the_results(tiny, every_experiment):
+    folder = tiny(every_experiment).folder
+    origins = Origins(Store(folder.parent / "store"))
+    unneeded = needs.unneeded(origins, [str(folder)])
+    assert [one for one in unneeded if one.startswith(("runs/", "masks/"))] == []
 
 
 def test_one_split_alone_leaves_the_columns_of_the_other_empty(

@@ -35,7 +35,8 @@ MEASURED = """
     mean_gradient_magnitude l2_from_initial l2_from_final cosine_to_initial
     cosine_to_final
 """.split()
-COLUMNS = [*KEYS, "iteration", "final_iteration", *ERRORS, *MEASURED]
+COLUMNS = [*KEYS, "iteration", "final_iteration", "network", "final_network"]
+COLUMNS += [*ERRORS, *MEASURED]
 KERNELS = ["dense_1/kernel", "dense_2/kernel", "head/kernel"]
 ITERATIONS = [0, 1, 4, 10, 20]
 

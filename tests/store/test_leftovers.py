@@ -123,7 +123,7 @@ def test_what_is_needed_by_now_stays(store, put):
 
 
 @pytest.fixture
-def clean(store):
+def program(store):
     """Runs the program; returns how it ended."""
 
     def run(*arguments):
@@ -137,16 +137,16 @@ def clean(store):
     return run
 
 
-def test_the_program_says_what_there_is_and_removes_it_when_told(store, put, clean):
+def test_the_program_says_what_there_is_and_removes_it_when_told(store, put, program):
     put("accuracies/k")
     put("partial/k", content=bytes(2_000_000))
-    told = clean("clean")
+    told = program("gc")
     assert (told.returncode, told.stderr) == (0, "")
     assert store.root in told.stdout
     assert "partial results             1          2.0 MB" in told.stdout
     assert "Nothing was removed; --yes does it." in told.stdout
     assert store.has("partial/k")
-    told = clean("clean", f"--store={store.root}", "--yes")
+    told = program("gc", f"--store={store.root}", "--yes")
     assert "Removed 1 of 1." in told.stdout
     assert not store.has("partial/k")
     assert store.has("accuracies/k")
@@ -155,13 +155,55 @@ def test_the_program_says_what_there_is_and_removes_it_when_told(store, put, cle
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ((), "'' is nothing that can be done with a store. Known: clean"),
-        (("clean", "all"), "'clean all' is nothing"),
-        (("clean", "--store=/nowhere"), "no store in '/nowhere'"),
-        (("clean", "--sure"), "Unknown command line flag 'sure'"),
+        ((), "'' is nothing that can be done with a store. Known: ls, show, why"),
+        (("clean",), "'clean' is nothing"),
+        (("gc", "--store=/nowhere"), "no store in '/nowhere'"),
+        (("gc", "--sure"), "Unknown command line flag 'sure'"),
+        (("gc", "results"), "No table in 'results' names anything"),
+        (("show", "runs/abc"), "is called 'runs/abc'"),
+        (("diff", "runs/abc"), "diff takes 2 arguments, got 1"),
+        (("ls", "runs", "masks"), "ls takes 0 to 1 arguments, got 2"),
+        (("verify", "masks"), "begins with 'masks'"),
     ],
 )
-def test_what_the_program_cannot_do_is_refused(clean, arguments, text):
-    told = clean(*arguments)
+def test_what_the_program_cannot_do_is_refused(program, put, arguments, text):
+    put("accuracies/k")
+    told = program(*arguments)
     assert told.returncode == 2
     assert text in told.stderr and "Traceback" not in told.stderr
+
+
+def test_verify_names_what_is_damaged_and_leaves_it(store, put, program):
+    put("accuracies/k")
+    put("lines/l")
+    told = program("verify")
+    assert (told.returncode, told.stdout) == (0, "2 artifacts, 0 damaged\n")
+    path = f"{store.root}/lines/l/weights.safetensors"
+    # As many bytes as before, another one among them.
+    with open(path, "wb") as file:
+        file.write(b"12945")
+    told = program("verify")
+    assert told.returncode == 1
+    assert "lines/l: weights.safetensors has sha256" in told.stdout
+    assert "2 artifacts, 1 damaged" in told.stdout
+    assert os.path.exists(path)
+    assert program("verify", "accuracies").returncode == 0
+
+
+def test_what_results_do_not_need_stays_while_somebody_is_at_work(
+    store, put, program, tmp_path
+):
+    for address in ("accuracies/k", "lines/l"):
+        put(address)
+    (tmp_path / "accuracy.csv").write_text("network\naccuracies/k\n")
+    with store.lock("runs/another"):
+        told = program("gc", str(tmp_path), "--yes")
+    assert told.returncode == 2
+    assert f"process {os.getpid()}" in told.stderr
+    assert store.has("lines/l")
+    told = program("gc", str(tmp_path))
+    assert "not of these results        1" in told.stdout
+    assert store.has("lines/l")
+    told = program("gc", str(tmp_path), "--yes")
+    assert "Removed 1 of 1." in told.stdout
+    assert store.addresses() == ["accuracies/k"]

@@ -109,6 +109,8 @@ class Reading(NetworkKeys):
     Attributes:
       iteration: updates done.
       final_iteration: of the weights that count as final.
+      network: address of the network in the store.
+      final_network: address of the same network at `final_iteration`.
       train_error: fraction of misclassified examples, in [0, 1].
       test_error: likewise.
       train_loss: mean cross-entropy, in nats.
@@ -130,6 +132,8 @@ class Reading(NetworkKeys):
 
     iteration: int
     final_iteration: int
+    network: str | None = None
+    final_network: str | None = None
     train_error: float | None = None
     test_error: float | None = None
     train_loss: float | None = None
@@ -191,9 +195,13 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list]:
         ]
         diverged = results.diverged_iteration(measure)
         if found or diverged is not None:
-            final = {"final_iteration": measure.final.iteration}
-            reading = keys | final | found | {"diverged_iteration": diverged}
-            readings.append(Reading(**reading))
+            own = {
+                "final_iteration": measure.final.iteration,
+                "network": measure.of.address,
+                "final_network": measure.final.address,
+                "diverged_iteration": diverged,
+            }
+            readings.append(Reading(**keys | found | own))
     return {
         "telemetry": readings,
         "weights": weights,

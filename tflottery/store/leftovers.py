@@ -1,22 +1,26 @@
 """What lies in a store and nobody needs any more.
 
 Damaged artifacts that were set aside, partial results of components that are done by
-now, and checkpoints of runs that have a newer state to go on from.
+now, checkpoints of runs that have a newer state to go on from, and what the results
+that are kept do not need.
 """
 
 import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from etils import epath
 
-from tflottery.store import addresses
+from tflottery.store import addresses, needs
+from tflottery.store.errors import StoreError
+from tflottery.store.origins import Origins, of_run
 from tflottery.store.store import Store
 from tflottery.training.checkpoints import SLOTS_FILE
 
 DAMAGED, PARTIAL, CHECKPOINT = "damaged artifacts", "partial results", "checkpoints"
-KINDS = (DAMAGED, PARTIAL, CHECKPOINT)
+UNNEEDED = "not of these results"
+KINDS = (DAMAGED, PARTIAL, CHECKPOINT, UNNEEDED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +40,17 @@ class Leftover:
     num_bytes: int
 
 
-def find(store: Store) -> list[Leftover]:
-    """Returns what can be removed from a store, in order of kind and address."""
+def find(store: Store, results: Sequence[str] = ()) -> list[Leftover]:
+    """Returns what can be removed from a store, in order of kind and address.
+
+    Args:
+      store: which one.
+      results: folders of the results that are kept; if any are given, also what of the
+        store they do not need.
+
+    Raises:
+      ValueError: as `needs.named_in`.
+    """
     listing = store.listing()
     found = [
         (DAMAGED, address, None)
@@ -47,10 +60,27 @@ def find(store: Store) -> list[Leftover]:
     runs = {one.split("/")[1] for one in listing if one.startswith("checkpoints/")}
     for run in sorted(runs):
         found += [(CHECKPOINT, one, f"runs/{run}") for one in superseded(store, run)]
+    if results:
+        known = {address for _, address, _ in found}
+        found += [
+            (UNNEEDED, one, _lock_of(one))
+            for one in needs.unneeded(Origins(store), results)
+            if one not in known
+        ]
     return [
         Leftover(kind, address, lock, _num_bytes(epath.Path(store.root) / address))
         for kind, address, lock in found
     ]
+
+
+def refuse_at_work(store: Store) -> None:
+    """Raises StoreError if somebody works who may need what no results name yet."""
+    found = store.at_work()
+    if found:
+        raise StoreError(
+            f"Somebody is at work in {store.root!r} ({', '.join(found)}) and may need "
+            "what no results name yet. Wait for its end, or stop it."
+        )
 
 
 def remove(store: Store, leftover: Leftover) -> bool:
@@ -99,10 +129,19 @@ def superseded(store: Store, run: str) -> list[str]:
 
 
 def _is_needless(store: Store, leftover: Leftover) -> bool:
-    """Returns whether nobody needs a partial result or a checkpoint, as it is now."""
+    """Returns whether nobody needs something found, as it is now."""
+    if leftover.kind == UNNEEDED:
+        return True
     if leftover.kind == PARTIAL:
         return store.has(leftover.lock)
     return leftover.address in superseded(store, leftover.address.split("/")[1])
+
+
+def _lock_of(address: str) -> str:
+    """Returns the name of the job that makes what lies at an address."""
+    if address.startswith("checkpoints/"):
+        return f"runs/{address.split('/')[1]}"
+    return of_run(address) or address
 
 
 def _by_iteration(listing: Mapping[str, object]) -> dict[int, str]:

@@ -93,6 +93,23 @@ def sweep(folder: str) -> None:
             lock.release()
 
 
+def held(folder: str) -> list[str]:
+    """Returns who holds locks in a folder, each once ("process 12 on host a").
+
+    Raises:
+      OSError: a file cannot be opened.
+    """
+    found = []
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        lock = acquire(path)
+        if lock is None:
+            found.append(holder(path) or "somebody")
+        else:
+            lock.release()
+    return list(dict.fromkeys(found))
+
+
 def holder(path: str) -> str | None:
     """Returns who last took the lock ("process 12 on host a"), None if unknown."""
     try:

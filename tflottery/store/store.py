@@ -89,6 +89,14 @@ class Store:
         data = self._manifest(validated(address))
         return None if data is None else self._verifier.visible_fault(address, data)
 
+    def fault(self, address: str) -> str | None:
+        """Returns as `damage`, but going by the sha256 of every file."""
+        data = self._manifest(validated(address))
+        if data is None:
+            return None
+        with self._explained(f"read {address!r}"):
+            return self._verifier.fault(address, data)
+
     def refuse_damaged(self, address: str) -> None:
         """Sets aside what lies at an address and does not count, as `damage` has it.
 
@@ -183,6 +191,12 @@ class Store:
     def lock_holder(self, name: str) -> str | None:
         """Returns who holds a lock ("process 12 on host a"), None if unknown."""
         return locks.holder(self._lock_path(name))
+
+    def at_work(self) -> list[str]:
+        """Returns who holds locks of this store, each once ("process 12 on host a")."""
+        with contextlib.suppress(FileNotFoundError), self._explained("look for locks"):
+            return locks.held(f"{self._backend.scratch}/{addresses.LOCKS}")
+        return []
 
     def addresses(self, prefix: str = "") -> list[str]:
         """Returns the addresses at or below `prefix` that have a manifest, sorted."""

@@ -1,0 +1,225 @@
+"""A store's artifacts tell how they came about, and in what they differ."""
+
+import pytest
+
+from tflottery.core import fingerprints
+from tflottery.store import differences, needs, telling
+from tflottery.store.origins import Origins, Reference
+
+
+def key_of(text):
+    return fingerprints.digest(text)
+
+
+def state_key(run, iteration):
+    return fingerprints.digest(["state", run, iteration])
+
+
+@pytest.fixture
+def put(store):
+    """Puts a state of a run, or a component, into the store; returns its address."""
+
+    def write(address, manifest):
+        with store.writing(address, manifest) as folder:
+            (folder / "weights.safetensors").write_bytes(b"12345")
+        return address
+
+    def run(name, iteration=8, *, initial=None, mask=None, **options):
+        rate = {"float": repr(options.pop("rate", 0.1))}
+        recipe = {"batch_size": 60, "learning_rate": rate}
+        derivation = {
+            "network": {"network": {"model": "lenet", "input_shape": [8, 8, 1]}},
+            "data": {"data": {"name": "digits", "pretext": None}},
+            "recipe": recipe,
+            "initial": initial or {"initialization": {"seed": 5}},
+            "mask": mask,
+            "data_order_seed": 1,
+            **options,
+        }
+        key = key_of(name)
+        manifest = {"run": key, "iteration": iteration, "derivation": derivation}
+        return write(f"runs/{key}/{iteration:08d}", manifest)
+
+    def component(folder, name, **parameters):
+        manifest = {"component": folder, "version": 1, "parameters": parameters}
+        return write(f"{folder}/{key_of(name)}", manifest)
+
+    return run, component
+
+
+@pytest.fixture
+def chain(put):
+    """A dense run, a mask of it and what was trained with that; addresses by name."""
+    run, component = put
+    start, end = run("dense", 2), run("dense", 8)
+    mask = component(
+        "masks",
+        "mask",
+        scored={"state": state_key(key_of("dense"), 8)},
+        previous=None,
+        num_survivors=10,
+    )
+    sparse = run(
+        "sparse",
+        8,
+        initial={"state": state_key(key_of("dense"), 2)},
+        mask={"mask": key_of("mask")},
+    )
+    accuracy = component(
+        "accuracies", "accuracy", of={"state": state_key(key_of("sparse"), 8)}
+    )
+    return dict(start=start, end=end, mask=mask, sparse=sparse, accuracy=accuracy)
+
+
+def test_fields_are_what_a_key_is_made_of_and_inputs_have_addresses(store, chain):
+    origins = Origins(store)
+    found = origins.fields(chain["sparse"])
+    assert found["network.model"] == "lenet"
+    assert found["network.input_shape"] == [8, 8, 1]
+    assert found["recipe.learning_rate"] == 0.1
+    assert found["initial"] == Reference(state_key(key_of("dense"), 2), chain["start"])
+    assert origins.fields(chain["start"])["initial.seed"] == 5
+    assert [one.address for one in origins.inputs(chain["sparse"])] == [
+        chain["start"],
+        chain["mask"],
+    ]
+    assert origins.ancestors(chain["accuracy"]) == set(chain.values())
+    assert origins.ancestors(chain["start"]) == {chain["start"]}
+
+
+def test_an_input_that_is_gone_is_told_by_its_key(store, chain):
+    store.remove(chain["start"])
+    (first, _) = Origins(store).inputs(chain["sparse"])
+    assert first.address is None and "not in this store" in str(first)
+    assert chain["sparse"] in Origins(store).ancestors(chain["accuracy"])
+
+
+def test_an_artifact_is_named_by_its_address_or_its_beginning(store, chain):
+    origins = Origins(store)
+    run = chain["end"].rpartition("/")[0]
+    assert origins.named(chain["start"]) == chain["start"]
+    assert origins.named(run) == origins.named(run[:12]) == chain["end"]
+    assert origins.named(key_of("mask")[:6]) == chain["mask"]
+    assert origins.named(f"{chain['mask']}/") == chain["mask"]
+    for wrong in ("runs/nothing", "", "/"):
+        with pytest.raises(ValueError, match="Nothing in .* is called"):
+            origins.named(wrong)
+    with pytest.raises(ValueError, match=r"'runs' may be runs/.*, runs/.*: give more"):
+        origins.named("runs")
+
+
+def test_differences_are_those_of_the_first_thing_that_was_another_one(put, store):
+    run, component = put
+    slow, fast = run("slow", rate=0.1), run("fast", rate=0.5)
+    masks, sparse = [], []
+    for name in ("slow", "fast"):
+        scored = {"state": state_key(key_of(name), 8)}
+        masks.append(component("masks", f"of {name}", scored=scored))
+        mask = {"mask": key_of(f"of {name}")}
+        sparse.append(run(f"with {name}", mask=mask))
+    origins = Origins(store)
+    (one,) = differences.between(origins, slow, fast)
+    assert (one.field, one.first, one.second) == ("recipe.learning_rate", 0.1, 0.5)
+    found = differences.between(origins, *sparse)
+    assert [one.field for one in found] == ["mask", "scored", "recipe.learning_rate"]
+    assert (found[-1].of, found[-1].than) == (slow, fast)
+    assert differences.between(origins, slow, slow) == []
+    told = telling.comparison(origins, *sparse)
+    assert (
+        f"because {slow} and {fast} differ:\n  recipe.learning_rate: 0.1 | 0.5" in told
+    )
+    with pytest.raises(ValueError, match="of two kinds"):
+        telling.comparison(origins, slow, masks[0])
+
+
+def test_the_nearest_has_the_same_seeds_and_the_fewest_differences(put, store):
+    run, _ = put
+    asked = run("asked")
+    run("repeated", data_order_seed=2)
+    run("another", rate=0.5, momentum=0.9)
+    wanted = run("wanted", rate=0.5)
+    # Of a run the newest state stands for all.
+    run("wanted", 4, rate=0.5)
+    found = differences.nearest(Origins(store), asked)
+    assert found[0][0] == wanted
+    assert [one.field for one in found[0][1]] == ["recipe.learning_rate"]
+    assert [one.field for one in found[-1][1]] == ["data_order_seed"]
+    told = telling.neighbours(Origins(store), asked)
+    assert told.index("0.1 | 0.5") < told.index("data_order_seed: 1 | 2")
+
+
+def test_an_only_one_has_nothing_near_it(put, store):
+    run, _ = put
+    address = run("alone")
+    assert "the only one of its kind" in telling.neighbours(Origins(store), address)
+
+
+def test_contents_tell_folders_networks_and_artifacts(store, chain):
+    told = telling.contents(Origins(store))
+    assert "masks       1  0.0 MB" in told
+    assert "runs        3  0.0 MB" in told
+    assert "lenet digits         1 run  2 states" in told
+    assert "lenet digits pruned  1 run  1 state" in told
+    assert told.endswith("5 artifacts, 0.0 MB")
+    told = telling.contents(Origins(store), "masks")
+    assert chain["mask"] in told and f"of {chain['end']}" in told
+    assert telling.contents(Origins(store), "masks/").endswith("1 artifact, 0.0 MB")
+    with pytest.raises(ValueError, match="begins with 'tickets'"):
+        telling.contents(Origins(store), "tickets")
+
+
+def test_an_origin_tells_files_values_and_what_ran(store, chain):
+    told = telling.origin(Origins(store), chain["mask"])
+    assert told.startswith(chain["mask"])
+    for part in ("weights.safetensors", "num_survivors", chain["end"], "tensorflow"):
+        assert part in told
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Writes results that name some addresses; returns their folder."""
+
+    def write(*addresses):
+        folder = tmp_path / "results" / "lottery"
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = ["level,network,mask", *(f"1,{one}," for one in addresses)]
+        (folder / "accuracy.csv").write_text("\n".join(lines) + "\n")
+        return str(folder.parent)
+
+    return write
+
+
+def test_needed_is_what_results_name_and_all_it_comes_from(store, chain, put, results):
+    run, component = put
+    other = run("other", rate=0.5)
+    measured = component(
+        "accuracies", "other", of={"state": state_key(key_of("other"), 8)}
+    )
+    both = component(
+        "lines",
+        "both",
+        a={"state": state_key(key_of("other"), 8)},
+        b={"state": state_key(key_of("sparse"), 8)},
+    )
+    folder = results(chain["sparse"])
+    assert needs.unneeded(Origins(store), [folder]) == sorted([other, measured, both])
+    folder = results(chain["sparse"], other)
+    assert needs.unneeded(Origins(store), [folder]) == []
+    folder = results(chain["start"])
+    kept = {chain["start"]}
+    everything = set(chain.values()) | {other, measured, both}
+    assert set(needs.unneeded(Origins(store), [folder])) == everything - kept
+
+
+def test_that_a_training_diverged_is_never_forgotten(store, chain, put, results):
+    run, _ = put
+    with store.writing("runs/abc/diverged", {"run": "abc"}) as folder:
+        (folder / "diverged.json").write_text("{}")
+    assert needs.unneeded(Origins(store), [results(*chain.values())]) == []
+
+
+def test_results_of_another_store_are_refused(store, chain, results):
+    with pytest.raises(ValueError, match="names anything that is in the store"):
+        needs.unneeded(Origins(store), [results("runs/none/00000008")])
+    with pytest.raises(ValueError, match="No table in '/nowhere'"):
+        needs.unneeded(Origins(store), ["/nowhere"])
