@@ -7,8 +7,11 @@ import resource
 import shutil
 import signal
 
+import fsspec
 import numpy as np
 import pytest
+from etils.epath import backend, gpath
+from fsspec.implementations import memory
 
 from tflottery.core import stopping
 from tflottery.core.registry import Entry
@@ -116,6 +119,38 @@ def broken_imagenet(imagenet_dir, tmp_path):
     content[stop : stop + 4] = checksum.to_bytes(4, "little")
     path.write_bytes(content)
     return folder
+
+
+class Bucket(memory.MemoryFileSystem):
+    """Memory that knows its paths as gs://, and cannot rename."""
+
+    protocol = ("gs",)
+    store: dict = {}
+    pseudo_dirs = [""]
+    cachable = False
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(str(path).replace("gs://", "memory://", 1))
+
+    def mv(self, *arguments, **named):
+        raise NotImplementedError("an object store renames nothing")
+
+    def info(self, path, **named):
+        # Buckets tell when a file was written.
+        found = super().info(path, **named)
+        return found | {"mtime": found["created"]} if "created" in found else found
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """A bucket in memory, which goes by gs:// in this process."""
+    files = Bucket(skip_instance_cache=True)
+    files.store.clear()
+    monkeypatch.setattr(gpath, "_is_tf_installed", lambda: False)
+    systems = {"gcs": files, "file": fsspec.filesystem("file")}
+    monkeypatch.setattr(backend.fsspec_backend, "_get_filesystem", systems.get)
+    return files
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from tflottery.datasets import tfds_reader
-from tflottery.datasets.tfds_reader import NotPrepared, Refusal
+from tflottery.datasets import tfds_builder, tfds_reader
+from tflottery.datasets.tfds_builder import NotPrepared, Refusal
 
 
 @pytest.fixture
@@ -38,25 +38,25 @@ def shard(folder, split="train"):
 )
 def test_what_cannot_be_used_is_refused(data_dir, name, reason):
     with pytest.raises(Refusal, match=f"'{name}' cannot be used.*{reason}"):
-        tfds_reader.validated_builder(name, str(data_dir))
+        tfds_builder.validated_builder(name, str(data_dir))
 
 
 def test_what_does_not_fit_in_memory_is_refused(data_dir, monkeypatch):
-    monkeypatch.setattr(tfds_reader, "MAXIMUM_BYTES", 479)
+    monkeypatch.setattr(tfds_builder, "MAXIMUM_BYTES", 479)
     with pytest.raises(Refusal, match="10 images take.*more than"):
-        tfds_reader.validated_builder("little", str(data_dir))
-    monkeypatch.setattr(tfds_reader, "MAXIMUM_BYTES", 480)
-    tfds_reader.validated_builder("little", str(data_dir))
+        tfds_builder.validated_builder("little", str(data_dir))
+    monkeypatch.setattr(tfds_builder, "MAXIMUM_BYTES", 480)
+    tfds_builder.validated_builder("little", str(data_dir))
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(Refusal, match="'no_such_set'.*digits, imagenet2012, mnist"):
-        tfds_reader.validated_builder("no_such_set", str(tmp_path))
+        tfds_builder.validated_builder("no_such_set", str(tmp_path))
 
 
 def test_an_unknown_version_is_named(tmp_path):
     with pytest.raises(Refusal, match="'mnist:0.0.1' cannot be opened.*0.0.1"):
-        tfds_reader.validated_builder("mnist:0.0.1", str(tmp_path))
+        tfds_builder.validated_builder("mnist:0.0.1", str(tmp_path))
 
 
 @pytest.mark.parametrize("content", ["", '{"name": "li', "\0\0"])
@@ -64,7 +64,7 @@ def test_an_unknown_version_is_named(tmp_path):
 def test_a_description_that_is_cut_is_named(little, tmp_path, file, content):
     (little / file).write_text(content)
     with pytest.raises(Refusal, match=f"'little' .*in part: .*{file}' is no JSON"):
-        tfds_reader.validated_builder("little", str(tmp_path))
+        tfds_builder.validated_builder("little", str(tmp_path))
 
 
 def test_data_without_their_description_are_prepared_in_part(tmp_path):
@@ -72,7 +72,7 @@ def test_data_without_their_description_are_prepared_in_part(tmp_path):
     folder.mkdir(parents=True)
     (folder / "mnist-train.tfrecord-00000-of-00001").write_bytes(b"")
     with pytest.raises(Refusal, match=f"'mnist' .*in part: '{folder}' holds no data"):
-        tfds_reader.validated_builder("mnist", str(tmp_path))
+        tfds_builder.validated_builder("mnist", str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -99,13 +99,13 @@ def test_damaged_records_are_named(little, tmp_path, damage, fault):
     path.unlink() if damage == "removed" else path.write_bytes(changed[damage])
     expected = f"'little'.*'{path}' should hold 7 examples, but {fault}.*delete"
     with pytest.raises(Refusal, match=expected):
-        tfds_reader.validated_builder("little", str(tmp_path))
+        tfds_builder.validated_builder("little", str(tmp_path))
 
 
 def test_records_are_counted(data_dir):
     for split, expected in (("train", 7), ("test", 3)):
         path = shard(data_dir / "little" / "1.2.3", split)
-        assert tfds_reader.num_records(path) == expected
+        assert tfds_builder.num_records(path) == expected
 
 
 def test_a_network_that_never_answers_is_given_up_soon():
@@ -119,7 +119,7 @@ def test_a_network_that_never_answers_is_given_up_soon():
             one.connect_ex(full.getsockname())
         started = time.monotonic()
         with pytest.raises(NotPrepared, match="'mnist'.*did not answer"):
-            tfds_reader.require_network(
+            tfds_builder.require_network(
                 "mnist", "/data", address=full.getsockname(), timeout_seconds=0.3
             )
         assert time.monotonic() - started < 5
@@ -154,7 +154,7 @@ def test_not_prepared_and_no_network_says_what_to_do(
 
 
 def test_whatever_goes_wrong_is_said_in_a_sentence(tmp_path, monkeypatch):
-    def fail(name, data_dir, link):
+    def fail(name, data_dir, link, mirrors):
         raise RuntimeError(
             "{{function_node __wrapped__Next_device_/job:localhost/replica:0}} "
             "corrupted record at 0\n  failed [Op:IteratorGetNext] name: " + "x" * 5000
@@ -172,7 +172,7 @@ def test_whatever_goes_wrong_is_said_in_a_sentence(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_named_and_leaves_room_for_saying_so(tmp_path, monkeypatch):
-    def fail(name, data_dir, link):
+    def fail(name, data_dir, link, mirrors):
         pathlib.Path("train_images.npy").write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -15,9 +15,10 @@ from tflottery.datasets import (
     pipeline,
     records,
     source,
+    tfds_builder,
     tfds_reader,
 )
-from tflottery.datasets.tfds_reader import Refusal
+from tflottery.datasets.tfds_builder import Refusal
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def folder(imagenet_dir, tmp_path):
 
 def refused(folder, reason):
     with pytest.raises(Refusal, match=reason):
-        tfds_reader.validated_builder("imagenet2012", str(folder.parents[1]))
+        tfds_builder.validated_builder("imagenet2012", str(folder.parents[1]))
 
 
 def described(folder, **changes):

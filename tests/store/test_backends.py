@@ -6,41 +6,13 @@ is not there.
 
 import errno
 
-import fsspec
 import pytest
-from etils.epath import backend, gpath
 from fsspec.implementations import memory
 
 from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
 from tflottery.store.store import Store
 
 ADDRESS = "runs/abc/00002000"
-
-
-class Bucket(memory.MemoryFileSystem):
-    """Memory that knows its paths as gs://, and cannot rename."""
-
-    protocol = ("gs",)
-    store: dict = {}
-    pseudo_dirs = [""]
-    cachable = False
-
-    @classmethod
-    def _strip_protocol(cls, path):
-        return super()._strip_protocol(str(path).replace("gs://", "memory://", 1))
-
-    def mv(self, *arguments, **named):
-        raise NotImplementedError("an object store renames nothing")
-
-
-@pytest.fixture
-def bucket(monkeypatch):
-    files = Bucket(skip_instance_cache=True)
-    files.store.clear()
-    monkeypatch.setattr(gpath, "_is_tf_installed", lambda: False)
-    systems = {"gcs": files, "file": fsspec.filesystem("file")}
-    monkeypatch.setattr(backend.fsspec_backend, "_get_filesystem", systems.get)
-    return files
 
 
 @pytest.fixture
@@ -68,7 +40,7 @@ def test_artifact_is_there_after_the_block_and_not_before(store, bucket):
 def fail_at(monkeypatch, ending):
     """Makes the bucket refuse to write a file; returns the files it was asked for."""
     asked = []
-    original = Bucket._open
+    original = memory.MemoryFileSystem._open
 
     def opening(self, path, mode="rb", **named):
         if mode == "wb":
@@ -77,7 +49,7 @@ def fail_at(monkeypatch, ending):
                 raise PermissionError(errno.EACCES, "not allowed", path)
         return original(self, path, mode=mode, **named)
 
-    monkeypatch.setattr(Bucket, "_open", opening)
+    monkeypatch.setattr(memory.MemoryFileSystem, "_open", opening)
     return asked
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole whenever their name is there."""
+"""Files that are whole whenever their name is there, and sizes in words."""
 
 import os
 import uuid
@@ -30,3 +30,8 @@ def write(path: str | os.PathLike, data: bytes) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def readable_size(count: int) -> str:
+    """Returns a number of bytes in words."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -38,6 +38,9 @@ _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _INFO, _CHECKED = "info.json", "checked.json"
 # A file written twice within the resolution of its times would look untouched.
 _SETTLED_SECONDS = 2.0
+# Of what tells a file of records from what it was when its images were indexed: size
+# and time.
+_KEPT_STAMPS = 2
 
 
 class DamagedCopy(RuntimeError):
@@ -87,6 +90,11 @@ def write(folder: pathlib.Path, name: str, raw: RawSource) -> str:
         info["records"] = {
             split: images.files.paths for split, images in splits.items()
         }
+        info["indexed"] = {
+            path: stamp_of(path)[:_KEPT_STAMPS]
+            for paths in info["records"].values()
+            for path in paths
+        }
     write_json(folder / _INFO, info | {"seal": fingerprint(info)})
     return info["digest"]
 
@@ -127,6 +135,9 @@ def read(folder: pathlib.Path) -> Source:
             arrays[key] = encoded.in_files(
                 paths, arrays[key], form=info["record_format"]
             )
+        for path, stamp in info.get("indexed", {}).items():
+            if list(read_later[path][:_KEPT_STAMPS]) != stamp:
+                raise ValueError(f"{path} was written to since it was indexed")
         if any(stamp_of(folder / name) != stamp for name, stamp in stamps):
             raise ValueError("its files were changed while they were checked")
     except OSError as error:

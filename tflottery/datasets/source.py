@@ -31,8 +31,9 @@ def load(
 
     Args:
       name: a registered dataset or a name of tensorflow-datasets.
-      data_dir: folder of prepared tensorflow-datasets. None: the environment variable
-        TFDS_DATA_DIR, else ~/tensorflow_datasets.
+      data_dir: folder of prepared tensorflow-datasets, or its address such as
+        gs://bucket/data, of which what is read is copied to the cache first. None: the
+        environment variable TFDS_DATA_DIR, else ~/tensorflow_datasets.
       minimum_image_size: smallest height and width the model takes, in pixels.
       image_size: height and width of what is shown of images of many sizes, at least
         the smallest.

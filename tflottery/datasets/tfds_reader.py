@@ -1,258 +1,69 @@
 """Reads one dataset of tensorflow-datasets into files: a program of its own.
 
-    python -m tflottery.datasets.tfds_reader NAME DATA_DIR WORKING_DIR
+    python -m tflottery.datasets.tfds_reader NAME DATA_DIR WORKING_DIR [MIRRORS]
 
+What is prepared in a bucket is copied into a folder of MIRRORS and read from there.
 It ends when its standard input does: with whoever started it, killed or not. What is
-wrong with a dataset is found out before TensorFlow starts, as far as its description
-and the lengths of its records tell it, and said in error.json.
+wrong with a dataset is said in error.json.
 """
 
+import contextlib
 import errno
 import json
-import math
-import mmap
 import os
 import pathlib
 import re
-import struct
 import sys
 import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tflottery.core.registry import DATASETS
-from tflottery.datasets import network, tfds_records, tfds_source
+from tflottery.datasets import network, tfds_builder, tfds_records, tfds_source
 from tflottery.datasets.records import DamagedRecords
+from tflottery.datasets.remote_folders import Mirror
+from tflottery.datasets.tfds_builder import NotPrepared, Refusal
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-MAXIMUM_BYTES = 4 * 2**30
 _IMAGES_PER_READ = 1024
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LONGEST_ERROR = 1000
-# Of a record: its length and a checksum of that before, a checksum of the data behind.
-_LENGTH, _BEFORE, _BEHIND = struct.Struct("<Q"), 12, 4
 # Stands for a folder of prepared datasets whose own name would be misread.
 _LINK = "tflottery-data-dir"
 
 
-class Refusal(ValueError):
-    """What was asked for cannot be used; says what and why."""
-
-
-class NotPrepared(FileNotFoundError):
-    """The data are not there, and cannot be downloaded."""
-
-
-def validated_builder(name: str, data_dir: str) -> "tfds.core.DatasetBuilder":
-    """Returns the builder of a dataset once all that can be told of it is right.
-
-    Raises:
-      Refusal: there is no such dataset, it is prepared in part, or is no uint8 images
-        with labels, in splits train and test: of one shape, and at most 4 GiB, or of
-        many sizes in files that are read at random.
-      NotPrepared: it is not prepared, or far away, and there is no network.
-    """
-    if data_dir.startswith("gs://"):
-        require_network(name, data_dir, address=network.download_address())
-    _validate_descriptions(name, data_dir)
-    builder = _builder(name, data_dir)
-    _validate_features(name, builder)
-    if builder.is_prepared():
-        validate_prepared(name, builder)
-    elif builder.data_path.exists():
-        raise Refusal(
-            f"Dataset {name!r} is prepared only in part: {str(builder.data_path)!r} "
-            f"holds no {tfds_source.INFO_FILE}. {_remedy(builder.data_path)}"
-        )
-    else:
-        require_network(name, data_dir, address=network.download_address())
-    return builder
-
-
-def require_network(
-    name: str,
-    data_dir: str,
-    *,
-    address: tuple[str, int],
-    timeout_seconds: float = network.TIMEOUT_SECONDS,
+def _write(
+    name: str, data_dir: str, link: str, mirrors: str | os.PathLike | None
 ) -> None:
-    """Raises NotPrepared unless a host that data come from answers."""
-    if not network.connected(address, timeout_seconds=timeout_seconds):
-        raise NotPrepared(
-            f"Dataset {name!r} is not prepared in {data_dir!r}, or that is far away, "
-            f"and there is no network to fetch it ({address[0]}:{address[1]} did not "
-            f"answer). Point --data_dir at a folder that holds {name!r} prepared by "
-            "tensorflow-datasets, or run once where there is a network."
-        )
-
-
-def validate_prepared(name: str, builder: "tfds.core.DatasetBuilder") -> None:
-    """Raises Refusal unless train and test are there whole, and fit in memory.
-
-    Images of many sizes need not fit; their records are walked later, by who indexes
-    them.
-    """
-    if tfds_records.has_many_sizes(builder):
-        try:
-            tfds_records.validate_files(builder)
-        except DamagedRecords as fault:
-            raise _prepared_in_part(name, fault, builder.data_path) from fault
-        except ValueError as error:
-            raise Refusal(f"Dataset {name!r} cannot be used: {error}") from error
-        return
-    splits = builder.info.splits
-    if not set(tfds_source.SPLITS) <= set(splits):
-        raise _refusal(name, f"its splits are {sorted(splits)}, not train and test")
-    num_examples = sum(splits[split].num_examples for split in tfds_source.SPLITS)
-    size = num_examples * math.prod(builder.info.features["image"].shape)
-    if size > MAXIMUM_BYTES:
-        raise _refusal(
-            name,
-            f"its {num_examples:,} images take {size / 2**30:.1f} GiB, more than the "
-            f"{MAXIMUM_BYTES / 2**30:.0f} GiB held in memory",
-        )
-    for split in tfds_source.SPLITS:
-        info = splits[split]
-        for path, expected in zip(info.filepaths, info.shard_lengths, strict=True):
-            found = os.fspath(path)
-            if "://" in found or ".tfrecord" not in path.name:
-                continue
-            _validate_records(name, found, expected)
-
-
-def num_records(path: str | os.PathLike[str]) -> int:
-    """Returns how many records a TFRecord file holds.
-
-    Raises:
-      ValueError: it ends in the middle of one.
-    """
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if not size:
-            return 0
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            position = count = 0
-            while position + _BEFORE <= size:
-                (length,) = _LENGTH.unpack_from(content, position)
-                position += _BEFORE + length + _BEHIND
-                count += 1
-    if position != size:
-        raise ValueError("it ends in the middle of an example")
-    return count
-
-
-def _validate_descriptions(name: str, data_dir: str) -> None:
-    """Raises Refusal if a description of what is prepared under a name is no JSON."""
-    if "://" in data_dir:
-        return
-    for path in tfds_source.descriptions(name, data_dir=data_dir):
-        try:
-            json.loads(pathlib.Path(path).read_bytes())
-        except ValueError as error:
-            raise Refusal(
-                f"Dataset {name!r} is prepared only in part: {path!r} is no JSON "
-                f"({error}). {_remedy(os.path.dirname(path))}"
-            ) from error
-
-
-def _validate_records(name: str, path: str, expected: int) -> None:
-    """Raises Refusal unless a file of records holds as many as its description says."""
-    try:
-        found = num_records(path)
-        fault = "" if found == expected else f"it holds {found} examples"
-    except FileNotFoundError:
-        fault = "it is not there"
-    except ValueError as error:
-        fault = str(error)
-    if fault:
-        told = f"{path!r} should hold {expected} examples, but {fault}"
-        raise _prepared_in_part(name, told, os.path.dirname(path))
-
-
-def _prepared_in_part(
-    name: str, fault: object, folder: str | os.PathLike[str]
-) -> Refusal:
-    return Refusal(
-        f"Dataset {name!r} is prepared only in part, or its files are damaged: "
-        f"{fault}. {_remedy(folder)}"
-    )
-
-
-def _remedy(path: str | os.PathLike[str]) -> str:
-    return (
-        f"Copy it again from where it is whole, or delete {os.fspath(path)!r} and run "
-        "once where there is a network."
-    )
-
-
-def _builder(name: str, data_dir: str) -> "tfds.core.DatasetBuilder":
-    import tensorflow_datasets as tfds
-
-    try:
-        return tfds.builder(name, data_dir=data_dir)
-    except tfds.core.DatasetNotFoundError as error:
-        raise Refusal(
-            f"There is no dataset {name!r}. Known: {', '.join(DATASETS.names())}, and "
-            "the image classification names of tensorflow-datasets, such as "
-            "'fashion_mnist' or 'cifar100', and what is prepared in --data_dir."
-        ) from error
-    except (AssertionError, ValueError) as error:
-        # A version or configuration that tensorflow-datasets does not have.
-        raise Refusal(f"Dataset {name!r} cannot be opened: {error}") from error
-
-
-def _validate_features(name: str, builder: "tfds.core.DatasetBuilder") -> None:
-    """Raises Refusal unless examples are a uint8 image of one shape and a label."""
-    import tensorflow_datasets as tfds
-
-    features = builder.info.features
-    names = sorted(features) if isinstance(features, tfds.features.FeaturesDict) else []
-    if not {"image", "label"} <= set(names):
-        raise _refusal(name, f"its examples have {names}, not an image and a label")
-    image, label = features["image"], features["label"]
-    if not isinstance(label, tfds.features.ClassLabel) or not label.num_classes:
-        raise _refusal(name, f"its label is {label!r}, not one of so many classes")
-    if not isinstance(image, tfds.features.Image) and None in (image.shape or [None]):
-        raise _refusal(
-            name, f"its images have the shape {image.shape}, not a fixed one"
-        )
-    if len(image.shape) != 3:
-        raise _refusal(name, f"its images have the shape {image.shape}")
-    if np.dtype(image.np_dtype) != np.uint8:
-        raise _refusal(name, f"its images are {np.dtype(image.np_dtype)}, not uint8")
-
-
-def _refusal(name: str, reason: str) -> Refusal:
-    return Refusal(
-        f"Dataset {name!r} cannot be used: {reason}. Expected image classification: "
-        "uint8 images, labels, and the splits train and test."
-    )
-
-
-def _write(name: str, data_dir: str, link: str) -> None:
     """Writes a dataset's arrays, and info.json, to the current folder.
 
     Args:
       name: of the dataset.
       data_dir: folder of prepared datasets.
       link: what tensorflow-datasets is told in its place.
+      mirrors: folder for copies of those in buckets.
     """
-    builder = validated_builder(name, link)
-    if not builder.is_prepared():
-        if "://" not in data_dir:
+    if "://" in data_dir:
+        _prepare_remotely(name, data_dir)
+        edition = tfds_source.edition(name, data_dir=data_dir)
+        builder = _mirrored(name, data_dir, pathlib.Path(mirrors))
+    else:
+        builder = tfds_builder.validated_builder(name, link)
+        if not builder.is_prepared():
             os.makedirs(data_dir, exist_ok=True)
-        builder.download_and_prepare()
-        validate_prepared(name, builder)
-    edition = tfds_source.edition(name, data_dir=data_dir)
+            builder.download_and_prepare()
+            tfds_builder.validate_prepared(name, builder)
+        edition = tfds_source.edition(name, data_dir=data_dir)
     info = {}
     if tfds_records.has_many_sizes(builder):
         try:
             info = tfds_records.write(builder)
         except DamagedRecords as fault:
-            raise _prepared_in_part(name, fault, builder.data_path) from fault
+            raise tfds_builder.prepared_in_part(
+                name, fault, builder.data_path
+            ) from fault
     else:
         for split in tfds_source.SPLITS:
             _write_split(builder, split)
@@ -264,6 +75,64 @@ def _write(name: str, data_dir: str, link: str) -> None:
         "edition": edition,
     }
     pathlib.Path("info.json").write_text(json.dumps(info))
+
+
+def _prepare_remotely(name: str, data_dir: str) -> None:
+    """Has a dataset prepared in a bucket, unless it is.
+
+    Raises:
+      Refusal: it cannot be used.
+      NotPrepared: there is no network.
+    """
+    if data_dir.startswith("gs://"):
+        tfds_builder.require_network(name, data_dir, address=network.download_address())
+    there = tfds_source.remote_files(name, data_dir=data_dir)
+    if not any(one.url.endswith(f"/{tfds_source.INFO_FILE}") for one in there):
+        builder = tfds_builder.builder_of(name, data_dir)
+        tfds_builder.validate_features(name, builder)
+        builder.download_and_prepare()
+
+
+def _mirrored(
+    name: str, data_dir: str, mirrors: pathlib.Path
+) -> "tfds.core.DatasetBuilder":
+    """Returns the builder of a dataset in a bucket, over a copy of what is read of it.
+
+    Raises:
+      Refusal: it cannot be used.
+      NotPrepared: another version is prepared there.
+    """
+    there = tfds_source.remote_files(name, data_dir=data_dir)
+    mirror = Mirror(data_dir, there, mirrors=mirrors, tell=_tell)
+    mirror.fetch_descriptions()
+
+    def fetch(builder: "tfds.core.DatasetBuilder") -> None:
+        if not tfds_records.has_many_sizes(builder):
+            splits = builder.info.splits
+            for split in set(tfds_source.SPLITS) & set(splits):
+                mirror.fetch(map(os.fspath, splits[split].filepaths))
+            return
+        # Where there is nothing to measure, validation says so.
+        with contextlib.suppress(ValueError):
+            for files in tfds_records.needed_files(builder):
+                mirror.fetch(files)
+
+    builder = tfds_builder.validated_builder(
+        name, os.fspath(mirror.folder), fetch=fetch
+    )
+    if not builder.is_prepared():
+        raise NotPrepared(
+            f"Dataset {name!r} is not prepared in {data_dir!r} in the version "
+            f"{builder.version} that is asked for. Prepare that there, or name another "
+            f"one as in {builder.name}:1.0.0."
+        )
+    return builder
+
+
+def _tell(text: str) -> None:
+    """Has the user told something while this goes on."""
+    with open(tfds_source.NOTES_FILE, "a") as file:
+        file.write(f"{text}\n")
 
 
 def _write_split(builder: "tfds.core.DatasetBuilder", split: str) -> None:
@@ -308,8 +177,14 @@ def _plain(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(text.split())}"[:_LONGEST_ERROR]
 
 
-def main(name: str, data_dir: str, working_dir: str) -> int:
+def main(name: str, data_dir: str, working_dir: str, mirrors: str | None = None) -> int:
     """Reads a dataset into a folder.
+
+    Args:
+      name: of the dataset.
+      data_dir: folder of prepared datasets.
+      working_dir: where the arrays are written to.
+      mirrors: where copies of remote folders are kept.
 
     Returns:
       The exit code: 0, or 1 where error.json says what went wrong.
@@ -323,7 +198,7 @@ def main(name: str, data_dir: str, working_dir: str) -> int:
         link = _LINK
         os.symlink(data_dir, link)
     try:
-        _write(name, data_dir, link)
+        _write(name, data_dir, link, mirrors)
     except Exception as error:
         # What reaches the user is one sentence; the calling process raises it.
         told = {"kind": "RuntimeError", "text": _plain(error)}

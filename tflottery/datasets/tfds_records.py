@@ -7,6 +7,7 @@ Places365's are -1).
 
 import io
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 # and no decoder's last bit should make other data of the same.
 _SAMPLED_IMAGES = 2048
 _DIGITS = 3
+# What is measured where it tells its labels.
+_MEASURED = "test"
 
 
 def has_many_sizes(builder: "tfds.core.DatasetBuilder") -> bool:
@@ -35,17 +38,11 @@ def validate_files(builder: "tfds.core.DatasetBuilder") -> None:
 
     Raises:
       DamagedRecords: a file is not there, or all of a split's are too small.
-      ValueError: they are of a format, or in a place, where they are not read at
-        random, or there is nothing to train on or to measure.
+      ValueError: they are of a format that is not read at random, or there is nothing
+        to train on or to measure.
     """
     form = _form(builder)
     folder = os.fspath(builder.data_path)
-    if "://" in folder:
-        raise ValueError(
-            f"its images have many sizes and are read at random, from a local folder. "
-            f"Copy {folder!r} to one, with the folders it lies in, and point "
-            "--data_dir there"
-        )
     if form not in FORMATS:
         raise ValueError(
             "its images have many sizes and are read at random, which is done in "
@@ -97,6 +94,13 @@ def write(builder: "tfds.core.DatasetBuilder") -> dict[str, object]:
     }
 
 
+def needed_files(builder: "tfds.core.DatasetBuilder") -> Iterator[list[str]]:
+    """Yields the files that are read, first those that tell which others are."""
+    if _MEASURED in builder.info.splits:
+        yield _paths(builder, _MEASURED)[:1]
+    yield [one for split in _splits(builder).values() for one in _paths(builder, split)]
+
+
 def _form(builder: "tfds.core.DatasetBuilder") -> str:
     """Returns the format of a data set's files."""
     return builder.info.file_format.value
@@ -105,7 +109,7 @@ def _form(builder: "tfds.core.DatasetBuilder") -> str:
 def _splits(builder: "tfds.core.DatasetBuilder") -> dict[str, str]:
     """Returns the names of the splits that are trained on and measured."""
     known = builder.info.splits
-    measured = "test"
+    measured = _MEASURED
     if measured not in known or not _has_labels(builder, measured):
         measured = "validation"
     if not {"train", measured} <= set(known):

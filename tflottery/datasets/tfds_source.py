@@ -7,6 +7,7 @@ told from names, sizes and times of its files alone, in milliseconds.
 """
 
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -21,13 +22,17 @@ import numpy as np
 
 from tflottery.core import environment, paths
 from tflottery.core.fingerprints import fingerprint
-from tflottery.datasets import encoded, network
+from tflottery.datasets import cache, encoded, network, remote_folders
 from tflottery.datasets.arrays import RawSource
+from tflottery.datasets.remote_folders import RemoteFile
 
 INFO_FILE = "dataset_info.json"
 SPLITS = ("train", "test")
 _LOG = logging.getLogger(__name__)
 _LOG_FILE = "log.txt"
+# What the program that reads has to tell the user meanwhile, a line each.
+NOTES_FILE = "notes.txt"
+_POLL_SECONDS = 1.0
 # What tensorflow-datasets prepares is <name>[/<configuration>]/<version>/<file>; below
 # a folder that begins so, it is at work.
 _DEPTH = 4
@@ -73,7 +78,7 @@ def edition(name: str, *, data_dir: str | None) -> str | None:
     root = folder(data_dir)
     below = _top_folder(name)
     if "://" in root:
-        files = _remote_files(f"{root.rstrip('/')}/{below}")
+        files = _reachable_files(name, root)
     else:
         files = list(_files(os.path.join(root, below), depth=_DEPTH))
     prepared = any(path.rsplit("/", 1)[-1] == INFO_FILE for path, *_ in files)
@@ -86,6 +91,21 @@ def descriptions(name: str, *, data_dir: str) -> list[str]:
     files = _files(os.path.join(data_dir, below), depth=_DEPTH) if below else ()
     names = (INFO_FILE, "features.json")
     return [path for path, *_ in files if os.path.basename(path) in names]
+
+
+def remote_files(name: str, *, data_dir: str) -> list[RemoteFile]:
+    """Returns the files of what is prepared under a name in a bucket.
+
+    Raises:
+      Exception: of a kind that depends on the file system and on who serves it.
+    """
+    url = f"{data_dir.rstrip('/')}/{_top_folder(name)}"
+    return remote_folders.files(url, depth=_DEPTH, skipped=_UNFINISHED)
+
+
+def mirrors() -> str:
+    """Returns the folder, in the cache of this machine, of copies of remote ones."""
+    return os.fspath(cache.default_folder() / "mirrors")
 
 
 def read(name: str, *, data_dir: str | None, working_dir: pathlib.Path) -> RawSource:
@@ -147,30 +167,19 @@ def _files(path: str, *, depth: int) -> Iterator[tuple[str | int, ...]]:
             yield entry.path, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _remote_files(url: str) -> list[tuple[str | int, ...]]:
-    """Returns (path, bytes, time written) of each file below an address.
+def _reachable_files(name: str, url: str) -> list[tuple[str | int, ...]]:
+    """Returns (path, bytes, time written) of each file of a dataset in a bucket.
 
     None of them if it cannot be reached: `read` says why.
     """
     if url.startswith("gs://") and not network.connected(network.download_address()):
         return []
-    from etils import epath
-
-    files = []
-    folders = [(epath.Path(url), _DEPTH)]
     try:
-        while folders:
-            parent, depth = folders.pop()
-            for path in parent.iterdir():
-                found = path.stat()
-                if not found.is_directory:
-                    files.append((os.fspath(path), found.length, found.mtime))
-                elif depth > 1 and not path.name.startswith(_UNFINISHED):
-                    folders.append((path, depth - 1))
+        found = remote_files(name, data_dir=url)
     except Exception:
         # Of which kind depends on the file system and on who serves it.
         return []
-    return files
+    return [dataclasses.astuple(one) for one in found]
 
 
 def _run_reader(name: str, data_dir: str, working_dir: pathlib.Path) -> None:
@@ -182,10 +191,15 @@ def _run_reader(name: str, data_dir: str, working_dir: pathlib.Path) -> None:
     )
     module = f"{__package__}.tfds_reader"
     command = [sys.executable, "-m", module, name, data_dir, str(working_dir)]
+    if "://" in data_dir:
+        command.append(mirrors())
+    told = working_dir / NOTES_FILE
+    told.touch()
     # It ends when its standard input does, so with this process; signals to a
     # terminal's or a scheduler's group are this process's to answer.
     with (
         open(working_dir / _LOG_FILE, "wb") as log,
+        open(told) as notes,
         subprocess.Popen(
             command,
             env=variables,
@@ -196,7 +210,12 @@ def _run_reader(name: str, data_dir: str, working_dir: pathlib.Path) -> None:
         ) as reader,
     ):
         try:
-            code = reader.wait()
+            code = None
+            while code is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    code = reader.wait(timeout=_POLL_SECONDS)
+                for note in notes:
+                    _LOG.info("%s", note.rstrip())
         except BaseException:
             reader.kill()
             raise

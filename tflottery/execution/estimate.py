@@ -12,10 +12,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from tflottery.core import hardware
+from tflottery.core.files import readable_size
 from tflottery.execution import unobtainable, work
 from tflottery.execution.jobs import Advance
 from tflottery.execution.plan import Plan, Step
-from tflottery.store.store import readable_size
 from tflottery.training.distribution import Placement
 
 # Fraction of the matrix-product rate that training and measuring reach on a CPU.

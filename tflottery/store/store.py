@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from etils import epath
 
+from tflottery.core.files import readable_size
 from tflottery.store import (
     addresses,
     backends,
@@ -378,8 +379,3 @@ class Store:
 
 def _cache(name: str) -> str:
     return os.path.join(os.path.expanduser("~/.cache/tflottery"), name)
-
-
-def readable_size(count: int) -> str:
-    """Returns a number of bytes in words."""
-    return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
