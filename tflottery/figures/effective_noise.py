@@ -58,8 +58,13 @@ def draw(points: pandas.DataFrame, correlation: pandas.DataFrame) -> Figure:
         blocks.append(panels.Block(title, [row], has_legend=False))
         shown += of_each_k
     figure = panels.drawn(blocks, inches=_PANEL_INCHES)
-    for axes, here in zip(figure.axes, shown, strict=True):
-        _label_points(figure, axes, here, looks=looks)
+    labels.draw(
+        figure,
+        {
+            axes: _labelled(here, looks)
+            for axes, here in zip(figure.axes, shown, strict=True)
+        },
+    )
     return figure
 
 
@@ -105,32 +110,24 @@ def _draw_points(
     axes.margins(x=0.12, y=0.08)
 
 
-def _label_points(
-    figure: Figure,
-    axes: Axes,
-    points: pandas.DataFrame,
-    *,
-    looks: Mapping[tuple[str, str], Mapping[str, str]],
-) -> None:
-    """Writes beside each point of a panel which perturbation it is."""
-    labels.draw(
-        figure,
-        axes,
-        [
-            labels.LabelledPoint(
-                x=row.effective_std,
-                y=PERCENT * (1 - row.test_error_mean),
-                bar=0.0
-                if pandas.isna(row.test_error_std)
-                else row.test_error_std * PERCENT,
-                text=look["label"],
-                color=look["color"],
-            )
-            for own, look in _of_each_condition(points, looks)
-            for row in own.itertuples()
-            if not pandas.isna(row.test_error_mean)
-        ],
-    )
+def _labelled(
+    points: pandas.DataFrame, looks: Mapping[tuple[str, str], Mapping[str, str]]
+) -> list[labels.LabelledPoint]:
+    """Returns the points of a panel, each with which perturbation it is."""
+    return [
+        labels.LabelledPoint(
+            x=row.effective_std,
+            y=PERCENT * (1 - row.test_error_mean),
+            bar=0.0
+            if pandas.isna(row.test_error_std)
+            else row.test_error_std * PERCENT,
+            text=look["label"],
+            color=look["color"],
+        )
+        for own, look in _of_each_condition(points, looks)
+        for row in own.itertuples()
+        if not pandas.isna(row.test_error_mean)
+    ]
 
 
 def _of_each_condition(

@@ -1,7 +1,7 @@
 """Labels at the points of a panel, where they cover neither points nor each other."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,15 +35,20 @@ class LabelledPoint(NamedTuple):
     color: object
 
 
-def draw(figure: Figure, axes: Axes, points: Sequence[LabelledPoint]) -> None:
+def draw(figure: Figure, points: Mapping[Axes, Sequence[LabelledPoint]]) -> None:
     """Writes a label beside each point, with a thin line where it stands apart.
 
     Args:
       figure: with all that it shows; it is laid out first.
-      axes: the panel, one of the figure's.
-      points: all that the panel shows.
+      points: all that a panel shows, by panel of the figure.
     """
     figure.draw_without_rendering()
+    for axes, of_panel in points.items():
+        _draw_panel(figure, axes, of_panel)
+
+
+def _draw_panel(figure: Figure, axes: Axes, points: Sequence[LabelledPoint]) -> None:
+    """Writes the labels of a panel of a figure that is laid out."""
     places = axes.transData.transform([(point.x, point.y) for point in points])
     tops = axes.transData.transform([(one.x, one.y + one.bar) for one in points])
     # Left, bottom, right and top of what labels may not cover.
@@ -81,29 +86,24 @@ def _free_place(
     """Returns the middle of a label: the nearest one at which it covers least."""
     inside = axes.get_window_extent()
     corners = np.array([inside.x0, inside.y0, inside.x1, inside.y1])
-
-    def covered(middle: np.ndarray) -> float:
-        box = _around(middle, half)
-        beyond = np.maximum(corners - box, 0)[:2].sum()
-        beyond += np.maximum(box - corners, 0)[2:].sum()
-        return beyond * half.sum() + sum(_overlap(box, other) for other in taken)
-
+    middles = _middles(place, half)
+    boxes = np.concatenate([middles - half, middles + half], axis=1)
+    beyond = np.maximum(corners - boxes, 0)[:, :2].sum(axis=1)
+    beyond += np.maximum(boxes - corners, 0)[:, 2:].sum(axis=1)
+    covered = beyond * half.sum() + _overlaps(boxes, np.array(taken)).sum(axis=1)
     # The first of equals is the nearest.
-    return min(_middles(place, half), key=covered)
+    return middles[covered.argmin()]
 
 
-def _middles(place: np.ndarray, half: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields where a label may have its middle, the nearest to its point first."""
-    for distance in _DISTANCES:
-        for index in range(_NUM_DIRECTIONS):
-            angle = 2 * math.pi * index / _NUM_DIRECTIONS
-            direction = np.array([math.cos(angle), math.sin(angle)])
-            # As far as its edge is from its middle in that direction, and more.
-            edge = min(
-                size / abs(part) if abs(part) > 1e-9 else math.inf
-                for size, part in zip(half, direction, strict=True)
-            )
-            yield place + (edge + distance) * direction
+def _middles(place: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """Returns where a label may have its middle, the nearest first: [places, 2]."""
+    angles = 2 * math.pi * np.arange(_NUM_DIRECTIONS) / _NUM_DIRECTIONS
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    # As far as its edge is from its middle in that direction, and more.
+    parts = np.maximum(abs(directions), 1e-9)
+    edges = (half / parts).min(axis=1)
+    reaches = np.array(_DISTANCES)[:, None] + edges
+    return place + (reaches[:, :, None] * directions).reshape(-1, 2)
 
 
 def _hide_short_line(label: Annotation, *, distance: float) -> None:
@@ -122,7 +122,8 @@ def _around(middle: np.ndarray, half: Sequence[float]) -> np.ndarray:
     return np.concatenate([np.subtract(middle, half), np.add(middle, half)])
 
 
-def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Returns the area that two boxes have in common."""
-    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-    return float(np.prod(np.maximum(sides, 0)))
+def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Returns the areas that boxes have in common: [n, 4], [m, 4] to [n, m]."""
+    ends = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    starts = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    return np.maximum(ends - starts, 0).prod(axis=2)
