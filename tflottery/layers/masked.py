@@ -132,11 +132,14 @@ def set_masks(model: keras.Model, masks: Masks) -> None:
     for path, layer in layers.items():
         shape = tuple(layer.kernel.shape)
         mask = np.asarray(masks.get(path, np.ones(shape)), np.float32)
-        layer.mask.assign(mask)
+        # Most often it is there already: a network is dense, or goes on.
+        if not np.array_equal(layer.mask.numpy(), mask):
+            layer.mask.assign(mask)
         if not mask.all():
             slots = optimizer_state.of(getattr(model, "optimizer", None), layer.kernel)
             for variable in (layer.kernel, *slots):
-                variable.assign(_pruned(variable, layer.mask))
+                values = variable.numpy()
+                variable.assign(np.where(mask == 1, values, np.zeros_like(values)))
 
 
 def kernel_in_use(layer: keras.layers.Layer) -> np.ndarray:
