@@ -18,7 +18,8 @@ from tflottery.training import evaluation, trainer
 from tflottery.training.evaluation import Evaluator
 from tflottery.training.trainer import Trainer
 
-_FAST = ("lenet", "resnet20")
+# Of each kind the smallest: without convolutions, and with them.
+_FAST = ("lenet", "small_conv")
 _DENSE = ("lenet", "lenet_batch_norm")
 # Larger networks of operations that others have too.
 _LIKE_OTHERS = ("resnet50", "resnet50_cifar_stem")
@@ -26,10 +27,11 @@ _models = pytest.mark.parametrize(
     "name",
     [
         pytest.param(name, marks=() if name in _FAST else pytest.mark.slow)
-        for name in MODELS.names()
+        for name in (*MODELS.names(), "small_conv")
         if name not in _LIKE_OTHERS
     ],
 )
+pytestmark = pytest.mark.usefixtures("small_conv_registered")
 _RECIPE = Recipe(
     optimizer="sgd",
     learning_rate=0.01,
@@ -51,7 +53,7 @@ def compiled_everywhere(monkeypatch):
 
 
 def _source(name):
-    size = MODELS[name]["minimum_image_size"]
+    size = 8 if name == "small_conv" else MODELS[name]["minimum_image_size"]
     shape = (8, 8, 1) if name in _DENSE else (size, size, 3)
     images = np.random.default_rng(0).integers(0, 256, (12, *shape), dtype=np.uint8)
     split = Split(images, np.arange(12, dtype=np.int32) % 10)
@@ -103,9 +105,7 @@ def test_evaluation_compiles(name, compiled_everywhere):
     assert "while" in text
 
 
-def test_counts_of_a_compiled_network_are_those_of_its_graph(
-    trainers, small_conv_registered, monkeypatch
-):
+def test_counts_of_a_compiled_network_are_those_of_its_graph(trainers, monkeypatch):
     source = trainers.source("small_conv")
     weights = trainers("small_conv").initial_weights(1)
     found = []
@@ -119,7 +119,7 @@ def test_counts_of_a_compiled_network_are_those_of_its_graph(
 
 
 def test_on_a_cpu_only_networks_without_convolutions_are_compiled():
-    for name in ("lenet", "resnet20"):
+    for name in _FAST:
         model = MODELS[name].function(
             input_shape=_source(name).image_shape, num_classes=10
         )
