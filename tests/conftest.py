@@ -1,11 +1,14 @@
 """One process for all tests: one thread, four CPU devices, and folders of its own."""
 
 import contextlib
+import gc
 import io
 import os
 import resource
+import shlex
 import shutil
 import signal
+import sys
 
 import fsspec
 import numpy as np
@@ -17,11 +20,22 @@ from tflottery.core import stopping
 from tflottery.core.registry import Entry
 from tflottery.training import distribution, process
 
-process.configure(logical_cpus=4)
+# Of what deals tests out to processes (pytest-xdist's -n): it runs none itself.
+_WORDS = [*sys.argv[1:], *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
+_DEALS_OUT = "PYTEST_XDIST_WORKER" not in os.environ and any(
+    word.startswith(("-n", "--numprocesses")) for word in _WORDS
+)
+if not _DEALS_OUT:
+    process.configure(logical_cpus=4)
 # Whoever started the tests may ignore them (nohup, a job in the background), and
 # programs inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    """Leaves what was imported and collected, which stays, to no garbage collection."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -174,27 +188,38 @@ def mirrored_over_four():
 
 
 @pytest.fixture(scope="session")
-def runtime():
-    """Builds networks for whatever is made of training and measuring, once for all.
+def graphs():
+    """Returns a context in which loops are graphs, as those of convolutions are.
 
-    Their loops are graphs, as those of convolutions are: XLA takes two seconds of a
-    processor for each, LeNet for a test's few iterations less than one tenth. What is
-    compiled by XLA has its tests in tests/training.
+    XLA takes a second of a processor for each, LeNet for a test's few iterations less
+    than one tenth. What is compiled by XLA has its tests in tests/training.
     """
     from tflottery.training import evaluation, trainer
+
+    @contextlib.contextmanager
+    def as_graphs():
+        with pytest.MonkeyPatch.context() as patch:
+            for module in (evaluation, trainer):
+                patch.setattr(module, "compiled_by_xla", lambda model: False)
+            yield
+
+    return as_graphs
+
+
+@pytest.fixture(scope="session")
+def runtime(graphs):
+    """Builds networks for whatever is made of training and measuring, once for all."""
     from tflottery.training.runtime import Runtime
 
     class Graphs(Runtime):
         """A runtime whose networks are not compiled by XLA."""
 
         def trainer(self, *parts, **options):
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(trainer, "compiled_by_xla", lambda model: False)
+            with graphs():
                 return super().trainer(*parts, **options)
 
         def evaluator(self, *parts):
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(evaluation, "compiled_by_xla", lambda model: False)
+            with graphs():
                 return super().evaluator(*parts)
 
     return Graphs(data_dir=None, placement=distribution.Placement(), most_built=100)

@@ -15,8 +15,6 @@ from tflottery.core.recipes import Recipe, Setting
 from tflottery.core.registry import DATASETS, MODELS
 from tflottery.datasets.arrays import RawSource
 from tflottery.training import checkpoints, evaluation
-from tflottery.training.distribution import Placement
-from tflottery.training.runtime import Runtime
 
 
 def _constant(*, input_shape, num_classes):
@@ -104,12 +102,6 @@ class Trial:
         component.execute(
             Context(inputs, self.output, self.runtime, remembered, remember)
         )
-
-
-@pytest.fixture(scope="package")
-def runtime():
-    # Whatever some test built, the others go on with.
-    return Runtime(data_dir=None, placement=Placement(), most_built=100)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tflottery.analysis import interpolation
 from tflottery.components import accuracies, interpolating
 from tflottery.components.accuracies import Accuracy
 from tflottery.components.interpolating import Line
@@ -36,6 +37,12 @@ def _line(trial, model, examples=None, **options):
     return Line(trial.state(model, 8), trial.state(model, 9), examples, **options)
 
 
+@pytest.fixture
+def five_points(monkeypatch):
+    """Of a line where more of the same tell nothing."""
+    monkeypatch.setattr(interpolation, "ALPHAS", (0.0, 0.25, 0.5, 0.75, 1.0))
+
+
 def _execute(trial, line, a, b, **how):
     trial.execute(line, a=a, b=b, **how)
     return interpolating.read(trial.output)
@@ -55,6 +62,7 @@ def test_line_between_two_constants(trial):
     assert found["l2_distance"] == pytest.approx(np.sqrt(2))
 
 
+@pytest.mark.usefixtures("five_points")
 def test_the_ends_are_measured_like_networks_of_their_own(trial):
     line = _line(trial, "constant")
     found = _execute(trial, line, _CONSTANT_A, _CONSTANT_B)
@@ -102,6 +110,7 @@ def test_fewer_images(trial):
     assert found["train_error"][-1] == (3 - wrong) / 3
 
 
+@pytest.mark.usefixtures("five_points")
 def test_one_split_alone(trial):
     found = {}
     for splits in (("train", "test"), ("train",), ("test",)):
@@ -115,6 +124,7 @@ def test_one_split_alone(trial):
         assert alone == {name: both[name] for name in alone}
 
 
+@pytest.mark.usefixtures("five_points")
 def test_without_re_estimation_there_is_one_reading(trial):
     both = _execute(trial, _line(trial, "threshold"), _THRESHOLD_A, _THRESHOLD_B)
     line = _line(trial, "threshold", reestimation_examples=0)
@@ -123,6 +133,7 @@ def test_without_re_estimation_there_is_one_reading(trial):
     assert found == {name: both[name] for name in found}
 
 
+@pytest.mark.usefixtures("five_points")
 def test_re_estimated_on_fewer_images(trial):
     line = _line(trial, "threshold", reestimation_examples=1)
     _execute(trial, line, _THRESHOLD_A, _THRESHOLD_B)
@@ -151,15 +162,16 @@ def test_key_is_of_all_that_is_measured(trial):
     assert len({line.key for line in found}) == 4
 
 
+@pytest.mark.usefixtures("five_points")
 def test_progress_rises_to_the_end(trial):
     _execute(trial, _line(trial, "threshold"), _THRESHOLD_A, _THRESHOLD_B)
     shares = [share for _, share in trial.remembered]
-    assert len(shares) == 30 * 2 * 2
+    assert len(shares) == 5 * 2 * 2
     assert shares == sorted(shares) and shares[-1] == 1.0
 
 
 @pytest.mark.parametrize("model", ["constant", "threshold"])
-@pytest.mark.usefixtures("blocks_of_five")
+@pytest.mark.usefixtures("five_points", "blocks_of_five")
 def test_interrupted_anywhere_goes_on_to_the_same_result(model, trial):
     ends = {"constant": (_CONSTANT_A, _CONSTANT_B)}
     ends["threshold"] = (_THRESHOLD_A, _THRESHOLD_B)
@@ -167,7 +179,7 @@ def test_interrupted_anywhere_goes_on_to_the_same_result(model, trial):
     line = _line(trial, model)
     expected = _execute(trial, line, a, b)
     total = len(trial.remembered)
-    assert total == 30 * 3 * (1 + (model == "threshold"))
+    assert total == 5 * 3 * (1 + (model == "threshold"))
     text = (trial.output / interpolating.LINE_FILE).read_bytes()
     # Within the training images of the first and the second setting, and at the end.
     for stop_after in (1, 4, total):
@@ -181,7 +193,7 @@ def test_interrupted_anywhere_goes_on_to_the_same_result(model, trial):
         assert (trial.output / interpolating.LINE_FILE).read_bytes() == text
 
 
-@pytest.mark.usefixtures("blocks_of_five")
+@pytest.mark.usefixtures("five_points", "blocks_of_five")
 def test_what_was_remembered_of_other_blocks_is_left(trial, monkeypatch):
     line = _line(trial, "constant")
     expected = _execute(trial, line, _CONSTANT_A, _CONSTANT_B)
@@ -193,9 +205,10 @@ def test_what_was_remembered_of_other_blocks_is_left(trial, monkeypatch):
     monkeypatch.setattr(trial.runtime, "_evaluators", {})
     again = _execute(trial, line, _CONSTANT_A, _CONSTANT_B, remembered=remembered)
     assert again == expected
-    assert len(trial.remembered) == 30 * (4 + 2)
+    assert len(trial.remembered) == 5 * (4 + 2)
 
 
+@pytest.mark.usefixtures("five_points")
 @pytest.mark.parametrize("remembered", [23, [[1, 2.0]], {"values": [[1, 2.0]]}])
 def test_what_no_measurement_remembered_is_left(trial, remembered):
     line = _line(trial, "constant")

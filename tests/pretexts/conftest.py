@@ -43,3 +43,10 @@ class Asked:
 @pytest.fixture(scope="session")
 def ask():
     return Asked()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loops_are_graphs(graphs):
+    """That XLA shows the same bits is tried by tests/datasets/test_pipeline.py."""
+    with graphs():
+        yield

@@ -11,19 +11,12 @@ from tflottery.core.recipes import Recipe, Setting
 from tflottery.core.registry import PRETEXTS
 from tflottery.datasets.stream import Stream
 from tflottery.models.weights import weights
-from tflottery.training.distribution import Placement
-from tflottery.training.runtime import Runtime
 from tflottery.training.trainer import Trainer
 
 RECIPE = Recipe(
     optimizer="sgd", learning_rate=1.0, batch_size=60, training_iterations=9
 )
 SEEDS = (0, 5)
-
-
-@pytest.fixture(scope="module")
-def runtime():
-    return Runtime(data_dir=None, placement=Placement())
 
 
 @pytest.fixture(scope="module")

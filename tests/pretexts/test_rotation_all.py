@@ -8,13 +8,6 @@ from tflottery.components.metadata import inspect
 from tflottery.core.recipes import Setting
 from tflottery.models import weights as model_weights
 from tflottery.pretexts import rotation_all
-from tflottery.training.distribution import Placement
-from tflottery.training.runtime import Runtime
-
-
-@pytest.fixture(scope="module")
-def runtime():
-    return Runtime(data_dir=None, placement=Placement())
 
 
 def test_view_r_is_turned_r_times(ask):
