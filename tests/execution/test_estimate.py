@@ -105,6 +105,43 @@ def test_what_was_learned_stands_for_operations(todo, four_cores, exact):
     assert ranged(todo, 1, learned=learned).low == pytest.approx(expected)
 
 
+def test_images_to_be_decoded_are_counted(make_study, store, three_gpus, facts):
+    study = make_study()
+    goals = instability.plan(study)
+    encoded = dataclasses.replace(facts, has_many_sizes=True)
+    decoded, arrays = (
+        plan_of(goals, store, facts={facts.network: one}) for one in (encoded, facts)
+    )
+    batch_size = study.recipe.batch_size
+    num_images = 0
+    for step in decoded.steps:
+        own = step.num_iterations * batch_size
+        if isinstance(step.job, Make):
+            own = step.job.component.passes().number
+        assert step.num_decoded == own
+        num_images += own
+    took = num_images / estimate._DECODED_PER_SECOND
+    computing = decoded.flops / 1e6
+    assert ranged(decoded, 1).low == pytest.approx(computing + took)
+    assert ranged(arrays, 1).low == pytest.approx(computing)
+    # A GPU's third of four cores decodes while the GPU computes.
+    most = sum(
+        max(step.flops / 1e8, step.num_decoded / estimate._DECODED_PER_SECOND / (4 / 3))
+        for step in decoded.steps
+    )
+    found = ranged(decoded, 1, Placement(device="gpu")).low
+    assert found == pytest.approx(most)
+    assert not any(step.num_decoded for step in arrays.steps)
+    # What was learned holds it.
+    kinds = {
+        kind(step.job.run, num_devices=1): 0.0
+        for step in decoded.steps
+        if isinstance(step.job, Advance)
+        for kind in (work.training, work.measuring)
+    }
+    assert ranged(decoded, 1, learned=kinds).low == 0.0
+
+
 def test_start_compilation_and_the_store_are_counted(todo, store, monkeypatch):
     monkeypatch.setattr(hardware, "visible_cores", lambda: 2)
     runs = [step.job.run for step in todo.steps if isinstance(step.job, Advance)]

@@ -77,6 +77,8 @@ def test_kinds_are_what_decides_speed(make_study):
     usual = kinds()
     assert usual[0] != usual[1]
     assert kinds(data_order_seed=7, first_iteration=5) == usual
+    decoded = dataclasses.replace(make_study().recipe, augmentation="resized_crop")
+    assert not set(kinds(recipe=decoded)) & set(usual)
     recipe = dataclasses.replace(make_study().recipe, learning_rate=0.5)
     assert kinds(recipe=recipe) == usual
     recipe = dataclasses.replace(recipe, batch_size=7)

@@ -1,13 +1,14 @@
 """What a plan will cost, told before it begins.
 
 A step takes what the same kind of work took on such a machine (`work.learned`), or else
-what its operations take at the rate of a matrix product. The start of workers, the
-compilation of each network in each of them, and the store come on top.
+what its operations take at the rate of a matrix product, and its images until they are
+decoded. The start of workers, the compilation of each network in each of them, and the
+store come on top.
 """
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from tflottery.training.distribution import Placement
 _EFFICIENCY = 0.65
 # Fraction of a GPU's peak: not measured; the papers' networks are too small for it.
 _GPU_EFFICIENCY = 0.1
+# Images of ImageNet that a core decodes, crops and resizes in a second (AVX2).
+_DECODED_PER_SECOND = 300.0
 _SIZE = 1024
 _TRIALS = 5
 # Of a worker: until it has started TensorFlow, and has compiled the training or the
@@ -118,7 +121,12 @@ def seconds(
     num_devices, rate = _machine(placement)
     together = placement.num_devices
     costs = {
-        step.job.name: _cost(step, learned, rate=rate, num_devices=together)
+        step.job.name: _cost(
+            step,
+            learned,
+            num_devices=together,
+            alone=lambda step: _unlearned(step, placement, rate=rate),
+        )
         for step in plan.steps
     }
     if None in costs.values():
@@ -160,10 +168,45 @@ def _machine(placement: Placement) -> tuple[float, float]:
     return float(hardware.visible_cores()), _core_rate() * _EFFICIENCY
 
 
+def _unlearned(step: Step, placement: Placement, *, rate: float) -> float | None:
+    """Returns the seconds that a step takes by what it computes and decodes.
+
+    Args:
+      step: of a plan.
+      placement: where a worker trains.
+      rate: operations a second of a worker; 0 where that is not known.
+
+    Returns:
+      None if it is not known how fast the machine computes.
+    """
+    if step.flops and not rate:
+        return None
+    computing = step.flops / (rate or 1.0)
+    decoding = step.num_decoded / _DECODED_PER_SECOND
+    if placement.device != "gpu":
+        # A worker has one core for both.
+        return computing + decoding
+    # Its part of the cores decodes while its devices compute.
+    num_workers = max(1.0, len(hardware.visible_gpus()) / placement.num_devices)
+    num_cores = max(1.0, hardware.visible_cores() / num_workers)
+    return max(computing, decoding / num_cores)
+
+
 def _cost(
-    step: Step, learned: Mapping[str, float], *, rate: float, num_devices: int
+    step: Step,
+    learned: Mapping[str, float],
+    *,
+    num_devices: int,
+    alone: Callable[[Step], float | None],
 ) -> Range | None:
-    """Returns what a step takes a worker that works alone; None if nobody knows."""
+    """Returns what a step takes a worker that works alone; None if nobody knows.
+
+    Args:
+      step: of a plan.
+      learned: how long work took.
+      num_devices: devices of a worker.
+      alone: returns what a step takes that nothing was learned of.
+    """
     job, kind, amount = step.job, None, 0
     if isinstance(job, Advance):
         kind = work.training(job.run, num_devices=num_devices)
@@ -173,9 +216,9 @@ def _cost(
         amount = passes.number
     if kind in learned:
         took, (low, high) = learned[kind] * amount, _LEARNED_RANGE
-    elif rate or not step.flops:
-        took, (low, high) = step.flops / (rate or 1.0), _UNKNOWN_RANGE
     else:
+        took, (low, high) = alone(step), _UNKNOWN_RANGE
+    if took is None:
         return None
     around = _ARTIFACT_SECONDS * len(step.makes)
     return Range(took * low + around, took * high + around)

@@ -35,7 +35,8 @@ class Step:
       needs: addresses that have to be in the store first.
       makes: addresses it puts there.
       num_iterations: updates it makes; 0 where it does not train.
-      flops: about what it costs.
+      flops: about what its arithmetic costs.
+      num_decoded: images that are decoded for it, of data that stay in their files.
     """
 
     job: Job
@@ -43,6 +44,7 @@ class Step:
     makes: tuple[str, ...]
     num_iterations: int
     flops: float
+    num_decoded: int = 0
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -170,6 +172,7 @@ def _advance_step(
     kept = tuple(state for segment in segments for state in segment.states)
     num_iterations = sum(segment.num_iterations for segment in segments)
     flops = facts[run.network].flops_per_example * _PASSES_PER_UPDATE
+    num_examples = run.recipe.batch_size * num_iterations
     from_scratch = any(segment.start is None for segment in segments)
     needs = {source.address for source in run.sources} if from_scratch else set()
     if run.mask is not None:
@@ -179,18 +182,24 @@ def _advance_step(
         needs=frozenset(needs),
         makes=tuple(state.address for state in kept),
         num_iterations=num_iterations,
-        flops=float(flops * run.recipe.batch_size * num_iterations),
+        flops=float(flops * num_examples),
+        num_decoded=num_examples * facts[run.network].has_many_sizes,
     )
 
 
 def _make_step(component: Component, facts: Mapping[Network, Facts]) -> Step:
     """Returns the step that executes a component."""
+    passes = component.passes()
+    num_decoded = 0
+    if passes is not None:
+        num_decoded = passes.number * facts[passes.run.network].has_many_sizes
     return Step(
         job=Make(component),
         needs=frozenset(one.address for one in component.inputs.values()),
         makes=(component.address,),
         num_iterations=0,
         flops=float(component.flops(facts)),
+        num_decoded=num_decoded,
     )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from tflottery.components.runs import Run
 from tflottery.core import fingerprints, hardware
+from tflottery.core.recipes import RESIZED_CROP
 from tflottery.store import manifests
 from tflottery.store.store import Store
 
@@ -44,7 +45,9 @@ def measuring(run: Run, *, num_devices: int) -> str:
       run: of the network that is measured.
       num_devices: how many measure it.
     """
-    return _kind("measuring", run, num_devices)
+    # Images that are decoded first take longer than arrays of the same shape.
+    decoded = run.recipe.augmentation == RESIZED_CROP
+    return _kind("measuring", run, num_devices, *[RESIZED_CROP] * decoded)
 
 
 def done(kind: str, amount: int, seconds: float) -> dict[str, object]:
