@@ -1,9 +1,12 @@
 """Images of one data set in the shape of another's."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from tflottery.datasets import resizing
+from tflottery.datasets import pipeline, resizing
 from tflottery.datasets.arrays import Source, Split
 
 
@@ -69,6 +72,47 @@ def test_images_are_scaled_as_they_were():
     plain = resizing.of(_source(images, scaled=False), (4, 4, 1))
     assert (plain.mean, plain.std) == ((0.0,), (1.0,))
     assert plain.digest == "0"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ((7, 5, 3), (19, 24, 3)),
+        ((7, 5, 1), (13, 3, 3)),
+        ((9, 16, 3), (4, 5, 1)),
+        ((5, 5, 1), (5, 40, 1)),
+        ((40, 33, 3), (7, 33, 3)),
+    ],
+)
+def test_what_is_too_large_in_memory_is_resized_batch_by_batch(monkeypatch, old, new):
+    """To the same bits, in every form of loop, of every part of the data."""
+    source = _source(_images(50, *old))
+    whole = resizing.of(source, new)
+    monkeypatch.setattr(resizing, "_MOST_BYTES", 2 * 50 * np.prod(new) - 1)
+    found = resizing.of(source, new)
+    assert isinstance(found.train.images, resizing.ResizedImages)
+    assert found.image_shape == new and found.train.images.shape == (50, *new)
+    assert (found.mean, found.std) == (whole.mean, whole.std)
+    assert (np.asarray(found.test.images) == whole.test.images).all()
+    some = np.arange(50) % 3 > 0
+    part, expected = (
+        dataclasses.replace(one, train=Split(one.train.images[some], one.train.labels))
+        for one in (found, whole)
+    )
+    indices, bits = tf.constant([3, 32, 3, 0]), tf.constant([7, 2**30 + 9, 1, 0])
+    with_augmentation = {"split": "train", "augmentation": "flip_crop"}
+    images, _ = pipeline.loader(expected, **with_augmentation)(indices, bits)
+    for jit in (False, True):
+        load = pipeline.loader(part, **with_augmentation)
+        load = tf.function(load, jit_compile=jit, autograph=False)
+        assert (load(indices, bits)[0].numpy() == images.numpy()).all()
+
+
+def test_white_stays_white_batch_by_batch():
+    images = np.full((2, 9, 9, 3), 255, np.uint8)
+    for shape in ((31, 31, 3), (4, 4, 1)):
+        found = resizing.ResizedImages(images, shape).shown(tf.constant(images))
+        assert found.shape == (2, *shape) and (found.numpy() == 255).all()
 
 
 def test_other_numbers_of_channels_are_refused():

@@ -16,7 +16,7 @@ from tflottery.datasets.encoded import EncodedImages
 UNIT_INTERVAL, STANDARDIZED = INPUT_SCALINGS
 # What red, green and blue weigh in brightness, of 256 (ITU-R BT.601).
 LUMA = (77, 150, 29)
-_IMAGES_PER_READ = 4096
+_BYTES_PER_READ = 2**24
 # What tells that a file was written to or replaced: bytes, when it was last changed as
 # its owner and as the system have it (nobody can set the latter), and its inode.
 Stamp = tuple[int, int, int, int]
@@ -32,7 +32,8 @@ class Split:
 
     Attributes:
       images: [examples, height, width, channels] uint8; from `source.load` a memory map
-        of mode 'c', which all processes of a machine share. Or encoded ones.
+        of mode 'c', which all processes of a machine share. Or encoded ones, or small
+        ones made large when they are asked for (`resizing.ResizedImages`).
       labels: [examples] int32 in [0, num_classes).
     """
 
@@ -147,8 +148,9 @@ def moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     channels = images.shape[-1]
     counts = np.zeros((channels, 256), np.int64)
-    for start in range(0, len(images), _IMAGES_PER_READ):
-        some = images[start : start + _IMAGES_PER_READ]
+    count = max(1, _BYTES_PER_READ // int(np.prod(images.shape[1:])))
+    for start in range(0, len(images), count):
+        some = np.asarray(images[start : start + count])
         for channel in range(channels):
             values = some[..., channel].reshape(-1)
             counts[channel] += np.bincount(values, minlength=256)

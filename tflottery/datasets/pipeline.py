@@ -21,6 +21,7 @@ from tflottery.core.recipes import AUGMENTATIONS, RESIZED_CROP
 from tflottery.core.registry import PRETEXTS
 from tflottery.datasets import augmentations, encoded_batches
 from tflottery.datasets.arrays import Source, Split
+from tflottery.datasets.resizing import ResizedImages
 from tflottery.datasets.stream import DataStream
 
 if TYPE_CHECKING:
@@ -109,6 +110,9 @@ def loader(
     if source.is_encoded:
         windows = encoded_batches.Windows(examples.images, augmentation=augmentation)
         return Loader(functools.partial(encoded_batches.read, windows), show)
+    if isinstance(examples.images, ResizedImages):
+        whole, resized = _tensor(examples.images.images), examples.images.shown
+        return Loader(lambda indices, bits: resized(tf.gather(whole, indices)), show)
     images = _tensor(examples.images)
     return Loader(lambda indices, bits: tf.gather(images, indices), show)
 
