@@ -60,6 +60,7 @@ def test_the_manifest_says_how_it_came_about(toys, store, make):
     assert manifest["version"] == 1
     assert manifest["inputs"] == {"a": one.address, "b": one.address}
     assert manifest["seconds"] >= 0
+    assert manifest["num_devices"] == 1
     assert store.manifest(one.address)["parameters"] == {"value": 1}
 
 

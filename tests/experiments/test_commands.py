@@ -421,6 +421,11 @@ def test_a_mirrored_command_is_another_setting(launch, tmp_path):
     assert float(rows[0]["l2_distance"]) == pytest.approx(
         float(rows[1]["l2_distance"]), rel=1e-3
     )
+    # As many parts on one device have the same key: nothing is left to do.
+    parts = launch(output="parts", replica_batch_size=30, **options)
+    assert parts.wait()[0] == 0
+    assert parts.events("begin") == []
+    assert parts.csvs == mirrored.csvs
 
 
 def test_without_a_tpu_the_flag_says_what_to_check(launch, tmp_path):

@@ -154,7 +154,7 @@ def test_nothing_depends_on_the_size_of_blocks(block_size, evaluator, monkeypatc
 
     expected = counted()
     assert expected[0] == _wrong(evaluator.examples("train", 2300))
-    monkeypatch.setattr(evaluator, "_block_size", block_size)
+    monkeypatch.setattr(evaluator, "block_size", block_size)
     wrong, loss = counted()
     assert (wrong, loss.expected) == expected
 

@@ -41,6 +41,7 @@ def execute(component: Component, context: JobContext) -> str:
     store.refuse_damaged(partial)
 
     manifest = _description(component)
+    manifest["num_devices"] = context.runtime.num_devices
 
     def remember(value: object, fraction: float) -> None:
         """Reports how far the job is; saves partial results when that is due."""

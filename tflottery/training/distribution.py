@@ -108,6 +108,13 @@ def validate_batch(*, batch_size: int, num_replicas: int, num_devices: int) -> N
         )
 
 
+def mirrored_devices(chosen: Placement) -> list[str]:
+    """Returns TensorFlow's names of the devices that networks are mirrored over."""
+    if chosen.distribute != "mirrored":
+        return []
+    return [f"{chosen.device.upper()}:{index}" for index in range(chosen.num_devices)]
+
+
 @functools.cache
 def strategy(chosen: Placement) -> object | None:
     """Returns the tf.distribute strategy of a placement; None is one device.
@@ -123,10 +130,7 @@ def strategy(chosen: Placement) -> object | None:
     if chosen.distribute == "none":
         return None
     if chosen.distribute == "mirrored":
-        kind = chosen.device.upper()
-        return tf.distribute.MirroredStrategy(
-            [f"{kind}:{index}" for index in range(chosen.num_devices)]
-        )
+        return tf.distribute.MirroredStrategy(mirrored_devices(chosen))
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=chosen.tpu)
         tf.config.experimental_connect_to_cluster(resolver)

@@ -23,7 +23,7 @@ from tflottery.datasets.selection import UNLABELED
 from tflottery.datasets.source import Source
 from tflottery.datasets.stream import stream_of
 from tflottery.models import weights as model_weights
-from tflottery.training import gradients, tasks
+from tflottery.training import gradients, moments, tasks
 from tflottery.training.generators import Generators
 from tflottery.training.tasks import Task
 from tflottery.training.trainer import compiled_by_xla
@@ -34,8 +34,6 @@ DENSE_SIZES = (500, 10_000)
 CONVOLUTIONAL_SIZES = (125, 2_000)
 # Of images of so many pixels, on a CPU.
 LARGE_SIZES, _LARGE_PIXELS = (25, 250), 128**2
-# Batches of which a call adds up the moments.
-_BATCHES_OF_MOMENTS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +52,11 @@ class Measurement:
 class Evaluator:
     """A network compiled for measuring; its weights are given with each question.
 
+    Attributes:
+      model: the network.
+      batch_size: images that pass together.
+      block_size: images that `measure` takes at most, in whole batches.
+
     Whatever measures raises `ChangedData` if a file that holds the data was changed,
     and `DamagedImage` or `DamagedRecords` if an image cannot be read or decoded.
     """
@@ -66,6 +69,7 @@ class Evaluator:
         num_classes: int,
         pretext: str | None = None,
         pretext_seed: int = 0,
+        device: str | None = None,
     ):
         """Args:
         model_name: a registered model.
@@ -73,10 +77,14 @@ class Evaluator:
         num_classes: outputs of the network.
         pretext: a registered pretext, or None for the dataset's own task.
         pretext_seed: of what is random in it but the same in all epochs.
+        device: TensorFlow's name of the device that measures; None: its first choice.
         """
-        self.model = MODELS[model_name].function(
-            input_shape=source.train.images.shape[1:], num_classes=num_classes
-        )
+        self._device = device
+        with self._placed():
+            self.model = MODELS[model_name].function(
+                input_shape=source.train.images.shape[1:], num_classes=num_classes
+            )
+            self._generators = Generators(self.model)
         # Pruned weights are zero; the masks would change nothing.
         layers.ignore_masks(self.model)
         self._source = source
@@ -91,14 +99,9 @@ class Evaluator:
             )
             for split in ("train", "test")
         }
-        self._generators = Generators(self.model)
         self._generators.reseed(seeds.seed("evaluation_dropout"))
-        # A frozen one keeps its statistics in training too.
-        self._normalizations = [
-            one for one in layers.normalizations(self.model) if one.trainable
-        ]
         self._jit = compiled_by_xla(self.model)
-        self._batch_size, self._block_size = _sizes(self.model)
+        self.batch_size, self.block_size = _sizes(self.model)
         self._counters = {split: self._counter(split) for split in self._feeds}
 
     def assign(self, weights: dict[str, np.ndarray]) -> None:
@@ -112,16 +115,17 @@ class Evaluator:
           split: "train" or "test".
           indices: [n] int32, which images.
         """
-        padded = np.zeros(self._block_size, np.int32)
+        padded = np.zeros(self.block_size, np.int32)
         padded[: len(indices)] = indices
-        counted = (np.arange(self._block_size) < len(indices)).astype(np.float32)
-        num_batches = -(-len(indices) // self._batch_size)
+        counted = (np.arange(self.block_size) < len(indices)).astype(np.float32)
+        num_batches = -(-len(indices) // self.batch_size)
+        weights = tf.constant(counted.reshape(-1, self.batch_size))
         with self._watched(split, indices):
-            wrong, loss = self._counters[split](
-                self._given(split, padded.reshape(-1, self._batch_size), num_batches),
-                tf.constant(counted.reshape(-1, self._batch_size)),
-                tf.constant(num_batches),
-            )
+            given = self._given(split, padded.reshape(-1, self.batch_size), num_batches)
+            with self._placed():
+                wrong, loss = self._counters[split](
+                    given, weights, tf.constant(num_batches)
+                )
             return Measurement(num_misclassified=int(wrong), loss=float(loss))
 
     def blocks(self, split: str, num_examples: int | None = None) -> list[np.ndarray]:
@@ -135,8 +139,8 @@ class Evaluator:
         """
         indices = self.examples(split, num_examples)
         return [
-            indices[first : first + self._block_size]
-            for first in range(0, len(indices), self._block_size)
+            indices[first : first + self.block_size]
+            for first in range(0, len(indices), self.block_size)
         ]
 
     def examples(self, split: str, num_examples: int | None) -> np.ndarray:
@@ -167,26 +171,43 @@ class Evaluator:
           between: called every few batches; may raise, and leaves the statistics
             undefined then.
         """
-        batches = self._whole_batches(num_examples, batch_size)
-        sums: list = [0.0] * (2 * len(self._normalizations))
-        for first in range(0, len(batches), _BATCHES_OF_MOMENTS):
-            part = batches[first : first + _BATCHES_OF_MOMENTS]
-            padded = np.zeros((_BATCHES_OF_MOMENTS, batches.shape[1]), np.int32)
-            padded[: len(part)] = part
-            with self._watched("train", part):
-                found = self._summed_moments(
-                    self._given("train", padded, len(part)), tf.constant(len(part))
-                )
-                found = [one.numpy() for one in found]
-            sums = [total + one for total, one in zip(sums, found, strict=True)]
-            if first + len(part) < len(batches):
+        groups = self.moment_batches(num_examples, batch_size=batch_size)
+        sums: moments.Sums | None = None
+        for number, group in enumerate(groups):
+            if number:
                 between()
-        moments = [total / len(batches) for total in sums]
-        for layer, mean, square in zip(
-            self._normalizations, moments[0::2], moments[1::2], strict=True
-        ):
-            layer.moving_mean.assign(mean)
-            layer.moving_variance.assign(np.maximum(square - np.square(mean), 0.0))
+            sums = moments.added(sums, self.summed_moments(group))
+        self.take_moments(sums, num_batches=sum(map(len, groups)))
+
+    def moment_batches(self, num_examples: int, *, batch_size: int) -> list[np.ndarray]:
+        """Returns the batches of `reestimate` in groups, each [batches, size] int32.
+
+        Args:
+          num_examples: as of `reestimate`.
+          batch_size: likewise.
+        """
+        batches = self._whole_batches(num_examples, batch_size)
+        size = moments.BATCHES_OF_A_CALL
+        return [batches[at : at + size] for at in range(0, len(batches), size)]
+
+    def summed_moments(self, batches: np.ndarray) -> moments.Sums:
+        """Returns the moments of batch norm's inputs, added up over batches.
+
+        Args:
+          batches: one of the groups of `moment_batches`.
+
+        Changes: the statistics, to no use.
+        """
+        padded = np.zeros((moments.BATCHES_OF_A_CALL, batches.shape[1]), np.int32)
+        padded[: len(batches)] = batches
+        with self._watched("train", batches):
+            given = self._given("train", padded, len(batches))
+            with self._placed():
+                return self._moments.summed(given, len(batches))
+
+    def take_moments(self, sums: moments.Sums, *, num_batches: int) -> None:
+        """Replaces the batch norm statistics by those of `num_batches` summed ones."""
+        self._moments.take(sums, num_batches=num_batches)
 
     def gradient_batches(self, *, num_examples: int, batch_size: int) -> np.ndarray:
         """Returns the training images whose gradients are measured, in whole batches.
@@ -207,7 +228,13 @@ class Evaluator:
           batch: [batch size] int32, one of `gradient_batches`.
         """
         with self._watched("train", batch):
-            return self._gradients.magnitudes(self._given("train", batch[None], 1))
+            given = self._given("train", batch[None], 1)
+            with self._placed():
+                return self._gradients.magnitudes(given)
+
+    def _placed(self) -> contextlib.AbstractContextManager:
+        """Returns the scope of this evaluator's device."""
+        return tf.device(self._device) if self._device else contextlib.nullcontext()
 
     def _whole_batches(self, num_examples: int, batch_size: int) -> np.ndarray:
         """Returns fixed training images in random order: [batches, size] int32.
@@ -303,43 +330,11 @@ class Evaluator:
         )
 
     @functools.cached_property
-    def _summed_moments(self) -> tf.types.experimental.PolymorphicFunction:
-        """Returns the compiled loop that adds up means, mean squares, in float64."""
-        feed = self._feeds["train"]
-        variables = [
-            (layer.moving_mean, layer.moving_variance, 1.0 - layer.momentum)
-            for layer in self._normalizations
-        ]
-
-        @tf.function(autograph=False)
-        def add_up(given, num_batches):
-            def step(batch, *sums):
-                for mean, variance, _ in variables:
-                    mean.assign(tf.zeros_like(mean.value))
-                    variance.assign(tf.zeros_like(variance.value))
-                images, _ = feed.shown(*feed.taken(given, batch))
-                self._generators.set(batch)
-                self._task.outputs(self.model, images, training=True)
-                # From zero, a moving statistic moves by (1 - momentum) times a batch's.
-                found = []
-                for mean, variance, fraction in variables:
-                    mean = tf.cast(mean.value, tf.float64) / fraction
-                    variance = tf.cast(variance.value, tf.float64) / fraction
-                    found += [mean, variance + tf.square(mean)]
-                sums = [total + one for total, one in zip(sums, found, strict=True)]
-                return [batch + 1, *sums]
-
-            zeros = [
-                tf.zeros(variable.shape, tf.float64)
-                for mean, variance, _ in variables
-                for variable in (mean, variance)
-            ]
-            _, *sums = tf.while_loop(
-                lambda batch, *_: batch < num_batches, step, [tf.constant(0), *zeros]
-            )
-            return sums
-
-        return add_up
+    def _moments(self) -> moments.Moments:
+        """The compiled moments of batches."""
+        return moments.Moments(
+            self.model, self._feeds["train"], self._task, generators=self._generators
+        )
 
 
 def _sizes(model: keras.Model) -> tuple[int, int]:

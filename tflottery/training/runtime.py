@@ -16,6 +16,7 @@ from tflottery.training.distribution import Placement
 
 if typing.TYPE_CHECKING:
     from tflottery.training import evaluation, trainer
+    from tflottery.training.distributed_evaluation import DistributedEvaluator
 # Of a command over many networks, as many of each stay built; tracing takes seconds.
 _MOST_BUILT = 4
 
@@ -43,7 +44,7 @@ class Runtime:
         self._placement = placement
         self._most_built = most_built
         self._trainers: dict[str, trainer.Trainer] = {}
-        self._evaluators: dict[str, evaluation.Evaluator] = {}
+        self._evaluators: dict[str, evaluation.Evaluator | DistributedEvaluator] = {}
 
     @functools.cached_property
     def strategy(self) -> object | None:
@@ -154,19 +155,31 @@ class Runtime:
             _validate_architecture(network, self._trainers[key])
         return self._trainers[key]
 
-    def evaluator(self, network: Network, data: Data) -> "evaluation.Evaluator":
-        """Returns the evaluator of a network on a dataset."""
-        from tflottery.training import evaluation
+    def evaluator(
+        self, network: Network, data: Data
+    ) -> "evaluation.Evaluator | DistributedEvaluator":
+        """Returns the evaluator of a network on a dataset, over all devices of it."""
+        from tflottery.training import distributed_evaluation, evaluation
 
         key = fingerprints.fingerprint([network, data])
         if key not in self._evaluators:
             _make_room(self._evaluators, most=self._most_built)
-            self._evaluators[key] = evaluation.Evaluator(
+            evaluator = functools.partial(
+                evaluation.Evaluator,
                 network.model,
                 self._source_of(data, network),
                 num_classes=network.num_classes,
                 pretext=data.pretext,
                 pretext_seed=data.pretext_seed,
+            )
+            # On a TPU measuring was not tried, and is left to TensorFlow.
+            devices = distribution.mirrored_devices(self._placement)
+            self._evaluators[key] = (
+                distributed_evaluation.DistributedEvaluator(
+                    [evaluator(device=device) for device in devices]
+                )
+                if devices
+                else evaluator()
             )
             _validate_architecture(network, self._evaluators[key])
         return self._evaluators[key]
@@ -211,7 +224,8 @@ class Runtime:
 
 
 def _validate_architecture(
-    network: Network, built: "trainer.Trainer | evaluation.Evaluator"
+    network: Network,
+    built: "trainer.Trainer | evaluation.Evaluator | DistributedEvaluator",
 ) -> None:
     """Raises RuntimeError if a model is not the one that a key stands for."""
     from tflottery.models.architecture import architecture
