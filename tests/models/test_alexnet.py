@@ -1,7 +1,5 @@
 """AlexNet: its layers, and that its dropout resumes bit for bit."""
 
-import functools
-
 import numpy as np
 import pytest
 
@@ -19,10 +17,11 @@ _RECIPE = Recipe(
 )
 
 
-@functools.cache
-def _built(name):
+def _sizes(name):
+    """Returns what a form is built with, as in test_networks.py."""
     size = MODELS[name]["minimum_image_size"]
-    return MODELS[name].function(input_shape=(size, size, 3), num_classes=10)
+    num_classes = 10 if name == "alexnet_cifar_stem" else 1000
+    return {"input_shape": (size, size, 3), "num_classes": num_classes}
 
 
 def _images(model, count=2):
@@ -31,8 +30,8 @@ def _images(model, count=2):
 
 
 @pytest.mark.parametrize("name", _NAMES)
-def test_dropout_comes_before_the_hidden_dense_layers(name):
-    model = _built(name)
+def test_dropout_comes_before_the_hidden_dense_layers(name, shaped):
+    model = shaped(name, **_sizes(name))
     found = [layer.name for layer in model.layers][-6:]
     assert found[0] == "flatten"
     assert found[1:] == ["dropout_1", "dense_1", "dropout_2", "dense_2", "head"]
@@ -43,13 +42,13 @@ def test_dropout_comes_before_the_hidden_dense_layers(name):
     assert len(Generators(model)) == 2
 
 
-def test_maps_of_the_forms():
+def test_maps_of_the_forms(shaped):
     # By layer, as dense layers of large images take long to build.
     for name, images, sizes in (
         ("alexnet", 224, [55, 27, 13, 13, 13, 6]),
         ("alexnet_cifar_stem", 32, [32, 15, 7, 7, 7, 3]),
     ):
-        model, shape = _built(name), (None, images, images, 3)
+        model, shape = shaped(name, **_sizes(name)), (None, images, images, 3)
         found = []
         for layer in model.layers[1:]:
             if layer.name == "flatten":
@@ -60,8 +59,8 @@ def test_maps_of_the_forms():
         assert [*found, shape[1]] == sizes
 
 
-def test_groups_see_their_half_of_the_channels():
-    model = _built("alexnet_grouped")
+def test_groups_see_their_half_of_the_channels(shaped):
+    model = shaped("alexnet_grouped", **_sizes("alexnet_grouped"))
     assert [model.get_layer(f"conv_{i}").groups for i in range(1, 6)] == [1, 2, 1, 2, 2]
     layer = model.get_layer("conv_4")
     kernel = np.random.default_rng(0).normal(size=layer.kernel.shape)
@@ -77,7 +76,8 @@ def test_groups_see_their_half_of_the_channels():
 
 
 def test_units_dropped_are_a_function_of_seed_and_iteration():
-    model = _built("alexnet_cifar_stem")
+    name = "alexnet_cifar_stem"
+    model = MODELS[name].function(**_sizes(name))
     generators = Generators(model)
     images, found = _images(model), []
     for seed, iteration in ((1, 0), (1, 1), (2, 0), (1, 0)):

@@ -112,12 +112,17 @@ _every_family = pytest.mark.parametrize("name", ["lenet", "resnet20", "vgg11"])
 _IMAGE_SHAPES = {"lenet": (28, 28, 1), "lenet_batch_norm": (16, 16, 3)}
 
 
-def _build(name: str) -> keras.Model:
+def _sizes(name: str) -> dict[str, object]:
+    """Returns what of its inputs and outputs a network is built with."""
     size = MODELS[name]["minimum_image_size"]
-    return MODELS[name].function(
-        input_shape=_IMAGE_SHAPES.get(name, (size, size, 3)),
-        num_classes=_NUM_CLASSES.get(name, 10),
-    )
+    return {
+        "input_shape": _IMAGE_SHAPES.get(name, (size, size, 3)),
+        "num_classes": _NUM_CLASSES.get(name, 10),
+    }
+
+
+def _build(name: str) -> keras.Model:
+    return MODELS[name].function(**_sizes(name))
 
 
 _built = functools.cache(_build)
@@ -161,8 +166,8 @@ def test_every_model_has_its_counts_here():
 
 
 @_every_model
-def test_parameter_counts(name: str):
-    model = _built(name)
+def test_parameter_counts(name: str, shaped):
+    model = shaped(name, **_sizes(name))
     shapes = model_weights.variable_shapes(model)
     sizes = {path: int(np.prod(shape)) for path, shape in shapes.items()}
     trainable = model_weights.trainable_paths(model)
@@ -183,15 +188,15 @@ def test_parameter_counts(name: str):
 
 
 @_every_model
-def test_architectures_are_what_they_were(name: str):
-    model = _built(name)
+def test_architectures_are_what_they_were(name: str, shaped):
+    model = shaped(name, **_sizes(name))
     assert is_known(model)
     assert architecture(model) == _ARCHITECTURES[name]
 
 
-def test_convolutions_of_resnet50_count_their_stages():
+def test_convolutions_of_resnet50_count_their_stages(shaped):
     """Limited Supervision cuts after 11, 24 and 43: projections count too."""
-    convolutions = _convolutions(_built("resnet50"))
+    convolutions = _convolutions(shaped("resnet50", **_sizes("resnet50")))
     stages = [layer.name.split("_block_")[0] for layer in convolutions]
     assert stages == sorted(stages, key=["stem", *_stages(4)].index)
     ends = {stage: count for count, stage in enumerate(stages, start=1)}
@@ -199,10 +204,10 @@ def test_convolutions_of_resnet50_count_their_stages():
     assert sum(math.prod(layer.kernel.shape) for layer in convolutions) == 23_454_912
 
 
-def test_strides_of_resnet50_are_in_the_3x3_convolutions():
+def test_strides_of_resnet50_are_in_the_3x3_convolutions(shaped):
     strided = [
         layer.name
-        for layer in _convolutions(_built("resnet50"))
+        for layer in _convolutions(shaped("resnet50", **_sizes("resnet50")))
         if max(layer.strides) > 1
     ]
     expected = {
@@ -220,8 +225,11 @@ def test_resnet18_has_either_stem():
         assert shortcuts == [f"{stage}_block_1_shortcut" for stage in _stages(4)[1:]]
 
 
-def test_wide_resnets_differ_in_stem_shortcuts_and_norms():
-    paper, zagoruyko = _built("wrn16_8"), _built("wrn16_8_preactivation")
+def test_wide_resnets_differ_in_stem_shortcuts_and_norms(shaped):
+    paper, zagoruyko = (
+        shaped("wrn16_8", **_sizes("wrn16_8")),
+        shaped("wrn16_8_preactivation", **_sizes("wrn16_8_preactivation")),
+    )
     shortcuts = [
         {c.name: c.strides[0] for c in _convolutions(model) if "shortcut" in c.name}
         for model in (paper, zagoruyko)
@@ -237,8 +245,8 @@ def test_wide_resnets_differ_in_stem_shortcuts_and_norms():
     assert norms[1][-1] == "last_norm"
 
 
-def test_preactivation_comes_before_convolutions_and_not_after_the_addition():
-    model = _built("wrn16_8_preactivation")
+def test_preactivation_comes_before_convolutions_and_not_after_the_addition(shaped):
+    model = shaped("wrn16_8_preactivation", **_sizes("wrn16_8_preactivation"))
     inputs = [
         model.get_layer(f"stage_2_block_1_{part}").input
         for part in ("shortcut", "conv_1_padding", "conv_2")
@@ -252,10 +260,10 @@ def test_preactivation_comes_before_convolutions_and_not_after_the_addition():
     assert added[1] is model.get_layer("stage_2_block_1_add").output
 
 
-def test_convolutions_of_inception_and_of_its_auxiliary_head():
+def test_convolutions_of_inception_and_of_its_auxiliary_head(shaped):
     sizes = {
         layer.name: math.prod(layer.kernel.shape)
-        for layer in _convolutions(_built("inception_v3"))
+        for layer in _convolutions(shaped("inception_v3", **_sizes("inception_v3")))
     }
     auxiliary = [name for name in sizes if name.startswith("auxiliary")]
     assert (len(sizes) - len(auxiliary), len(auxiliary)) == (94, 2)
