@@ -414,15 +414,8 @@ def test_the_program_saves_and_says_where(command, tmp_path):
     assert image.shape[1] > image.shape[0] > 600 and np.std(image) > 0.01
 
 
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (("instability",), "Name a figure and its tables: effective_noise |"),
-        (("instability", "a", "--outptu=b"), "Unknown command line flag 'outptu'"),
-    ],
-)
-def test_wrong_arguments_are_refused_with_a_line_of_text(arguments, text, tmp_path):
-    done = run(*arguments, folder=tmp_path)
+def test_wrong_arguments_are_refused_with_a_line_of_text(tmp_path):
+    done = run("instability", folder=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert text in done.stderr
+    assert "Name a figure and its tables: effective_noise |" in done.stderr

@@ -14,6 +14,7 @@ from absl import flags
 import tflottery
 from tflottery.core import tables
 from tflottery.experiments import instability
+from tflottery.figures import style
 from tflottery.reports import html as report
 from tflottery.studies import program
 
@@ -62,6 +63,12 @@ def folder(tmp_path):
     return shutil.copytree(LENET, tmp_path / "results" / "lenet")
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """For pages whose words are looked at: a figure takes longer than all the rest."""
+    monkeypatch.setattr(style, "svg", lambda draw: b"<svg/>")
+
+
 def test_a_page_stands_by_itself(folder, tmp_path):
     report.save([str(tmp_path / "results")], output=str(tmp_path / "report.html"))
     page = Parsed((tmp_path / "report.html").read_text())
@@ -87,6 +94,7 @@ def test_the_same_results_make_the_same_page(folder):
     assert report.page([str(folder)]) == report.page([str(folder)])
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_papers_own_setting_comes_first(folder, tmp_path):
     """Then what is decided of others, and last those of which nothing is."""
     for name, length in (("a_short", 6000), ("b_one", 3000)):
@@ -106,12 +114,14 @@ def test_the_papers_own_setting_comes_first(folder, tmp_path):
     assert "In the papers' settings: 4 holds" in text and "In others: " in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_tables_without_rows_are_left_out(folder):
     row_type = instability.TABLES["mask_layers"]
     tables.write([], folder / "mask_layers.csv", row_type=row_type)
     assert "mask_layers" not in Parsed(report.page([str(folder)])).text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_texts_are_no_markup(folder):
     said = json.loads((folder / "config.json").read_text())
     said["decisions"]["augmentation"] = "<script>"
@@ -120,6 +130,7 @@ def test_texts_are_no_markup(folder):
     assert "<script>" not in page and "--augmentation=&lt;script&gt;" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_incomplete_results_are_called_so(folder):
     said = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(said | {"complete": False}))
@@ -166,6 +177,7 @@ WRONG = {
 }
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("text", WRONG)
 def test_what_is_wrong_is_refused(text, folder, tmp_path):
     (tmp_path / "notes.csv").write_text("anything\n1\n")
