@@ -65,8 +65,18 @@ def test_every_mask_is_told_kernel_by_kernel(tiny, every_experiment):
         assert set(own["density"]) == {kept}
 
 
-def test_from_an_empty_store_the_same_bytes_come_again(tiny, execute, every_experiment):
-    assert execute(every_experiment).csvs == tiny(every_experiment).csvs
+@pytest.fixture(scope="session")
+def common_store(tmp_path_factory):
+    """A store for all experiments, empty at first."""
+    return str(tmp_path_factory.mktemp("common") / "store")
+
+
+def test_from_a_store_of_all_experiments_the_same_bytes_come_again(
+    tiny, execute, every_experiment, common_store
+):
+    """What two share is trained again once, whichever comes first; the rest as well."""
+    ended = execute(every_experiment, store=common_store)
+    assert ended.csvs == tiny(every_experiment).csvs
 
 
 def test_with_a_full_store_nothing_is_trained(

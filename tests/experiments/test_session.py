@@ -46,6 +46,13 @@ def states(tmp_path):
     return [store.open(address) for address in addresses]
 
 
+@pytest.fixture
+def made(tiny, tmp_path):
+    """Has the command run before, without a break: its store, and its tables."""
+    assert tiny(instability).code == 0
+    shutil.copytree(tiny(instability).folder.parent, tmp_path, dirs_exist_ok=True)
+
+
 # What runs.
 
 
@@ -89,9 +96,8 @@ def test_children_of_a_replicate_share_its_trunk(execute, trainings):
     assert sorted(trainings) == sorted(2 * ([(0, 8)] + 3 * [(0, 24)] + 3 * [(8, 24)]))
 
 
+@pytest.mark.usefixtures("made")
 def test_another_grid_trains_only_what_is_new(execute, trainings):
-    execute()
-    trainings.clear()
     ended = execute(rewind_iterations=(0, 8, 12), output="more")
     assert sorted(trainings) == [(8, 12), (12, 24), (12, 24)]
     assert "28 to make, 88 in the store" in ended.text
@@ -105,9 +111,8 @@ def test_more_data_orders_train_only_the_new(execute, trainings):
     assert sorted(trainings) == [(0, 24), (8, 24)]
 
 
+@pytest.mark.usefixtures("made")
 def test_a_longer_training_makes_only_the_new_iterations(execute, trainings):
-    execute()
-    trainings.clear()
     ended = execute(training_iterations=30, output="longer")
     assert trainings == 4 * [(24, 30)]
     assert "24 to make, 88 in the store" in ended.text
@@ -238,11 +243,11 @@ def spoil(path, how):
     path.write_bytes(bytes(data))
 
 
+@pytest.mark.usefixtures("made")
 @pytest.mark.parametrize(
     ("how", "which"), [("truncated", 0), ("emptied", -1), ("flipped", -1)]
 )
 def test_a_damaged_state_is_made_again(execute, tmp_path, tiny_csvs, how, which):
-    execute()
     lines = list((tmp_path / "store" / "lines").iterdir())
     spoil(states(tmp_path)[which] / "weights.safetensors", how)
     shutil.rmtree(lines[0])
@@ -252,8 +257,8 @@ def test_a_damaged_state_is_made_again(execute, tmp_path, tiny_csvs, how, which)
     assert ended.csvs == tiny_csvs
 
 
+@pytest.mark.usefixtures("made")
 def test_a_damaged_state_is_named_and_set_aside(execute, tmp_path):
-    execute()
     shutil.rmtree(tmp_path / "store" / "lines")
     for folder in states(tmp_path):
         spoil(folder / "weights.safetensors", "flipped")
@@ -265,12 +270,11 @@ def test_a_damaged_state_is_named_and_set_aside(execute, tmp_path):
     assert len(set_aside) >= 4
 
 
+@pytest.mark.usefixtures("made")
 @pytest.mark.parametrize("how", ["truncated", "flipped"])
 def test_a_damaged_measurement_is_named_and_made_again(
     execute, tmp_path, trainings, tiny_csvs, how
 ):
-    execute()
-    trainings.clear()
     [path, _] = (tmp_path / "store" / "lines").glob("*/line.json")
     spoil(path, how)
     ended = execute()
@@ -280,8 +284,8 @@ def test_a_damaged_measurement_is_named_and_made_again(
     assert "damaged" in ended.text
 
 
+@pytest.mark.usefixtures("made")
 def test_a_damaged_manifest_does_not_count(execute, tmp_path, tiny_csvs):
-    execute()
     for path in (tmp_path / "store").rglob("manifest.json"):
         spoil(path, "truncated")
     assert execute().csvs == tiny_csvs
@@ -425,10 +429,10 @@ def test_divergences_leave_whole_tables(execute):
     }
 
 
+@pytest.mark.usefixtures("made")
 def test_whole_tables_are_not_replaced_by_those_of_a_stop(
     execute, monkeypatch, tiny_csvs
 ):
-    execute()
     with monkeypatch.context() as patch:
         patch.setattr(Line, "execute", lambda *_: 1 / 0)
         ended = execute(store="other")
@@ -748,11 +752,10 @@ def test_a_store_that_cannot_be_written_is_refused(
     assert not (tmp_path / "output").exists()
 
 
+@pytest.mark.usefixtures("made")
 def test_a_store_that_can_only_be_read_is_enough_for_what_is_there(
     execute, monkeypatch, tiny_csvs
 ):
-    execute()
-
     def refuse(self):
         raise PermissionError(errno.EACCES, "Permission denied", "drafts")
 
@@ -808,8 +811,8 @@ def test_paths_and_workers_decide_no_results(execute, tiny_csvs):
         assert execute(**options).csvs == tiny_csvs
 
 
+@pytest.mark.usefixtures("made")
 def test_the_data_of_a_state_are_described_in_its_manifest(execute, facts, tmp_path):
-    execute()
     _, study = copies(facts)
     state = State(study.trunk(1), 8)
     manifest = json.loads(
