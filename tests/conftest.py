@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import sys
+import types
 
 import fsspec
 import numpy as np
@@ -17,7 +18,7 @@ from etils.epath import backend, gpath
 from fsspec.implementations import memory
 
 from tflottery.core import stopping
-from tflottery.core.registry import Entry
+from tflottery.core.registry import PRETEXTS, Entry
 from tflottery.training import distribution, process
 
 # Of what deals tests out to processes (pytest-xdist's -n): it runs none itself.
@@ -204,6 +205,32 @@ def graphs():
             yield
 
     return as_graphs
+
+
+@pytest.fixture(scope="module")
+def loops_are_graphs(graphs):
+    """Has whatever a module's tests build trained and measured as graphs."""
+    with graphs():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_pretexts_are_tried():
+    """Leaves out what an inspection compiles to try a pretext of ours on the digits.
+
+    All of them are tried in every form in tests/pretexts.
+    """
+    from tflottery.components import metadata
+    from tflottery.datasets import forms
+
+    def validate(pretext, source):
+        module = PRETEXTS[pretext].function.__module__
+        if source.name != "digits" or module != f"tflottery.pretexts.{pretext}":
+            forms.validate(pretext, source)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metadata, "forms", types.SimpleNamespace(validate=validate))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,5 @@ def ask():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def loops_are_graphs(graphs):
+def as_graphs(loops_are_graphs):
     """That XLA shows the same bits is tried by tests/datasets/test_pipeline.py."""
-    with graphs():
-        yield

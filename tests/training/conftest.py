@@ -10,6 +10,7 @@ from tflottery.core.recipes import Recipe
 from tflottery.core.registry import MODELS, Entry
 from tflottery.datasets import source as sources
 from tflottery.datasets.stream import Stream
+from tflottery.training import trainer as loop
 from tflottery.training.trainer import Trainer
 
 _SGD = Recipe(
@@ -66,6 +67,8 @@ class Trainers:
 
     def __call__(self, kind, *, strategy=None, sparse=False, again=0, **changes):
         key = (kind, strategy is None, sparse, again, tuple(sorted(changes.items())))
+        # Where loops are graphs, trainers are others.
+        key += (loop.compiled_by_xla,)
         if key not in self._kept:
             self._kept[key] = self.make(
                 kind, strategy=strategy, sparse=sparse, **changes

@@ -14,6 +14,7 @@ from tflottery.models import weights as model_weights
 from tflottery.training import evaluation, tasks
 from tflottery.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("loops_are_graphs")
 _RATE = 0.5
 _BATCH_SIZE = 4
 

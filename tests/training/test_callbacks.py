@@ -113,7 +113,7 @@ def test_snapshots_of_a_mirrored_fit_equal_those_of_one_device(tmp_path, mirrore
 
 def test_function_gets_iteration_and_model_in_order():
     calls = []
-    model = _model()
+    model = _model(run_eagerly=True)
     snapshot = WeightSnapshot({3, 0, 6}, lambda t, m: calls.append((t, m is model)))
     assert snapshot.iterations == frozenset({0, 3, 6})
     _fit(model, snapshot)
@@ -122,7 +122,7 @@ def test_function_gets_iteration_and_model_in_order():
 
 def test_training_that_goes_on_is_seen_from_where_it_is():
     taken = []
-    model = _model()
+    model = _model(run_eagerly=True)
     _fit(model)
     snapshot = WeightSnapshot([0, 6, 8, 30], lambda t, m: taken.append(t))
     _fit(model, snapshot)
@@ -137,7 +137,8 @@ def test_each_snapshot_is_on_disk_before_the_next_update(tmp_path):
         def on_train_batch_begin(self, batch, logs=None):
             listings.append(len(_names(tmp_path)))
 
-    _fit(_model(), WeightSnapshot(range(7), tmp_path), Probe())
+    model = _model(run_eagerly=True)
+    _fit(model, WeightSnapshot(range(7), tmp_path), Probe())
     assert listings == [1, 2, 3, 4, 5, 6]
     assert len(_names(tmp_path)) == 7
 
@@ -173,8 +174,9 @@ def test_accumulated_gradients_save_the_state_right_after_the_update():
         def on_train_batch_end(self, batch, logs=None):
             after_batch.append(moving_mean(self.model))
 
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
     _fit(
-        _model(keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)),
+        _model(optimizer, run_eagerly=True),
         Probe(),
         WeightSnapshot([1, 2], lambda t, model: taken.append((t, moving_mean(model)))),
     )

@@ -14,6 +14,8 @@ from tflottery.training.evaluation import Evaluator
 from tflottery.training.runtime import OtherData, Runtime
 from tflottery.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("loops_are_graphs")
+
 
 @pytest.fixture
 def digits(tmp_path):

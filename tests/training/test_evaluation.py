@@ -98,7 +98,7 @@ def test_splits_are_apart(evaluator):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_a_random_pretext_reads_the_bits_of_its_own_split(split, register):
+def test_a_random_pretext_reads_the_bits_of_its_own_split(split, register, graphs):
     """Labels that are random bits: how many are right tells whose bits they are."""
 
     def coin(images, labels, *, bits, **others):
@@ -109,7 +109,8 @@ def test_a_random_pretext_reads_the_bits_of_its_own_split(split, register):
     # As many test images as training images, so that only the bits differ.
     both = _split(500)
     source = Source("dots", "1", "0", both, both, 2, (0.0,), (1.0,))
-    evaluator = Evaluator("bright", source, num_classes=2, pretext="coin")
+    with graphs():
+        evaluator = Evaluator("bright", source, num_classes=2, pretext="coin")
     evaluator.assign(_WEIGHTS)
     words = seeds.raw_bits(seeds.seed("evaluation_bits", split=split), 0, 500)
     coins = (words >> np.uint64(33)) % 2

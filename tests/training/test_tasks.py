@@ -15,6 +15,7 @@ from tflottery.training import requirements, tasks
 from tflottery.training.evaluation import Evaluator
 from tflottery.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("loops_are_graphs")
 _BATCH_SIZE, _RATE, _WIDTH = 6, 0.25, 3
 _OWN = {"version": 1, "seeded": False}
 
