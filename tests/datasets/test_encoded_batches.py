@@ -8,7 +8,16 @@ import tensorflow as tf
 from PIL import Image
 
 from tflottery.core.registry import PRETEXTS
-from tflottery.datasets import crops, feeds, forms, pipeline, resizing, selection
+from tflottery.datasets import (
+    crops,
+    encoded,
+    encoded_batches,
+    feeds,
+    forms,
+    pipeline,
+    resizing,
+    selection,
+)
 from tflottery.datasets.stream import stream_of
 
 
@@ -138,6 +147,21 @@ def test_pretexts_see_them_as_they_see_arrays(imagenet, name):
     images, targets = taken(dataset(imagenet, pretext=name), 1)[0]
     assert images.shape[-3:] == (32, 32, 3) and len(targets) == 12
     assert PRETEXTS[name]["num_views"] == (images.shape[1] if images.ndim == 5 else 1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 2)])
+def test_the_smallest_images_are_shown(tmp_path, size):
+    file = io.BytesIO()
+    Image.new("RGB", size, (200, 30, 60)).save(file, "JPEG", quality=95)
+    path = tmp_path / "shard"
+    path.write_bytes(file.getvalue())
+    table = np.array([[0, 0, path.stat().st_size, 0]] * 20)
+    images = encoded.in_files([str(path)], table, form="tfrecord").shaped((8, 8, 3))
+    bits = np.arange(20, dtype=np.int32) * 99_999_989
+    for augmentation in ("none", "resized_crop"):
+        windows = encoded_batches.Windows(images, augmentation=augmentation)
+        found = encoded_batches.read(windows, tf.range(20), tf.constant(bits)).numpy()
+        assert abs(found.astype(int) - (200, 30, 60)).max() < 6
 
 
 def test_arrays_are_not_cropped_to_size(imagenet):

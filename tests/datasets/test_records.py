@@ -1,5 +1,6 @@
 """Where images lie in TFRecord files: the index against what TensorFlow wrote."""
 
+import errno
 import struct
 
 import numpy as np
@@ -33,7 +34,8 @@ def written(path, examples):
 def images(count):
     """Returns contents of lengths whose encodings take one, two and three bytes."""
     generator = np.random.default_rng(count)
-    return [generator.bytes(length) for length in (5, 300, 20_000, 127)[:count]]
+    lengths = (5, 300, 20_000, 127)[:count]
+    return [b"\xff\xd8" + generator.bytes(length - 2) for length in lengths]
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def test_images_and_labels_are_those_written(files):
 def test_checksums_tell_contents_apart(files, tmp_path):
     first = records.index(files, [4, 3]).table
     assert (first == records.index(files, [4, 3]).table).all()
-    other = [example(image[::-1], 1) for image in images(3)]
+    other = [example(image[:2] + image[:1:-1], 1) for image in images(3)]
     files[1] = written(tmp_path / "c", other)
     changed = (first != records.index(files, [4, 3]).table).any(axis=0)
     assert changed.tolist() == [False, False, False, True]
@@ -126,14 +128,13 @@ def test_a_file_that_is_missing_is_told_before_any_is_read(files, monkeypatch):
     ("one", "fault"),
     [
         (tf.train.Example(), "no image or no label"),
-        (example(b"", 1), None),
+        (example(b"", 1), "neither JPEG nor PNG: it begins with b''"),
+        (example(b"GIF89a" + bytes(40), 1), "neither JPEG nor PNG.*GIF89a"),
+        (example(b"\x89PNX", 1), "neither JPEG nor PNG"),
     ],
 )
 def test_examples_have_an_image_and_a_label(tmp_path, one, fault):
     path = written(tmp_path / "records", [one])
-    if fault is None:
-        assert records.index([path], [1]).table[0, records.LENGTH] == 0
-        return
     with pytest.raises(DamagedRecords, match=fault):
         records.index([path], [1])
 
@@ -144,6 +145,16 @@ def test_more_files_are_read_than_may_be_open(files, monkeypatch):
     reader = records.RecordFiles(files)
     for row in table[[0, 4, 1, 5]]:
         assert len(reader.read(*map(int, row[:3]))) == row[records.LENGTH]
+
+
+def test_a_file_that_cannot_be_read_any_more_is_named(files, monkeypatch):
+    def failing(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(records.os, "pread", failing)
+    expected = f"'{files[1]}' cannot be read any more .*Input/output error"
+    with pytest.raises(DamagedRecords, match=expected):
+        records.RecordFiles(files).read(1, 10, 5)
 
 
 def test_a_file_that_became_shorter_is_named(files):

@@ -1,22 +1,28 @@
 """A prepared folder of images of many sizes: what is read of it, what is refused."""
 
+import io
 import json
 import os
 import shutil
 import time
+import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from tflottery.datasets import (
     array_records,
     arrays,
+    decoding,
+    encoded,
     pipeline,
     records,
     source,
     tfds_builder,
     tfds_reader,
+    tfds_records,
 )
 from tflottery.datasets.tfds_builder import Refusal
 
@@ -141,6 +147,66 @@ def test_array_records_hold_the_same_images(imagenet, folder, tmp_path):
     path.write_bytes(path.read_bytes()[:-100_000])
     with pytest.raises(records.DamagedRecords, match=f"'{path}' should hold 48 exam"):
         array_records.index([str(path)], [48])
+
+
+def test_whether_labels_are_told_is_asked_of_a_file_that_holds_some(data_dir, tmp_path):
+    shutil.copytree(data_dir / "little_any_shape", tmp_path / "little_any_shape")
+    folder = tmp_path / "little_any_shape" / "1.2.3"
+    old = folder / "little_any_shape-test.tfrecord-00000-of-00001"
+    (folder / "little_any_shape-test.tfrecord-00000-of-00002").write_bytes(b"")
+    old.rename(folder / "little_any_shape-test.tfrecord-00001-of-00002")
+    train, test = json.loads((folder / "dataset_info.json").read_text())["splits"]
+    test["shardLengths"] = ["0", "3"]
+    described(folder, splits=[train, test])
+    builder = tfds_builder.validated_builder("little_any_shape", str(tmp_path))
+    assert [len(one) for one in tfds_records.needed_files(builder)] == [1, 3]
+
+
+def test_a_full_disk_is_told_whatever_is_written(
+    folder, tmp_path, monkeypatch, small_disk
+):
+    """numpy gives no reason where it cannot write."""
+    many = records.Index(np.zeros((4000, 4), np.int64), np.zeros(4000, np.int32))
+    monkeypatch.setattr(records, "index", lambda *_: many)
+    working = tmp_path / "working"
+    working.mkdir()
+    monkeypatch.chdir(working)
+    with small_disk():
+        assert tfds_reader.main("imagenet2012", str(tmp_path), str(working)) == 1
+    told = json.loads((working / "error.json").read_text())
+    assert "There is no room" in told["text"] and "TFLOTTERY_CACHE" in told["text"]
+
+
+def test_moments_are_those_of_what_a_network_is_shown(tmp_path):
+    """Of a grey image of 16 bits, its upper eight; of one that is none, nothing."""
+    levels = np.full((8, 8), 0x40FF, np.uint16)
+    good = saved(Image.fromarray(levels))
+    head = b"IHDR" + (40_000).to_bytes(4, "big") * 2 + good[24:29]
+    huge = good[:12] + head + zlib.crc32(head).to_bytes(4, "big") + good[33:]
+    broken = bytearray(good)
+    broken[45:60] = bytes(15)
+    contents = [good, huge, bytes(broken)]
+    path = tmp_path / "shard"
+    path.write_bytes(b"".join(contents))
+    lengths = [len(one) for one in contents]
+    table = np.array([[0, sum(lengths[:i]), lengths[i], 0] for i in range(3)])
+    images = encoded.in_files([str(path)], table, form="tfrecord").shaped((4, 4, 3))
+    shown = decoding.shown(
+        tf.constant(good),
+        tf.constant([8, 8]),
+        tf.constant([0, 0, 8, 8]),
+        image_shape=(4, 4, 3),
+    )
+    assert (shown.numpy() == 0x40).all()
+    mean, std = tfds_records._moments(images[:1])
+    assert mean == [round(0x40 / 255, 3)] * 3 and std == [1.0] * 3
+    tfds_records._moments(images)
+
+
+def saved(image):
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def test_there_have_to_be_images_to_measure(folder):

@@ -108,6 +108,12 @@ def test_folder_of_prepared_datasets(monkeypatch, tmp_path):
         tfds_source.folder(None)
 
 
+def test_addresses_of_unknown_kinds_are_refused(tmp_path):
+    for name in ("digits", "mnist"):
+        with pytest.raises(ValueError, match="'ftp://host/data'.*gs://.*s3://"):
+            source.load(name, data_dir="ftp://host/data", cache_dir=str(tmp_path))
+
+
 def test_a_file_is_no_folder_of_datasets(tmp_path):
     (tmp_path / "file").write_text("")
     for name in ("mnist", "digits", "fashion_mnist"):

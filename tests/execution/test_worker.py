@@ -11,6 +11,7 @@ from tflottery.datasets.records import DamagedRecords
 from tflottery.execution import worker
 from tflottery.execution.jobs import Inspect, Make
 from tflottery.execution.worker import Message
+from tflottery.training.runtime import OtherData, UnusableData
 
 
 @pytest.fixture
@@ -77,7 +78,9 @@ def test_a_job_whose_data_changed_is_begun_again_with_others(begin, toys, monkey
     assert begin().runtime.source("digits", model="lenet") is not source
 
 
-@pytest.mark.parametrize("damage", [DamagedImage, DamagedRecords])
+@pytest.mark.parametrize(
+    "damage", [DamagedImage, DamagedRecords, OtherData, UnusableData]
+)
 def test_data_that_are_damaged_are_refused(respond, toys, monkeypatch, damage):
     def execute(self, context):
         raise damage("the image in record 3 of 'shard' is none")

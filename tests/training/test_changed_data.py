@@ -11,7 +11,7 @@ from tflottery.datasets import source as sources
 from tflottery.datasets.arrays import ChangedData
 from tflottery.training.distribution import Placement
 from tflottery.training.evaluation import Evaluator
-from tflottery.training.runtime import OtherData, Runtime
+from tflottery.training.runtime import OtherData, Runtime, UnusableData
 from tflottery.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("loops_are_graphs")
@@ -86,6 +86,15 @@ def test_a_runtime_gives_the_data_that_a_key_stands_for(monkeypatch, tmp_path):
     with pytest.raises(OtherData, match=f"'digits'.*{source.digest}.*0123456789abcdef"):
         runtime.evaluator(network, other)
     assert runtime.source("digits", model="lenet") is source
+    with monkeypatch.context() as patch:
+        runtime.forget()
+
+        def load(name, **options):
+            raise ValueError(f"Dataset {name!r} is prepared only in part")
+
+        patch.setattr(sources, "load", load)
+        with pytest.raises(UnusableData, match="'digits' is prepared only in part"):
+            runtime.evaluator(network, data)
     flip(source)
     runtime.forget()
     again = runtime.source("digits", model="lenet")

@@ -41,16 +41,12 @@ def index(paths: Sequence[str], num_records: Sequence[int]) -> Index:
     return Index(table, np.array(labels, np.int32))
 
 
-def first_label(path: str) -> int:
-    """Returns the label of the first example of a file; -1 where there is none.
-
-    Raises:
-      DamagedRecords: the file cannot be read.
-    """
+def first_label(path: str, count: int) -> int:
+    """Returns the label of the first example of a file, as `records.first_label`."""
     try:
         return next((label for *_, label in _records(path)), -1)
     except _ERRORS as error:
-        raise DamagedRecords(f"{path!r} cannot be read ({error})") from error
+        raise records.damage(path, count, f"it cannot be read ({error})") from error
 
 
 class ArrayRecordFiles(RecordFiles):

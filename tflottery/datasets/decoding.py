@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tflottery.datasets.records import JPEG
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_JPEG = b"\xff\xd8"
 # A decoder fills in colours, which have half the resolution, from those beside them:
 # at the edge of what it decodes it finds none there.
 _MARGIN = 2
@@ -55,7 +56,7 @@ def shown(
         image = tf.io.decode_png(content, channels=channels)
         return tf.slice(image, [*tf.unstack(outer_first), 0], [*_sides(outer), -1])
 
-    is_jpeg = tf.strings.substr(content, 0, len(_JPEG)) == _JPEG
+    is_jpeg = tf.strings.substr(content, 0, len(JPEG)) == JPEG
     part = tf.cond(is_jpeg, jpeg_part, other_part)
     begin = [*tf.unstack(first - outer_first), 0]
     part = tf.slice(part, begin, [*tf.unstack(sides), -1])

@@ -21,7 +21,6 @@ IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 # `index`, `first_label` and the class of the files.
 FORMATS = {"tfrecord": records, "array_record": array_records}
 _FILES = {one.FORMAT: one for one in (RecordFiles, array_records.ArrayRecordFiles)}
-_JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 # Markers of a JPEG file that begin a frame, which says how large the image is; and
 # those that no length follows.
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -116,10 +115,10 @@ def size(content: bytes) -> tuple[int, int]:
     Raises:
       DamagedImage, IndexError, struct.error: it is neither JPEG nor PNG, or cut.
     """
-    if content.startswith(_PNG):
+    if content.startswith(records.PNG):
         width, height = struct.unpack_from(">II", content, 16)
         return height, width
-    if not content.startswith(_JPEG):
+    if not content.startswith(records.JPEG):
         raise DamagedImage(f"it begins with {content[:8]!r}")
     position = 2
     while True:

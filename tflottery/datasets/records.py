@@ -20,6 +20,8 @@ import numpy as np
 # Columns of an index: number of the file, first byte of the encoded image, how many
 # bytes it has, and the checksum that the file keeps of its example.
 FILE, OFFSET, LENGTH, CHECKSUM = range(4)
+# How images begin.
+JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _BEFORE = struct.Struct("<QI")
 _BEHIND = struct.Struct("<I")
 # Wire types of protocol buffers: a whole number, and something with a length.
@@ -73,13 +75,17 @@ def index(paths: Sequence[str], num_records: Sequence[int]) -> Index:
     return Index(np.concatenate(tables), np.concatenate(labels))
 
 
-def first_label(path: str) -> int:
+def first_label(path: str, count: int) -> int:
     """Returns the label of the first example of a file; -1 where there is none.
+
+    Args:
+      path: the file.
+      count: how many examples it should hold.
 
     Raises:
       DamagedRecords: as `index`.
     """
-    return next((label for *_, label in _records(path, 1)), -1)
+    return next((label for *_, label in _records(path, count)), -1)
 
 
 def _records(path: str, count: int) -> Iterator[tuple[int, int, int, int]]:
@@ -134,7 +140,8 @@ def image_and_label(
       stop: where it ends.
 
     Raises:
-      DamagedRecords: it is no example, or one without image or label.
+      DamagedRecords: it is no example, or one without label, or without an image that
+        can be decoded.
     """
     image = label = None
     for name, values in _features(content, start, stop):
@@ -146,6 +153,11 @@ def image_and_label(
             label = _signed(_varint(content, first, stop)[0])
     if image is None or label is None:
         raise DamagedRecords("an example has no image or no label")
+    begins = content[image[0] : image[0] + min(image[1], len(PNG))]
+    if not begins.startswith((JPEG, PNG)):
+        raise DamagedRecords(
+            f"an example's image is neither JPEG nor PNG: it begins with {begins!r}"
+        )
     return image, label
 
 
@@ -289,21 +301,24 @@ class RecordFiles:
           length: how many bytes it has.
 
         Raises:
-          DamagedRecords: it has become shorter.
-          OSError: it cannot be read any more.
+          DamagedRecords: it has become shorter, or cannot be read any more.
+          OSError: it cannot be opened.
         """
-        file = self._opened(number)
-        content = os.pread(file.descriptor, length, offset)
+        file, content = self._opened(number), b""
         # A read may end early, at the latest after 2 GiB, without an error.
         while len(content) < length:
-            more = os.pread(
-                file.descriptor, length - len(content), offset + len(content)
-            )
+            left = length - len(content)
+            try:
+                more = os.pread(file.descriptor, left, offset + len(content))
+            except OSError as error:
+                raise DamagedRecords(
+                    f"{self.paths[number]!r} cannot be read any more ({error})"
+                ) from error
             if not more:
                 raise DamagedRecords(
                     f"{self.paths[number]!r} has become shorter since it was indexed"
                 )
-            content += more
+            content = content + more if content else more
         return content
 
     def described(self, number: int, offset: int) -> str:

@@ -88,6 +88,8 @@ def _prepare_remotely(name: str, data_dir: str) -> None:
         tfds_builder.require_network(name, data_dir, address=network.download_address())
     there = tfds_source.remote_files(name, data_dir=data_dir)
     if not any(one.url.endswith(f"/{tfds_source.INFO_FILE}") for one in there):
+        address = network.download_address()
+        tfds_builder.require_network(name, data_dir, address=address)
         builder = tfds_builder.builder_of(name, data_dir)
         tfds_builder.validate_features(name, builder)
         builder.download_and_prepare()

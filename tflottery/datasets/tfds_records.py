@@ -81,8 +81,8 @@ def write(builder: "tfds.core.DatasetBuilder") -> dict[str, object]:
         found = FORMATS[_form(builder)].index(
             paths, builder.info.splits[split].shard_lengths
         )
-        np.save(f"{name}_images.npy", found.table)
-        np.save(f"{name}_labels.npy", found.labels)
+        _save(f"{name}_images.npy", found.table)
+        _save(f"{name}_labels.npy", found.labels)
     paths = {name: _paths(builder, split) for name, split in splits.items()}
     images = encoded.in_files(
         paths["train"], np.load("train_images.npy"), form=_form(builder)
@@ -97,7 +97,7 @@ def write(builder: "tfds.core.DatasetBuilder") -> dict[str, object]:
 def needed_files(builder: "tfds.core.DatasetBuilder") -> Iterator[list[str]]:
     """Yields the files that are read, first those that tell which others are."""
     if _MEASURED in builder.info.splits:
-        yield _paths(builder, _MEASURED)[:1]
+        yield [path for path, _ in _filled(builder, _MEASURED)[:1]]
     yield [one for split in _splits(builder).values() for one in _paths(builder, split)]
 
 
@@ -122,13 +122,28 @@ def _splits(builder: "tfds.core.DatasetBuilder") -> dict[str, str]:
 
 def _has_labels(builder: "tfds.core.DatasetBuilder", split: str) -> bool:
     """Returns whether a split tells its labels; one that is not there does not."""
-    paths = [path for path in _paths(builder, split) if os.path.isfile(path)]
-    return bool(paths) and FORMATS[_form(builder)].first_label(paths[0]) >= 0
+    files = [one for one in _filled(builder, split) if os.path.isfile(one[0])]
+    return bool(files) and FORMATS[_form(builder)].first_label(*files[0]) >= 0
+
+
+def _filled(builder: "tfds.core.DatasetBuilder", split: str) -> list[tuple[str, int]]:
+    """Returns the files of a split that hold examples, and how many."""
+    counts = builder.info.splits[split].shard_lengths
+    pairs = zip(_paths(builder, split), counts, strict=True)
+    return [(path, count) for path, count in pairs if count]
 
 
 def _paths(builder: "tfds.core.DatasetBuilder", split: str) -> list[str]:
     """Returns the files of a split, by paths that are good for ever and everywhere."""
     return list(map(os.path.realpath, builder.info.splits[split].filepaths))
+
+
+def _save(path: str, array: np.ndarray) -> None:
+    """Writes an array as np.save does, which gives no reason where it cannot write."""
+    with open(path, "wb") as file:
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(np.ascontiguousarray(array))
 
 
 def _moments(images: EncodedImages) -> tuple[list[float], list[float]]:
@@ -144,9 +159,14 @@ def _moments(images: EncodedImages) -> tuple[list[float], list[float]]:
     for index in order[:_SAMPLED_IMAGES]:
         (content,), _ = images.read([index])
         try:
-            pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-        except OSError:
-            # What is left of it is too little for this decoder.
+            image = Image.open(io.BytesIO(content))
+            if image.mode.startswith("I;16"):
+                # A network is shown the upper eight bits.
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            pixels = np.asarray(image.convert("RGB"))
+        except Exception:
+            # What is left of it is too little for this decoder, which says so in many
+            # ways; whether it can be shown is told when it is.
             continue
         mean, std = arrays.moments(pixels[None])
         std = np.where(pixels.max(axis=(0, 1)) == pixels.min(axis=(0, 1)), 0, std)

@@ -28,6 +28,8 @@ from tflottery.datasets.remote_folders import RemoteFile
 
 INFO_FILE = "dataset_info.json"
 SPLITS = ("train", "test")
+# Those of `etils.epath`.
+_ADDRESSES = ("gs://", "s3://", "az://", "hf://")
 _LOG = logging.getLogger(__name__)
 _LOG_FILE = "log.txt"
 # What the program that reads has to tell the user meanwhile, a line each.
@@ -43,10 +45,16 @@ def folder(data_dir: str | None) -> str:
     """Returns the folder of prepared datasets that `data_dir` stands for.
 
     Raises:
-      ValueError: it is a file, or begins with ~ where no home folder is known.
+      ValueError: it is a file, an address of a kind that is not read, or begins with
+        ~ where no home folder is known.
     """
     chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     if "://" in chosen:
+        if not chosen.startswith(_ADDRESSES):
+            raise ValueError(
+                f"--data_dir={chosen!r} is an address of a kind that is not read. "
+                f"Known: {', '.join(_ADDRESSES)}."
+            )
         return chosen
     otherwise = "give --data_dir, or set TFDS_DATA_DIR"
     found = os.path.abspath(paths.expanded(chosen, otherwise=otherwise))

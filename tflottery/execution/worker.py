@@ -172,8 +172,8 @@ def respond(job: Job | Inspect, context: JobContext) -> Message:
         # Begun again, the job goes on from what was kept before, with a sound copy.
         context.runtime.forget()
         return Message("died", str(change))
-    except (DamagedImage, DamagedRecords) as damage:
-        return Message("refused", str(damage))
+    except (DamagedImage, DamagedRecords, runtime.UnusableData) as fault:
+        return Message("refused", str(fault))
     except Exception as error:
         asked = isinstance(job, Inspect)
         if asked and isinstance(error, ValueError | OSError | RuntimeError):

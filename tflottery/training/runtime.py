@@ -21,7 +21,11 @@ if typing.TYPE_CHECKING:
 _MOST_BUILT = 4
 
 
-class OtherData(RuntimeError):
+class UnusableData(RuntimeError):
+    """A dataset that was there when a command began cannot be used any more."""
+
+
+class OtherData(UnusableData):
     """A dataset was replaced while a command went on."""
 
 
@@ -185,17 +189,21 @@ class Runtime:
         return self._evaluators[key]
 
     def _source_of(self, data: Data, network: Network) -> Source:
-        """Returns the images that a key stands for; raises OtherData if they are gone.
+        """Returns the images that a key stands for; raises UnusableData without them.
 
         A plan's keys hold the digest of the data that were there when it was made.
         """
-        source = self._seen(
-            data.name,
-            model=network.model,
-            resized_to=data.resized_to,
-            subset=data.subset,
-            pretext=data.pretext,
-        )
+        try:
+            source = self._seen(
+                data.name,
+                model=network.model,
+                resized_to=data.resized_to,
+                subset=data.subset,
+                pretext=data.pretext,
+            )
+        except (ValueError, OSError, RuntimeError) as error:
+            # When the command began, they were as asked.
+            raise UnusableData(str(error)) from error
         if source.digest != data.digest:
             raise OtherData(
                 f"Dataset {data.name!r} is not the one that this command began with: "
