@@ -466,8 +466,9 @@ def test_decisions_hold_resolved_values(study):
     assert decided["dataset"] == "digits"
     assert decided["learning_rate"] == 0.03
     names = {field.name for field in dataclasses.fields(Config)}
-    # The stem is part of the model's name by then, and nobody asked for parts.
-    assert names - {"stem", "replica_batch_size"} <= decided.keys()
+    # The stem is part of the model's name by then; for the others nobody asked.
+    unasked = {"stem", "replica_batch_size", "precision"}
+    assert names - unasked <= decided.keys()
 
 
 def test_runs_of_a_replicate_differ_in_order_and_share_their_start(study):
@@ -502,3 +503,29 @@ def test_replicates_share_neither_weights_nor_orders(study):
     trunks = [found.trunk(replicate) for replicate in (1, 2)]
     assert trunks[0].initial != trunks[1].initial
     assert trunks[0].data_order_seed != trunks[1].data_order_seed
+
+
+def test_a_precision_makes_another_run_and_is_said_in_one_way(study):
+    usual, spelled = study(), study(precision="float32")
+    mixed = study(precision="mixed_bfloat16")
+    keys = [one.trunk(1).key for one in (usual, spelled, mixed)]
+    assert keys[0] == keys[1] != keys[2]
+    assert mixed.trunk(1).precision == "mixed_bfloat16"
+    assert usual.config_hash == spelled.config_hash != mixed.config_hash
+    assert usual.decisions() == spelled.decisions()
+    assert "precision" not in usual.decisions()
+    assert mixed.decisions()["precision"] == "mixed_bfloat16"
+
+
+def test_a_network_that_computes_in_bfloat16_by_itself_does_in_nothing_else(
+    facts,
+):
+    def study(**options):
+        return resolve(Config(**options), own, Placement())
+
+    own = dataclasses.replace(facts, precision="mixed_bfloat16")
+    assert study().trunk(1).precision == "mixed_bfloat16"
+    with pytest.raises(ValueError, match="say that they compute in mixed_bfloat16"):
+        study(precision="float32")
+    with pytest.raises(ValueError, match="--precision='float16' is not known"):
+        Config(precision="float16").validate()

@@ -75,7 +75,7 @@ class Trainers:
             )
         return self._kept[key]
 
-    def make(self, kind, *, strategy, sparse, **changes):
+    def make(self, kind, *, strategy, sparse, precision=None, **changes):
         model = kind.removesuffix("_sgd").removesuffix("_adam")
         MODELS.names()
         with pytest.MonkeyPatch.context() as patch:
@@ -88,6 +88,7 @@ class Trainers:
                 num_classes=10,
                 sparse=sparse,
                 strategy=strategy,
+                precision=precision,
             )
 
 

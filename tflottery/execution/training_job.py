@@ -169,6 +169,7 @@ def _trainer(run: Run, context: JobContext) -> Trainer:
         recipe=run.recipe,
         sparse=run.mask is not None,
         num_replicas=run.num_replicas,
+        precision=run.precision,
     )
 
 

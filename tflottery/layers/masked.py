@@ -202,7 +202,8 @@ def _with_masked_gradient(kernel: object, mask: object) -> object:
         def gradient(*args: object, upstream: object = None) -> object:
             # Backends differ in how they hand over the upstream gradient.
             upstream = args[0] if upstream is None else upstream
-            return ops.multiply(upstream, mask)
+            # Layers may compute in another dtype than that of their variables.
+            return ops.multiply(upstream, ops.cast(mask, upstream.dtype))
 
         return kernel, gradient
 

@@ -8,6 +8,9 @@ channels last); every other case, and every other backend, takes Keras's form.
 import keras
 from keras import ops
 
+# The statistics are float32 in both.
+_FUSABLE = ("float32", "bfloat16")
+
 
 @keras.saving.register_keras_serializable(package="tflottery")
 class BatchNormalization(keras.layers.BatchNormalization):
@@ -61,7 +64,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             keras.backend.backend() == "tensorflow"
             and len(inputs.shape) == 4
             and self.axis in (-1, 3)
-            and keras.backend.standardize_dtype(inputs.dtype) == "float32"
+            and keras.backend.standardize_dtype(inputs.dtype) in _FUSABLE
             and self.scale
             and self.center
             and not self.renorm
@@ -83,7 +86,7 @@ def _fused(
 
     Args:
       layer: whose gamma, beta, epsilon and moving statistics are used.
-      inputs: [batch, height, width, channels] float32.
+      inputs: [batch, height, width, channels] float32 or bfloat16.
       learning: normalize by the batch's statistics, not by the moving ones.
     """
     import tensorflow as tf

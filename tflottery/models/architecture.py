@@ -53,16 +53,22 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "tflottery>MaskedConv2D": _CONVOLUTION,
     "tflottery>MaskedDense": _DENSE,
 }
+# Of a layer: in which it computes, and in which its variables are.
+_DTYPES = "dtypes"
 # Of a layer's whole configuration, what is told apart from it or changes nothing: the
 # package draws initial values itself.
 _APART = ("name", "trainable", "dtype", "build_config", "module")
 
 
-def architecture(model: "keras.Model") -> str:
+def architecture(model: "keras.Model", *, compute_dtype: str | None = None) -> str:
     """Returns the fingerprint of a built model: 16 hexadecimal digits.
 
     Names of layers count where they are part of a weight's path; Keras numbers the
     others anew in each process.
+
+    Args:
+      model: which one.
+      compute_dtype: in which layers count as computing; None: their own.
 
     Raises:
       ValueError: a layer cannot say what it is made of.
@@ -70,7 +76,10 @@ def architecture(model: "keras.Model") -> str:
     from tflottery import layers
 
     masks = {id(layer.mask) for layer in layers.masked_layers(model)}
-    return fingerprints.fingerprint(_layer(model, masks), length=16)
+    found = _layer(model, masks)
+    if compute_dtype is not None:
+        found = _computing_in(compute_dtype, found)
+    return fingerprints.fingerprint(found, length=16)
 
 
 def is_known(model: "keras.Model") -> bool:
@@ -78,6 +87,18 @@ def is_known(model: "keras.Model") -> bool:
     # Keras has no public way to the layers inside composite layers.
     parts = model._flatten_layers(include_self=False, recursive=True)
     return _graph(model) is not None and all(map(_is_described, parts))
+
+
+def _computing_in(dtype: str, found: object) -> object:
+    """Returns what a layer is made of, with another dtype in which it computes."""
+    if isinstance(found, list):
+        return [_computing_in(dtype, one) for one in found]
+    if not isinstance(found, dict):
+        return found
+    return {
+        name: [dtype, value[1]] if name == _DTYPES else _computing_in(dtype, value)
+        for name, value in found.items()
+    }
 
 
 def _layer(layer: object, masks: set[int]) -> dict[str, object]:
@@ -94,7 +115,7 @@ def _layer(layer: object, masks: set[int]) -> dict[str, object]:
     found = {
         "kind": _kind(layer),
         "trainable": bool(layer.trainable),
-        "dtypes": [layer.compute_dtype, layer.variable_dtype],
+        _DTYPES: [layer.compute_dtype, layer.variable_dtype],
     }
     if _graph(layer) is not None:
         return found | _connected(_graph(layer), masks)

@@ -11,6 +11,7 @@ from tflottery.core.initializers import KERNEL_INITIALIZERS
 from tflottery.core.recipes import AUGMENTATIONS, LABELS, Recipe, Setting
 from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.studies import schedule_options
+from tflottery.training import precisions
 
 if typing.TYPE_CHECKING:
     from tflottery.studies.study import Study
@@ -122,6 +123,11 @@ class Config:
         None,
         "initial scale of batch norm: ones, or uniform in [0, 1); None: the recipe's",
     )
+    precision: str | None = option(
+        None,
+        f"of training's arithmetic: {' or '.join(precisions.PRECISIONS)}; weights and "
+        "all that is measured are float32; None: the network's own, float32",
+    )
     optimizer_state: str = option(
         "fresh", "optimizer slots of a copy at its k: fresh, or carried from the trunk"
     )
@@ -180,6 +186,8 @@ class Config:
         )
         optimizer = self.optimizer or recipe.optimizer
         schedule_options.validate_momentum(self.momentum, optimizer=optimizer)
+        if self.precision is not None:
+            _validate_one_of("precision", self.precision, precisions.PRECISIONS)
         _validate_one_of("optimizer_state", self.optimizer_state, ("fresh", "carried"))
 
     def named(self) -> "Config":

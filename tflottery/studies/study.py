@@ -13,15 +13,15 @@ from tflottery.components.accuracies import Accuracy
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
 from tflottery.components.runs import Initialization, Run, State
-from tflottery.core import durations, fingerprints, recipes, seeds
+from tflottery.core import fingerprints, recipes, seeds
 from tflottery.core.durations import Duration
 from tflottery.core.identities import Data
 from tflottery.core.initializers import Initializers
 from tflottery.core.recipes import LABELS, Recipe, Setting
 from tflottery.core.registry import PRETEXTS
-from tflottery.datasets import source as sources
-from tflottery.studies import batch_sizes, schedule_options
+from tflottery.studies import batch_sizes, resolved_options
 from tflottery.studies.config import Config
+from tflottery.training import precisions
 from tflottery.training.distribution import Placement
 
 
@@ -64,6 +64,9 @@ class Study:
             "device": self.placement.device,
             "num_replicas": self.num_replicas,
         }
+        # Where it was asked for; else the network's fingerprint has it.
+        if self.config.precision == precisions.MIXED_BFLOAT16:
+            decided["precision"] = facts.precision
         drawn = fingerprints.fields(self.initialization(0))
         decided |= {name: value for name, value in drawn.items() if name != "seed"}
         decided |= self.config.row_decisions(self)
@@ -79,9 +82,11 @@ class Study:
             for name, value in recipes.plain_values(self.recipe).items()
             if name in decided
         }
-        # It came later, and folders are named after all that is decided.
+        # They came later, and folders are named after all that is decided.
         if decided["replica_batch_size"] is None:
             del decided["replica_batch_size"]
+        if decided["precision"] != precisions.MIXED_BFLOAT16:
+            del decided["precision"]
         decided |= {
             "variant": self.variant,
             "dataset": self.facts.data.name,
@@ -138,7 +143,7 @@ class Study:
     def paper_iterations(self) -> tuple[int, ...]:
         """The k that the experiment's paper studies, beyond the end too."""
         given = self.config.paper_iterations(self.recipe)
-        return _in_iterations(given, self.recipe, self.facts)
+        return resolved_options.in_iterations(given, self.recipe, self.facts)
 
     @property
     def last(self) -> int:
@@ -158,7 +163,9 @@ class Study:
 
     def iterations(self, duration: Duration) -> int:
         """Returns a duration in iterations of this study."""
-        (iterations,) = _in_iterations((duration,), self.recipe, self.facts)
+        (iterations,) = resolved_options.in_iterations(
+            (duration,), self.recipe, self.facts
+        )
         return iterations
 
     def grid(self, name: str, given: Sequence[Duration]) -> tuple[int, ...]:
@@ -171,7 +178,7 @@ class Study:
         Raises:
           ValueError: one is beyond the end of training.
         """
-        iterations = _in_iterations(given, self.recipe, self.facts)
+        iterations = resolved_options.in_iterations(given, self.recipe, self.facts)
         beyond = [k for k in iterations if k > self.last]
         if beyond:
             raise ValueError(
@@ -298,8 +305,8 @@ def resolve(
         share, an unknown variant.
     """
     variant, recipe = config.recipe()
-    recipe = _overridden(recipe, config, facts)
-    facts = _scaled(facts, recipe)
+    recipe = resolved_options.recipe_of(recipe, config, facts)
+    facts = resolved_options.facts_of(facts, recipe, config)
     study = Study(config, variant, recipe, (), facts, placement, related or {})
     batch_sizes.validate(recipe.batch_size, facts, num_replicas=study.num_replicas)
     grid = [k for k in study.paper_iterations if k < study.last]
@@ -329,61 +336,3 @@ def study_of(
         for name, one in config.related().items()
     }
     return resolve(config, facts, placement, related=related)
-
-
-def _in_iterations(
-    given: Sequence[Duration], recipe: Recipe, facts: Facts
-) -> tuple[int, ...]:
-    """Returns durations in iterations, under a recipe that has its own in them."""
-    return tuple(
-        durations.iterations(
-            duration,
-            num_examples=facts.data.num_train,
-            batch_size=recipe.batch_size,
-            training_iterations=recipe.training_iterations,
-        )
-        for duration in given
-    )
-
-
-def _overridden(recipe: Recipe, config: Config, facts: Facts) -> Recipe:
-    """Returns the recipe in iterations, with the data set's and the user's changes."""
-    recipe = config.with_batch_sizes(recipe)
-    recipe = recipes.resolved(recipe, num_examples=facts.data.num_train)
-    recipe = sources.adapted(
-        recipe, dataset=facts.data.name, has_many_sizes=facts.has_many_sizes
-    )
-    if config.augmentation == recipes.RESIZED_CROP and not facts.has_many_sizes:
-        raise ValueError(
-            f"--augmentation={config.augmentation!r} is of images of many sizes; those "
-            f"of {facts.data.name!r} have one. Take another."
-        )
-    if config.training_iterations is not None:
-        (length,) = _in_iterations((config.training_iterations,), recipe, facts)
-        if length < 1:
-            raise ValueError(
-                f"--training_iterations={config.training_iterations!r} is no iteration "
-                "at all; give at least 1."
-            )
-        recipe = recipes.with_length(recipe, length)
-    given = config.recipe_values()
-    if config.milestones is not None:
-        given["milestones"] = _in_iterations(config.milestones, recipe, facts)
-        schedule_options.refuse_milestones(
-            given["milestones"], last=recipe.training_iterations
-        )
-    if config.warmup is not None:
-        (given["warmup"],) = _in_iterations((config.warmup,), recipe, facts)
-    recipe = recipes.replaced(recipe, **given)
-    # What changes nothing is said in one way.
-    scale = recipe.batch_norm_scale if facts.has_batch_norm else "ones"
-    scaling = recipe.input_scaling or facts.input_scaling
-    return dataclasses.replace(recipe, batch_norm_scale=scale, input_scaling=scaling)
-
-
-def _scaled(facts: Facts, recipe: Recipe) -> Facts:
-    """Returns facts whose data are those of a recipe: they name an unusual scaling."""
-    usual = recipe.input_scaling == facts.input_scaling
-    scaling = None if usual else recipe.input_scaling
-    data = dataclasses.replace(facts.data, input_scaling=scaling)
-    return dataclasses.replace(facts, data=data)

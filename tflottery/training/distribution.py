@@ -108,6 +108,27 @@ def validate_batch(*, batch_size: int, num_replicas: int, num_devices: int) -> N
         )
 
 
+def parts(
+    strategy: object | None, *, batch_size: int, num_replicas: int | None
+) -> tuple[int, int]:
+    """Returns how many parts of a batch each device has, and the examples of each.
+
+    Args:
+      strategy: distributes batches; None is one device.
+      batch_size: images of an update.
+      num_replicas: parts of a batch; None: one a device.
+
+    Raises:
+      ValueError: devices or parts do not divide a batch.
+    """
+    num_devices = strategy.num_replicas_in_sync if strategy else 1
+    num_replicas = num_replicas or num_devices
+    validate_batch(
+        batch_size=batch_size, num_replicas=num_replicas, num_devices=num_devices
+    )
+    return num_replicas // num_devices, batch_size // num_replicas
+
+
 def mirrored_devices(chosen: Placement) -> list[str]:
     """Returns TensorFlow's names of the devices that networks are mirrored over."""
     if chosen.distribute != "mirrored":

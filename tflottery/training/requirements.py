@@ -148,7 +148,7 @@ def _validate_logits(model: keras.Model) -> None:
     Cross-entropy is computed from logits; it takes probabilities without complaint, and
     the network trains badly.
     """
-    for operation in _last_operations(model):
+    for operation in last_operations(model):
         activation = getattr(operation, "activation", operation)
         name = getattr(activation, "__name__", type(activation).__name__).lower()
         if name in _PROBABILITIES:
@@ -159,12 +159,12 @@ def _validate_logits(model: keras.Model) -> None:
             )
 
 
-def _last_operations(model: keras.Model) -> Iterator[keras.Operation]:
+def last_operations(model: keras.Model) -> Iterator[keras.Operation]:
     """Yields the layers, or operations, that make the outputs of a model."""
     for output in _outputs(model):
         operation = output._keras_history.operation
         if isinstance(operation, keras.Model):
-            yield from _last_operations(operation)
+            yield from last_operations(operation)
         else:
             yield operation
 

@@ -11,7 +11,7 @@ from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.datasets import resizing, selection
 from tflottery.datasets import source as sources
 from tflottery.datasets.source import Source
-from tflottery.training import distribution
+from tflottery.training import distribution, precisions
 from tflottery.training.distribution import Placement
 
 if typing.TYPE_CHECKING:
@@ -128,6 +128,7 @@ class Runtime:
         recipe: Recipe,
         sparse: bool,
         num_replicas: int | None = None,
+        precision: str | None = None,
     ) -> "trainer.Trainer":
         """Returns the trainer of dense or sparse runs under a recipe of any length.
 
@@ -137,11 +138,13 @@ class Runtime:
           recipe: resolved.
           sparse: whether runs may have masks.
           num_replicas: parts of a batch; None: one a device.
+          precision: in what it computes; None: as it is.
         """
         from tflottery.training import trainer
 
         num_replicas = num_replicas or self.num_devices
         parts = [network, data, recipes.trajectory(recipe), sparse, num_replicas]
+        parts.append(precision)
         key = fingerprints.fingerprint(parts)
         if key not in self._trainers:
             _make_room(self._trainers, most=self._most_built)
@@ -155,8 +158,9 @@ class Runtime:
                 pretext_seed=data.pretext_seed,
                 strategy=self.strategy,
                 num_replicas=num_replicas,
+                precision=precision,
             )
-            _validate_architecture(network, self._trainers[key])
+            _validate_architecture(network, self._trainers[key], precision=precision)
         return self._trainers[key]
 
     def evaluator(
@@ -234,13 +238,20 @@ class Runtime:
 def _validate_architecture(
     network: Network,
     built: "trainer.Trainer | evaluation.Evaluator | DistributedEvaluator",
+    *,
+    precision: str | None = None,
 ) -> None:
-    """Raises RuntimeError if a model is not the one that a key stands for."""
+    """Raises RuntimeError if a model is not the one that a key stands for.
+
+    That one computes as its author says, whatever it is told to compute in.
+    """
     from tflottery.models.architecture import architecture
 
     if not network.architecture:
         return
     found = architecture(built.model)
+    if found != network.architecture and precision == precisions.MIXED_BFLOAT16:
+        found = architecture(built.model, compute_dtype=precisions.FLOAT32)
     if found != network.architecture:
         raise RuntimeError(
             f"Model {network.model!r} was built with architecture {found}; the plan is "

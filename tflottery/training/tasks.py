@@ -72,9 +72,14 @@ class Task:
             views [batch, views, height, width, channels].
           training: as Keras means it.
         """
+        if self.num_views > 1:
+            images = tf.reshape(images, (-1, *images.shape[2:]))
+        # Networks may compute in less than float32, but losses are of that.
+        outputs = tf.nest.map_structure(
+            lambda one: tf.cast(one, tf.float32), model(images, training=training)
+        )
         if self.num_views == 1:
-            return model(images, training=training)
-        outputs = model(tf.reshape(images, (-1, *images.shape[2:])), training=training)
+            return outputs
         return tf.nest.map_structure(
             lambda one: tf.reshape(one, (-1, self.num_views, one.shape[-1])), outputs
         )

@@ -16,13 +16,12 @@ import tensorflow as tf
 from tflottery.core import recipes
 from tflottery.core.initializers import Initializers
 from tflottery.core.recipes import Recipe
-from tflottery.core.registry import MODELS
 from tflottery.datasets import feeds, pipeline
 from tflottery.datasets.source import Source
 from tflottery.datasets.stream import DataStream, stream_of
 from tflottery.layers import masked, normalization
 from tflottery.models import weights as model_weights
-from tflottery.training import distribution, optimizers, replicas, tasks
+from tflottery.training import distribution, optimizers, precisions, replicas, tasks
 from tflottery.training.generators import Generators
 
 # A call lasts about so long: progress is seen and a stop obeyed at its end.
@@ -57,6 +56,7 @@ class Trainer:
         pretext_seed: int = 0,
         strategy: tf.distribute.Strategy | None = None,
         num_replicas: int | None = None,
+        precision: str | None = None,
     ):
         """Args:
         model_name: a registered model.
@@ -68,22 +68,16 @@ class Trainer:
         pretext_seed: of what is random in it but the same in all epochs.
         strategy: distributes each batch over its devices; None is one device.
         num_replicas: parts of a batch, each normalized by itself; None: one a device.
+        precision: in what the network computes (`precisions`); None: its own.
 
         Raises:
           ValueError: devices or parts do not divide a batch.
         """
         self.recipe = recipe = recipes.simplified(recipe)
         self._strategy = strategy
-        num_devices = strategy.num_replicas_in_sync if strategy else 1
-        num_replicas = num_replicas or num_devices
-        distribution.validate_batch(
-            batch_size=recipe.batch_size,
-            num_replicas=num_replicas,
-            num_devices=num_devices,
+        self._num_parts, self._part_size = distribution.parts(
+            strategy, batch_size=recipe.batch_size, num_replicas=num_replicas
         )
-        # On each device, and the examples of each part.
-        self._num_parts = num_replicas // num_devices
-        self._part_size = recipe.batch_size // num_replicas
         self._source = source
         self._pretext = {"pretext": pretext, "pretext_seed": pretext_seed}
         self._task = tasks.task_of(pretext)
@@ -91,13 +85,14 @@ class Trainer:
         self._feed = None if strategy else self._fed()
         scope = strategy.scope() if strategy else tf.distribute.get_strategy().scope()
         with scope:
-            self.model = MODELS[model_name].function(
-                input_shape=source.train.images.shape[1:], num_classes=num_classes
+            self.model = precisions.build(
+                model_name,
+                input_shape=source.train.images.shape[1:],
+                num_classes=num_classes,
+                precision=precision,
             )
-            if sparse:
-                masked.mask_gradients_only(self.model)
-            else:
-                masked.ignore_masks(self.model)
+            use_masks = masked.mask_gradients_only if sparse else masked.ignore_masks
+            use_masks(self.model)
             self.optimizer = optimizers.make(recipe)
             self.optimizer.build(self.model.trainable_variables)
             # The loop below trains; compiling lets Keras callbacks find the optimizer.
