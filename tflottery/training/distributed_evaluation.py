@@ -17,6 +17,22 @@ from tflottery.training import gradients, moments
 from tflottery.training.evaluation import Evaluator, Measurement
 
 
+def over(
+    devices: Sequence[str], make: Callable[..., Evaluator]
+) -> "Evaluator | DistributedEvaluator":
+    """Returns what measures on all of some devices; with none, where TensorFlow does.
+
+    On a TPU measuring was not tried, and is left to TensorFlow.
+
+    Args:
+      devices: TensorFlow's names of them.
+      make: returns a new evaluator, on the `device` it is given if any.
+    """
+    if not devices:
+        return make()
+    return DistributedEvaluator([make(device=device) for device in devices])
+
+
 class DistributedEvaluator:
     """What an `Evaluator` is, over several that measure at the same time.
 

@@ -180,14 +180,8 @@ class Runtime:
                 pretext=data.pretext,
                 pretext_seed=data.pretext_seed,
             )
-            # On a TPU measuring was not tried, and is left to TensorFlow.
-            devices = distribution.mirrored_devices(self._placement)
-            self._evaluators[key] = (
-                distributed_evaluation.DistributedEvaluator(
-                    [evaluator(device=device) for device in devices]
-                )
-                if devices
-                else evaluator()
+            self._evaluators[key] = distributed_evaluation.over(
+                distribution.mirrored_devices(self._placement), evaluator
             )
             _validate_architecture(network, self._evaluators[key])
         return self._evaluators[key]
