@@ -18,6 +18,8 @@ _INTRODUCTION = (
     "By `python -m tflottery.reports.claims` of this folder, with 95% intervals over\n"
     "replicates.\n\n"
 )
+# Of which all records of a paper have claims of their own together.
+_PAPERS = ("limited_supervision",)
 # What only the program says of a claim.
 _JUDGEMENTS = r"\b(holds|fails|contradict\w*|undecided|not enough data)\b"
 
@@ -27,9 +29,9 @@ pytestmark = pytest.mark.skipif(
 
 
 def _records():
-    """Returns the folders of the records, by paper and name."""
+    """Returns the folders of the records, by paper and name, and those of papers."""
     found = sorted(path.parent for path in _ROOT.glob("*/*/README.md"))
-    return [path.relative_to(_ROOT).as_posix() for path in found]
+    return [*_PAPERS, *(path.relative_to(_ROOT).as_posix() for path in found)]
 
 
 def _section(record):
