@@ -207,7 +207,7 @@ class Sandbox:
         """Removes from the store what nobody needs, as users are offered to."""
         if not self.paths["store"].exists():
             return
-        command = [sys.executable, "-m", "tflottery.store", "clean", "--yes"]
+        command = [sys.executable, "-m", "tflottery.store", "gc", "--yes"]
         subprocess.run(
             [*command, f"--store={self.paths['store']}"],
             check=True,

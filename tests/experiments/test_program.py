@@ -125,6 +125,7 @@ def test_every_field_has_a_flag_of_its_kind(run):
         "input_scaling": ("standardized", "standardized"),
         "kernel_initializer": ("glorot_normal", "glorot_normal"),
         "batch_norm_scale": ("uniform", "uniform"),
+        "precision": ("mixed_bfloat16", "mixed_bfloat16"),
         "optimizer_state": ("carried", "carried"),
         "evaluation_examples": ("2000", 2000),
         "splits": ("test", ["test"]),

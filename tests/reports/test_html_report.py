@@ -156,6 +156,24 @@ def test_a_command_says_all_that_was_decided():
     )
 
 
+def test_a_command_over_several_networks_names_them_all_and_what_they_share():
+    decisions = {
+        name: {
+            "model": name,
+            "replicates": 3,
+            "optimizers": [optimizer],
+            "learning_rate": rate,
+            "config": "01234567",
+        }
+        for name, optimizer, rate in (("lenet", "adam", 0.1), ("vgg19", "sgd", 0.2))
+    }
+    decisions["vgg19"]["ticket_recipes"] = {"rotation": {"learning_rate": 1.0}}
+    assert report.command({"experiment": "table1", "decisions": decisions}) == (
+        "python -m tflottery.experiments.table1 --model=lenet,vgg19 --replicates=3 "
+        "--optimizers=adam,sgd"
+    )
+
+
 @pytest.mark.parametrize(
     "path", sorted(RECORDS.glob("*/**/config.json")), ids=lambda path: path.parent.name
 )
@@ -165,7 +183,9 @@ def test_the_program_takes_the_commands_of_all_records(path):
     values = flags.FlagValues()
     program.define_flags(experiment.Config, values, program=words[2])
     values([words[2], *words[3:]])
-    program.from_flags(experiment.Config, values).validate()
+    config = program.from_flags(experiment.Config, values)
+    for one in getattr(experiment, "members", lambda config: [config])(config):
+        one.validate()
 
 
 WRONG = {

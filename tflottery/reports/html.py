@@ -45,6 +45,8 @@ _MOST_ROWS = 50
 _TITLE = "Lottery tickets: results"
 # Options that have another name since.
 _RENAMED = {"subnetwork": "subnetworks"}
+# Options of commands over several networks that are lists.
+_JOINED = ("model", "optimizers")
 # How answers to claims look, by their class in the page's style.
 _LOOKS = {
     HOLDS: "holds",
@@ -176,7 +178,7 @@ def _where(config: str | None, found: Sequence[Results]) -> str:
     links = [
         markup.link_to(one.name)
         for one in found
-        if (one.said.get("decisions") or {}).get("config") == config
+        if config in [each.get("config") for each in _members(one.said).values()]
     ]
     return f"<p>{', '.join(links)}</p>" if links else ""
 
@@ -260,7 +262,7 @@ def command(said: Mapping[str, object]) -> str:
       said: the contents of config.json.
     """
     words = [f"python -m tflottery.experiments.{said['experiment']}"]
-    decisions = said.get("decisions") or {}
+    decisions = _together(list(_members(said).values()))
     left_out = _left_out(decisions)
     for said_name, value in decisions.items():
         name = _RENAMED.get(said_name, said_name)
@@ -274,21 +276,61 @@ def command(said: Mapping[str, object]) -> str:
     return " ".join(words)
 
 
+def _members(said: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
+    """Returns the decisions of each network that a command trained, by name.
+
+    Of a command that trains one alone it has no name.
+    """
+    decisions = said.get("decisions") or {}
+    named = {
+        name: value
+        for name, value in decisions.items()
+        if isinstance(value, Mapping) and "config" in value
+    }
+    return named or {"": decisions}
+
+
+def _together(members: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    """Returns the decisions of a command over several networks: what is told of each.
+
+    Lists of what it goes through are joined; in what else they differ, their recipes
+    decide.
+    """
+    first, *others = members
+    found = {}
+    for name, value in first.items():
+        values = [value, *(one.get(name) for one in others)]
+        if name in _JOINED and others:
+            several = [one if isinstance(one, list) else [one] for one in values]
+            found[name] = list(dict.fromkeys(each for one in several for each in one))
+        elif all(one == value for one in values):
+            found[name] = value
+    return found
+
+
 def _left_out(decisions: Mapping[str, object]) -> set[str]:
     """Returns the decisions that are no flags, or none beside the others."""
     # Older ones hold the machine's too.
-    names = {"config", "device", "num_replicas"}
+    names = {"config", "device", "num_replicas", "ticket_recipes"}
     names |= {"momentum"} if decisions.get("optimizer") == "adam" else set()
+    # Of one optimizer among several.
+    if len(decisions.get("optimizers") or ()) > 1:
+        names |= {"momentum", "learning_rate"}
     names |= set() if decisions.get("milestones") else {"milestones", "decay_factor"}
     return names
 
 
 def _options(said: Mapping[str, object]) -> str:
     """Returns all that decided the results, folded away."""
+    parts = {**_members(said), "data": said.get("data") or {}}
+    named = len(parts) > 2
     rows = [
-        [name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)]
-        for part in ("decisions", "data")
-        for name, value in (said.get(part) or {}).items()
+        [
+            f"{part}: {name}" if named and part != "data" else name,
+            ", ".join(map(str, value)) if isinstance(value, list) else str(value),
+        ]
+        for part, options in parts.items()
+        for name, value in options.items()
     ]
     return markup.folded("options and data", markup.table(("option", "value"), rows))
 
