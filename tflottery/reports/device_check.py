@@ -108,8 +108,7 @@ def _devices(placement: Placement) -> str:
     import tensorflow as tf
 
     distribution.validate(placement)
-    strategy = distribution.strategy(placement)
-    count = strategy.num_replicas_in_sync if strategy else 1
+    count = distribution.num_devices_of(distribution.strategy(placement))
     kind = {"cpu": "processor", "gpu": "GPU", "tpu": "TPU core"}[placement.device]
     found = f"{count} {kind}{'s' * (count > 1)}"
     cores = hardware.visible_cores()

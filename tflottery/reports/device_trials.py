@@ -35,7 +35,7 @@ class Trial:
         self._model = model
         self._placement = placement
         self._strategy = distribution.strategy(placement)
-        self._num_devices = self._strategy.num_replicas_in_sync if self._strategy else 1
+        self._num_devices = distribution.num_devices_of(self._strategy)
 
     def compared_updates(self) -> str:
         """Returns how near updates on the devices come to the processor's.

@@ -61,10 +61,7 @@ def verified(store: Store, prefix: str = "") -> tuple[str, bool]:
     Raises:
       ValueError: nothing begins like it.
     """
-    prefix = prefix.strip("/")
-    found = [one for one in store.addresses() if one.startswith(prefix)]
-    if prefix and not found:
-        raise ValueError(f"No address in {store.root!r} begins with {prefix!r}.")
+    found = Origins(store).beginning(prefix)
     faults = {}
     for done, address in enumerate(found):
         if sys.stderr.isatty():

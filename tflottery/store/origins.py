@@ -88,6 +88,20 @@ class Origins:
                 waiting += [each.address for each in self.inputs(one) if each.address]
         return found
 
+    def beginning(self, prefix: str) -> list[str]:
+        """Returns the addresses that begin with a prefix, sorted; "" is all.
+
+        Raises:
+          ValueError: nothing begins like it.
+        """
+        prefix = prefix.strip("/")
+        found = [one for one in sorted(self.listing) if one.startswith(prefix)]
+        if prefix and not found:
+            raise ValueError(
+                f"No address in {self.store.root!r} begins with {prefix!r}."
+            )
+        return found
+
     def named(self, text: str) -> str:
         """Returns the address that somebody means.
 

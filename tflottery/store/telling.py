@@ -23,13 +23,8 @@ def contents(origins: Origins, prefix: str = "") -> str:
     Raises:
       ValueError: nothing begins like it.
     """
-    prefix = prefix.strip("/")
-    found = [one for one in sorted(origins.listing) if one.startswith(prefix)]
-    if prefix and not found:
-        raise ValueError(
-            f"No address in {origins.store.root!r} begins with {prefix!r}."
-        )
-    if prefix:
+    found = origins.beginning(prefix)
+    if prefix.strip("/"):
         lines = [_columns(_line(origins, one) for one in found)]
     else:
         counted: dict[str, list[int]] = collections.defaultdict(list)

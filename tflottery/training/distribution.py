@@ -108,6 +108,11 @@ def validate_batch(*, batch_size: int, num_replicas: int, num_devices: int) -> N
         )
 
 
+def num_devices_of(strategy: object | None) -> int:
+    """Returns how many devices a strategy distributes batches over; None is one."""
+    return strategy.num_replicas_in_sync if strategy else 1
+
+
 def parts(
     strategy: object | None, *, batch_size: int, num_replicas: int | None
 ) -> tuple[int, int]:
@@ -121,7 +126,7 @@ def parts(
     Raises:
       ValueError: devices or parts do not divide a batch.
     """
-    num_devices = strategy.num_replicas_in_sync if strategy else 1
+    num_devices = num_devices_of(strategy)
     num_replicas = num_replicas or num_devices
     validate_batch(
         batch_size=batch_size, num_replicas=num_replicas, num_devices=num_devices

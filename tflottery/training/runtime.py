@@ -58,7 +58,7 @@ class Runtime:
     @property
     def num_devices(self) -> int:
         """How many devices share a batch."""
-        return self.strategy.num_replicas_in_sync if self.strategy else 1
+        return distribution.num_devices_of(self.strategy)
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - a runtime lives with its process
     def source(self, dataset: str, *, model: str | None) -> Source:
