@@ -187,6 +187,26 @@ def test_a_plan_takes_at_least_as_long_as_its_longest_chain(
     assert 4.0 == seconds([chain, *apart], store, 4)
 
 
+def test_threads_make_a_worker_faster_and_workers_fewer(toys, store, four_cores, exact):
+    apart = [toys.Costly(str(number), 1e6) for number in range(8)]
+    four, two = Placement(threads=4), Placement(threads=2)
+    assert 8.0 / 4**0.7 == seconds(apart, store, 1, four)
+    assert 4.0 / 2**0.7 == seconds(apart, store, 2, two)
+    # There are no cores for more of them.
+    assert 4.0 / 2**0.7 == seconds(apart, store, 4, two)
+
+
+def test_a_long_plan_says_what_would_take_less_time(toys, store, four_cores):
+    told = {"title": "", "store": store.root, "num_workers": 4, "learned": {}}
+    for cost, says in ((1e9, True), (1e6, False)):
+        chain = toys.Costly("last", cost, toys.Costly("first", cost))
+        todo = plan_of([chain], store, facts={})
+        text = estimate.summary(todo, placement=CPU, **told)
+        assert ("--threads=4 trains each on 4" in text) == says
+    text = estimate.summary(todo, placement=Placement(threads=2), **told)
+    assert "with 4 workers of 2 threads on the CPU" in text
+
+
 def test_nothing_to_do_takes_no_time(store, four_cores):
     assert 0.0 == seconds([], store, 4)
 

@@ -50,6 +50,14 @@ def test_damaged_manifests_tell_nothing(store):
     assert work.learned(store, ["runs"]) == {"a": 0.1}
 
 
+def test_how_many_threads_work_decides_how_fast(make_study):
+    study = make_study()
+    alone = study.trunk(1)
+    several = dataclasses.replace(alone, threads=4)
+    for kind in (work.training, work.measuring):
+        assert kind(alone, num_devices=1) != kind(several, num_devices=1)
+
+
 def test_the_newest_tell(store, monkeypatch):
     monkeypatch.setattr(work, "_NEWEST", 2)
     for number, seconds in enumerate((50.0, 1.0, 3.0)):

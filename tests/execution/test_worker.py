@@ -1,5 +1,6 @@
 """What a worker says of how its jobs ended."""
 
+import dataclasses
 import errno
 
 import pytest
@@ -11,6 +12,8 @@ from tflottery.datasets.records import DamagedRecords
 from tflottery.execution import worker
 from tflottery.execution.jobs import Inspect, Make
 from tflottery.execution.worker import Message
+from tflottery.training import process
+from tflottery.training.distribution import Placement
 from tflottery.training.runtime import OtherData, UnusableData
 
 
@@ -27,6 +30,15 @@ def begin(settings, sent):
 @pytest.fixture
 def respond(begin):
     return lambda job: worker.respond(job, begin())
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_as_many_threads_as_placed_compute(settings, monkeypatch, threads):
+    told = {}
+    monkeypatch.setattr(process, "configure", lambda **options: told.update(options))
+    placed = dataclasses.replace(settings, placement=Placement(threads=threads))
+    worker.set_up(placed, send=None, stopping=None)
+    assert told == {"gpu": None, "threads": threads, "logical_cpus": 1}
 
 
 def test_an_inspection_answers_with_facts(respond):

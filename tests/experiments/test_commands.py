@@ -429,6 +429,22 @@ def test_a_mirrored_command_is_another_setting(launch, tmp_path):
     assert parts.csvs == mirrored.csvs
 
 
+def test_threads_are_another_setting_with_the_same_bits_each_time(launch):
+    options = {"model": "resnet20", "batch_size": 20, "evaluation_examples": 50}
+    options |= {"training_iterations": 30, "rewind_iterations": 10, "threads": 2}
+    options |= {"workers": 1, "reestimation_examples": 0}
+    one, other = (launch(store=name, output=name, **options) for name in ("a", "b"))
+    for command in (one, other):
+        code, text = command.wait()
+        assert code == 0, text
+        assert "1 worker of 2 threads on the CPU" in text
+    assert one.csvs == other.csvs
+    refused = launch(store="a", output="a", **options | {"threads": 1})
+    code, text = refused.wait()
+    assert code == 2
+    assert "threads: 2 there, None asked for" in text
+
+
 def test_without_a_tpu_the_flag_says_what_to_check(launch, tmp_path):
     command = launch(distribute="tpu", workers=1)
     code, text = command.wait()

@@ -681,6 +681,8 @@ WRONG = {
     },
     "augmentation='mixup' has to be one of .*'flip_crop_2'": {"augmentation": "mixup"},
     "--workers=0 has to be at least 1": {"workers": 0},
+    "--threads=0 has to be at least 1": {"threads": 0},
+    "--threads=1000 in each of 1 worker is too many for the": {"threads": 1000},
     "--checkpoint_every=0.0 has to be above zero": {"checkpoint_every": 0.0},
     "no executor 'ray'. Known: local, inline": {"executor": "ray"},
     "no way to distribute 'mirored'. Known: none, mirrored, tpu": {

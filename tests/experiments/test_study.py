@@ -505,6 +505,18 @@ def test_replicates_share_neither_weights_nor_orders(study):
     assert trunks[0].data_order_seed != trunks[1].data_order_seed
 
 
+def test_threads_make_another_run_where_there_are_several(study):
+    usual = study()
+    one, four = (
+        dataclasses.replace(usual, placement=Placement(threads=threads))
+        for threads in (1, 4)
+    )
+    assert one.trunk(1).key == usual.trunk(1).key != four.trunk(1).key
+    assert one.config_hash == usual.config_hash != four.config_hash
+    assert "threads" not in one.decisions()
+    assert four.decisions()["threads"] == 4
+
+
 def test_a_precision_makes_another_run_and_is_said_in_one_way(study):
     usual, spelled = study(), study(precision="float32")
     mixed = study(precision="mixed_bfloat16")

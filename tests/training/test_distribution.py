@@ -25,6 +25,15 @@ def test_placement(distribute, gpus, device, num_devices, monkeypatch):
     assert found == Placement(distribute, "local", device, num_devices)
 
 
+def test_threads_are_those_of_a_cpu(monkeypatch):
+    monkeypatch.setattr(hardware, "visible_gpus", lambda: [])
+    assert distribution.placement("none", threads=4) == Placement(threads=4)
+    assert distribution.placement("mirrored", threads=4).threads == 4
+    monkeypatch.setattr(hardware, "visible_gpus", lambda: ["0"])
+    with pytest.raises(ValueError, match="--threads=4 .* on a CPU, .* run on a GPU"):
+        distribution.placement("none", threads=4)
+
+
 def test_mirroring_over_one_gpu_is_training_on_it(monkeypatch):
     monkeypatch.setattr(hardware, "visible_gpus", lambda: ["0"])
     assert distribution.placement("mirrored") == Placement(device="gpu")

@@ -69,6 +69,8 @@ def test_too_late_is_refused_and_the_same_again_is_not():
     process.configure(logical_cpus=4)
     with pytest.raises(SetupError) as caught:
         process.configure(logical_cpus=3)
+    with pytest.raises(SetupError, match="not with 2 threads and 4 CPU devices"):
+        process.configure(threads=2, logical_cpus=4)
     for fact in (
         "running in this process already",
         "not with one thread and 3 CPU devices",

@@ -63,6 +63,7 @@ class Run:
       num_replicas: parts of each batch, which batch norm sees one by one, be they on
         as many devices or fewer.
       precision: of weights and arithmetic.
+      threads: that compute on a CPU, among which sums are divided.
     """
 
     network: Network
@@ -78,6 +79,7 @@ class Run:
     device: str = "cpu"
     num_replicas: int = 1
     precision: str = "float32"
+    threads: int = dataclasses.field(default=1, metadata=fingerprints.LATER)
 
     KIND = "run"
     VERSION = 1

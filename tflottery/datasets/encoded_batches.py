@@ -159,13 +159,14 @@ def as_dataset(
 
 @functools.cache
 def num_threads() -> int:
-    """Returns how many threads decode for this process: one, or a GPU's part of all.
+    """Returns how many threads decode for this process: its own, or a GPU's part.
 
-    On a CPU there is a process for each core, and the loop has it to itself but for
-    the input. How many there are changes no batch.
+    On a CPU there is a core for each of a process's threads, and the loop has them to
+    itself but for the input. How many there are changes no batch.
     """
     import tensorflow as tf
 
     if not tf.config.list_physical_devices("GPU"):
-        return 1
+        # 0 where nobody has said.
+        return max(1, tf.config.threading.get_intra_op_parallelism_threads())
     return max(1, hardware.visible_cores() // max(1, hardware.num_gpus()))

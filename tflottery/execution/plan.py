@@ -84,6 +84,15 @@ class Plan:
         """About what the missing work costs."""
         return sum(step.flops for step in self.steps)
 
+    @property
+    def num_at_once(self) -> float:
+        """How many steps go on at once where nobody waits for a worker, on average.
+
+        By what steps cost; at least 1. Of a chain of runs, as those of IMP, that is 1.
+        """
+        longest = max(self.chains().values(), default=0.0)
+        return max(1.0, self.flops / longest) if longest else 1.0
+
     def chains(
         self, cost: Callable[[Step], float] = operator.attrgetter("flops")
     ) -> dict[str, float]:

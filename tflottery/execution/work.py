@@ -97,7 +97,8 @@ def learned(store: Store, folders: Iterable[str]) -> dict[str, float]:
 
 def _kind(name: str, run: Run, num_devices: int, *more: object) -> str:
     """Returns a fingerprint of what decides how fast work on a run is."""
-    machine = run.device, num_devices, run.precision
+    machine = (run.device, num_devices, run.precision)
+    machine += (run.threads,) if run.threads > 1 else ()
     return _fingerprint((name, run.network, run.data.pretext, machine, more))
 
 

@@ -142,7 +142,9 @@ def set_up(
         and settings.placement.device == "cpu"
     )
     process.configure(
-        gpu=settings.gpu, logical_cpus=NUM_LOGICAL_CPUS if mirrored_cpus else 1
+        gpu=settings.gpu,
+        threads=settings.placement.threads,
+        logical_cpus=NUM_LOGICAL_CPUS if mirrored_cpus else 1,
     )
     distribution.validate(settings.placement)
     registry.load_plugins(settings.plugins, named_by="--plugins")

@@ -106,6 +106,7 @@ def _run(
         device=study.placement.device,
         num_replicas=study.num_replicas,
         precision=pretext.facts.precision,
+        threads=study.placement.threads,
     )
 
 

@@ -5,22 +5,19 @@ experiment knows of any of it.
 """
 
 import collections
-import dataclasses
 import functools
 import math
 import os
 import shlex
 import sys
 import types
-import typing
 from collections.abc import Callable, Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
-from tflottery.core import command_line, hardware, registry
+from tflottery.core import command_line, registry
 from tflottery.core.identities import Network
 from tflottery.core.recipes import Setting
-from tflottery.datasets import tfds_source
 from tflottery.execution import estimate, unobtainable, work
 from tflottery.execution.executor import Executor, Outcome, ask
 from tflottery.execution.inline import InlinePool
@@ -30,15 +27,14 @@ from tflottery.execution.plan import Plan, plan_of
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
 from tflottery.execution.stop_request import StopRequest
-from tflottery.execution.worker import WorkerSettings
 from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
 from tflottery.studies import batch_sizes
-from tflottery.studies.config import Config, option
+from tflottery.studies.config import Config
+from tflottery.studies.machine import Machine, placement_of, pool_of
 from tflottery.studies.output import LOG_FILE, Output, OutputError
 from tflottery.studies.study import Study, study_of
 from tflottery.studies.tabulation import Tabulation
-from tflottery.training import distribution
 from tflottery.training.distribution import Placement
 
 # Exit code where part of the results is missing; `core.stopping` has those of a stop.
@@ -49,67 +45,6 @@ INCOMPLETE = 1
 STORE_UNUSABLE = os.EX_IOERR
 # After a stop, how long what is known is read before the process ends.
 _STOP_SECONDS = 5.0
-# More only wait for one another, each with a TensorFlow of its own in memory.
-_MOST_WORKERS_PER_DEVICE = 8
-EXECUTORS = ("local", "inline")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Machine:
-    """Options that say where and how the work is done."""
-
-    GROUP: typing.ClassVar[str] = "Machine"
-
-    data_dir: str | None = option(
-        None, "folder of prepared tensorflow-datasets; None: ~/tensorflow_datasets"
-    )
-    output_dir: str | None = option(
-        None, "folder for tables and figure; None: results/EXPERIMENT/CONFIGURATION"
-    )
-    store: str | None = option(
-        None,
-        "folder or URL that keeps what was trained; None: $TFLOTTERY_STORE, else "
-        "~/.cache/tflottery/store",
-    )
-    workers: int | None = option(
-        None, "processes that train at the same time; None: one per GPU, else per core"
-    )
-    executor: str = option(
-        "local", "local: worker processes; inline: all in this process, for debugging"
-    )
-    distribute: str = option(
-        "none", "spread each batch: none, mirrored (over all GPUs) or tpu"
-    )
-    tpu: str = option("local", "with --distribute=tpu: local, or the TPU's name")
-    checkpoint_every: float = option(
-        60.0, "seconds of work of a job that a kill may lose"
-    )
-    plugins: tuple[str, ...] = option(
-        (), "modules of your own that register models, data sets and more, a list"
-    )
-    dry_run: bool = option(False, "print the plan and stop")
-
-    def validate(self) -> None:
-        """Raises ValueError for options that make no sense."""
-        for name in ("data_dir", "output_dir", "store"):
-            value = getattr(self, name)
-            if value is not None and not value.strip():
-                raise ValueError(
-                    f"--{name}={value!r} is empty. Name a folder, or leave it out."
-                )
-        if self.workers is not None and self.workers < 1:
-            raise ValueError(f"--workers={self.workers!r} has to be at least 1.")
-        if not self.checkpoint_every > 0:
-            raise ValueError(
-                f"--checkpoint_every={self.checkpoint_every!r} has to be above zero."
-            )
-        if self.data_dir is not None:
-            tfds_source.folder(self.data_dir)
-        if self.executor not in EXECUTORS:
-            raise ValueError(
-                f"There is no executor {self.executor!r}. Known: "
-                f"{', '.join(EXECUTORS)}."
-            )
 
 
 def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> int:
@@ -132,12 +67,12 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
     registry.load_plugins(machine.plugins, named_by="--plugins")
     configs = _validated(module, config)
     machine.validate()
-    placement = distribution.placement(machine.distribute, tpu=machine.tpu)
+    placement = placement_of(machine)
     log = Log()
     log.keep(command())
     store = Store(machine.store)
     store.ensure_root()
-    with _pool(machine, placement, store) as pool, StopRequest(pool) as stop:
+    with pool_of(machine, placement, store) as pool, StopRequest(pool) as stop:
         studies = _studies(configs, pool, placement, stopping=stop.is_set)
         output = Output(module, *studies, folder=machine.output_dir)
         goals = [goal for study in studies for goal in module.plan(study)]
@@ -304,41 +239,6 @@ def _ended(
         log.say(f"Stopped. To go on:\n  {command()}")
         return stop_code
     return max(_told_what_is_missing(outcome, log), 0 if written else INCOMPLETE)
-
-
-def _pool(machine: Machine, placement: Placement, store: Store) -> Pool | InlinePool:
-    """Returns the pool: one worker per GPU or core, one in all where they share."""
-    gpus = hardware.visible_gpus()
-    whole_machine = placement.distribute != "none"
-    if whole_machine:
-        devices = ["all" if gpus else None]
-    else:
-        devices = [*gpus] or [None] * hardware.visible_cores()
-    count = machine.workers or len(devices)
-    if count > _MOST_WORKERS_PER_DEVICE * len(devices):
-        kind = "GPU" if gpus else "core"
-        raise ValueError(
-            f"--workers={count} is too many for the {len(devices)} {kind}"
-            f"{'s' * (len(devices) != 1)} of this machine, of which each serves "
-            f"{_MOST_WORKERS_PER_DEVICE} at most. Leave it out for one on each."
-        )
-    if whole_machine and count > 1:
-        raise ValueError(
-            f"--workers={machine.workers} with --distribute={machine.distribute}: one "
-            "worker uses all devices then. Leave --workers out."
-        )
-    settings = [
-        WorkerSettings(
-            store=store.root,
-            data_dir=machine.data_dir,
-            placement=placement,
-            gpu=devices[number % len(devices)],
-            checkpoint_seconds=machine.checkpoint_every,
-            plugins=machine.plugins,
-        )
-        for number in range(count)
-    ]
-    return InlinePool(settings[0]) if machine.executor == "inline" else Pool(settings)
 
 
 def command() -> str:

@@ -67,6 +67,8 @@ class Study:
         # Where it was asked for; else the network's fingerprint has it.
         if self.config.precision == precisions.MIXED_BFLOAT16:
             decided["precision"] = facts.precision
+        if self.placement.threads > 1:
+            decided["threads"] = self.placement.threads
         drawn = fingerprints.fields(self.initialization(0))
         decided |= {name: value for name, value in drawn.items() if name != "seed"}
         decided |= self.config.row_decisions(self)
@@ -87,6 +89,8 @@ class Study:
             del decided["replica_batch_size"]
         if decided["precision"] != precisions.MIXED_BFLOAT16:
             del decided["precision"]
+        if self.placement.threads > 1:
+            decided["threads"] = self.placement.threads
         decided |= {
             "variant": self.variant,
             "dataset": self.facts.data.name,
@@ -276,6 +280,7 @@ class Study:
             device=self.placement.device,
             num_replicas=self.num_replicas,
             precision=self.facts.precision,
+            threads=self.placement.threads,
         )
 
     @property

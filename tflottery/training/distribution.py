@@ -19,19 +19,22 @@ class Placement:
       tpu: "local", or a TPU's name or address; only with "tpu".
       device: "cpu", "gpu" or "tpu".
       num_devices: how many share a batch; 0 where only the TPU can tell.
+      threads: that compute in a process, where that is on the CPU.
     """
 
     distribute: str = "none"
     tpu: str = "local"
     device: str = "cpu"
     num_devices: int = 1
+    threads: int = 1
 
 
-def placement(distribute: str, *, tpu: str = "local") -> Placement:
+def placement(distribute: str, *, tpu: str = "local", threads: int = 1) -> Placement:
     """Returns the placement on this machine; two logical CPUs stand in for GPUs.
 
     Raises:
-      ValueError: `distribute` is not one of the three.
+      ValueError: `distribute` is not one of the three, or threads are asked of what
+        does not compute with them.
       SetupError: there are GPUs that cannot be used.
     """
     if distribute not in KINDS:
@@ -39,14 +42,19 @@ def placement(distribute: str, *, tpu: str = "local") -> Placement:
             f"There is no way to distribute {distribute!r}. Known: {', '.join(KINDS)}."
         )
     gpus = len(hardware.visible_gpus())
-    device = "gpu" if gpus else "cpu"
+    device = "tpu" if distribute == "tpu" else "gpu" if gpus else "cpu"
+    if threads > 1 and device != "cpu":
+        raise ValueError(
+            f"--threads={threads!r} divides computation on a CPU, and training is to "
+            f"run on a {device.upper()}. Leave it out."
+        )
+    if distribute == "tpu":
+        return Placement(distribute, tpu=tpu, device=device, num_devices=0)
     # Mirroring over a single device is training on that device.
-    if distribute == "none" or (distribute == "mirrored" and gpus == 1):
-        return Placement(device=device)
-    if distribute == "mirrored":
-        replicas = gpus or NUM_LOGICAL_CPUS
-        return Placement(distribute=distribute, device=device, num_devices=replicas)
-    return Placement(distribute=distribute, tpu=tpu, device="tpu", num_devices=0)
+    if distribute == "none" or gpus == 1:
+        return Placement(device=device, threads=threads)
+    replicas = gpus or NUM_LOGICAL_CPUS
+    return Placement(distribute, device=device, num_devices=replicas, threads=threads)
 
 
 def validate(chosen: Placement) -> None:

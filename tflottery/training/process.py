@@ -36,14 +36,17 @@ def variables(gpu: str | None) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": "-1" if gpu is None else gpu}
 
 
-def configure(*, gpu: str | None = None, logical_cpus: int = 1) -> None:
+def configure(
+    *, gpu: str | None = None, threads: int = 1, logical_cpus: int = 1
+) -> None:
     """Prepares this process for training. Call before anything imports TensorFlow.
 
-    One thread per process: fastest in total over the machine, and the only setting
-    under which machines with other core counts agree bit for bit.
+    One thread is fastest in total where there is a process for each core. More of them
+    divide sums, which are other sums then, and the same again with as many threads.
 
     Args:
       gpu: as of `variables`.
+      threads: that compute, at least 1.
       logical_cpus: how many CPU devices to make, for a mirrored strategy without GPUs.
 
     Raises:
@@ -65,10 +68,11 @@ def configure(*, gpu: str | None = None, logical_cpus: int = 1) -> None:
         import tensorflow as tf
     if late:
         _validate_import(set_aside)
-    # One thread, which can only be said before TensorFlow runs anything.
+    # As many threads, which can only be said before TensorFlow runs anything. Those
+    # divide an operation; operations go on one after another.
     tf.get_logger().setLevel("ERROR")
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         if logical_cpus > 1:
             cpu = tf.config.list_physical_devices("CPU")[0]
@@ -77,13 +81,16 @@ def configure(*, gpu: str | None = None, logical_cpus: int = 1) -> None:
             )
     except RuntimeError as error:
         plural = "s" * (logical_cpus > 1)
+        told = "one thread" if threads == 1 else f"{threads} threads"
         raise SetupError(
-            "TensorFlow is running in this process already, and not with one thread "
+            f"TensorFlow is running in this process already, and not with {told} "
             f"and {logical_cpus} CPU device{plural} as it has to: {error} {_cure()}"
         ) from error
-    # On GPUs: the same bits each time, and float32 in full.
-    if gpu is not None:
+    # Whatever computes first: the same bits each time.
+    if gpu is not None or threads > 1:
         tf.config.experimental.enable_op_determinism()
+    # On GPUs float32 in full.
+    if gpu is not None:
         tf.config.experimental.enable_tensor_float_32_execution(False)
     _configure_keras()
 

@@ -1,0 +1,153 @@
+"""Where and how the work of a command is done: its options, and its workers."""
+
+import dataclasses
+import typing
+
+from tflottery.core import hardware
+from tflottery.datasets import tfds_source
+from tflottery.execution.inline import InlinePool
+from tflottery.execution.pool import Pool
+from tflottery.execution.worker import WorkerSettings
+from tflottery.store.store import Store
+from tflottery.studies.config import option, validate_count
+from tflottery.training import distribution
+from tflottery.training.distribution import Placement
+
+# More only wait for one another, each with a TensorFlow of its own in memory. On CPUs
+# their threads count.
+_MOST_WORKERS_PER_DEVICE = 8
+EXECUTORS = ("local", "inline")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Options that say where and how the work is done."""
+
+    GROUP: typing.ClassVar[str] = "Machine"
+
+    data_dir: str | None = option(
+        None, "folder of prepared tensorflow-datasets; None: ~/tensorflow_datasets"
+    )
+    output_dir: str | None = option(
+        None, "folder for tables and figure; None: results/EXPERIMENT/CONFIGURATION"
+    )
+    store: str | None = option(
+        None,
+        "folder or URL that keeps what was trained; None: $TFLOTTERY_STORE, else "
+        "~/.cache/tflottery/store",
+    )
+    workers: int | None = option(
+        None,
+        "processes that train at the same time, several on a GPU too; None: one per "
+        "GPU, else per core, or per --threads of them",
+    )
+    threads: int = option(
+        1,
+        "that compute in each process on a CPU; they change bits, so that runs with "
+        "others are trained anew",
+    )
+    executor: str = option(
+        "local", "local: worker processes; inline: all in this process, for debugging"
+    )
+    distribute: str = option(
+        "none", "spread each batch: none, mirrored (over all GPUs) or tpu"
+    )
+    tpu: str = option("local", "with --distribute=tpu: local, or the TPU's name")
+    checkpoint_every: float = option(
+        60.0, "seconds of work of a job that a kill may lose"
+    )
+    plugins: tuple[str, ...] = option(
+        (), "modules of your own that register models, data sets and more, a list"
+    )
+    dry_run: bool = option(False, "print the plan and stop")
+
+    def validate(self) -> None:
+        """Raises ValueError for options that make no sense."""
+        for name in ("data_dir", "output_dir", "store"):
+            value = getattr(self, name)
+            if value is not None and not value.strip():
+                raise ValueError(
+                    f"--{name}={value!r} is empty. Name a folder, or leave it out."
+                )
+        validate_count("workers", self.workers)
+        validate_count("threads", self.threads)
+        if not self.checkpoint_every > 0:
+            raise ValueError(
+                f"--checkpoint_every={self.checkpoint_every!r} has to be above zero."
+            )
+        if self.data_dir is not None:
+            tfds_source.folder(self.data_dir)
+        if self.executor not in EXECUTORS:
+            raise ValueError(
+                f"There is no executor {self.executor!r}. Known: "
+                f"{', '.join(EXECUTORS)}."
+            )
+
+
+def placement_of(machine: Machine) -> Placement:
+    """Returns where the workers of a command train.
+
+    Raises:
+      ValueError: an option is wrong.
+      SetupError: there are GPUs that cannot be used.
+    """
+    return distribution.placement(
+        machine.distribute, tpu=machine.tpu, threads=machine.threads
+    )
+
+
+def pool_of(machine: Machine, placement: Placement, store: Store) -> Pool | InlinePool:
+    """Returns the pool: one worker per GPU or core, one in all where they share.
+
+    Raises:
+      ValueError: there are to be more workers, or threads, than would get on.
+    """
+    gpus, threads = hardware.visible_gpus(), placement.threads
+    if placement.distribute != "none":
+        devices, usual = ["all" if gpus else None], 1
+        if machine.workers not in (None, usual):
+            raise ValueError(
+                f"--workers={machine.workers} with --distribute={machine.distribute}: "
+                "one worker uses all devices then. Leave --workers out."
+            )
+    elif gpus:
+        devices, usual = gpus, len(gpus)
+    else:
+        devices, usual = [None], max(1, hardware.visible_cores() // threads)
+    count = machine.workers or usual
+    _validate_workers(count, threads=threads, gpus=len(gpus))
+    settings = [
+        WorkerSettings(
+            store=store.root,
+            data_dir=machine.data_dir,
+            placement=placement,
+            # Several on a GPU take its memory as they need it (`core.environment`).
+            gpu=devices[number % len(devices)],
+            checkpoint_seconds=machine.checkpoint_every,
+            plugins=machine.plugins,
+        )
+        for number in range(count)
+    ]
+    return InlinePool(settings[0]) if machine.executor == "inline" else Pool(settings)
+
+
+def _validate_workers(count: int, *, threads: int, gpus: int) -> None:
+    """Raises ValueError if there are more workers, or threads of them, than get on.
+
+    Args:
+      count: processes at the same time.
+      threads: of each.
+      gpus: how many they share; 0: they share the cores.
+    """
+    devices = gpus or hardware.visible_cores()
+    if count * threads <= _MOST_WORKERS_PER_DEVICE * devices:
+        return
+    kind = "GPU" if gpus else "core"
+    asked = f"--workers={count}"
+    if threads > 1:
+        asked = f"--threads={threads} in each of {count} worker{'s' * (count > 1)}"
+    raise ValueError(
+        f"{asked} is too many for the {devices} {kind}{'s' * (devices != 1)} of this "
+        f"machine, of which each serves {_MOST_WORKERS_PER_DEVICE} at most. Leave it "
+        "out for one on each."
+    )
