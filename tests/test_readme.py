@@ -191,7 +191,7 @@ def test_the_lines_of_pandas_read_a_result(tmp_path):
 
 
 def test_the_lines_that_prune_a_model_of_ones_own(tmp_path):
-    [code] = [block for block in blocks("python") if "tickets" in block]
+    [code] = [block for block in blocks("python") if "import tickets" in block]
     images = keras.Input((6,), name="images")
     x = layers.MaskedDense(5, activation="relu", name="hidden")(images)
     model = keras.Model(images, layers.MaskedDense(4, name="head")(x))
@@ -217,6 +217,22 @@ def test_the_lines_that_prune_a_model_of_ones_own(tmp_path):
         initial = known["initial"][kernel]
         np.testing.assert_array_equal(ticket.weights[kernel], initial * mask)
         assert (trained.weights[kernel] != initial)[mask == 1].any()
+
+
+def test_the_lines_that_mask_a_model_of_ones_own(tmp_path, monkeypatch):
+    [code] = [block for block in blocks("python") if "tflottery.mask(model)" in block]
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    data = {"x": random.normal(size=(32, 8, 8, 1)), "y": random.integers(0, 9, 32)}
+    tf.config.run_functions_eagerly(True)
+    try:
+        exec(code, known := data)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    masks = layers.masks(keras.models.load_model("pruned.keras"))
+    size = sum(mask.size for mask in masks.values())
+    assert pruning_masks.num_ones(masks) == round(size / 5)
+    assert known["pruning"].history == [(1, 0.5), (2, 0.2)]
 
 
 def test_the_lines_that_load_a_trained_network(tmp_path):

@@ -7,11 +7,19 @@ import importlib
 
 __version__ = "0.1.0"
 
-_DOORS = ("results",)
+_DOORS = ("datasets", "results")
+# What serves a model of one's own, by the module that has it.
+_FUNCTIONS = {
+    "MagnitudePruning": "training.magnitude_pruning",
+    "mask": "layers",
+}
 
 
 def __getattr__(name: str) -> object:
     """Loads a door of the package, such as `tflottery.results`, when it is used."""
     if name in _DOORS:
         return importlib.import_module(f"{__name__}.{name}")
+    if name in _FUNCTIONS:
+        module = importlib.import_module(f"{__name__}.{_FUNCTIONS[name]}")
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -103,9 +103,9 @@ def kernels_can_be_pruned(name: str) -> str:
 
     model = built(name)
     shapes = weights.variable_shapes(model)
-    masked = {layer.kernel.path: shapes[layer.kernel.path] for layer in _masked(model)}
+    masked = {path: shapes[path] for path in layers.masks(model)}
     kernels = [path for path in shapes if path.endswith("/kernel")]
-    bare = [path for path in kernels if path not in layers.masks(model)]
+    bare = [path for path in kernels if path not in masked]
     if bare or not masked:
         raise ContractError(
             f"kernels without a mask: {bare or 'there are no kernels'}",
@@ -249,13 +249,6 @@ def _recipes(name: str) -> dict[str, recipes.Recipe]:
         )[1]
         for variant in entry["recipes"]
     }
-
-
-def _masked(model: keras.Model) -> list[keras.layers.Layer]:
-    """Returns the layers whose kernels can be masked."""
-    from tflottery import layers
-
-    return layers.masked_layers(model)
 
 
 def _half(model: keras.Model) -> dict[str, np.ndarray]:

@@ -104,21 +104,14 @@ def _measured(model_name: str, data: Data, source: Source, runtime: Runtime) -> 
     shapes = weights.variable_shapes(model)
     sizes = {path: math.prod(shape) for path, shape in shapes.items()}
     trainable = sum(sizes[variable.path] for variable in model.trainable_variables)
-    maskable = layers.masked_layers(model)
-    flops = 0
-    for layer in maskable:
-        positions = 1
-        if len(layer.output.shape) == 4:
-            positions = layer.output.shape[1] * layer.output.shape[2]
-        flops += 2 * sizes[layer.kernel.path] * positions
+    maskable = layers.masked_kernels(model)
+    flops = sum(2 * sizes[one.kernel.path] * _positions(one.layer) for one in maskable)
     return Facts(
         network=network,
         data=data,
         num_weights=sum(sizes.values()),
         num_trainable=trainable,
-        kernel_shapes={
-            layer.kernel.path: tuple(layer.kernel.shape) for layer in maskable
-        },
+        kernel_shapes={one.kernel.path: tuple(one.kernel.shape) for one in maskable},
         flops_per_example=tasks.task_of(data.pretext).num_views * flops,
         has_batch_norm=bool(layers.normalizations(model)),
         num_devices=runtime.num_devices,
@@ -126,3 +119,10 @@ def _measured(model_name: str, data: Data, source: Source, runtime: Runtime) -> 
         input_scaling=source.input_scaling,
         has_many_sizes=source.is_encoded,
     )
+
+
+def _positions(layer: object) -> int:
+    """Returns at how many positions of an example a layer applies its kernel."""
+    # Keras keeps no shapes of what is called inside a layer of layers.
+    shape = layer.output.shape if layer._inbound_nodes else ()
+    return math.prod(size or 1 for size in shape[1:-1])

@@ -53,7 +53,7 @@ class Telemetry(Component):
         from tflottery import layers
 
         evaluator = context.runtime.evaluator(self.of.run.network, self.of.run.data)
-        paths = [layer.kernel.path for layer in layers.masked_layers(evaluator.model)]
+        paths = list(layers.masks(evaluator.model))
         weights = {
             name: checkpoints.read_weights(folder)
             for name, folder in context.inputs.items()

@@ -10,4 +10,10 @@ empty folder for what it writes on the way) that returns an `arrays.RawSource`. 
 declares `adapt_recipe` (how training recipes change on it) and `version`: a constant
 that its author changes with the data, or a function of `data_dir` that returns what is
 there now. Its arrays are read once a machine and version, and kept (`cache`).
+
+Arrays of one's own are a data set by one line, `tflottery.datasets.register`.
 """
+
+from tflottery.datasets.own_arrays import register
+
+__all__ = ["register"]

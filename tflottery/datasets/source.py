@@ -2,9 +2,10 @@
 
 Of images of many sizes the copy says only where each is; they stay in `data_dir`.
 
-Registered names (`core.registry.DATASETS`) come first; any other name is taken for one
-of tensorflow-datasets. Once cached, a dataset is there in milliseconds and nothing but
-numpy is imported (where `data_dir` is an address such as gs://bucket, TensorFlow is).
+Registered names (`core.registry.DATASETS`) come first; then those of files and folders
+(`own_arrays`); any other name is taken for one of tensorflow-datasets. Once cached, a
+dataset is there in milliseconds and nothing but numpy is imported (where `data_dir` is
+an address such as gs://bucket, TensorFlow is).
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ import pathlib
 
 from tflottery.core.recipes import RESIZED_CROP, Recipe
 from tflottery.core.registry import DATASETS, PRETEXTS
-from tflottery.datasets import cache, tfds_source
+from tflottery.datasets import cache, own_arrays, tfds_source
 from tflottery.datasets.arrays import RawSource, Source, Split
 from tflottery.datasets.encoded import IMAGE_SIZE
 
@@ -30,7 +31,8 @@ def load(
     """Returns a dataset, from the cache of this machine or made there first.
 
     Args:
-      name: a registered dataset or a name of tensorflow-datasets.
+      name: a registered dataset, npz:FILE, folder:FOLDER or a name of
+        tensorflow-datasets.
       data_dir: folder of prepared tensorflow-datasets, or its address such as
         gs://bucket/data, of which what is read is copied to the cache first. None: the
         environment variable TFDS_DATA_DIR, else ~/tensorflow_datasets.
@@ -51,6 +53,9 @@ def load(
     Changes: the first time, writes the arrays to the cache folder.
     """
     registered = DATASETS[name] if name in DATASETS else None
+    if registered is None and own_arrays.names_files(name):
+        source = own_arrays.cached(name, cache_dir=cache_dir)
+        return _of_size(source, minimum_image_size, image_size=image_size)
     version = registered["version"] if registered else None
     declared = None if version is None or callable(version) else str(version)
     if data_dir or declared is None:

@@ -6,29 +6,39 @@ imports them inside functions.
 """
 
 from tflottery.layers.dropout import Dropout
+from tflottery.layers.kernel_masks import (
+    MaskedKernel,
+    kernel_in_use,
+    own_constraint,
+)
 from tflottery.layers.masked import (
+    MASKED_CLASSES,
     MaskedConv2D,
     MaskedDense,
     convolves,
     ignore_masks,
-    kernel_in_use,
     mask_gradients_only,
+    masked_kernels,
     masked_layers,
     masks,
-    own_constraint,
     set_masks,
 )
+from tflottery.layers.model_masking import mask
 from tflottery.layers.normalization import BatchNormalization, normalizations
 
 __all__ = [
+    "MASKED_CLASSES",
     "BatchNormalization",
     "Dropout",
     "MaskedConv2D",
     "MaskedDense",
+    "MaskedKernel",
     "convolves",
     "ignore_masks",
     "kernel_in_use",
+    "mask",
     "mask_gradients_only",
+    "masked_kernels",
     "masked_layers",
     "masks",
     "normalizations",

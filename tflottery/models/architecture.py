@@ -75,7 +75,7 @@ def architecture(model: "keras.Model", *, compute_dtype: str | None = None) -> s
     """
     from tflottery import layers
 
-    masks = {id(layer.mask) for layer in layers.masked_layers(model)}
+    masks = {id(one.mask) for one in layers.masked_kernels(model)}
     found = _layer(model, masks)
     if compute_dtype is not None:
         found = _computing_in(compute_dtype, found)

@@ -39,8 +39,8 @@ def weights(model: "keras.Model") -> Weights:
     from tflottery import layers
 
     values = {path: variable.numpy() for path, variable in _variables(model).items()}
-    masked = layers.masked_layers(model)
-    return values | {layer.kernel.path: layers.kernel_in_use(layer) for layer in masked}
+    masked = layers.masked_kernels(model)
+    return values | {one.kernel.path: layers.kernel_in_use(one) for one in masked}
 
 
 def assign(model: "keras.Model", weights: Weights) -> None:
@@ -147,7 +147,7 @@ def _variables(model: "keras.Model") -> dict[str, "keras.Variable"]:
     """Returns the model's variables by path, without masks."""
     from tflottery import layers
 
-    masks = {id(layer.mask) for layer in layers.masked_layers(model)}
+    masks = {id(one.mask) for one in layers.masked_kernels(model)}
     variables = [v for v in model.weights if id(v) not in masks]
     paths = Counter(variable.path for variable in variables)
     twice = sorted(path for path, count in paths.items() if count > 1)

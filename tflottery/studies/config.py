@@ -58,7 +58,11 @@ class Config:
         "recipe: of a paper standard, low, warmup, early_phase, limited_supervision; "
         "laptop; None: that of the experiment's paper, else the model's first",
     )
-    dataset: str | None = option(None, "data set; None: the one of the model's paper")
+    dataset: str | None = option(
+        None,
+        "data set: a name, npz:FILE or folder:FOLDER; None: the one of the model's "
+        "paper",
+    )
     task: str = option(
         LABELS, "what is learned: labels, or a pretext task such as rotation"
     )

@@ -19,6 +19,7 @@ from tflottery.core.identities import Data
 from tflottery.core.initializers import Initializers
 from tflottery.core.recipes import LABELS, Recipe, Setting
 from tflottery.core.registry import PRETEXTS
+from tflottery.datasets import own_arrays
 from tflottery.studies import batch_sizes, resolved_options
 from tflottery.studies.config import Config
 from tflottery.training import precisions
@@ -117,7 +118,8 @@ class Study:
     @property
     def name(self) -> str:
         """A name for folders, unlike that of any other configuration."""
-        parts = [self.config.model, self.facts.data.name, self.variant]
+        data_name = own_arrays.short_name(self.facts.data.name)
+        parts = [self.config.model, data_name, self.variant]
         if self.config.task != LABELS:
             parts.insert(2, self.config.task)
         if self.facts.data.subset is not None:

@@ -8,6 +8,7 @@ re-estimated on a fixed set of training images (pooled moments, in float64).
 import contextlib
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -341,9 +342,8 @@ def _sizes(model: keras.Model) -> tuple[int, int]:
     """Returns how many images a batch has, and a call, of a model here."""
     if not layers.convolves(model):
         return DENSE_SIZES
-    height, width = model.input_shape[1:3]
     has_gpu = bool(tf.config.list_logical_devices("GPU"))
-    is_large = height * width >= _LARGE_PIXELS and not has_gpu
+    is_large = math.prod(model.input_shape[1:3]) >= _LARGE_PIXELS and not has_gpu
     return LARGE_SIZES if is_large else CONVOLUTIONAL_SIZES
 
 

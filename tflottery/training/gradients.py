@@ -78,7 +78,7 @@ def _compiled(
     model: keras.Model, feed: Feed, task: Task, generators: Generators, *, jit: bool
 ) -> tf.types.experimental.PolymorphicFunction:
     """Returns the compiled gradient of a batch, of which it sums in float64."""
-    kernels = [layer.kernel for layer in layers.masked_layers(model)]
+    kernels = [one.kernel for one in layers.masked_kernels(model)]
     num_weights = sum(int(np.prod(kernel.shape)) for kernel in kernels)
 
     def magnitudes(*parts):

@@ -1,0 +1,266 @@
+"""Images and labels of the user's own: registered in a line, or in a file or folders.
+
+    tflottery.datasets.register("mine", train=(x, y), test=(x_test, y_test))
+    --dataset=npz:mine.npz      x_train, y_train, x_test and y_test of `np.savez`
+    --dataset=folder:photos     photos/train/CLASS/*.png and photos/test/CLASS/*
+    --dataset=folder:photos@64  the same, each cropped to a square and made 64 x 64
+
+A path is part of the data set's name, and so of the keys of what is trained on it;
+what it held when it was read is told by its digest, as of all data.
+"""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from tflottery.core import fingerprints, paths
+from tflottery.core.recipes import Recipe
+from tflottery.core.registry import DATASETS
+from tflottery.datasets import cache
+from tflottery.datasets.arrays import RawSource, Source
+
+_NPZ, _FOLDER = "npz:", "folder:"
+_NPZ_NAMES = ("x_train", "y_train", "x_test", "y_test")
+_SPLITS = ("train", "test")
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+# Raised whenever the same files come to other arrays.
+_VERSION = "1"
+_MOST_BYTES = 4 * 2**30
+
+Examples = tuple[np.ndarray, np.ndarray]
+
+
+def register(
+    name: str, *, train: Examples, test: Examples, normalized: bool = True
+) -> None:
+    """Registers images and labels as a data set, for commands that import the caller.
+
+    Args:
+      name: what it is called, as in --dataset=NAME.
+      train: images, [examples, height, width] or with channels, uint8; and labels,
+        [examples], whole numbers from 0.
+      test: images of the same shape, and labels.
+      normalized: as of `arrays.RawSource`.
+
+    Changes: the registry of data sets.
+
+    Raises:
+      ValueError: the name is taken, or the arrays are no such images and labels.
+    """
+    raw = _raw_source(train, test, normalized=normalized)
+    digest = hashlib.sha256()
+    for array in (*train, *test):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    # As long as the arrays are these, they are read from the cache.
+    raw = dataclasses.replace(raw, version=digest.hexdigest()[:16])
+
+    def function(**unused: object) -> RawSource:
+        del unused
+        return raw
+
+    # Errors and `tflottery.check` go by the module that registered a name.
+    function.__module__ = sys._getframe(1).f_globals.get("__name__", __name__)
+    DATASETS.register(name, adapt_recipe=_as_it_is, version=raw.version)(function)
+
+
+def names_files(name: str) -> bool:
+    """Returns whether a data set's name says in which file or folder it is."""
+    return name.startswith((_NPZ, _FOLDER))
+
+
+def short_name(name: str) -> str:
+    """Returns a data set's name for folders: of a path only the last part."""
+    return name.rpartition("/")[2] if names_files(name) else name
+
+
+def cached(name: str, *, cache_dir: str | None = None) -> Source:
+    """Returns the images and labels of a file or folder, from the cache or made there.
+
+    Raises:
+      ValueError: they are not as a data set has to be; says what is expected.
+      FileNotFoundError: there is no such file or folder, and there never was.
+
+    Changes: the first time, writes the arrays to the cache folder.
+    """
+    return cache.load(
+        name,
+        {},
+        edition=lambda: _edition(name),
+        make=lambda working_dir: _read(name),
+        cache_dir=cache_dir,
+    )
+
+
+def _edition(name: str) -> str | None:
+    """Returns what tells what is in a file or folder from any other; None: not there.
+
+    It changes whenever a file is added, removed or written to.
+    """
+    path, _ = _place(name)
+    if not path.exists():
+        return None
+    files = [path] if path.is_file() else sorted(path.glob("*/*/*"))
+    stats = [(os.fspath(one.relative_to(path)), one.stat()) for one in files]
+    return fingerprints.fingerprint(
+        [(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats]
+    )
+
+
+def _read(name: str) -> RawSource:
+    """Returns the images and labels of a file or folder."""
+    path, size = _place(name)
+    if not path.exists():
+        raise FileNotFoundError(f"--dataset={name!r}: there is no {path}.")
+    if name.startswith(_NPZ):
+        return _raw_source(*_npz(path))
+    return _raw_source(*_folders(path, size))
+
+
+def _as_it_is(recipe: Recipe) -> Recipe:
+    return recipe
+
+
+def _place(name: str) -> tuple[pathlib.Path, int | None]:
+    """Returns the path in a name, and how large images are made; None: as they are."""
+    text, size = name.partition(":")[2], None
+    if name.startswith(_FOLDER) and text.rpartition("@")[2].isdecimal():
+        text, _, digits = text.rpartition("@")
+        size = int(digits)
+    if not text or size == 0:
+        raise ValueError(
+            f"--dataset={name!r} names no place. Write npz:FILE, folder:FOLDER or "
+            "folder:FOLDER@64 for images made 64 x 64."
+        )
+    return pathlib.Path(paths.expanded(text)).absolute(), size
+
+
+def _npz(path: pathlib.Path) -> tuple[Examples, Examples]:
+    """Returns the training and test examples of a file of `np.savez`."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except (OSError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is no file of numpy.savez with arrays of numbers: {error}"
+        ) from error
+    lacking = [name for name in _NPZ_NAMES if name not in found]
+    if lacking:
+        raise ValueError(
+            f"{path} lacks {lacking}; it has {sorted(found)}. Write it by "
+            "numpy.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)."
+        )
+    x_train, y_train, x_test, y_test = (found[name] for name in _NPZ_NAMES)
+    return (x_train, y_train), (x_test, y_test)
+
+
+def _folders(path: pathlib.Path, size: int | None) -> tuple[Examples, Examples]:
+    """Returns the training and test examples of folders by split and class."""
+    classes = {
+        split: sorted(one.name for one in (path / split).glob("*") if one.is_dir())
+        for split in _SPLITS
+    }
+    if not classes["train"] or classes["train"] != classes["test"]:
+        raise ValueError(
+            f"{path} has the classes {classes}: expected folders of the same names in "
+            f"{path}/train and {path}/test, one for each class, with images in them."
+        )
+    train, test = (
+        _examples(path / split, classes[split], size=size) for split in _SPLITS
+    )
+    return train, test
+
+
+def _examples(
+    folder: pathlib.Path, classes: Sequence[str], *, size: int | None
+) -> Examples:
+    """Returns the images of folders, in the order of their names, and their labels."""
+    files = [
+        (file, label)
+        for label, name in enumerate(classes)
+        for file in sorted((folder / name).iterdir())
+        if file.suffix.lower() in _SUFFIXES
+    ]
+    if not files:
+        raise ValueError(
+            f"There are no images in the folders of {folder}: expected files that end "
+            f"in {', '.join(_SUFFIXES)}."
+        )
+    images = []
+    for file, _ in files:
+        images.append(_image(file, size=size))
+        if images[-1].shape != images[0].shape:
+            raise ValueError(
+                f"{file} is {images[-1].shape}, and {files[0][0]} is "
+                f"{images[0].shape}: expected images of one shape. "
+                "--dataset=folder:FOLDER@64 makes all of them 64 x 64."
+            )
+        if len(files) * images[0].nbytes > _MOST_BYTES:
+            raise ValueError(
+                f"The {len(files):,} images of {folder} take more than 4 GiB. Make "
+                "them smaller (folder:FOLDER@64), or a data set of "
+                "tensorflow-datasets, which may stay in its files."
+            )
+    return np.stack(images), np.array([label for _, label in files], np.int32)
+
+
+def _image(file: pathlib.Path, *, size: int | None) -> np.ndarray:
+    """Returns an image: [height, width, 3] uint8, of `size` if one is given."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as opened:
+            image = opened.convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(f"{file} cannot be decoded as an image: {error}") from error
+    if size is not None:
+        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def _raw_source(
+    train: Examples, test: Examples, *, normalized: bool = True
+) -> RawSource:
+    """Returns the user's arrays as a data set; refuses what is none."""
+    (x_train, y_train), (x_test, y_test) = (
+        (_images(images), _labels(labels)) for images, labels in (train, test)
+    )
+    return RawSource(
+        version=_VERSION,
+        train_images=x_train,
+        train_labels=y_train,
+        test_images=x_test,
+        test_labels=y_test,
+        num_classes=int(max(y_train.max(initial=0), y_test.max(initial=0))) + 1,
+        normalized=normalized,
+    )
+
+
+def _images(images: np.ndarray) -> np.ndarray:
+    """Returns images with an axis of channels; refuses what is no uint8."""
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        raise ValueError(
+            f"Images came as {images.dtype} of shape {images.shape}: expected uint8 of "
+            "[examples, height, width] or [examples, height, width, channels]. Of "
+            "numbers in [0, 1] make np.rint(255 * x).astype(np.uint8); other data than "
+            "images are for tflottery.find_ticket."
+        )
+    return images[..., None] if images.ndim == 3 else images
+
+
+def _labels(labels: np.ndarray) -> np.ndarray:
+    """Returns labels as int32 of one axis; refuses what are no whole numbers."""
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"Labels came as {labels.dtype} of shape {labels.shape}: expected a whole "
+            "number from 0 for each image."
+        )
+    return labels.astype(np.int32)
