@@ -20,7 +20,6 @@ import types
 from collections.abc import Sequence
 
 import numpy as np
-from absl import flags
 
 from tflottery.components.metadata import Facts, inspect
 from tflottery.core.identities import Network
@@ -33,7 +32,6 @@ from tflottery.execution.plan import Plan, plan_of
 from tflottery.store.store import Store
 from tflottery.studies import program
 from tflottery.studies.config import Config
-from tflottery.studies.session import Machine
 from tflottery.studies.study import Study, study_of
 from tflottery.training import process
 from tflottery.training.distribution import Placement
@@ -141,7 +139,7 @@ def cost_of(command: str, runtime: SizedRuntime) -> Cost:
     """Returns what a command of an experiment takes from an empty store."""
     name, *arguments = shlex.split(command, comments=True)
     module = importlib.import_module(name)
-    config = config_of(module, arguments)
+    config = program.config_of(module, arguments)
     studies = studies_of(module, config, runtime)
     facts = networks_of(studies)
     goals = [goal for study in studies for goal in module.plan(study)]
@@ -158,15 +156,6 @@ def cost_of(command: str, runtime: SizedRuntime) -> Cost:
     launching = plan.num_iterations * _GPU_SECONDS_PER_UPDATE
     gpu_seconds = max(plan.flops / _GPU_RATE, launching)
     return Cost(plan.num_iterations, seconds / 3600, gpu_seconds / 3600)
-
-
-def config_of(module: types.ModuleType, arguments: Sequence[str]) -> Config:
-    """Returns the Config of a command line."""
-    values = flags.FlagValues()
-    for options in (module.Config, Machine):
-        program.define_flags(options, values, program=module.__name__)
-    values([module.__name__, *arguments])
-    return program.from_flags(module.Config, values)
 
 
 def studies_of(

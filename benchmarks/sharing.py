@@ -32,6 +32,7 @@ from tflottery.execution import estimate
 from tflottery.execution.plan import Plan, plan_of
 from tflottery.experiments import instability, lottery
 from tflottery.store.store import Store
+from tflottery.studies import program
 from tflottery.studies.study import Study
 from tflottery.studies.subnetworks import (
     DENSE,
@@ -119,7 +120,7 @@ def _figures_of_ls(runtime: costs.SizedRuntime) -> _Figures:
         module = importlib.import_module(f"tflottery.experiments.{experiment}")
         for path in sorted((_CONFIGS / experiment).glob("*_paper.flags")):
             given = shlex.split(path.read_text(), comments=True)
-            config = costs.config_of(module, given)
+            config = program.config_of(module, given)
             if config.model == _MODEL.value:
                 studies = costs.studies_of(module, config, runtime)
                 yield f"{experiment}/{path.name}", module, studies, [studies]

@@ -1,15 +1,19 @@
 """Whole commands on a small ImageNet, in the real one's files."""
 
 import dataclasses
+import importlib
+import pathlib
 
 import keras
 import numpy as np
 import pytest
 
+import tflottery
 from tflottery import layers
 from tflottery.core.recipes import PruningRecipe, Recipe
 from tflottery.core.registry import MODELS
 from tflottery.experiments import instability, label_agnostic, lottery, low_shot
+from tflottery.studies import program
 
 # Tickets of other tasks have other heads.
 _UNPRUNED_HEAD = PruningRecipe(
@@ -24,6 +28,34 @@ _RECIPE = Recipe(
     replicates=1,
     pruning=PruningRecipe(rewind_iterations=(0, 2), num_levels=2, one_shot=True),
 )
+_CONFIGS = pathlib.Path(tflottery.__file__).parents[1] / "configs"
+_FLAG_FILES = [
+    path
+    for path in sorted(_CONFIGS.glob("*/*_paper.flags"))
+    if "--dataset=imagenet2012" in path.read_text()
+]
+_PAPERS_NETWORKS = ("resnet50", "alexnet", "inception_v3")
+# What a flag file asks for in its smallest form; what an experiment has no option for
+# is left out.
+_SMALLEST = {
+    "replicates": 1,
+    "data_orders": 2,
+    "levels": ("1",),
+    "training_iterations": 2,
+    "rewind_iterations": (1,),
+    "random_rewind_iterations": (1,),
+    "batch_size": 8,
+    "evaluation_examples": 8,
+    "reestimation_examples": 0,
+    "splits": ("test",),
+    # Of ten images a class.
+    "subsets": ("images:0.3",),
+    "rewind_rules": ("1it",),
+    # Of a network of two convolutions.
+    "depths": ("1", "all"),
+    # Data sets that come with the package.
+    "ticket_datasets": ("digits",),
+}
 
 
 def small_network(*, input_shape, num_classes):
@@ -128,18 +160,54 @@ def test_tickets_are_found_and_judged(run, experiment, options):
     assert np.isfinite(errors).all()
 
 
+@pytest.fixture
+def small_stand_ins(register):
+    """Has two convolutions go by the names of the papers' networks, and recipes."""
+    for name in _PAPERS_NETWORKS:
+        attributes = MODELS[name].attributes | {"image_size": 24}
+        register(
+            MODELS, name, small_network, **(attributes | {"minimum_image_size": 8})
+        )
+
+
 @pytest.mark.slow
-def test_the_papers_network_on_images_made_smaller(run, register):
-    of_paper = MODELS["resnet50"]
+@pytest.mark.parametrize(
+    "path", _FLAG_FILES, ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_a_flag_file_runs_end_to_end_in_its_smallest_form(path, run, small_stand_ins):
+    experiment = importlib.import_module(f"tflottery.experiments.{path.parent.name}")
+    config = program.config_of(experiment, [f"--flagfile={path}"])
+    names = {field.name for field in dataclasses.fields(config)}
+    asked = {name: getattr(config, name) for name in names}
+    smallest = {name: _SMALLEST[name] for name in names & _SMALLEST.keys()}
+    if asked.get("levels") is None:
+        smallest.pop("levels", None)
+    if path.stem.endswith("classes_paper"):
+        smallest["subsets"] = ("classes:0.3",)
+    ended = run(experiment, **(asked | smallest))
+    for name in experiment.TABLES.keys() & {"accuracy", "instability", "table1"}:
+        table = ended.table(name)
+        assert set(table["dataset"]) == {"imagenet2012"}
+        assert set(table["training_iterations"]) == {2}
+        measured = [one for one in table.columns if one.startswith("test_")]
+        assert table[measured].notna().any(axis=1).all()
+
+
+@pytest.mark.slow
+# Of AlexNet every state is 240 MB on disk.
+@pytest.mark.parametrize("name", ["resnet50", "inception_v3"])
+def test_the_papers_network_on_images_made_smaller(name, run, register):
+    of_paper = MODELS[name]
+    smallest = max(32, of_paper["minimum_image_size"])
     register(
         MODELS,
-        "small_resnet50",
+        f"small_{name}",
         of_paper.function,
-        **(of_paper.attributes | {"image_size": 32}),
+        **(of_paper.attributes | {"image_size": smallest}),
     )
     ended = run(
         instability,
-        model="small_resnet50",
+        model=f"small_{name}",
         batch_size=4,
         training_iterations=2,
         rewind_iterations=(1,),

@@ -2,11 +2,9 @@
 
 import importlib
 import pathlib
-import shlex
 import time
 
 import pytest
-from absl import flags
 
 import tflottery
 from tflottery.components.metadata import Facts
@@ -17,7 +15,6 @@ from tflottery.execution.plan import plan_of
 from tflottery.store.store import Store
 from tflottery.studies import program
 from tflottery.studies.search_options import TicketConfig
-from tflottery.studies.session import Machine
 from tflottery.studies.study import study_of
 from tflottery.training.distribution import Placement
 
@@ -94,11 +91,7 @@ def facts_of(model, setting):
 def studies_of(path):
     """Returns the experiment of a flag file, and its studies."""
     module = importlib.import_module(f"tflottery.experiments.{path.parent.name}")
-    values = flags.FlagValues()
-    for options in (module.Config, Machine):
-        program.define_flags(options, values, program=module.__name__)
-    values([module.__name__, *shlex.split(path.read_text(), comments=True)])
-    config = program.from_flags(module.Config, values)
+    config = program.config_of(module, [f"--flagfile={path}"])
     members = module.members(config) if hasattr(module, "members") else (config,)
     configs = [one.named() for one in members]
     for one in configs:
@@ -158,6 +151,108 @@ def test_an_imagenet_flag_file_has_table_1s_integers(path):
         if path.stem.endswith("sparse_paper"):
             assert study.recipe.pruning.one_shot
             assert study.recipe.pruning.pruning_fraction == 0.7
+
+
+# Of the flag files of limited supervision on ImageNet: how many levels are judged, and
+# of every search (the own task's by "own") the length of its trainings and its k.
+_ALEXNET = {"own": (28_151, 938)}
+_RESNET50 = {"own": (75_069, 2_500)}
+_ROTATION, _EXEMPLAR = (75_069, 2_500), (25_023, 2_500)
+_TENTH = (33_364, 5_000)
+_SEARCHES = {
+    "label_agnostic/alexnet": (
+        14,
+        _ALEXNET | {"rotation": (14_076, 469), "exemplar": (9_384, 938)},
+    ),
+    "label_agnostic/resnet50": (
+        14,
+        _RESNET50 | {"rotation": _ROTATION, "exemplar": _EXEMPLAR},
+    ),
+    "layerwise/alexnet": (
+        9,
+        _ALEXNET
+        | {f"labels in first {depth}": (28_151, 938) for depth in (1, 3, 5)}
+        | {f"rotation in first {depth}": (14_076, 469) for depth in (1, 3, 5)}
+        | {"rotation": (14_076, 469)},
+    ),
+    "layerwise/resnet50": (
+        9,
+        _RESNET50
+        | {f"labels in first {depth}": (75_069, 2_500) for depth in (11, 24, 43)}
+        | {f"rotation in first {depth}": _ROTATION for depth in (11, 24, 43)}
+        | {"rotation": _ROTATION},
+    ),
+    "low_shot/resnet50": (
+        14,
+        _RESNET50
+        | {
+            "images:0.3": (50_046, 2_500),
+            "images:0.1": _TENTH,
+            "images:0.01": (16_683, 5_000),
+        },
+    ),
+    "low_shot/resnet50_classes": (
+        14,
+        _RESNET50
+        | {
+            "classes:0.3": (50_046, 2_500),
+            "classes:0.1": _TENTH,
+            "classes:0.01": (16_683, 5_000),
+        },
+    ),
+    "semi_supervised/resnet50": (
+        11,
+        _RESNET50
+        | {
+            "semi_supervised (images:0.1)": (125_114, 1_875),
+            "low_shot (images:0.1)": _TENTH,
+            "label_agnostic (rotation)": _ROTATION,
+        },
+    ),
+    "transfer/resnet50": (
+        11,
+        _RESNET50 | {"places365_small": (79_254, 1_875), "cifar10": (15_625, 98)},
+    ),
+    # Three epochs of a tenth are 501 updates, 3.3% of its training 1,102.
+    "late_resetting/resnet50": (
+        9,
+        _RESNET50
+        | {
+            "images:0.1 to 3ep": (33_364, 501),
+            "images:0.1 to 3.3%": (33_364, 1_102),
+            "images:0.1 to 2500it": (33_364, 2_500),
+            "images:0.1 to 3840000ex": _TENTH,
+            # What resetting.csv tells of, without a training.
+            "images:0.3": (50_046, 2_500),
+            "images:0.1": _TENTH,
+            "images:0.01": (16_683, 5_000),
+        },
+    ),
+    "reinitialization/alexnet": (14, _ALEXNET | {"rotation": (14_076, 469)}),
+    "reinitialization/resnet50": (14, _RESNET50 | {"rotation": _ROTATION}),
+}
+
+
+@pytest.mark.parametrize("name", _SEARCHES)
+def test_a_flag_file_of_limited_supervision_on_imagenet_has_its_integers(name):
+    num_levels, searches = _SEARCHES[name]
+    _, (study,) = studies_of(_CONFIGS / f"{name}_paper.flags")
+    assert len(study.config.asked_levels(study.recipe)) == num_levels
+    assert len(study.replicates) == 3
+    found = {
+        key: (one.last, *one.rewind_iterations)
+        for key, one in ({"own": study} | study.related).items()
+    }
+    assert found == searches
+
+
+def test_every_flag_file_of_limited_supervision_on_imagenet_has_integers():
+    on_imagenet = {
+        f"{path.parent.name}/{path.stem}".removesuffix("_paper")
+        for path in _PATHS
+        if "imagenet2012" in path.read_text()
+    }
+    assert on_imagenet == _SEARCHES.keys()
 
 
 @_LAPTOP

@@ -21,6 +21,7 @@ from tflottery.execution.executor import WorkerFailed
 from tflottery.execution.stop_request import say
 from tflottery.store.errors import StoreError
 from tflottery.studies import manual, session
+from tflottery.studies.config import Config
 from tflottery.studies.session import Machine
 
 
@@ -105,6 +106,24 @@ def define_flags(options: type, values: flags.FlagValues, *, program: str) -> No
             flag_values=values,
             module_name=program,
         )
+
+
+def config_of(module: types.ModuleType, arguments: Sequence[str]) -> Config:
+    """Returns the Config of an experiment that a command line asks for.
+
+    Args:
+      module: the experiment.
+      arguments: flags as they are typed, --flagfile among them.
+
+    Raises:
+      absl.flags.Error: there is no such flag, or no such file.
+      ValueError: a text is no such number as an option holds.
+    """
+    values = flags.FlagValues()
+    for options in (module.Config, Machine):
+        define_flags(options, values, program=module.__name__)
+    values([module.__name__, *arguments])
+    return from_flags(module.Config, values)
 
 
 def _kind(annotation: object) -> type:
