@@ -143,6 +143,22 @@ def test_where_there_is_no_gpu_none_is_missed(driver, told):
     assert hardware.visible_gpus() == []
 
 
+def test_where_a_tpu_may_be(monkeypatch):
+    def shown(*files):
+        told = types.SimpleNamespace(glob=lambda name: fnmatch.filter(files, name))
+        monkeypatch.setattr(hardware, "glob", told)
+
+    monkeypatch.setattr(hardware, "find_spec", lambda name: None)
+    shown("/dev/vfio/vfio")
+    assert not hardware.may_have_tpu()
+    for device in ("/dev/accel0", "/dev/vfio/0"):
+        shown(device)
+        assert hardware.may_have_tpu()
+    shown()
+    monkeypatch.setattr(hardware, "find_spec", lambda name: name == "libtpu")
+    assert hardware.may_have_tpu()
+
+
 def test_the_rate_of_gpus_is_the_slowest_ones(driver):
     driver([2_000_000, 10, 9, 0], GPU)
     assert hardware.gpu_rate() == 1.28e12

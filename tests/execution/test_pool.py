@@ -123,6 +123,16 @@ def test_a_killed_worker_is_told_and_replaced(pool, toys, store, tmp_path):
     assert pool.processes() != [pid]
 
 
+def test_other_workers_take_the_place_of_all(pool, settings, toys, tmp_path):
+    pool.submit(0, Make(toys.Count(10_000, str(tmp_path / "notes"), pause=0.01)))
+    [pid] = pool.processes()
+    pool.begin_anew([settings] * 3)
+    assert not running(pid)
+    assert (pool.processes(), pool.size, pool.idle()) == ([], 3, [0, 1, 2])
+    pool.submit(2, Make(toys.Number(1)))
+    assert ending(pool, 2).value == "finished"
+
+
 def test_last_words_of_a_worker_are_told(pool, toys, tmp_path):
     pool.submit(1, Make(toys.Deadly(1, str(tmp_path / "notes"))))
     message = ending(pool, 1)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tflottery.components.runs import State
 from tflottery.core import hardware
 from tflottery.execution import utilization
 from tflottery.execution.plan import plan_of
@@ -86,3 +87,36 @@ def test_some_threads_may_be_too_few(said):
 def test_more_threads_than_cores_are_told(said):
     text = said(1, cores=2, num_workers=1, threads=4)
     assert "2 for 4 threads, which changes no results but takes longer" in text
+
+
+@pytest.mark.parametrize(
+    ("chains", "fact"),
+    [
+        (1, "1 of 8 busy on average, .*: --replica_batch_size gives batches parts"),
+        (4, "4 of 8 busy on average, "),
+        (5, None),
+        (9, None),
+    ],
+)
+def test_gpus_that_nobody_uses_are_told(said, monkeypatch, chains, fact):
+    monkeypatch.setattr(hardware, "visible_gpus", lambda: list("01234567"))
+    text = said(chains, cores=16, device="gpu")
+    assert text is None if fact is None else re.search(fact, text)
+    shared = {"device": "gpu", "distribute": "mirrored", "num_devices": 8}
+    assert said(chains, cores=16, **shared) is None
+
+
+@pytest.mark.parametrize(("part", "cure"), [(15, "--distribute=auto"), (30, "--repl")])
+def test_gpus_can_share_what_has_parts(make_study, store, monkeypatch, part, cure):
+    monkeypatch.setattr(hardware, "visible_gpus", lambda: list("0123"))
+    study = make_study(replica_batch_size=part, rewind_iterations=(0,))
+    goals = [State(study.trunk(1), 20)]
+    plan = plan_of(goals, store, facts={study.facts.network: study.facts})
+    alone = Placement(device="gpu")
+    [text] = utilization.remarks(plan, alone, num_workers=4)
+    assert f"1 of 4 busy on average, as runs wait for one another: {cure}" in text
+    assert utilization.is_faster_together(plan, num_devices=4) == (part == 15)
+    assert not utilization.is_faster_together(plan, num_devices=1)
+    # Nothing is left to train.
+    done = plan_of([], store, facts={})
+    assert not utilization.is_faster_together(done, num_devices=4)

@@ -5,8 +5,15 @@ import collections
 import pytest
 
 from tflottery.core import hardware
+from tflottery.core.environment import SetupError
+from tflottery.execution.inline import InlinePool
+from tflottery.execution.plan import plan_of
+from tflottery.experiments import lottery
 from tflottery.store.store import Store
+from tflottery.studies import machine as machines
 from tflottery.studies.machine import Machine, placement_of, pool_of
+from tflottery.training import distribution, process
+from tflottery.training.distribution import Placement
 
 
 @pytest.fixture
@@ -56,6 +63,9 @@ def test_workers_are_spread_over_gpus_and_share_them(settings_of):
     assert used(settings_of(gpus=("3",), workers=8)) == {"3": 8}
     shared = settings_of(gpus=("0", "1"), distribute="mirrored")
     assert used(shared) == {"all": 1}
+    # Until there is a plan.
+    assert used(settings_of(gpus=("0", "1"), distribute="auto")) == {"0": 1, "1": 1}
+    assert used(settings_of(distribute="auto")) == {None: 8}
 
 
 @pytest.mark.parametrize(
@@ -72,6 +82,10 @@ def test_workers_are_spread_over_gpus_and_share_them(settings_of):
         ),
         ({"threads": 2, "gpus": ["0"]}, "--threads=2 .* CPU, and .* run on a GPU"),
         ({"threads": 2, "distribute": "tpu"}, "--threads=2 .* run on a TPU. Leave it"),
+        (
+            {"distribute": "auto", "executor": "inline"},
+            "--distribute='auto' chooses among worker processes.* Say none or mirrored",
+        ),
         ({"workers": 17, "gpus": ["0", "1"]}, "--workers=17 .* the 2 GPUs of this"),
         (
             {"workers": 2, "gpus": ["0", "1"], "distribute": "mirrored"},
@@ -82,3 +96,104 @@ def test_workers_are_spread_over_gpus_and_share_them(settings_of):
 def test_what_would_not_get_on_is_refused(settings_of, options, text):
     with pytest.raises(ValueError, match=text):
         settings_of(**options)
+
+
+def test_a_tpu_that_cannot_be_here_is_refused_at_once(settings_of, monkeypatch):
+    monkeypatch.setattr(hardware, "may_have_tpu", lambda: False)
+    with pytest.raises(SetupError) as caught:
+        settings_of(distribute="tpu")
+    for fact in ("No TPU answers at --tpu='local'", "tensorflow-tpu", "gcloud"):
+        assert fact in str(caught.value)
+    # Whether one does elsewhere, TensorFlow finds out.
+    assert len(settings_of(distribute="tpu", tpu="mine")) == 1
+    monkeypatch.setattr(hardware, "may_have_tpu", lambda: True)
+    assert len(settings_of(distribute="tpu")) == 1
+
+
+@pytest.fixture
+def settled(monkeypatch, tmp_path, study_of):
+    """Returns where a plan is settled on a machine of GPUs, and its workers' GPUs.
+
+    The plan is of as many replicates of IMP, each batch of 60 images in some parts.
+    """
+
+    def settle(*, num_gpus, replicates, part=None, **options):
+        monkeypatch.setattr(
+            hardware, "visible_gpus", lambda: list("01234567")[:num_gpus]
+        )
+        machine, store = Machine(**options), Store(str(tmp_path / "store"))
+        placement = placement_of(machine)
+        study = study_of(
+            lottery,
+            replicates=replicates,
+            replica_batch_size=part,
+            subnetworks=("imp",),
+            rewind_iterations=(0,),
+            levels=("1-3",),
+        )
+        facts = {study.facts.network: study.facts}
+        plan = plan_of(lottery.plan(study), store, facts=facts)
+        with pool_of(machine, placement, store) as pool:
+            found = machines.settled(machine, placement, plan, pool=pool, store=store)
+            assert {one.placement for one in pool._settings} == {found}
+            return found, [one.gpu for one in pool._settings]
+
+    return settle
+
+
+ALONE = Placement(device="gpu")
+TOGETHER = Placement("mirrored", device="gpu", num_devices=4)
+
+
+def test_auto_has_all_gpus_at_a_chain_and_one_at_each_of_many(settled):
+    chain = {"num_gpus": 4, "replicates": 1, "part": 15}
+    assert settled(**chain, distribute="auto") == (TOGETHER, ["all"])
+    # So many workers are asked for where each has a GPU.
+    assert settled(**chain, distribute="auto", workers=8) == (TOGETHER, ["all"])
+    assert settled(**chain) == (ALONE, list("0123"))
+    many = chain | {"replicates": 4}
+    assert settled(**many, distribute="auto") == (ALONE, list("0123"))
+
+
+@pytest.mark.parametrize("part", [None, 60, 30, 20])
+def test_auto_changes_no_key(settled, part):
+    """Where batches have no parts for all GPUs, all at a run would be other runs."""
+    found = settled(num_gpus=4, replicates=1, part=part, distribute="auto")
+    assert found == (ALONE, list("0123"))
+
+
+def test_auto_is_no_choice_with_one_gpu_or_none(settled):
+    asked = {"replicates": 1, "part": 15, "distribute": "auto"}
+    assert settled(num_gpus=1, **asked) == (ALONE, ["0"])
+    found, gpus = settled(num_gpus=0, workers=2, **asked)
+    assert (found, gpus) == (Placement(), [None, None])
+
+
+class GpusOfThisProcess(InlinePool):
+    """Answers as workers on GPUs would."""
+
+    def begin_anew(self, settings):
+        self._settings = settings
+
+
+@pytest.mark.parametrize(("part", "says"), [(30, True), (None, False)])
+def test_a_plan_says_that_gpus_share_each_batch(execute, monkeypatch, part, says):
+    monkeypatch.setattr(hardware, "visible_gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(hardware, "gpu_rate", lambda: 1e13)
+    # What would set this process up for a GPU.
+    monkeypatch.setattr(process, "configure", lambda **_: None)
+    monkeypatch.setattr(distribution, "validate", lambda _: None)
+    monkeypatch.setattr(machines, "Pool", lambda all_: GpusOfThisProcess(all_[0]))
+    options = {"subnetworks": ("imp",), "rewind_iterations": (0,), "levels": ("1-3",)}
+    ended = execute(
+        lottery,
+        replicates=1,
+        replica_batch_size=part,
+        executor="local",
+        distribute="auto",
+        dry_run=True,
+        **options,
+    )
+    assert ended.code == 0
+    assert ("all 2 share each batch. Keys stay the same; results" in ended.text) == says
+    assert ("on 2 GPUs" in ended.text) == says

@@ -17,12 +17,16 @@ from tflottery.training.distribution import Placement
         ("mirrored", [], "cpu", 2),
         ("mirrored", ["0", "1", "2", "3"], "gpu", 4),
         ("tpu", [], "tpu", 0),
+        # Whatever a plan shows later.
+        ("auto", ["0", "1"], "gpu", 1),
+        ("auto", [], "cpu", 1),
     ],
 )
 def test_placement(distribute, gpus, device, num_devices, monkeypatch):
     monkeypatch.setattr(hardware, "visible_gpus", lambda: gpus)
     found = distribution.placement(distribute)
-    assert found == Placement(distribute, "local", device, num_devices)
+    shared = "none" if num_devices == 1 else distribute
+    assert found == Placement(shared, "local", device, num_devices)
 
 
 def test_threads_are_those_of_a_cpu(monkeypatch):
@@ -105,7 +109,9 @@ def test_other_devices_are_refused(chosen, gpus, fact, found):
 
 
 def test_unknown_way_to_distribute_lists_the_known_ones():
-    with pytest.raises(ValueError, match="distribute 'rings'. Known: none, mirrored, "):
+    with pytest.raises(
+        ValueError, match="distribute 'rings'. Known: none, mirrored, tpu, auto"
+    ):
         distribution.placement("rings")
 
 

@@ -9,6 +9,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+from importlib.util import find_spec
 
 from tflottery.core import cgroups
 from tflottery.core.environment import SetupError
@@ -66,6 +67,15 @@ def visible_gpus() -> list[str]:
 def num_gpus() -> int:
     """Returns how many NVIDIA GPUs Linux shows, those of other processes included."""
     return len(glob.glob("/dev/nvidia[0-9]*"))
+
+
+def may_have_tpu() -> bool:
+    """Returns whether a TPU can be here: a device of one, or the library that finds it.
+
+    Whether one answers only TensorFlow can tell.
+    """
+    devices = glob.glob("/dev/accel[0-9]*") + glob.glob("/dev/vfio/[0-9]*")
+    return bool(devices or find_spec("libtpu"))
 
 
 def gpu_rate() -> float:

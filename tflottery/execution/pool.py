@@ -141,6 +141,12 @@ class Pool:
         for root in {one.store for one in self._settings}:
             Store(root).sweep()
 
+    def begin_anew(self, settings: Sequence[WorkerSettings]) -> None:
+        """Ends all workers; others, with these settings, take their place."""
+        self.close()
+        self._settings = list(settings)
+        atexit.register(self.close)
+
     def processes(self) -> list[int]:
         """Returns the process ids of the running workers."""
         return [found.process.pid for found in self._workers.values()]

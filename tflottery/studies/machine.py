@@ -5,7 +5,9 @@ import typing
 
 from tflottery.core import hardware
 from tflottery.datasets import tfds_source
+from tflottery.execution import utilization
 from tflottery.execution.inline import InlinePool
+from tflottery.execution.plan import Plan
 from tflottery.execution.pool import Pool
 from tflottery.execution.worker import WorkerSettings
 from tflottery.store.store import Store
@@ -50,7 +52,9 @@ class Machine:
         "local", "local: worker processes; inline: all in this process, for debugging"
     )
     distribute: str = option(
-        "none", "spread each batch: none, mirrored (over all GPUs) or tpu"
+        "none",
+        "spread each batch: none, mirrored (over all GPUs), tpu, or auto (over all "
+        "GPUs where too few runs go on at once for them and keys stay the same)",
     )
     tpu: str = option("local", "with --distribute=tpu: local, or the TPU's name")
     checkpoint_every: float = option(
@@ -82,6 +86,11 @@ class Machine:
                 f"There is no executor {self.executor!r}. Known: "
                 f"{', '.join(EXECUTORS)}."
             )
+        if self.executor == "inline" and self.distribute == distribution.AUTO:
+            raise ValueError(
+                "--distribute='auto' chooses among worker processes, and "
+                "--executor='inline' has none. Say none or mirrored."
+            )
 
 
 def placement_of(machine: Machine) -> Placement:
@@ -91,9 +100,11 @@ def placement_of(machine: Machine) -> Placement:
       ValueError: an option is wrong.
       SetupError: there are GPUs that cannot be used.
     """
-    return distribution.placement(
+    chosen = distribution.placement(
         machine.distribute, tpu=machine.tpu, threads=machine.threads
     )
+    distribution.validate_tpu(chosen)
+    return chosen
 
 
 def pool_of(machine: Machine, placement: Placement, store: Store) -> Pool | InlinePool:
@@ -102,6 +113,48 @@ def pool_of(machine: Machine, placement: Placement, store: Store) -> Pool | Inli
     Raises:
       ValueError: there are to be more workers, or threads, than would get on.
     """
+    settings = _settings(machine, placement, store)
+    return InlinePool(settings[0]) if machine.executor == "inline" else Pool(settings)
+
+
+def settled(
+    machine: Machine,
+    placement: Placement,
+    plan: Plan,
+    *,
+    pool: Pool | InlinePool,
+    store: Store,
+) -> Placement:
+    """Returns where what is left to do is best done, having workers do it there.
+
+    With --distribute=auto all GPUs share each batch where that is faster. What is
+    trained has the same keys either way, and differs by rounding.
+
+    Args:
+      machine: the options.
+      placement: where workers train by now.
+      plan: what is to be done.
+      pool: of the workers.
+      store: theirs.
+
+    Changes: the pool has other workers, where they train elsewhere from now on.
+    """
+    num_gpus = len(hardware.visible_gpus())
+    if machine.distribute != distribution.AUTO:
+        return placement
+    if not utilization.is_faster_together(plan, num_devices=num_gpus):
+        return placement
+    together = distribution.placement("mirrored")
+    # How many there are to be is said of workers with a GPU each.
+    alone = dataclasses.replace(machine, workers=None)
+    pool.begin_anew(_settings(alone, together, store))
+    return together
+
+
+def _settings(
+    machine: Machine, placement: Placement, store: Store
+) -> list[WorkerSettings]:
+    """Returns the settings of each worker; raises ValueError if they are too many."""
     gpus, threads = hardware.visible_gpus(), placement.threads
     if placement.distribute != "none":
         devices, usual = ["all" if gpus else None], 1
@@ -116,7 +169,7 @@ def pool_of(machine: Machine, placement: Placement, store: Store) -> Pool | Inli
         devices, usual = [None], max(1, hardware.visible_cores() // threads)
     count = machine.workers or usual
     _validate_workers(count, threads=threads, gpus=len(gpus))
-    settings = [
+    return [
         WorkerSettings(
             store=store.root,
             data_dir=machine.data_dir,
@@ -128,7 +181,6 @@ def pool_of(machine: Machine, placement: Placement, store: Store) -> Pool | Inli
         )
         for number in range(count)
     ]
-    return InlinePool(settings[0]) if machine.executor == "inline" else Pool(settings)
 
 
 def _validate_workers(count: int, *, threads: int, gpus: int) -> None:

@@ -18,7 +18,7 @@ from tflottery.components.metadata import Facts
 from tflottery.core import command_line, registry
 from tflottery.core.identities import Network
 from tflottery.core.recipes import Setting
-from tflottery.execution import estimate, unobtainable, work
+from tflottery.execution import estimate, unobtainable, utilization, work
 from tflottery.execution.executor import Executor, Outcome, ask
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
@@ -31,7 +31,7 @@ from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
 from tflottery.studies import batch_sizes
 from tflottery.studies.config import Config
-from tflottery.studies.machine import Machine, placement_of, pool_of
+from tflottery.studies.machine import Machine, placement_of, pool_of, settled
 from tflottery.studies.output import LOG_FILE, Output, OutputError
 from tflottery.studies.study import Study, study_of
 from tflottery.studies.tabulation import Tabulation
@@ -78,7 +78,8 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
         goals = [goal for study in studies for goal in module.plan(study)]
         networks = _networks(studies)
         todo = plan_of(goals, store, facts=networks)
-        log.say(_summary(todo, module, studies, store, num_workers=pool.size))
+        placement = settled(machine, placement, todo, pool=pool, store=store)
+        log.say(_summary(todo, module, studies, store, pool=pool, placement=placement))
         if machine.dry_run:
             return 0
         if todo.steps:
@@ -143,11 +144,14 @@ def _networks(studies: Sequence[Study]) -> dict[Network, Facts]:
     }
 
 
-def _remarks(studies: Sequence[Study]) -> list[str]:
-    """Returns what is to be known of what takes part, each once."""
+def _remarks(studies: Sequence[Study], placement: Placement) -> list[str]:
+    """Returns what is to be known of what takes part and of where, each once."""
     parts = (one for study in studies for one in (study, *study.related.values()))
     said = (batch_sizes.remark(one.recipe.batch_size, one.facts) for one in parts)
-    return list(dict.fromkeys(text for text in said if text is not None))
+    remarks = [text for text in said if text is not None]
+    if placement != studies[0].placement:
+        remarks.append(utilization.told_of_sharing(placement.num_devices))
+    return list(dict.fromkeys(remarks))
 
 
 def _summary(
@@ -156,7 +160,8 @@ def _summary(
     studies: Sequence[Study],
     store: Store,
     *,
-    num_workers: int,
+    pool: Pool | InlinePool,
+    placement: Placement,
 ) -> str:
     """Returns what a plan asks for and costs, in a few lines for people."""
     artifacts = (one for step in todo.steps for one in step.artifacts)
@@ -165,10 +170,10 @@ def _summary(
     folders = {artifact.address.split("/")[0] for artifact in artifacts}
     return estimate.summary(
         todo,
-        title="\n".join([*titles, *_remarks(studies)]),
+        title="\n".join([*titles, *_remarks(studies, placement)]),
         store=store.root,
-        num_workers=num_workers,
-        placement=studies[0].placement,
+        num_workers=pool.size,
+        placement=placement,
         learned=work.learned(store, folders),
     )
 

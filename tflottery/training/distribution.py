@@ -7,6 +7,8 @@ from tflottery.core import hardware
 from tflottery.core.environment import SetupError
 
 KINDS = ("none", "mirrored", "tpu")
+# One device, until a plan shows that all at one run are faster.
+AUTO = "auto"
 NUM_LOGICAL_CPUS = 2
 
 
@@ -33,14 +35,16 @@ def placement(distribute: str, *, tpu: str = "local", threads: int = 1) -> Place
     """Returns the placement on this machine; two logical CPUs stand in for GPUs.
 
     Raises:
-      ValueError: `distribute` is not one of the three, or threads are asked of what
+      ValueError: there is no such way to distribute, or threads are asked of what
         does not compute with them.
       SetupError: there are GPUs that cannot be used.
     """
-    if distribute not in KINDS:
+    known = (*KINDS, AUTO)
+    if distribute not in known:
         raise ValueError(
-            f"There is no way to distribute {distribute!r}. Known: {', '.join(KINDS)}."
+            f"There is no way to distribute {distribute!r}. Known: {', '.join(known)}."
         )
+    distribute = "none" if distribute == AUTO else distribute
     gpus = len(hardware.visible_gpus())
     device = "tpu" if distribute == "tpu" else "gpu" if gpus else "cpu"
     if threads > 1 and device != "cpu":
@@ -55,6 +59,16 @@ def placement(distribute: str, *, tpu: str = "local", threads: int = 1) -> Place
         return Placement(device=device, threads=threads)
     replicas = gpus or NUM_LOGICAL_CPUS
     return Placement(distribute, device=device, num_devices=replicas, threads=threads)
+
+
+def validate_tpu(chosen: Placement) -> None:
+    """Raises SetupError if a local TPU is asked for where there can be none.
+
+    Takes no time and starts nothing.
+    """
+    if chosen.device == "tpu" and chosen.tpu == "local" and not hardware.may_have_tpu():
+        reason = "there is neither a device of one here nor the library libtpu"
+        raise SetupError(_no_tpu(chosen.tpu, reason))
 
 
 def validate(chosen: Placement) -> None:
@@ -171,10 +185,15 @@ def strategy(chosen: Placement) -> object | None:
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return tf.distribute.TPUStrategy(resolver)
     except Exception as error:
-        raise SetupError(
-            f"No TPU answers at --tpu={chosen.tpu!r} ({type(error).__name__}: "
-            f"{str(error)[:80]!r}). On a TPU "
-            "VM use --tpu=local, with the tensorflow-tpu package of TensorFlow's own "
-            "version installed and no other process on the TPU; from elsewhere give "
-            "the TPU's name, its zone and project being gcloud's current ones."
-        ) from error
+        reason = f"{type(error).__name__}: {str(error)[:80]!r}"
+        raise SetupError(_no_tpu(chosen.tpu, reason)) from error
+
+
+def _no_tpu(tpu: str, reason: str) -> str:
+    """Returns what to say and to check where no TPU answers."""
+    return (
+        f"No TPU answers at --tpu={tpu!r} ({reason}). On a TPU "
+        "VM use --tpu=local, with the tensorflow-tpu package of TensorFlow's own "
+        "version installed and no other process on the TPU; from elsewhere give "
+        "the TPU's name, its zone and project being gcloud's current ones."
+    )
