@@ -1,4 +1,4 @@
-"""Layers: masked dense and convolution layers, fused batch norm, dropout.
+"""Layers: masked dense and convolution layers, fused batch norm, dropout, pooling.
 
 Importing them imports Keras and makes the classes known to it, so that a saved model
 opens again. What a process reads that trains nothing, such as the recipes of models,
@@ -25,6 +25,7 @@ from tflottery.layers.masked import (
 )
 from tflottery.layers.model_masking import mask
 from tflottery.layers.normalization import BatchNormalization, normalizations
+from tflottery.layers.pooling import make_pooling_deterministic
 
 __all__ = [
     "MASKED_CLASSES",
@@ -36,6 +37,7 @@ __all__ = [
     "convolves",
     "ignore_masks",
     "kernel_in_use",
+    "make_pooling_deterministic",
     "mask",
     "mask_gradients_only",
     "masked_kernels",

@@ -156,6 +156,13 @@ def parts(
     return num_replicas // num_devices, batch_size // num_replicas
 
 
+def has_gpu() -> bool:
+    """Returns whether TensorFlow computes on GPUs here."""
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
 def mirrored_devices(chosen: Placement) -> list[str]:
     """Returns TensorFlow's names of the devices that networks are mirrored over."""
     if chosen.distribute != "mirrored":

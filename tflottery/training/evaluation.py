@@ -24,7 +24,7 @@ from tflottery.datasets.selection import UNLABELED
 from tflottery.datasets.source import Source
 from tflottery.datasets.stream import stream_of
 from tflottery.models import weights as model_weights
-from tflottery.training import gradients, moments, tasks
+from tflottery.training import distribution, gradients, moments, tasks
 from tflottery.training.generators import Generators
 from tflottery.training.tasks import Task
 from tflottery.training.trainer import compiled_by_xla
@@ -88,6 +88,8 @@ class Evaluator:
             self._generators = Generators(self.model)
         # Pruned weights are zero; the masks would change nothing.
         layers.ignore_masks(self.model)
+        if distribution.has_gpu():
+            layers.make_pooling_deterministic(self.model)
         self._source = source
         self._task = tasks.task_of(pretext)
         self._feeds = {
@@ -342,7 +344,7 @@ def _sizes(model: keras.Model) -> tuple[int, int]:
     """Returns how many images a batch has, and a call, of a model here."""
     if not layers.convolves(model):
         return DENSE_SIZES
-    has_gpu = bool(tf.config.list_logical_devices("GPU"))
+    has_gpu = distribution.has_gpu()
     is_large = math.prod(model.input_shape[1:3]) >= _LARGE_PIXELS and not has_gpu
     return LARGE_SIZES if is_large else CONVOLUTIONAL_SIZES
 

@@ -19,7 +19,7 @@ from tflottery.core.recipes import Recipe
 from tflottery.datasets import feeds, pipeline
 from tflottery.datasets.source import Source
 from tflottery.datasets.stream import DataStream, stream_of
-from tflottery.layers import masked, normalization
+from tflottery.layers import masked, normalization, pooling
 from tflottery.models import weights as model_weights
 from tflottery.training import distribution, optimizers, precisions, replicas, tasks
 from tflottery.training.generators import Generators
@@ -93,6 +93,8 @@ class Trainer:
             )
             use_masks = masked.mask_gradients_only if sparse else masked.ignore_masks
             use_masks(self.model)
+            if distribution.has_gpu():
+                pooling.make_pooling_deterministic(self.model)
             self.optimizer = optimizers.make(recipe)
             self.optimizer.build(self.model.trainable_variables)
             # The loop below trains; compiling lets Keras callbacks find the optimizer.
@@ -383,4 +385,4 @@ def compiled_by_xla(model: keras.Model) -> bool:
 
     Everywhere but for convolutions on a CPU, which XLA makes half as fast.
     """
-    return bool(tf.config.list_logical_devices("GPU")) or not masked.convolves(model)
+    return distribution.has_gpu() or not masked.convolves(model)
