@@ -170,3 +170,23 @@ def test_arrays_are_not_cropped_to_size(imagenet):
     digits = source.load("digits")
     with pytest.raises(ValueError, match="'digits' .*'resized_crop' is one of images"):
         pipeline.loader(digits, split="train", augmentation="resized_crop")
+
+
+@pytest.mark.parametrize(
+    ("own", "all_gpus", "tpus", "expected"),
+    [(0, 0, 0, 1), (1, 8, 0, 4), (8, 8, 0, 32), (1, 0, 0, 32), (0, 0, 8, 32)],
+)
+def test_a_process_decodes_with_its_part_of_the_cores(
+    own, all_gpus, tpus, expected, monkeypatch
+):
+    def physical(kind):
+        return [kind] * {"GPU": own}[kind]
+
+    def logical(kind):
+        return [kind] * {"TPU": tpus}[kind]
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", physical)
+    monkeypatch.setattr(tf.config, "list_logical_devices", logical)
+    monkeypatch.setattr(encoded_batches.hardware, "visible_cores", lambda: 32)
+    monkeypatch.setattr(encoded_batches.hardware, "num_gpus", lambda: all_gpus)
+    assert encoded_batches.num_threads.__wrapped__() == expected

@@ -99,4 +99,4 @@ def trainers():
 
 @pytest.fixture
 def small_conv_registered(register):
-    register(MODELS, "small_conv", small_conv)
+    register(MODELS, "small_conv", small_conv, minimum_image_size=1)

@@ -110,7 +110,7 @@ def test_auxiliary_head_leaves_measurements_alone(two_heads):
         path = "auxiliary_head/kernel"
         changed = weights | {path: factor * weights[path]}
         model_weights.assign(two_heads.model, changed)
-        wrong, loss = evaluation.count_errors(
+        wrong, loss = tasks.count_errors(
             two_heads.model,
             tasks.Task(),
             tf.constant(images),

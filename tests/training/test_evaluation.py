@@ -12,7 +12,7 @@ from tflottery.core import seeds
 from tflottery.core.registry import MODELS, PRETEXTS, Entry
 from tflottery.datasets.arrays import Source, Split
 from tflottery.models import weights as model_weights
-from tflottery.training import evaluation, tasks
+from tflottery.training import tasks
 from tflottery.training.evaluation import Evaluator
 
 _NUM_TRAIN, _NUM_TEST = 2700, 7
@@ -81,7 +81,7 @@ def test_losses_of_images_are_added_up_in_float64(evaluator):
 def test_an_infinite_loss_of_padding_counts_nothing(evaluator):
     images = tf.constant([0.0, 1.0])[:, None, None, None]
     evaluator.assign({**_WEIGHTS, "head/bias": np.array([np.inf, 0], np.float32)})
-    wrong, loss = evaluation.count_errors(
+    wrong, loss = tasks.count_errors(
         evaluator.model,
         tasks.Task(),
         images,

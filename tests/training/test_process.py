@@ -111,3 +111,16 @@ def test_another_backend_of_keras_is_refused():
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert told.returncode == 1
     assert "another backend than TensorFlow" in told.stderr
+
+
+@pytest.mark.slow
+def test_what_feeds_a_tpu_has_all_threads_and_float32_is_in_full():
+    code = (
+        "from tflottery.training import process\n"
+        "process.configure(tpu=True)\n"
+        "import tensorflow as tf\n"
+        "print(tf.config.threading.get_inter_op_parallelism_threads())\n"
+        "print(tf.config.experimental.tensor_float_32_execution_enabled())\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert told.stdout.split() == ["0", "False"], told.stderr

@@ -159,14 +159,19 @@ def as_dataset(
 
 @functools.cache
 def num_threads() -> int:
-    """Returns how many threads decode for this process: its own, or a GPU's part.
+    """Returns how many threads decode for this process: its own, or its devices' part.
 
-    On a CPU there is a core for each of a process's threads, and the loop has them to
+    A TPU has one process, and GPUs one or several, for all cores of their machine. On a
+    CPU there is a core for each of a process's threads, and the loop has them to
     itself but for the input. How many there are changes no batch.
     """
     import tensorflow as tf
 
-    if not tf.config.list_physical_devices("GPU"):
+    if tf.config.list_logical_devices("TPU"):
+        return hardware.visible_cores()
+    num_own = len(tf.config.list_physical_devices("GPU"))
+    if not num_own:
         # 0 where nobody has said.
         return max(1, tf.config.threading.get_intra_op_parallelism_threads())
-    return max(1, hardware.visible_cores() // max(1, hardware.num_gpus()))
+    of_each = hardware.visible_cores() / max(num_own, hardware.num_gpus())
+    return max(1, int(of_each * num_own))

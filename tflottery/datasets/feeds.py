@@ -2,7 +2,7 @@
 
 Arrays are gathered in the loop itself, which XLA may compile with all that is in it.
 Encoded images are decoded outside of it, by tf.data and ahead of time; XLA may compile
-what is done with a batch. Both are used alike:
+what is done with a batch. To other devices pixels are handed. All are used alike:
 
     given = feed.given(indices, bits, count=n)  what the loop is called with
     parts = feed.taken(given, number)           in the loop, in order: one batch
@@ -96,6 +96,7 @@ class EncodedFeed:
         loader: of the split.
         windows: of its images.
         """
+        self.image_shape = windows.image_shape
         self._loader = loader
         self._windows = windows
         # Of each batch size, what makes batches, and the rows it begins with next.
@@ -141,28 +142,90 @@ class EncodedFeed:
         return iter(self._datasets[batch_size])
 
 
-Feed = ArrayFeed | EncodedFeed
+class HandedFeed:
+    """Batches of pixels, read here and handed to a loop of devices that see no more.
+
+    A TPU gathers from no memory but its own, which not all images fit into.
+    """
+
+    def __init__(self, loader: Loader, encoded: EncodedFeed | None):
+        """Args:
+        loader: of the split.
+        encoded: what decodes its images, if they are encoded.
+        """
+        self._loader = loader
+        self._encoded = encoded
+
+    def given(self, indices: np.ndarray, bits: np.ndarray, *, count: int) -> Any:
+        """As of `ArrayFeed`; images of batches that are not taken may be black."""
+        import tensorflow as tf
+
+        if self._encoded is None:
+            images = self._loader.read(indices.reshape(-1), bits.reshape(-1))
+            images = tf.reshape(images, (*indices.shape, *images.shape[1:]))
+        else:
+            images = self._decoded(indices, bits, count)
+        return images, tf.constant(indices), tf.constant(bits)
+
+    def taken(self, given: Any, number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """As of `ArrayFeed`."""
+        return tuple(one[number] for one in given)
+
+    def shown(self, *parts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As of `ArrayFeed`."""
+        return self._loader.show(*parts)
+
+    def compiled(self, loop: Callable, *, jit: bool) -> Callable:
+        """As of `ArrayFeed`."""
+        return _function(loop, jit=jit)
+
+    def compiled_part(self, part: Callable, *, jit: bool) -> Callable:
+        """As of `ArrayFeed`."""
+        del jit
+        return part
+
+    def _decoded(self, indices: np.ndarray, bits: np.ndarray, count: int) -> np.ndarray:
+        """Returns the images of the first batches, and black ones of the others."""
+        shape = self._encoded.image_shape
+        images = np.zeros((*indices.shape, *shape), np.uint8)
+        batches = self._encoded.given(indices, bits, count=count)
+        for number in range(count):
+            images[number] = self._encoded.taken(batches, number)[0]
+        return images
 
 
-def feed(source: Source, *, split: str, augmentation: str, **task: Any) -> Feed:
+Feed = ArrayFeed | EncodedFeed | HandedFeed
+
+
+def feed(
+    source: Source,
+    *,
+    split: str,
+    augmentation: str,
+    handed: bool = False,
+    **task: Any,
+) -> Feed:
     """Returns the batches of a split, as its images are.
 
     Args:
       source: the data.
       split: "train" or "test".
       augmentation: one of `AUGMENTATIONS`.
+      handed: whether devices are given pixels, instead of where images are.
       **task: `pretext` and `pretext_seed`, as of `pipeline.loader`.
 
     Raises:
       ValueError: as `pipeline.loader`.
     """
     loader = pipeline.loader(source, split=split, augmentation=augmentation, **task)
-    if not source.is_encoded:
-        return ArrayFeed(loader)
-    images = getattr(source, split).images
-    return EncodedFeed(
-        loader, encoded_batches.Windows(images, augmentation=augmentation)
-    )
+    encoded = None
+    if source.is_encoded:
+        images = getattr(source, split).images
+        windows = encoded_batches.Windows(images, augmentation=augmentation)
+        encoded = EncodedFeed(loader, windows)
+    if handed:
+        return HandedFeed(loader, encoded)
+    return encoded or ArrayFeed(loader)
 
 
 @contextlib.contextmanager

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _TENSOR_ALIGNMENT_BYTES = 64
 _UNIT_VALUES = (np.arange(256) / 255).astype(np.float32)
 _ITERATIONS_PER_READ = 64
+# Each takes the memory of a batch in float32.
+_MOST_BATCHES_SHOWN = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +181,9 @@ def as_dataset(
             lambda: rows(stream, first_iteration),
             batch_size=stream.batch_size,
         )
-        return dataset.map(load.show, num_parallel_calls=1, deterministic=True)
+        # Of large batches a single thread shows fewer than many decode.
+        threads = min(_MOST_BATCHES_SHOWN, encoded_batches.num_threads())
+        return dataset.map(load.show, num_parallel_calls=threads, deterministic=True)
     # Indices and bits come from Python, in blocks; images are read in the graph.
     spec = tf.TensorSpec((stream.batch_size,), tf.int32)
     dataset = tf.data.Dataset.from_generator(

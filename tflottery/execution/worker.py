@@ -145,6 +145,7 @@ def set_up(
         gpu=settings.gpu,
         threads=settings.placement.threads,
         logical_cpus=NUM_LOGICAL_CPUS if mirrored_cpus else 1,
+        tpu=settings.placement.device == "tpu",
     )
     distribution.validate(settings.placement)
     registry.load_plugins(settings.plugins, named_by="--plugins")

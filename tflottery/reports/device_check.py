@@ -206,6 +206,7 @@ def _main(arguments: Sequence[str]) -> int:
         process.configure(
             gpu=_gpu(placement),
             logical_cpus=placement.num_devices if is_mirrored_cpu else 1,
+            tpu=placement.device == "tpu",
         )
     except (ValueError, SetupError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -67,14 +67,14 @@ class Trial:
         Raises:
           SetupError: the processor counts other errors.
         """
-        from tflottery.training import distributed_evaluation, evaluation
+        from tflottery.training import evaluation, replicated_evaluation
 
         make = functools.partial(
             evaluation.Evaluator, self._model, self._source, num_classes=10
         )
-        devices = distribution.mirrored_devices(self._placement)
         weights = self._trainer.initial_weights(_SEED)
-        found = _measured(distributed_evaluation.over(devices, make), weights)
+        evaluator = replicated_evaluation.over(self._placement, make)
+        found = _measured(evaluator, weights)
         expected = _measured(make(device="CPU:0"), weights)
         count, loss = found
         # A tie may go the other way by rounding.

@@ -17,22 +17,6 @@ from tflottery.training import gradients, moments
 from tflottery.training.evaluation import Evaluator, Measurement
 
 
-def over(
-    devices: Sequence[str], make: Callable[..., Evaluator]
-) -> "Evaluator | DistributedEvaluator":
-    """Returns what measures on all of some devices; with none, where TensorFlow does.
-
-    On a TPU measuring was not tried, and is left to TensorFlow.
-
-    Args:
-      devices: TensorFlow's names of them.
-      make: returns a new evaluator, on the `device` it is given if any.
-    """
-    if not devices:
-        return make()
-    return DistributedEvaluator([make(device=device) for device in devices])
-
-
 class DistributedEvaluator:
     """What an `Evaluator` is, over several that measure at the same time.
 
@@ -46,6 +30,7 @@ class DistributedEvaluator:
         """
         self._evaluators = list(evaluators)
         self._first = self._evaluators[0]
+        self._num_devices = len(self._evaluators)
         self._threads = concurrent.futures.ThreadPoolExecutor(len(self._evaluators))
         # Of what was traced, by evaluator.
         self._traced: set[tuple] = set()
@@ -68,13 +53,9 @@ class DistributedEvaluator:
         """
         # Batches are those of one device, as many for each.
         size = self._first.batch_size
-        size *= -(-len(indices) // (size * len(self._evaluators)))
+        size *= -(-len(indices) // (size * self._num_devices))
         pieces = [indices[at : at + size] for at in range(0, len(indices), size)]
-        found = self._together(
-            ("measure", split),
-            lambda one, piece: one.measure(split, piece),
-            pieces,
-        )
+        found = self._measured(split, pieces)
         return Measurement(
             num_misclassified=sum(one.num_misclassified for one in found),
             loss=math.fsum(one.loss for one in found),
@@ -87,7 +68,7 @@ class DistributedEvaluator:
           split: "train" or "test".
           num_examples: how many images, a fixed random choice; None is all.
         """
-        blocks, count = self._first.blocks(split, num_examples), len(self._evaluators)
+        blocks, count = self._first.blocks(split, num_examples), self._num_devices
         return [
             np.concatenate(blocks[at : at + count])
             for at in range(0, len(blocks), count)
@@ -107,15 +88,11 @@ class DistributedEvaluator:
         """Replaces the batch norm statistics, as `Evaluator.reestimate` does."""
         groups = self._first.moment_batches(num_examples, batch_size=batch_size)
         sums: moments.Sums | None = None
-        for at in range(0, len(groups), len(self._evaluators)):
+        for at in range(0, len(groups), self._num_devices):
             if at:
                 between()
             # Added up in the order of one device.
-            for found in self._together(
-                ("moments", groups[0].shape[1]),
-                Evaluator.summed_moments,
-                groups[at : at + len(self._evaluators)],
-            ):
+            for found in self._summed_moments(groups[at : at + self._num_devices]):
                 sums = moments.added(sums, found)
         for one in self._evaluators:
             one.take_moments(sums, num_batches=sum(map(len, groups)))
@@ -134,6 +111,18 @@ class DistributedEvaluator:
     def gradient_magnitudes(self, batch: np.ndarray) -> gradients.Magnitudes:
         """Returns how large the gradient of a batch is: on the first device alone."""
         return self._first.gradient_magnitudes(batch)
+
+    def _measured(self, split: str, pieces: Sequence[np.ndarray]) -> list[Measurement]:
+        """Returns a measurement of each piece, at most one a device."""
+        return self._together(
+            ("measure", split), lambda one, piece: one.measure(split, piece), pieces
+        )
+
+    def _summed_moments(self, groups: Sequence[np.ndarray]) -> list[moments.Sums]:
+        """Returns the moments of each group of batches, at most one a device."""
+        return self._together(
+            ("moments", groups[0].shape[1]), Evaluator.summed_moments, groups
+        )
 
     def _together(
         self,

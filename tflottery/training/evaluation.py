@@ -26,15 +26,15 @@ from tflottery.datasets.stream import stream_of
 from tflottery.models import weights as model_weights
 from tflottery.training import distribution, gradients, moments, tasks
 from tflottery.training.generators import Generators
-from tflottery.training.tasks import Task
 from tflottery.training.trainer import compiled_by_xla
 
 # Images of a batch and of a call. Convolutions take batches small enough for a CPU's
 # caches, and calls short enough to show progress and to stop, even for VGG-16.
 DENSE_SIZES = (500, 10_000)
 CONVOLUTIONAL_SIZES = (125, 2_000)
-# Of images of so many pixels, on a CPU.
+# Of images of so many pixels, on a CPU and where pixels are handed to devices.
 LARGE_SIZES, _LARGE_PIXELS = (25, 250), 128**2
+_LARGE_HANDED_SIZES = (125, 500)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +71,7 @@ class Evaluator:
         pretext: str | None = None,
         pretext_seed: int = 0,
         device: str | None = None,
+        strategy: tf.distribute.Strategy | None = None,
     ):
         """Args:
         model_name: a registered model.
@@ -79,9 +80,10 @@ class Evaluator:
         pretext: a registered pretext, or None for the dataset's own task.
         pretext_seed: of what is random in it but the same in all epochs.
         device: TensorFlow's name of the device that measures; None: its first choice.
+        strategy: for whose devices its programs are (`ReplicatedEvaluator`).
         """
         self._device = device
-        with self._placed():
+        with strategy.scope() if strategy else self._placed():
             self.model = MODELS[model_name].function(
                 input_shape=source.train.images.shape[1:], num_classes=num_classes
             )
@@ -99,13 +101,17 @@ class Evaluator:
                 augmentation="none",
                 pretext=pretext,
                 pretext_seed=pretext_seed,
+                handed=strategy is not None,
             )
             for split in ("train", "test")
         }
         self._generators.reseed(seeds.seed("evaluation_dropout"))
         self._jit = compiled_by_xla(self.model)
-        self.batch_size, self.block_size = _sizes(self.model)
-        self._counters = {split: self._counter(split) for split in self._feeds}
+        self.batch_size, self.block_size = _sizes(self.model, handed=bool(strategy))
+        self._counters = {
+            split: feed.compiled(self.counter(split), jit=self._jit)
+            for split, feed in self._feeds.items()
+        }
 
     def assign(self, weights: dict[str, np.ndarray]) -> None:
         """Takes on weights and batch norm statistics, by variable path."""
@@ -118,18 +124,28 @@ class Evaluator:
           split: "train" or "test".
           indices: [n] int32, which images.
         """
+        with self.watched(split, indices):
+            arguments = self.counter_arguments(split, indices)
+            with self._placed():
+                wrong, loss = self._counters[split](*arguments)
+            return Measurement(num_misclassified=int(wrong), loss=float(loss))
+
+    def counter_arguments(self, split: str, indices: np.ndarray) -> tuple:
+        """Returns what `counter` takes of a block, always of the same shapes.
+
+        Args:
+          split: "train" or "test".
+          indices: [n] int32, at most a block.
+        """
         padded = np.zeros(self.block_size, np.int32)
         padded[: len(indices)] = indices
         counted = (np.arange(self.block_size) < len(indices)).astype(np.float32)
         num_batches = -(-len(indices) // self.batch_size)
-        weights = tf.constant(counted.reshape(-1, self.batch_size))
-        with self._watched(split, indices):
-            given = self._given(split, padded.reshape(-1, self.batch_size), num_batches)
-            with self._placed():
-                wrong, loss = self._counters[split](
-                    given, weights, tf.constant(num_batches)
-                )
-            return Measurement(num_misclassified=int(wrong), loss=float(loss))
+        return (
+            self._given(split, padded.reshape(-1, self.batch_size), num_batches),
+            tf.constant(counted.reshape(-1, self.batch_size)),
+            tf.constant(num_batches),
+        )
 
     def blocks(self, split: str, num_examples: int | None = None) -> list[np.ndarray]:
         """Returns the indices to measure, in blocks for `measure`.
@@ -171,8 +187,8 @@ class Evaluator:
         Args:
           num_examples: images, or as many as there are; the same in every run.
           batch_size: images of a batch; what is left of the last one does not count.
-          between: called every few batches; may raise, and leaves the statistics
-            undefined then.
+          between: called every few batches; may raise, and leaves the statistics as
+            they were then.
         """
         groups = self.moment_batches(num_examples, batch_size=batch_size)
         sums: moments.Sums | None = None
@@ -198,19 +214,25 @@ class Evaluator:
 
         Args:
           batches: one of the groups of `moment_batches`.
+        """
+        with self.watched("train", batches):
+            given, count = self.moment_arguments(batches)
+            with self._placed():
+                return self.batch_moments.summed(given, count)
 
-        Changes: the statistics, to no use.
+    def moment_arguments(self, batches: np.ndarray) -> tuple:
+        """Returns what the moments are of, of the same shapes always, and how many.
+
+        Args:
+          batches: [n, size] int32, as of `summed_moments`; n may be 0.
         """
         padded = np.zeros((moments.BATCHES_OF_A_CALL, batches.shape[1]), np.int32)
         padded[: len(batches)] = batches
-        with self._watched("train", batches):
-            given = self._given("train", padded, len(batches))
-            with self._placed():
-                return self._moments.summed(given, len(batches))
+        return self._given("train", padded, len(batches)), len(batches)
 
     def take_moments(self, sums: moments.Sums, *, num_batches: int) -> None:
         """Replaces the batch norm statistics by those of `num_batches` summed ones."""
-        self._moments.take(sums, num_batches=num_batches)
+        self.batch_moments.take(sums, num_batches=num_batches)
 
     def gradient_batches(self, *, num_examples: int, batch_size: int) -> np.ndarray:
         """Returns the training images whose gradients are measured, in whole batches.
@@ -230,10 +252,14 @@ class Evaluator:
         Args:
           batch: [batch size] int32, one of `gradient_batches`.
         """
-        with self._watched("train", batch):
-            given = self._given("train", batch[None], 1)
+        with self.watched("train", batch):
+            given = self.gradient_argument(batch)
             with self._placed():
-                return self._gradients.magnitudes(given)
+                return self.batch_gradients.magnitudes(given)
+
+    def gradient_argument(self, batch: np.ndarray) -> Any:
+        """Returns what the gradient is of, as the feed gives it."""
+        return self._given("train", batch[None], 1)
 
     def _placed(self) -> contextlib.AbstractContextManager:
         """Returns the scope of this evaluator's device."""
@@ -275,7 +301,7 @@ class Evaluator:
             indices, self._bits[split][indices], count=count
         )
 
-    def _watched(
+    def watched(
         self, split: str, indices: np.ndarray
     ) -> contextlib.AbstractContextManager:
         """Has said what is wrong with these images of a split."""
@@ -296,14 +322,23 @@ class Evaluator:
             found[split] = (words >> np.uint64(33)).astype(np.int32)
         return found
 
-    def _counter(self, split: str) -> tf.types.experimental.PolymorphicFunction:
-        """Returns the compiled loop over a split's batches."""
+    def counter(self, split: str) -> Callable:
+        """Returns the loop over a split's batches; not compiled.
+
+        It takes batches as the feed gives them, the weights of examples [batches, batch
+        size] float32 and the number of batches, and returns (errors int32, loss
+        float64).
+        """
         feed = self._feeds[split]
 
         def counted(batch, weights, *parts):
-            self._generators.set(batch)
             images, targets = feed.shown(*parts)
-            return count_errors(self.model, self._task, images, targets, weights)
+            # Nothing is assigned, which replicas cannot do inside of a loop.
+            with keras.StatelessScope():
+                self._generators.set(batch)
+                return tasks.count_errors(
+                    self.model, self._task, images, targets, weights
+                )
 
         counted = feed.compiled_part(counted, jit=self._jit)
 
@@ -319,10 +354,10 @@ class Evaluator:
             )
             return wrong, loss
 
-        return feed.compiled(count, jit=self._jit)
+        return count
 
     @functools.cached_property
-    def _gradients(self) -> gradients.Gradients:
+    def batch_gradients(self) -> gradients.Gradients:
         """The compiled gradient of a batch."""
         return gradients.Gradients(
             self.model,
@@ -333,47 +368,19 @@ class Evaluator:
         )
 
     @functools.cached_property
-    def _moments(self) -> moments.Moments:
+    def batch_moments(self) -> moments.Moments:
         """The compiled moments of batches."""
         return moments.Moments(
             self.model, self._feeds["train"], self._task, generators=self._generators
         )
 
 
-def _sizes(model: keras.Model) -> tuple[int, int]:
+def _sizes(model: keras.Model, *, handed: bool) -> tuple[int, int]:
     """Returns how many images a batch has, and a call, of a model here."""
     if not layers.convolves(model):
         return DENSE_SIZES
     has_gpu = distribution.has_gpu()
     is_large = math.prod(model.input_shape[1:3]) >= _LARGE_PIXELS and not has_gpu
-    return LARGE_SIZES if is_large else CONVOLUTIONAL_SIZES
-
-
-def count_errors(
-    model: keras.Model,
-    task: Task,
-    images: tf.Tensor,
-    targets: tf.Tensor,
-    weights: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns (errors int32, summed loss float64) of a batch.
-
-    Each example's loss is float32. They are added up in float64, so that how examples
-    are divided into batches changes the last bits of that at most.
-
-    Args:
-      model: gives outputs, or a list that begins with them.
-      task: what the outputs are for.
-      images: [batch, ...] float32, normalized, as the task shows them.
-      targets: [batch, ...] int32.
-      weights: [batch] float32; 0 leaves an example out (padding).
-    """
-    outputs = tasks.main_outputs(task.outputs(model, images, training=False))
-    errors = tf.cast(task.errors(targets, outputs), tf.int32)
-    losses = tf.cast(task.losses(targets, outputs), tf.float64)
-    # A product would make NaN of padding whose loss is infinite.
-    counted = tf.where(weights > 0, losses, tf.zeros_like(losses))
-    return (
-        tf.reduce_sum(errors * tf.cast(weights, tf.int32)),
-        tf.reduce_sum(counted),
-    )
+    if not is_large:
+        return CONVOLUTIONAL_SIZES
+    return _LARGE_HANDED_SIZES if handed else LARGE_SIZES

@@ -9,6 +9,7 @@ their mean gradient would be smaller.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -35,7 +36,11 @@ class Magnitudes:
 
 
 class Gradients:
-    """A network's gradients, compiled at the first question."""
+    """A network's gradients, compiled at the first question.
+
+    Attributes:
+      program: a function of what `magnitudes` takes, to norm and mean; not compiled.
+    """
 
     def __init__(
         self,
@@ -53,38 +58,31 @@ class Gradients:
         generators: of the model, seeded; each batch draws the same.
         jit: whether XLA compiles the loop.
         """
-        self._statistics = [
-            variable
-            for layer in layers.normalizations(model)
-            for variable in (layer.moving_mean, layer.moving_variance)
-        ]
-        self._measure = _compiled(model, feed, task, generators, jit=jit)
+        self.program = _program(model, feed, task, generators, jit=jit)
+        self._measure = feed.compiled(self.program, jit=jit)
 
     def magnitudes(self, given: Any) -> Magnitudes:
-        """Returns the magnitudes at the model's weights, which stay as they are.
+        """Returns the magnitudes at the model's weights; no variable is changed.
 
         Args:
           given: one batch of training images, as the feed gives it.
         """
-        # Training mode moves them.
-        before = [variable.numpy() for variable in self._statistics]
         norm, mean = self._measure(given)
-        for variable, value in zip(self._statistics, before, strict=True):
-            variable.assign(value)
         return Magnitudes(float(norm), float(mean))
 
 
-def _compiled(
+def _program(
     model: keras.Model, feed: Feed, task: Task, generators: Generators, *, jit: bool
-) -> tf.types.experimental.PolymorphicFunction:
-    """Returns the compiled gradient of a batch, of which it sums in float64."""
+) -> Callable:
+    """Returns the magnitudes of a batch's gradient, summed in float64."""
     kernels = [one.kernel for one in layers.masked_kernels(model)]
     num_weights = sum(int(np.prod(kernel.shape)) for kernel in kernels)
 
     def magnitudes(*parts):
         images, targets = feed.shown(*parts)
-        generators.set(0)
-        with tf.GradientTape() as tape:
+        # Training mode would move the statistics.
+        with keras.StatelessScope(), tf.GradientTape() as tape:
+            generators.set(0)
             outputs = task.outputs(model, images, training=True)
             loss = tf.reduce_mean(task.training_losses(targets, outputs))
         found = [tf.cast(one, tf.float64) for one in tape.gradient(loss, kernels)]
@@ -97,4 +95,4 @@ def _compiled(
     def measure(given):
         return magnitudes(*feed.taken(given, 0))
 
-    return feed.compiled(measure, jit=jit)
+    return measure

@@ -22,7 +22,11 @@ Sums = Sequence[np.ndarray]
 
 
 class Moments:
-    """The moments of a network's batch norm layers, compiled at the first question."""
+    """The moments of a network's batch norm layers, compiled at the first question.
+
+    Attributes:
+      program: a function of what `summed` takes as tensors, to sums; not compiled.
+    """
 
     def __init__(
         self, model: keras.Model, feed: Feed, task: Task, *, generators: Generators
@@ -35,7 +39,8 @@ class Moments:
         """
         # A frozen one keeps its statistics in training too.
         self._layers = [one for one in layers.normalizations(model) if one.trainable]
-        self._summed = _compiled(self._layers, model, feed, task, generators)
+        self.program = _program(self._layers, model, feed, task, generators)
+        self._summed = tf.function(self.program, autograph=False)
 
     def summed(self, given: Any, count: int) -> Sums:
         """Returns the moments of some batches, added up.
@@ -43,8 +48,6 @@ class Moments:
         Args:
           given: the batches, as the feed gives them.
           count: how many.
-
-        Changes: the statistics, to no use.
         """
         return [one.numpy() for one in self._summed(given, tf.constant(count))]
 
@@ -70,34 +73,38 @@ def added(sums: Sums | None, more: Sums) -> Sums:
     return [total + one for total, one in zip(sums, more, strict=True)]
 
 
-def _compiled(
+def _program(
     normalizations: Sequence[keras.layers.BatchNormalization],
     model: keras.Model,
     feed: Feed,
     task: Task,
     generators: Generators,
 ) -> Callable:
-    """Returns the compiled loop that adds up means and mean squares, in float64."""
+    """Returns the loop that adds up means and mean squares, in float64."""
     variables = [
         (layer.moving_mean, layer.moving_variance, 1.0 - layer.momentum)
         for layer in normalizations
     ]
 
-    @tf.function(autograph=False)
+    def moments_of(images):
+        for variable in (one for pair in variables for one in pair[:2]):
+            variable.assign(tf.zeros_like(variable.value))
+        task.outputs(model, images, training=True)
+        # From zero, a moving statistic moves by (1 - momentum) times a batch's.
+        found = []
+        for mean, variance, fraction in variables:
+            mean = tf.cast(mean.value, tf.float64) / fraction
+            variance = tf.cast(variance.value, tf.float64) / fraction
+            found += [mean, variance + tf.square(mean)]
+        return found
+
     def add_up(given, num_batches):
         def step(batch, *sums):
-            for mean, variance, _ in variables:
-                mean.assign(tf.zeros_like(mean.value))
-                variance.assign(tf.zeros_like(variance.value))
             images, _ = feed.shown(*feed.taken(given, batch))
-            generators.set(batch)
-            task.outputs(model, images, training=True)
-            # From zero, a moving statistic moves by (1 - momentum) times a batch's.
-            found = []
-            for mean, variance, fraction in variables:
-                mean = tf.cast(mean.value, tf.float64) / fraction
-                variance = tf.cast(variance.value, tf.float64) / fraction
-                found += [mean, variance + tf.square(mean)]
+            # Nothing is assigned: replicas would average what each has found.
+            with keras.StatelessScope():
+                generators.set(batch)
+                found = moments_of(images)
             sums = [total + one for total, one in zip(sums, found, strict=True)]
             return [batch + 1, *sums]
 

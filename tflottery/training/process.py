@@ -37,7 +37,11 @@ def variables(gpu: str | None) -> dict[str, str]:
 
 
 def configure(
-    *, gpu: str | None = None, threads: int = 1, logical_cpus: int = 1
+    *,
+    gpu: str | None = None,
+    threads: int = 1,
+    logical_cpus: int = 1,
+    tpu: bool = False,
 ) -> None:
     """Prepares this process for training. Call before anything imports TensorFlow.
 
@@ -48,6 +52,8 @@ def configure(
       gpu: as of `variables`.
       threads: that compute, at least 1.
       logical_cpus: how many CPU devices to make, for a mirrored strategy without GPUs.
+      tpu: whether a TPU trains. Its one process has all threads, which feed it and
+        decide no bits.
 
     Raises:
       SetupError: TensorFlow or Keras was imported here before, with settings under
@@ -68,29 +74,12 @@ def configure(
         import tensorflow as tf
     if late:
         _validate_import(set_aside)
-    # As many threads, which can only be said before TensorFlow runs anything. Those
-    # divide an operation; operations go on one after another.
-    tf.get_logger().setLevel("ERROR")
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        if logical_cpus > 1:
-            cpu = tf.config.list_physical_devices("CPU")[0]
-            tf.config.set_logical_device_configuration(
-                cpu, [tf.config.LogicalDeviceConfiguration()] * logical_cpus
-            )
-    except RuntimeError as error:
-        plural = "s" * (logical_cpus > 1)
-        told = "one thread" if threads == 1 else f"{threads} threads"
-        raise SetupError(
-            f"TensorFlow is running in this process already, and not with {told} "
-            f"and {logical_cpus} CPU device{plural} as it has to: {error} {_cure()}"
-        ) from error
+    _set_threads_and_devices(threads, logical_cpus, tpu=tpu)
     # Whatever computes first: the same bits each time.
     if gpu is not None or threads > 1:
         tf.config.experimental.enable_op_determinism()
-    # On GPUs float32 in full.
-    if gpu is not None:
+    # On GPUs, and on TPUs, which else multiply float32 as bfloat16, float32 in full.
+    if gpu is not None or tpu:
         tf.config.experimental.enable_tensor_float_32_execution(False)
     _configure_keras()
 
@@ -103,6 +92,30 @@ def uses_onednn() -> bool | None:
     from tensorflow.python.util import _pywrap_util_port
 
     return _pywrap_util_port.IsMklEnabled()
+
+
+def _set_threads_and_devices(threads: int, logical_cpus: int, *, tpu: bool) -> None:
+    """Sets what can only be said before TensorFlow runs anything: as of `configure`."""
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")
+    try:
+        if not tpu:
+            # These divide an operation; operations go on one after another.
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+        if logical_cpus > 1:
+            cpu = tf.config.list_physical_devices("CPU")[0]
+            tf.config.set_logical_device_configuration(
+                cpu, [tf.config.LogicalDeviceConfiguration()] * logical_cpus
+            )
+    except RuntimeError as error:
+        plural = "s" * (logical_cpus > 1)
+        told = "one thread" if threads == 1 else f"{threads} threads"
+        raise SetupError(
+            f"TensorFlow is running in this process already, and not with {told} "
+            f"and {logical_cpus} CPU device{plural} as it has to: {error} {_cure()}"
+        ) from error
 
 
 def _cure() -> str:

@@ -167,7 +167,7 @@ class Runtime:
         self, network: Network, data: Data
     ) -> "evaluation.Evaluator | DistributedEvaluator":
         """Returns the evaluator of a network on a dataset, over all devices of it."""
-        from tflottery.training import distributed_evaluation, evaluation
+        from tflottery.training import evaluation, replicated_evaluation
 
         key = fingerprints.fingerprint([network, data])
         if key not in self._evaluators:
@@ -180,8 +180,8 @@ class Runtime:
                 pretext=data.pretext,
                 pretext_seed=data.pretext_seed,
             )
-            self._evaluators[key] = distributed_evaluation.over(
-                distribution.mirrored_devices(self._placement), evaluator
+            self._evaluators[key] = replicated_evaluation.over(
+                self._placement, evaluator
             )
             _validate_architecture(network, self._evaluators[key])
         return self._evaluators[key]

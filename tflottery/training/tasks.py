@@ -110,6 +110,36 @@ def task_of(pretext: str | None) -> Task:
     )
 
 
+def count_errors(
+    model: keras.Model,
+    task: Task,
+    images: tf.Tensor,
+    targets: tf.Tensor,
+    weights: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns (errors int32, summed loss float64) of a batch.
+
+    Each example's loss is float32. They are added up in float64, so that how examples
+    are divided into batches changes the last bits of that at most.
+
+    Args:
+      model: gives outputs, or a list that begins with them.
+      task: what the outputs are for.
+      images: [batch, ...] float32, normalized, as the task shows them.
+      targets: [batch, ...] int32.
+      weights: [batch] float32; 0 leaves an example out (padding).
+    """
+    outputs = main_outputs(task.outputs(model, images, training=False))
+    errors = tf.cast(task.errors(targets, outputs), tf.int32)
+    losses = tf.cast(task.losses(targets, outputs), tf.float64)
+    # A product would make NaN of padding whose loss is infinite.
+    counted = tf.where(weights > 0, losses, tf.zeros_like(losses))
+    return (
+        tf.reduce_sum(errors * tf.cast(weights, tf.int32)),
+        tf.reduce_sum(counted),
+    )
+
+
 def main_outputs(outputs: Outputs) -> tf.Tensor:
     """Returns the outputs that are measured: [batch, ..., width] float32."""
     return outputs[0] if isinstance(outputs, list | tuple) else outputs

@@ -269,6 +269,18 @@ class Trainer:
             **self._pretext,
         )
 
+    def replica_update(self, images: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """Makes an update, on each device of a strategy of its part of a batch.
+
+        Args:
+          images: [part of a batch, height, width, channels] float32, as they are shown.
+          targets: [part of a batch, ...] int32.
+
+        Returns:
+          This device's part of the global batch's loss: scalar float32.
+        """
+        return self._update(lambda *batch: batch, images, targets)
+
     def _update(self, shown: Callable, *batch: tf.Tensor) -> tf.Tensor:
         """Makes one update; returns this device's part of the global batch's loss.
 
@@ -335,14 +347,11 @@ class Trainer:
     def _distributed_loop(self) -> tf.types.experimental.PolymorphicFunction:
         """Returns the compiled loop over a strategy's devices, fed by tf.data."""
 
-        def update(images, targets):
-            return self._update(lambda *batch: batch, images, targets)
-
         @tf.function(autograph=False)
         def advance(iterator, count):
             def step(done, loss):
                 del loss
-                parts = self._strategy.run(update, args=next(iterator))
+                parts = self._strategy.run(self.replica_update, args=next(iterator))
                 return done + 1, self._strategy.reduce("SUM", parts, axis=None)
 
             return _iterate(step, count)
