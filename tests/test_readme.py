@@ -88,7 +88,7 @@ def test_every_flag_and_file_in_the_pages_exists():
         assert given <= own, (name, given - own)
         known |= own
     # Of the tool that cleans a store, of reports, of pytest-xdist and of benchmarks.
-    known |= {"yes", "output", "models", "dist", "paper"}
+    known |= {"yes", "output", "models", "topologies", "dist", "paper"}
     # Of Google Cloud's and of pip.
     known |= {"zone", "accelerator", "version", "find"}
     flags = set(re.findall(r"(?<![\w-])--([a-z_0-9]+)", text()))

@@ -1,6 +1,7 @@
 """A network on the devices of a machine, and beside them on its processor alone."""
 
 import functools
+import math
 import time
 
 import numpy as np
@@ -22,6 +23,30 @@ _LARGE_PIXELS = 128**2
 # Of the data sets of networks; others have images as large as the network asks.
 _SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "cifar10_16x16": (16, 16, 3)}
 _SECONDS_OF_SPEED = 5.0
+
+
+def image_shape(model: str) -> tuple[int, int, int]:
+    """Returns the shape of the images of a network's own data set."""
+    size = MODELS[model]["image_size"]
+    return _SHAPES.get(MODELS[model]["dataset"], (size, size, 3))
+
+
+def made_up(model: str, *, num_examples: int, num_classes: int = 10) -> Source:
+    """Returns noise in the shape of a network's images, with labels."""
+    shape = image_shape(model)
+    labels = (np.arange(num_examples) % num_classes).astype(np.int32)
+    random = np.random.default_rng(_SEED)
+    images = random.integers(0, 256, (num_examples, *shape), np.uint8)
+    return Source(
+        name="made_up",
+        version="1",
+        digest="0" * 16,
+        train=Split(images, labels),
+        test=Split(images, labels),
+        num_classes=num_classes,
+        mean=(0.5,) * shape[-1],
+        std=(0.25,) * shape[-1],
+    )
 
 
 class Trial:
@@ -159,24 +184,11 @@ class Trial:
 
     @functools.cached_property
     def _source(self) -> Source:
-        """Made-up images of the size that the network's paper has."""
-        entry = MODELS[self._model]
-        size = entry["image_size"]
-        shape = _SHAPES.get(entry["dataset"], (size, size, 3))
-        _, count = _PART_SIZES["large" if shape[0] ** 2 >= _LARGE_PIXELS else "small"]
-        random = np.random.default_rng(_SEED)
-        labels = (np.arange(count) % 10).astype(np.int32)
-        images = random.integers(0, 256, (count, *shape), np.uint8)
-        return Source(
-            name="made_up",
-            version="1",
-            digest="0" * 16,
-            train=Split(images, labels),
-            test=Split(images, labels),
-            num_classes=10,
-            mean=(0.5,) * shape[-1],
-            std=(0.25,) * shape[-1],
-        )
+        """Images of the size that the network's paper has."""
+        _, count = _PART_SIZES["small"]
+        if math.prod(image_shape(self._model)[:2]) >= _LARGE_PIXELS:
+            _, count = _PART_SIZES["large"]
+        return made_up(self._model, num_examples=count)
 
     @property
     def _size(self) -> str:
