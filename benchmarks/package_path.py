@@ -1,6 +1,6 @@
 """How fast is the package's real path: executor, workers, loop, pipeline, snapshots?
 
-Replicates of one network train side by side, each in a worker of one thread, as in any
+Replicates of one network train side by side, each in a worker of its own, as in any
 experiment. Speeds are read from when their states arrived in the store, over the time
 in which all of them were at work, so that starting and tracing are not counted.
 """
@@ -28,6 +28,7 @@ from tflottery.store.store import Store
 from tflottery.studies.study import Study, resolve
 from tflottery.studies.subnetworks import RANDOM_PRUNING, Subnetwork, Subnetworks
 from tflottery.training import distribution, process
+from tflottery.training.distribution import Placement
 
 # States kept on the way, as an experiment keeps them.
 NUM_SNAPSHOTS = 20
@@ -46,8 +47,9 @@ def measure(
     sparse: bool = False,
     task: str = LABELS,
     subset: str | None = None,
+    threads: int = 1,
 ) -> float:
-    """Returns training iterations per second, summed over workers of one thread.
+    """Returns training iterations per second, summed over workers.
 
     Args:
       model: a registered model, trained on the data set and by the recipe of its paper.
@@ -58,15 +60,17 @@ def measure(
       sparse: train networks pruned at random to the density that their paper studies.
       task: what is learned: labels or a registered pretext.
       subset: the part that is trained on, or has labels, as `--subset` has it.
+      threads: of each worker.
 
     Raises:
       RuntimeError: a training failed.
     """
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        with _pool(processes, store, data_dir) as pool:
+        placement = distribution.placement("none", threads=threads)
+        with _pool(processes, store, data_dir, placement) as pool:
             config = Config(model=model, task=task, subset=subset)
-            study, facts = _study(config, pool)
+            study, facts = _study(config, pool, placement)
             step = max(iterations // NUM_SNAPSHOTS, 1)
             kept = {*range(warmup, warmup + iterations, step), warmup + iterations}
             trained = [
@@ -114,22 +118,24 @@ def _rate_together(histories: list[list[tuple[float, int]]]) -> float:
     return float(made / (last - first))
 
 
-def _pool(processes: int, store: Store, data_dir: str | None) -> Pool:
+def _pool(
+    processes: int, store: Store, data_dir: str | None, placement: Placement
+) -> Pool:
     """Returns a pool of CPU workers."""
     settings = WorkerSettings(
         store=store.root,
         data_dir=data_dir,
-        placement=distribution.placement("none"),
+        placement=placement,
         gpu=None,
         checkpoint_seconds=600.0,
     )
     return Pool([settings] * processes)
 
 
-def _study(config: Config, pool: Pool) -> tuple[Study, dict]:
+def _study(config: Config, pool: Pool, placement: Placement) -> tuple[Study, dict]:
     """Returns the study of a Config and the facts that its plan needs."""
     facts = ask(pool, Inspect(config.model, config.setting), lambda: False)
-    study = resolve(config, facts, distribution.placement("none"))
+    study = resolve(config, facts, placement)
     return study, {facts.network: facts}
 
 

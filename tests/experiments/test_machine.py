@@ -4,7 +4,7 @@ import collections
 
 import pytest
 
-from tflottery.core import hardware
+from tflottery.core import environment, hardware
 from tflottery.core.environment import SetupError
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.plan import plan_of
@@ -61,6 +61,10 @@ def test_workers_are_spread_over_gpus_and_share_them(settings_of):
     assert used(settings_of(gpus=("0", "1"), workers=1)) == {"0": 1}
     assert used(settings_of(gpus=("0", "1"), workers=8)) == {"0": 4, "1": 4}
     assert used(settings_of(gpus=("3",), workers=8)) == {"3": 8}
+    # Each takes of its memory what it needs.
+    variables = environment.cleaned(process.variables("3"))
+    assert variables["CUDA_VISIBLE_DEVICES"] == "3"
+    assert variables["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
     shared = settings_of(gpus=("0", "1"), distribute="mirrored")
     assert used(shared) == {"all": 1}
     # Until there is a plan.

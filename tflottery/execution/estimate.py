@@ -25,8 +25,7 @@ _EFFICIENCY = 0.65
 _GPU_EFFICIENCY = 0.1
 # Images of ImageNet that a core decodes, crops and resizes in a second (AVX2).
 _DECODED_PER_SECOND = 300.0
-# Of what threads of one worker compute in a second: two do 1.6 times as much as one,
-# four 2.7 times.
+# Of what threads of one worker compute in a second: four do 2.7 times as much as one.
 _THREADS_EXPONENT = 0.7
 # From there on it is told what would take less time.
 _LONG_SECONDS = 600.0
