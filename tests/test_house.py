@@ -28,6 +28,7 @@ _ORDER = (
     "store",
     "components",
     "execution",
+    "own_models",
     "figures",
     "claims",
     "studies",

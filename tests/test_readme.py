@@ -235,6 +235,25 @@ def test_the_lines_that_mask_a_model_of_ones_own(tmp_path, monkeypatch):
     assert known["pruning"].history == [(1, 0.5), (2, 0.2)]
 
 
+def test_the_lines_that_find_a_ticket_of_ones_own_model(tmp_path, monkeypatch):
+    found = [block for block in blocks("python") if "build_model" in block]
+    assert len(found) == 2
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFLOTTERY_STORE", str(tmp_path / "store"))
+    random = np.random.default_rng(0)
+    x = random.normal(size=(64, 4))
+    known = {"x": x[:48], "y": x[:48, :1], "x_test": x[48:], "y_test": x[48:, :1]}
+    known["build_model"] = lambda: keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(1)]
+    )
+    for code in found:
+        # One pruning shows it.
+        exec(code.replace("density=0.2", "density=0.8"), known)
+    assert known["found"].table["density"].iloc[-1] == 0.8
+    assert keras.models.load_model("ticket.keras").count_params() == 2 * 40 + 9
+    assert [row["rewind_iteration"] for row in known["rows"]] == [0, 1]
+
+
 def test_the_lines_that_load_a_trained_network(tmp_path):
     [code] = [block for block in blocks("python") if "row.network" in block]
     trained = MODELS["lenet"].function(input_shape=(28, 28, 1), num_classes=10)

@@ -11,7 +11,9 @@ _DOORS = ("datasets", "results")
 # What serves a model of one's own, by the module that has it.
 _FUNCTIONS = {
     "MagnitudePruning": "training.magnitude_pruning",
+    "find_ticket": "own_models.ticket_search",
     "mask": "layers",
+    "measure_instability": "own_models.instability_measurement",
 }
 
 

@@ -1,22 +1,32 @@
 """A pool of no processes: jobs are done in this one, as they are given.
 
-For notebooks, debuggers and tests. Process-wide settings are made at the first job.
+For notebooks, debuggers and tests. Process-wide settings are made at the first job,
+unless another way of setting the process up is given.
 """
 
 import time
+from collections.abc import Callable
 
 from tflottery.execution import worker
+from tflottery.execution.job_context import JobContext
 from tflottery.execution.worker import Message, WorkerSettings
 
 
 class InlinePool:
     """Does each job at once; `messages` tells afterwards."""
 
-    def __init__(self, settings: WorkerSettings):
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        *,
+        set_up: Callable[..., Callable[[], JobContext]] = worker.set_up,
+    ):
         """Args:
         settings: as of a worker process.
+        set_up: readies this process for the first job, as `worker.set_up`.
         """
         self._settings = settings
+        self._set_up = set_up
         self._messages: list[tuple[int, Message]] = []
         self._stopping = False
         self.is_busy = False
@@ -51,7 +61,7 @@ class InlinePool:
     def _do(self, number: int, job: object) -> None:
         """Does a job and keeps what it reports."""
         if self._begin is None:
-            self._begin = worker.set_up(
+            self._begin = self._set_up(
                 self._settings,
                 send=lambda message: self._messages.append((number, message)),
                 stopping=lambda: self._stopping,

@@ -1,0 +1,92 @@
+"""Making what is wanted of a user's problem in the process that asks for it.
+
+By the plan, the store and the executor of the commands, but without their workers and
+without settings of the whole process: in a notebook TensorFlow has long been started.
+With more than one thread (`training.process.configure` sets one) another machine may
+add up in another order, and so come to other bits.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+
+from tflottery.components.component import Artifact
+from tflottery.execution.executor import Executor, Outcome
+from tflottery.execution.inline import InlinePool
+from tflottery.execution.job_context import JobContext
+from tflottery.execution.log import Log
+from tflottery.execution.plan import plan_of
+from tflottery.execution.progress import Progress
+from tflottery.execution.stop_request import StopRequest
+from tflottery.execution.worker import Message, WorkerSettings
+from tflottery.store.store import Store
+from tflottery.training.distribution import Placement
+from tflottery.training.runtime import Runtime
+
+_CHECKPOINT_SECONDS = 60.0
+
+
+def make(goals: Sequence[Artifact], store: Store) -> frozenset[str]:
+    """Makes all goals that the store lacks.
+
+    Returns:
+      Addresses of goals that there are none of: their training diverged, or that of
+      what they are made from.
+
+    Raises:
+      RuntimeError: a training failed; says how.
+      KeyboardInterrupt: it was asked to stop; what was finished is kept.
+      StoreError: the store cannot be used.
+
+    Changes: the store.
+    """
+    store.ensure_root()
+    todo = plan_of(goals, store, facts={})
+    if todo.steps:
+        store.ensure_writable(todo.num_bytes)
+    settings = WorkerSettings(
+        store=store.root,
+        data_dir=None,
+        placement=Placement(),
+        gpu=None,
+        checkpoint_seconds=_CHECKPOINT_SECONDS,
+    )
+    pool = InlinePool(settings, set_up=_as_it_is)
+    with StopRequest(pool) as stop, Progress(todo, log=Log()) as progress:
+        executor = Executor(
+            pool,
+            store,
+            facts={},
+            progress=progress,
+            stopping=stop.is_set,
+            planned=todo,
+        )
+        outcome = executor.execute(goals)
+    _refuse_unfinished(outcome)
+    return frozenset(outcome.unobtainable)
+
+
+def _as_it_is(
+    settings: WorkerSettings,
+    *,
+    send: Callable[[Message], None],
+    stopping: Callable[[], bool],
+) -> Callable[[], JobContext]:
+    """Returns what makes the context of the next job, in a process left as it is."""
+    return functools.partial(
+        JobContext,
+        store=Store(settings.store),
+        runtime=Runtime(data_dir=None, placement=settings.placement),
+        checkpoint_seconds=settings.checkpoint_seconds,
+        report=lambda kind, value: send(Message(kind, value)),
+        stopping=stopping,
+    )
+
+
+def _refuse_unfinished(outcome: Outcome) -> None:
+    """Raises an error unless all was made that can be."""
+    if outcome.unusable:
+        raise RuntimeError(f"{outcome.unusable} What was finished is kept.")
+    if outcome.failures:
+        raise RuntimeError("\n".join(dict.fromkeys(outcome.failures.values())))
+    if outcome.stopped or outcome.skipped:
+        raise KeyboardInterrupt("Stopped. The same call goes on from there.")
