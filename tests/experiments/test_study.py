@@ -351,7 +351,7 @@ def test_how_weights_are_drawn_and_images_scaled_tells_runs_and_rows_apart():
     plain = found()
     for same in (
         {"kernel_initializer": "he_normal"},
-        {"batch_norm_scale": "ones"},
+        {"batch_norm_scale": "uniform"},
         # CIFAR-10's own way.
         {"input_scaling": "standardized"},
     ):
@@ -363,7 +363,7 @@ def test_how_weights_are_drawn_and_images_scaled_tells_runs_and_rows_apart():
         for other in (
             {"kernel_initializer": "glorot_normal"},
             {"kernel_initializer": "glorot_uniform"},
-            {"batch_norm_scale": "uniform"},
+            {"batch_norm_scale": "ones"},
             {"input_scaling": "unit_interval"},
         )
     ]

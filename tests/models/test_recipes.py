@@ -107,6 +107,7 @@ def test_recipes_of_mode_connectivity_are_those_of_table_1():
 def test_recipes_of_the_early_phase_are_those_of_table_a1():
     common = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9}
     common |= {"weight_decay": 1e-4, "decay_factor": 0.1, "replicates": 5}
+    common |= {"batch_norm_scale": "uniform"}
     found = {
         name: recipes.resolved(
             MODELS[name]["recipes"]["early_phase"], num_examples=50_000
@@ -120,6 +121,21 @@ def test_recipes_of_the_early_phase_are_those_of_table_a1():
     }
 
 
+@pytest.mark.parametrize("name", MODELS.names())
+def test_batch_norm_scales_are_uniform_in_lmc_and_ep_alone(name: str):
+    """Lenet, of LMC too, has no batch norm."""
+    setting = recipes.Setting(MODELS[name]["dataset"])
+    found = {
+        variant: recipes.recipe_of(
+            MODELS[name]["recipes"], model=name, variant=variant, setting=setting
+        )[1].batch_norm_scale
+        for variant in MODELS[name]["recipes"]
+    }
+    others = {"limited_supervision", "laptop"}
+    uniform = set() if name == "lenet" else found.keys() - others
+    assert {one for one, scale in found.items() if scale == "uniform"} == uniform
+
+
 def test_recipes_of_imagenet_are_those_of_table_1():
     found = {
         name: recipes.resolved(
@@ -128,7 +144,7 @@ def test_recipes_of_imagenet_are_those_of_table_1():
         for name in ("resnet50", "inception_v3")
     }
     common = {"optimizer": "sgd", "batch_size": 1024}
-    common |= {"momentum": 0.9, "weight_decay": 1e-4}
+    common |= {"momentum": 0.9, "weight_decay": 1e-4, "batch_norm_scale": "uniform"}
     pruning = {"pruning_fraction": 0.7, "one_shot": True}
     pruning |= {"num_levels": 1, "studied_density": 0.3}
     assert found["resnet50"] == _recipe(

@@ -17,6 +17,7 @@ from tflottery.experiments.telemetry import Reading
 from tflottery.figures.densities import SETTING
 from tflottery.reports import claims
 from tflottery.studies.line_tables import Pair, Point
+from tflottery.studies.sign_table import SignChange
 
 ROOT = pathlib.Path(tflottery.__file__).parents[1]
 
@@ -100,6 +101,19 @@ def test_other_options_are_not_the_papers(command):
     assert found.answer == "contradicted"
 
 
+def test_what_is_older_than_an_option_is_as_all_was_then():
+    """Batch norm began with ones before there was a choice."""
+    said = {
+        "decisions": {"model": "resnet20", "variant": "early_phase"},
+        "recipe": {"optimizer": "sgd", "learning_rate": 0.1},
+    }
+    assert claims.changes(said) == ["batch_norm_scale"]
+    said["recipe"]["batch_norm_scale"] = "uniform"
+    assert claims.changes(said) == []
+    lenet = {"model": "lenet", "variant": "standard"}
+    assert claims.changes({"decisions": lenet, "recipe": {"optimizer": "adam"}}) == []
+
+
 def test_what_the_interval_leaves_open_is_undecided(command):
     [found] = verdict("LMC-F2.1", command("a", pairs(0.001, 0.009, 0.012)))
     assert found.answer == "undecided"
@@ -124,6 +138,32 @@ def test_tables_that_contradict_are_refused(command):
     a, b = command("a", pairs(0.002, 0.003)), command("b", pairs(0.002, 0.0031))
     with pytest.raises(ValueError, match="'instability' .* differ in test_instability"):
         claims.load([a, b])
+
+
+def test_signs_between_several_iterations_are_those_of_several_commands(command):
+    own = {
+        config: [
+            SignChange(
+                **{name: getattr(pair, name) for name in (*SETTING, "replicate")},
+                subnetwork="dense",
+                level=0,
+                density=1.0,
+                axis_density=1.0,
+                rewind_iteration=0,
+                mask=None,
+                earlier_iteration=earlier,
+                later_iteration=later,
+                num_weights=100,
+                fraction_of_signs_changed=later / 10_000,
+            )
+            for pair in pairs(0.1, 0.1, config=config)
+            for earlier, later in ((0, 500), (0, 2000), (500, 2000))
+        ]
+        for config in ("01234567", "76543210")
+    }
+    folders = [command(name, rows, table="sign_changes") for name, rows in own.items()]
+    again = command("again", own["01234567"], table="sign_changes")
+    assert len(claims.load([*folders, again])["sign_changes"]) == 12
 
 
 def test_what_is_missing_is_told_with_the_command(command):

@@ -16,6 +16,7 @@ UNTELLING += ("ticket_config",)
 # What tells a row of one setting from its others, as far as a table has it.
 NAMES = ("subnetwork", "level", "density", "replicate", "rewind_iteration")
 NAMES += ("data_order", "data_order_a", "data_order_b", "iteration")
+NAMES += ("earlier_iteration", "later_iteration")
 NAMES += ("perturbation", "condition")
 NAMES += ("pretext", "pretraining_epochs", "sparse_pretraining")
 NAMES += ("search", "ticket_task", "ticket_dataset", "ticket_subset")

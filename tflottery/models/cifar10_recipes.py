@@ -2,7 +2,8 @@
 
 Linear Mode Connectivity, Table 1: momentum, weight decay and the shape of the warmup
 are not in it; those of The Early Phase of Neural Network Training, and a linear rise,
-are taken. The Early Phase, Table A1 and Appendix A.
+are taken. The Early Phase, Table A1 and Appendix A. Neither paper says what the scale
+of batch norm begins as: it is drawn uniformly (`core.initializers` says why).
 """
 
 from tflottery.core.durations import Duration
@@ -35,6 +36,7 @@ def cifar10_recipes(
         weight_decay=1e-4,
         milestones=(32_000, 48_000),
         decay_factor=0.1,
+        batch_norm_scale="uniform",
         pruning=PruningRecipe(
             rewind_iterations=rewind_iterations,
             # The legend of Figure 4, of either network.
@@ -92,6 +94,7 @@ def early_phase_recipe(
         weight_decay=1e-4,
         milestones=("80ep", "120ep"),
         decay_factor=0.1,
+        batch_norm_scale="uniform",
         replicates=5,
         pruning=PruningRecipe(
             rewind_iterations=tuple(

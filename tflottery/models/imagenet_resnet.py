@@ -37,9 +37,10 @@ _WIDTHS = (64, 128, 256, 512)
 _EXPANSION = 4
 
 # Linear Mode Connectivity, Table 1. Momentum, weight decay and the warmup's shape are
-# not in it: those of The Early Phase of Neural Network Training, and a linear rise.
-# Sparse networks are rewound to other k than dense ones are copied at, of which 18 is
-# named in the text.
+# not in it: those of The Early Phase of Neural Network Training, and a linear rise;
+# nor is batch norm's first scale, for which see `core.initializers`. Sparse networks
+# are rewound to other k than dense ones are copied at, of which 18 is named in the
+# text.
 _RESNET50 = Recipe(
     optimizer="sgd",
     learning_rate=0.4,
@@ -50,6 +51,7 @@ _RESNET50 = Recipe(
     milestones=("30ep", "60ep", "80ep"),
     decay_factor=0.1,
     warmup="5ep",
+    batch_norm_scale="uniform",
     pruning=PruningRecipe(
         rewind_iterations=tuple(f"{epochs}ep" for epochs in range(0, 13, 2)),
         dense_iterations=tuple(f"{epochs}ep" for epochs in (0, 4, 8, 12, 16, 18, 20)),

@@ -48,8 +48,9 @@ _ON_8: tuple[_Branch, ...] = (
 _PUBLISHED_AUXILIARY_SIZE = 17
 
 # Linear Mode Connectivity, Table 1. Momentum and weight decay are not in it: those of
-# The Early Phase of Neural Network Training. The grid of k follows the legend of one
-# figure, which is hard to read.
+# The Early Phase of Neural Network Training; nor is batch norm's first scale, for which
+# see `core.initializers`. The grid of k follows the legend of one figure, which is hard
+# to read.
 _STANDARD = Recipe(
     optimizer="sgd",
     learning_rate=0.03,
@@ -58,6 +59,7 @@ _STANDARD = Recipe(
     momentum=0.9,
     weight_decay=1e-4,
     final_learning_rate=0.005,
+    batch_norm_scale="uniform",
     pruning=PruningRecipe(
         rewind_iterations=(0, "1ep", "2ep", "3ep", "4ep", "6ep"),
         # One pruning to exactly the studied density, which is not on the axis of 0.7^n.

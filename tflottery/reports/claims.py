@@ -41,6 +41,8 @@ _NO_KEYS = (*merging.UNTELLING, "diverged_iteration", "changes")
 _PUBLISHED = ("optimizer", "learning_rate", "batch_size", "momentum", "weight_decay")
 _PUBLISHED += ("decay_factor", "augmentation", "kernel_initializer")
 _PUBLISHED += ("batch_norm_scale", "input_scaling")
+# What a command had that does not say it, being older than the option.
+_BEFORE_OPTIONS = {"batch_norm_scale": "ones"}
 # Columns by which a table of some experiment is known, and its name here.
 _KINDS = {"search": "tickets", "perturbation": "perturbed", "pretext": "pretrained"}
 
@@ -102,7 +104,7 @@ def changes(said: Mapping[str, object]) -> list[str]:
     model = options.get("model")
     recipes = MODELS[model]["recipes"] if model in MODELS else {}
     recipe = recipes.get(options.get("variant"))
-    used = said.get("recipe") or {}
+    used = _BEFORE_OPTIONS | said["recipe"] if said.get("recipe") else {}
     found = [
         name
         for name in _PUBLISHED
