@@ -37,10 +37,10 @@ def test_every_step_is_told(tmp_path):
 def test_two_devices_train_and_measure_as_the_processor(mirrored, tmp_path):
     del mirrored
     placement = Placement("mirrored", "local", "cpu", 2)
-    found = findings(placement, tmp_path, models=["resnet20"])
+    found = findings(placement, tmp_path, models=["lenet_batch_norm"])
     assert all(one.is_sound is not False for one in found.values()), found
     assert "2 processors" in found["devices"].told
-    assert "of the way" in found["resnet20 trains"].told
+    assert "of the way" in found["lenet_batch_norm trains"].told
 
 
 def test_devices_that_compute_something_else_are_told(tmp_path, monkeypatch):
