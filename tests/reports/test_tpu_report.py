@@ -220,6 +220,12 @@ def test_rows_of_both_steps_and_all_topologies(compiled, tmp_path):
     assert len(tables.read(tmp_path / "tpu.csv")) == 4
 
 
+def test_a_batch_that_chips_cannot_share_is_told(compiled):
+    row = next(tpu.rows(["resnet20"], topologies=["v5e:1x3"]))
+    assert not row.fits and "A batch of 128 cannot be shared by 3 replicas" in row.fault
+    assert not compiled
+
+
 def test_what_needs_more_than_a_chip_has_does_not_fit():
     said = {"model": "m", "variant": "v", "precision": "p", "step": "training"}
     sizes = {"batch_size": 8, "chip_images": 2, "chip_parts": 2}

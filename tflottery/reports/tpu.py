@@ -96,9 +96,6 @@ def rows(
       models: names of registered networks.
       topologies: such as "v5e:2x2", all of as many chips.
       precision: in what networks compute while they train.
-
-    Raises:
-      ValueError: a batch cannot be shared by so many chips.
     """
     from tflottery.reports import tpu_programs
 
@@ -106,12 +103,20 @@ def rows(
     for model in models:
         variant, recipe = _recipe(model)
         for step in (TRAINING, MEASURING):
-            program, sizes = _program(
-                model, recipe, step, strategy=strategy, precision=precision
-            )
-            hlo = program.hlo()
+            try:
+                program, sizes = _program(
+                    model, recipe, step, strategy=strategy, precision=precision
+                )
+                hlo, fault = program.hlo(), None
+            except ValueError as error:
+                # Such as of a batch that so many chips cannot share.
+                hlo, fault = b"", str(error)
+                sizes = _sizes(recipe.batch_size, 0, num_parts=0)
             for topology in topologies:
-                found = tpu_compiler.compiled(hlo, topology)
+                if fault:
+                    found = Compiled(seconds=0.0, fault=fault)
+                else:
+                    found = tpu_compiler.compiled(hlo, topology)
                 yield _row(
                     found,
                     model=model,

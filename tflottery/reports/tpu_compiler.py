@@ -115,6 +115,8 @@ def _compiled(hlo: bytes, topology: str) -> Compiled:
     """Compiles a program in this process, which has never started TensorFlow."""
     # No TPU is asked for here, nor the server that tells a TPU VM of itself.
     os.environ |= {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1"}
+    # And none is used, so that several processes may compile at the same time.
+    os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
     # libtpu prints that it is on no such machine.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     from jax._src import compiler
