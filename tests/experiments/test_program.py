@@ -146,6 +146,7 @@ def test_every_field_has_a_flag_of_its_kind(run):
         "output_dir": ("o", "o"),
         "store": ("s", "s"),
         "workers": ("2", 2),
+        "threads": ("3", 3),
         "executor": ("inline", "inline"),
         "distribute": ("mirrored", "mirrored"),
         "tpu": ("name", "name"),
