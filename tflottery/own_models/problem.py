@@ -109,6 +109,8 @@ class Problem:
             metrics=[_copied(one) for one in self.metrics],
             jit_compile=False,
         )
+        # Saved unbuilt, it would be said not to fit when it is loaded.
+        model.optimizer.build(model.trainable_variables)
         return model
 
     @property

@@ -43,8 +43,6 @@ class UpdateLoop:
             lambda one: one[: problem.batch_size], problem.train
         )
         model.test_on_batch(*some)
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
         self._fresh = self._slots()
         self._data = keras.tree.map_structure(tf.constant, problem.train)
         self._advance = self._compiled()
