@@ -12,7 +12,8 @@ LS: the commands configs/*/MODEL*_paper.flags on how tickets are found and on na
 sparsity, which are Figures 1 to 11 as far as the paper has the network in them.
 Separate scripts make a figure at a time; within one nothing is made twice.
 
-Data sets are of the papers' sizes (`benchmarks.costs`). Nothing is trained here.
+Data sets are of the papers' sizes. Nothing is trained here. Whole papers as one plan
+are `python -m tflottery.plan`.
 """
 
 import dataclasses
@@ -59,7 +60,6 @@ def main(arguments: list[str]) -> None:
     """Prints the iterations of both ways and the estimated time of the first."""
     del arguments
     process.configure()
-    runtime = costs.SizedRuntime(data_dir=None, placement=Placement())
     figures = _figures_of_ls if _PAPER.value == _LS else _figures_of_lmc
     together, apart, networks = [], 0, {}
     with tempfile.TemporaryDirectory() as folder:
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> None:
         def planned(goals: Sequence[Artifact]) -> Plan:
             return plan_of(goals, store, facts=networks)
 
-        for name, module, studies, scripts in figures(runtime):
+        for name, module, studies, scripts in figures():
             networks |= costs.networks_of(studies)
             alone = sum(
                 planned(_goals(module, script)).num_iterations for script in scripts
@@ -98,7 +98,7 @@ def _goals(module: types.ModuleType, studies: Sequence[Study]) -> list[Artifact]
     return [goal for study in studies for goal in module.plan(study)]
 
 
-def _figures_of_lmc(runtime: costs.SizedRuntime) -> _Figures:
+def _figures_of_lmc() -> _Figures:
     """Yields each experiment of the column, and one script for each k."""
     named = {"model": _MODEL.value, "variant": _VARIANT.value}
     commands = [("lottery", lottery, lottery.Config(**named))]
@@ -106,7 +106,7 @@ def _figures_of_lmc(runtime: costs.SizedRuntime) -> _Figures:
         config = instability.Config(**named, subnetworks=(kind,))
         commands.append((f"instability, {kind}", instability, config))
     for name, module, config in commands:
-        (study,) = costs.studies_of(module, config, runtime)
+        (study,) = costs.studies_of(module, config)
         scripts = [
             [dataclasses.replace(study, rewind_iterations=(k,))]
             for k in study.rewind_iterations
@@ -114,7 +114,7 @@ def _figures_of_lmc(runtime: costs.SizedRuntime) -> _Figures:
         yield name, module, [study], scripts
 
 
-def _figures_of_ls(runtime: costs.SizedRuntime) -> _Figures:
+def _figures_of_ls() -> _Figures:
     """Yields what each of the paper's flag files asks for, a script each."""
     for experiment in _EXPERIMENTS_OF_LS:
         module = importlib.import_module(f"tflottery.experiments.{experiment}")
@@ -122,7 +122,7 @@ def _figures_of_ls(runtime: costs.SizedRuntime) -> _Figures:
             given = shlex.split(path.read_text(), comments=True)
             config = program.config_of(module, given)
             if config.model == _MODEL.value:
-                studies = costs.studies_of(module, config, runtime)
+                studies = costs.studies_of(module, config)
                 yield f"{experiment}/{path.name}", module, studies, [studies]
 
 

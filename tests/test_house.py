@@ -35,6 +35,7 @@ _ORDER = (
     "experiments",
     "reports",
     "check",
+    "plan",
     "results",
     "__main__",
 )

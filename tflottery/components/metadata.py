@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import typing
 
 from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import Setting
@@ -10,6 +11,9 @@ from tflottery.datasets import forms
 from tflottery.datasets import source as sources
 from tflottery.datasets.source import Source
 from tflottery.training.runtime import Runtime
+
+if typing.TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Facts:
       precision: of the network's arithmetic, as `Run` has it.
       input_scaling: the data set's own way, one of `recipes.INPUT_SCALINGS`.
       has_many_sizes: whether images stay in their files, of which parts are shown.
+      num_activations: numbers that all layers put out for an example and its views; 0
+        where that is not known.
     """
 
     network: Network
@@ -42,6 +48,7 @@ class Facts:
     precision: str = "float32"
     input_scaling: str = "standardized"
     has_many_sizes: bool = False
+    num_activations: int = 0
 
 
 def inspect(model: str, setting: Setting, runtime: Runtime) -> Facts:
@@ -86,10 +93,7 @@ def inspect(model: str, setting: Setting, runtime: Runtime) -> Facts:
 
 def _measured(model_name: str, data: Data, source: Source, runtime: Runtime) -> Facts:
     """Returns the facts of a network, which is built for that and thrown away."""
-    from tflottery import layers
-    from tflottery.models import weights
-    from tflottery.models.architecture import architecture
-    from tflottery.training import requirements, tasks
+    from tflottery.training import requirements
 
     # What the loop cannot train as it is meant is refused here.
     num_outputs = sources.num_outputs(source, pretext=data.pretext)
@@ -99,25 +103,50 @@ def _measured(model_name: str, data: Data, source: Source, runtime: Runtime) -> 
     requirements.validate(model)
     if data.pretext:
         requirements.validate_task(model, data.pretext, source)
-    network = Network(model_name, data.image_shape, num_outputs, architecture(model))
+    return facts_of(
+        model,
+        Network(model_name, data.image_shape, num_outputs),
+        data,
+        num_devices=runtime.num_devices,
+        input_scaling=source.input_scaling,
+        has_many_sizes=source.is_encoded,
+    )
+
+
+def facts_of(
+    model: "keras.Model", network: Network, data: Data, **known: object
+) -> Facts:
+    """Returns the facts of a network that is built, whose weights need no values.
+
+    Args:
+      model: the network.
+      network: what it is called and takes.
+      data: what it learns.
+      **known: what else `Facts` has of data and devices.
+    """
+    from tflottery import layers
+    from tflottery.models import weights
+    from tflottery.models.architecture import architecture
+    from tflottery.training import requirements, tasks
+
     # What training costs: multiplications and additions of the kernels.
     shapes = weights.variable_shapes(model)
     sizes = {path: math.prod(shape) for path, shape in shapes.items()}
     trainable = sum(sizes[variable.path] for variable in model.trainable_variables)
     maskable = layers.masked_kernels(model)
     flops = sum(2 * sizes[one.kernel.path] * _positions(one.layer) for one in maskable)
+    num_views = tasks.task_of(data.pretext).num_views
     return Facts(
-        network=network,
+        network=dataclasses.replace(network, architecture=architecture(model)),
         data=data,
         num_weights=sum(sizes.values()),
         num_trainable=trainable,
         kernel_shapes={one.kernel.path: tuple(one.kernel.shape) for one in maskable},
-        flops_per_example=tasks.task_of(data.pretext).num_views * flops,
+        flops_per_example=num_views * flops,
         has_batch_norm=bool(layers.normalizations(model)),
-        num_devices=runtime.num_devices,
         precision=requirements.precision(model),
-        input_scaling=source.input_scaling,
-        has_many_sizes=source.is_encoded,
+        num_activations=num_views * sum(map(_size, model.layers)),
+        **known,
     )
 
 
@@ -126,3 +155,9 @@ def _positions(layer: object) -> int:
     # Keras keeps no shapes of what is called inside a layer of layers.
     shape = layer.output.shape if layer._inbound_nodes else ()
     return math.prod(size or 1 for size in shape[1:-1])
+
+
+def _size(layer: object) -> int:
+    """Returns how many numbers a layer puts out for an example."""
+    outputs = layer.output if isinstance(layer.output, list) else [layer.output]
+    return sum(math.prod(size or 1 for size in one.shape[1:]) for one in outputs)

@@ -24,6 +24,7 @@ from tflottery.training import checkpoints
 WEIGHTS_FILE = checkpoints.WEIGHTS_FILE
 SLOTS_FILE = checkpoints.SLOTS_FILE
 MASK_FILE = "mask.safetensors"
+_FLOAT32_BYTES = np.dtype(np.float32).itemsize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +187,26 @@ def num_bytes(state: State, *, num_weights: int, num_trainable: int) -> int:
       num_weights: trainable weights and batch norm statistics.
       num_trainable: those with optimizer slots.
     """
-    slots_per_weight = 2 if state.run.recipe.optimizer == "adam" else 1
-    slots = slots_per_weight * num_trainable if state.has_slots else 0
-    return np.dtype(np.float32).itemsize * (num_weights + slots)
+    slots = _slots_per_weight(state.run) * num_trainable if state.has_slots else 0
+    return _FLOAT32_BYTES * (num_weights + slots)
+
+
+def num_working_bytes(run: Run, *, num_trainable: int, num_activations: int) -> int:
+    """Returns about what training takes of its device's memory, in float32.
+
+    Weights, gradients, slots and masks, and what all layers put out for the images that
+    are trained on at a time, which gradients are worked out from.
+
+    Args:
+      run: what is trained.
+      num_trainable: weights.
+      num_activations: numbers that all layers put out for an example.
+    """
+    copies = 2 + _slots_per_weight(run) + (run.mask is not None)
+    num_examples = run.recipe.batch_size // run.num_replicas
+    return _FLOAT32_BYTES * (copies * num_trainable + num_examples * num_activations)
+
+
+def _slots_per_weight(run: Run) -> int:
+    """Returns how many numbers an optimizer keeps of each weight."""
+    return 2 if run.recipe.optimizer == "adam" else 1

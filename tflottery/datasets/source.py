@@ -11,6 +11,7 @@ an address such as gs://bucket, TensorFlow is).
 import dataclasses
 import pathlib
 
+from tflottery.core.identities import Data
 from tflottery.core.recipes import RESIZED_CROP, Recipe
 from tflottery.core.registry import DATASETS, PRETEXTS
 from tflottery.datasets import cache, own_arrays, tfds_source
@@ -94,7 +95,7 @@ def adapted(recipe: Recipe, *, dataset: str, has_many_sizes: bool = False) -> Re
     return dataclasses.replace(own, augmentation=augmentation)
 
 
-def num_outputs(source: Source, *, pretext: str | None) -> int:
+def num_outputs(source: Source | Data, *, pretext: str | None) -> int:
     """Returns how many outputs a model has for a pretext: one a class, as a rule."""
     declared = PRETEXTS[pretext]["num_outputs"] if pretext else None
     if callable(declared):

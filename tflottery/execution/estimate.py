@@ -7,6 +7,7 @@ store come on top.
 """
 
 import dataclasses
+import operator
 import time
 from collections.abc import Callable, Mapping
 
@@ -34,6 +35,8 @@ _TRIALS = 5
 # Of a worker: until it has started TensorFlow, and has compiled the training or the
 # measuring of a network (1.5 to 3.5 seconds of LeNet to VGG-16 on a CPU).
 _START_SECONDS, _COMPILE_SECONDS = 6.0, 2.5
+# Of a worker: what it takes with TensorFlow and whatever it has compiled.
+_PROCESS_BYTES = 0.8e9
 # Of an artifact: until it is written and synced, however little is done for it.
 _ARTIFACT_SECONDS = 0.03
 # The ends of a range, as factors of an estimate.
@@ -96,6 +99,7 @@ def summary(
         f"  disk        {readable_size(plan.num_bytes)} in {store}{longer}",
         f"  time        {told} with {workers} on {_devices(placement, num_workers)}",
     ]
+    lines += _memory(plan)
     if duration is not None and duration.high > _LONG_SECONDS:
         lines += utilization.remarks(plan, placement, num_workers=num_workers)
     if plan.unobtainable:
@@ -161,6 +165,24 @@ def readable(duration: float) -> str:
         if duration < most:
             return f"{duration / size:.1f} {unit}"
     return f"{duration / _YEAR:,.1f} years"
+
+
+def _memory(plan: Plan) -> list[str]:
+    """Returns a line on what the largest training takes; none where that is not known.
+
+    Of the memory of the device that it trains on, which on a CPU is the worker's own.
+    """
+    steps = [step for step in plan.steps if step.num_working_bytes]
+    if not steps:
+        return []
+    largest = max(steps, key=operator.attrgetter("num_working_bytes"))
+    run = largest.job.run
+    size = readable_size(_PROCESS_BYTES + largest.num_working_bytes)
+    num_examples = run.recipe.batch_size // run.num_replicas
+    return [
+        f"  memory      about {size} a worker, which trains {run.network.model} on "
+        f"{num_examples:,} images at a time"
+    ]
 
 
 def _machine(placement: Placement) -> tuple[float, float]:

@@ -37,6 +37,7 @@ class Step:
       num_iterations: updates it makes; 0 where it does not train.
       flops: about what its arithmetic costs.
       num_decoded: images that are decoded for it, of data that stay in their files.
+      num_working_bytes: about what training takes of its device's memory.
     """
 
     job: Job
@@ -45,6 +46,7 @@ class Step:
     num_iterations: int
     flops: float
     num_decoded: int = 0
+    num_working_bytes: int = 0
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -193,6 +195,11 @@ def _advance_step(
         num_iterations=num_iterations,
         flops=float(flops * num_examples),
         num_decoded=num_examples * facts[run.network].has_many_sizes,
+        num_working_bytes=runs.num_working_bytes(
+            run,
+            num_trainable=facts[run.network].num_trainable,
+            num_activations=facts[run.network].num_activations,
+        ),
     )
 
 

@@ -1,0 +1,90 @@
+"""Lists of commands: those of the papers, and one's own."""
+
+import pathlib
+
+import pytest
+
+import tflottery
+from tflottery.plan import commands
+
+_CONFIGS = pathlib.Path(tflottery.__file__).parents[1] / "configs"
+# Of networks or readings that the papers do not have.
+_BEYOND_THE_PAPERS = {
+    "late_resetting/vgg19",
+    "lottery/lenet_random_global",
+    "semi_supervised/vgg19",
+    "transfer/vgg19",
+}
+
+
+def test_the_papers_commands_name_every_flag_file_of_theirs():
+    listed = {paper: commands.of_paper(paper) for paper in commands.PAPERS}
+    assert {paper: len(found) for paper, found in listed.items()} == {
+        "linear_mode_connectivity": 31,
+        "early_phase": 42,
+        "limited_supervision": 22,
+    }
+    texts = [one.text for found in listed.values() for one in found]
+    assert len(set(texts)) == len(texts)
+    missing = {
+        f"{path.parent.name}/{path.stem}".removesuffix("_paper")
+        for path in _CONFIGS.glob("*/*paper.flags")
+        if not any(f"configs/{path.parent.name}/{path.name}" in one for one in texts)
+    }
+    assert missing == _BEYOND_THE_PAPERS
+
+
+def test_a_command_has_the_options_of_its_line():
+    low = commands.parsed(
+        f"lottery --flagfile={_CONFIGS}/lottery/resnet20_paper.flags --variant=low"
+    )
+    (config,) = low.configs
+    assert (config.model, config.variant, config.levels) == (
+        *("resnet20", "low"),
+        ("1-14",),
+    )
+    assert low.module.__name__ == "tflottery.experiments.lottery"
+
+
+def test_flag_files_and_lists_are_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "lottery"
+    folder.mkdir()
+    (folder / "mine.flags").write_text("--model=lenet\n--levels=1-3\n")
+    (one,) = commands.of_file("lottery/mine.flags")
+    assert one.configs[0].levels == ("1-3",)
+    (tmp_path / "mine.commands").write_text(
+        "# Mine.\n\nlottery --flagfile=lottery/mine.flags --levels=1\ntable1  # All.\n"
+    )
+    first, second = commands.of_file("mine.commands")
+    assert first.configs[0].levels == ("1",)
+    assert len(second.configs) == 7
+
+
+def test_what_takes_part_are_the_searches_too():
+    found = commands.parsed(
+        f"transfer --flagfile={_CONFIGS}/transfer/resnet50_paper.flags"
+    ).settings()
+    assert {setting.dataset for _, setting in found} == {
+        *("imagenet2012", "places365_small", "cifar10")
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("mine.txt", "", r"'mine.txt' is no list of commands \(\*.commands\)"),
+        ("mine.commands", "lotery --model=lenet", "no experiment 'lotery'"),
+        ("mine.commands", "lottery --levels=0-3", "0-3"),
+    ],
+)
+def test_what_is_no_command_is_refused(name, content, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        commands.of_file(name)
+
+
+def test_a_file_that_is_not_there_is_refused():
+    with pytest.raises(FileNotFoundError, match=r"no file 'other\.flags'"):
+        commands.of_file("other.flags")

@@ -1,0 +1,96 @@
+"""What many commands cost together, told before anything is there."""
+
+import pathlib
+
+import pytest
+
+import tflottery
+import tflottery.plan.__main__ as tool
+from tflottery.core.recipes import Setting
+from tflottery.execution.plan import plan_of
+from tflottery.plan import commands, device_time, known_data
+from tflottery.plan.device_time import readable
+from tflottery.store.store import Store
+
+_ROOT = pathlib.Path(tflottery.__file__).parents[1]
+_SMALL = (
+    "--model=lenet --dataset=mnist --replicates=1 --rewind_iterations=0,10 "
+    "--training_iterations=100"
+)
+_TWO = [
+    f"instability {_SMALL} --data_orders=2",
+    f"lottery {_SMALL} --levels=1-2 --subnetworks=imp",
+]
+
+
+@pytest.fixture
+def two():
+    return [commands.parsed(text) for text in _TWO]
+
+
+@pytest.fixture(scope="module")
+def facts():
+    setting = "lenet", Setting("mnist")
+    return {setting: known_data.facts_of(*setting)}
+
+
+def test_commands_share_what_they_can(two, facts):
+    lines = list(tool.told({"both": two}, facts))
+    apart = [int(line.split()[1].replace(",", "")) for line in lines[1:3]]
+    # Two copies from each of two k, and a trunk to the second; and levels 1 and 2 from
+    # both, and the whole trunk.
+    assert apart == [10 + 2 * (100 + 90), 100 + 2 * (100 + 90)]
+    assert lines[1].endswith(_TWO[0])
+    together = sum(apart) - 10
+    assert lines[3].split()[1] == f"{together:,}" and "both, as one plan" in lines[3]
+    assert f"{sum(apart):,} as commands" in lines[4]
+    assert f"{sum(apart) / together:.2f} times as many" in lines[4]
+
+
+def test_several_groups_are_one_plan_too(two, facts):
+    lines = list(tool.told({"one": two[:1], "other": two[1:]}, facts))
+    assert [line.partition("  ")[2] for line in lines].count("") == 3
+    whole = next(line for line in lines if "all, as one plan" in line)
+    assert whole.split()[1] == "860"
+
+
+def test_times_are_by_the_rates_of_a_device(two, facts, tmp_path):
+    goals = two[0].goals(two[0].studies(facts))
+    networks = {one.network: one for one in facts.values()}
+    plan = plan_of(goals, Store(tmp_path), facts=networks)
+    found = device_time.of_plan(plan, networks)
+    assert found.core_hours == pytest.approx(plan.flops / 32e9 / 3600)
+    # Half a millisecond an update, and what is measured.
+    assert found.gpu_hours > plan.num_iterations * 0.5e-3 / 3600
+    assert found.decoding_hours == 0
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [(0.001, "1 minutes"), (1.2, "72 minutes"), (30, "30 hours"), (1e7, "1,100 years")],
+)
+def test_hours_are_told_in_a_unit_that_suits_them(hours, text):
+    assert readable(hours) == text
+
+
+@pytest.mark.parametrize(("names", "paper"), [([], None), (["a.flags"], "all")])
+def test_a_paper_or_files_have_to_be_named(names, paper):
+    with pytest.raises(ValueError, match="Name a paper .--paper=all, or one of .*or"):
+        tool._tell(names, paper=paper)
+
+
+@pytest.mark.slow
+def test_the_page_has_what_the_program_says_of_a_paper():
+    paper = "limited_supervision"
+    asked = commands.of_paper(paper)
+    settings = {setting for one in asked for setting in one.settings()}
+    facts = {setting: known_data.facts_of(*setting) for setting in settings}
+    lines = list(tool.told({paper: asked}, facts))
+    whole = next(line for line in lines if f"{paper}, as one plan" in line)
+    apart = lines[lines.index(whole) + 1]
+    page = (_ROOT / "docs/scaling.md").read_text()
+    (row,) = (line for line in page.splitlines() if line.startswith(f"| `{paper}`"))
+    _, num_commands, *cells, saved = (one.strip() for one in row.strip("|").split("|"))
+    assert int(num_commands) == len(asked)
+    assert len(cells) == 6 and all(cell in whole for cell in cells)
+    assert f": {saved} times as many" in apart

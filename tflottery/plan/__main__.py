@@ -1,0 +1,188 @@
+"""What whole papers cost: many commands planned as one, which share all they can.
+
+    python -m tflottery.plan --paper=all
+    python -m tflottery.plan configs/lottery/*_paper.flags
+    python -m tflottery.plan my.commands
+
+Of each command its runs, updates, disk and hours by itself; then of all of them as one
+plan, which is what they take with one store, whatever their order. From an empty
+store, and by the published sizes of the data sets, which need not be there: nothing is
+read, and nothing trained. What it takes on this machine, with what its store holds, a
+command tells by itself with --dry_run.
+
+A list of commands is a text file with a command a line, as it is typed behind `python
+-m tflottery.experiments.`; configs/ has one of each paper.
+"""
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+
+from absl import flags
+
+from tflottery.components.component import Artifact
+from tflottery.components.metadata import Facts
+from tflottery.core.files import readable_size
+from tflottery.core.identities import Network
+from tflottery.core.recipes import Setting
+from tflottery.execution.plan import Plan, plan_of
+from tflottery.plan import commands, device_time, known_data
+from tflottery.plan.commands import Command
+from tflottery.plan.device_time import DeviceTime, readable
+from tflottery.reports import saving
+from tflottery.store.store import Store
+from tflottery.training import process
+
+ALL = "all"
+_HEAD = (
+    f"{'runs':>8} {'updates':>14} {'disk':>9} {'a core':>11} {'decoding':>11} "
+    f"{'a GPU':>11}"
+)
+_RATES = """\
+Times are of one core, of one core that decodes images, and of one GPU.
+Measured: a core's rates with LeNet, ResNet-20 and VGG-16, and of decoding.
+Not measured: larger networks on a core (at the rate of those), and any GPU (at a tenth
+of an H100's peak). Of TPUs there is no telling."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What commands ask for, from an empty store.
+
+    Attributes:
+      num_runs: distinct trainings.
+      num_iterations: updates.
+      num_bytes: of the store in the end, if nothing is cleaned away.
+      time: by kind of device.
+    """
+
+    num_runs: int
+    num_iterations: int
+    num_bytes: int
+    time: DeviceTime
+
+    @property
+    def line(self) -> str:
+        """Its numbers, in columns."""
+        time = self.time
+        return (
+            f"{self.num_runs:8,} {self.num_iterations:14,} "
+            f"{readable_size(self.num_bytes):>9} {readable(time.core_hours):>11} "
+            f"{readable(time.decoding_hours) if time.decoding_hours else '':>11} "
+            f"{readable(time.gpu_hours):>11}"
+        )
+
+
+def facts_of(asked: Iterable[Command]) -> dict[tuple[str, Setting], Facts]:
+    """Returns the facts of all networks of some commands.
+
+    From a process of its own, which takes TensorFlow along when it ends.
+    """
+    settings = sorted({one for each in asked for one in each.settings()}, key=repr)
+    spawning = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(
+        1, spawning, initializer=process.configure
+    ) as other:
+        found = other.map(known_data.facts_of, *zip(*settings, strict=True))
+        return dict(zip(settings, found, strict=True))
+
+
+def told(
+    groups: dict[str, Sequence[Command]],
+    facts: dict[tuple[str, Setting], Facts],
+) -> Iterator[str]:
+    """Yields lines on what groups of commands cost: each, each group, and all.
+
+    Args:
+      groups: commands by what they make together.
+      facts: of all networks that take part.
+    """
+    networks = {one.network: one for one in facts.values()}
+    everything, apart_of_all = [], 0
+    yield _HEAD
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        for name, asked in groups.items():
+            together, apart = [], 0
+            for one in asked:
+                goals = one.goals(one.studies(facts))
+                cost = _cost(plan_of(goals, store, facts=networks), networks)
+                yield f"{cost.line}  {one.text}"
+                together, apart = together + goals, apart + cost.num_iterations
+            yield from _as_one(together, store, networks, name=name, apart=apart)
+            everything, apart_of_all = everything + together, apart_of_all + apart
+        if len(groups) > 1:
+            yield from _as_one(
+                everything, store, networks, name=ALL, apart=apart_of_all
+            )
+
+
+def _as_one(
+    goals: Sequence[Artifact],
+    store: Store,
+    networks: dict[Network, Facts],
+    *,
+    name: str,
+    apart: int,
+) -> Iterator[str]:
+    """Yields what goals cost as one plan, and what that saves.
+
+    Args:
+      goals: of several commands.
+      store: an empty one.
+      networks: facts of all that take part.
+      name: what the commands make.
+      apart: updates of the commands one by one, each from an empty store.
+    """
+    cost = _cost(plan_of(goals, store, facts=networks), networks)
+    yield f"{cost.line}  {name}, as one plan"
+    yield (
+        f"{'':8} {apart:14,} as commands that share no store: "
+        f"{apart / cost.num_iterations:.2f} times as many"
+    )
+    yield ""
+
+
+def _cost(plan: Plan, networks: dict[Network, Facts]) -> Cost:
+    """Returns what a plan costs."""
+    time = device_time.of_plan(plan, networks)
+    return Cost(plan.num_runs, plan.num_iterations, plan.num_bytes, time)
+
+
+def _tell(names: Sequence[str], *, paper: str | None) -> str:
+    """Prints what is asked for, and returns by which rates.
+
+    Args:
+      names: of lists of commands and flag files.
+      paper: or which one, or all.
+
+    Raises:
+      ValueError: neither or both were named, or what `commands` raises.
+      FileNotFoundError: as `commands` raises.
+    """
+    if (paper is None) == (not names):
+        raise ValueError(
+            f"Name a paper (--paper={ALL}, or one of {', '.join(commands.PAPERS)}), "
+            "or flag files and lists of commands."
+        )
+    papers = commands.PAPERS if paper == ALL else [paper]
+    if paper is not None:
+        groups = {one: commands.of_paper(one) for one in papers}
+    else:
+        groups = {"these": [one for name in names for one in commands.of_file(name)]}
+    facts = facts_of(one for group in groups.values() for one in group)
+    for line in told(groups, facts):
+        print(line, flush=True)
+    return _RATES
+
+
+def main() -> None:
+    """Runs the tool as a program: defines its flags, parses them, exits."""
+    flags.DEFINE_enum("paper", None, [*commands.PAPERS, ALL], "whose commands")
+    saving.run(lambda arguments: _tell(arguments[1:], paper=flags.FLAGS["paper"].value))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Which commands make a paper, and what each asks for.
+
+A list of commands is a text file: a command a line, as it is typed behind `python -m
+tflottery.experiments.`, with comments from # on. `configs/` has one of each paper. A
+flag file by itself is the command of the experiment that its folder is named after.
+"""
+
+import dataclasses
+import importlib
+import pathlib
+import shlex
+import types
+from collections.abc import Mapping, Sequence
+
+import tflottery
+from tflottery.components.component import Artifact
+from tflottery.components.metadata import Facts
+from tflottery.core.recipes import Setting
+from tflottery.studies import program
+from tflottery.studies.config import Config
+from tflottery.studies.study import Study, study_of
+from tflottery.training.distribution import Placement
+
+_ROOT = pathlib.Path(tflottery.__file__).parents[1]
+PAPERS = ("linear_mode_connectivity", "early_phase", "limited_supervision")
+_LIST, _FLAG_FILE = ".commands", ".flags"
+_FLAGFILE_FLAG = "--flagfile="
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command of an experiment.
+
+    Attributes:
+      text: as it is typed behind `python -m tflottery.experiments.`.
+      module: the experiment.
+      configs: of its studies.
+    """
+
+    text: str
+    module: types.ModuleType
+    configs: tuple[Config, ...]
+
+    def settings(self) -> set[tuple[str, Setting]]:
+        """Returns the networks that take part, each with what it learns."""
+        parts = [*self.configs]
+        for config in self.configs:
+            parts += config.related().values()
+        return {(one.model, one.setting) for one in parts}
+
+    def studies(self, facts: Mapping[tuple[str, Setting], Facts]) -> list[Study]:
+        """Returns its studies, given the facts of its settings."""
+        return [
+            study_of(config, lambda *setting: facts[setting], Placement())
+            for config in self.configs
+        ]
+
+    def goals(self, studies: Sequence[Study]) -> list[Artifact]:
+        """Returns the artifacts that the tables of its studies are read from."""
+        return [goal for study in studies for goal in self.module.plan(study)]
+
+
+def of_paper(paper: str) -> list[Command]:
+    """Returns the commands that make all figures and tables of a paper.
+
+    Raises:
+      FileNotFoundError: the package was installed without configs/.
+    """
+    path = _ROOT / "configs" / f"{paper}{_LIST}"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is not there: a package that was installed comes without "
+            "configs/. Run this in a clone of the project."
+        )
+    return _listed(path, folder=_ROOT)
+
+
+def of_file(name: str) -> list[Command]:
+    """Returns the commands of a list, or the one of a flag file.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: the file is neither, or names no experiment.
+    """
+    path = pathlib.Path(name)
+    if path.suffix not in (_LIST, _FLAG_FILE):
+        raise ValueError(
+            f"{name!r} is no list of commands (*{_LIST}) and no flag file (*"
+            f"{_FLAG_FILE})."
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {name!r}.")
+    if path.suffix == _LIST:
+        return _listed(path, folder=pathlib.Path())
+    experiment = path.absolute().parent.name
+    return [parsed(f"{experiment} {_FLAGFILE_FLAG}{shlex.quote(name)}")]
+
+
+def parsed(text: str, *, folder: pathlib.Path = pathlib.Path()) -> Command:
+    """Returns a command.
+
+    Args:
+      text: as it is typed behind `python -m tflottery.experiments.`.
+      folder: from which paths of flag files count.
+
+    Raises:
+      ValueError: there is no such experiment, or an option makes no sense.
+    """
+    name, *arguments = shlex.split(text, comments=True)
+    try:
+        module = importlib.import_module(f"tflottery.experiments.{name}")
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"There is no experiment {name!r}, of which {text!r} is a command. "
+            "`tflottery` lists them."
+        ) from error
+    arguments = [
+        f"{_FLAGFILE_FLAG}{folder / one.removeprefix(_FLAGFILE_FLAG)}"
+        if one.startswith(_FLAGFILE_FLAG)
+        else one
+        for one in arguments
+    ]
+    config = program.config_of(module, arguments)
+    members = module.members(config) if hasattr(module, "members") else (config,)
+    configs = tuple(one.named() for one in members)
+    for one in configs:
+        one.validate()
+    return Command(text, module, configs)
+
+
+def _listed(path: pathlib.Path, *, folder: pathlib.Path) -> list[Command]:
+    """Returns the commands of a list."""
+    lines = (line.strip() for line in path.read_text().splitlines())
+    return [
+        parsed(line, folder=folder)
+        for line in lines
+        if line and not line.startswith("#")
+    ]
