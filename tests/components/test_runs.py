@@ -256,3 +256,20 @@ def test_sources_are_the_artifacts_a_run_begins_from():
 def test_bytes_of_a_state(optimizer, slots, expected):
     state = State(_with_recipe(_RUN, optimizer=optimizer), 5, **slots)
     assert runs.num_bytes(state, num_weights=10, num_trainable=8) == expected
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "changes", "expected"),
+    [
+        # Weights, gradients and slots of 8, and 5 outputs of 60 images.
+        ("sgd", {}, 4 * (3 * 8 + 60 * 5)),
+        ("adam", {}, 4 * (4 * 8 + 60 * 5)),
+        ("sgd", {"mask": _Mask("1")}, 4 * (4 * 8 + 60 * 5)),
+        # Parts of a batch are trained on in turn.
+        ("sgd", {"num_replicas": 4}, 4 * (3 * 8 + 15 * 5)),
+    ],
+)
+def test_bytes_that_training_works_with(optimizer, changes, expected):
+    run = dataclasses.replace(_with_recipe(_RUN, optimizer=optimizer), **changes)
+    found = runs.num_working_bytes(run, num_trainable=8, num_activations=5)
+    assert found == expected

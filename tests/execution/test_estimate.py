@@ -39,6 +39,7 @@ def test_the_summary_says_all_that_a_user_decides_by(todo, store):
     assert f"MB in {store.root}, {longer}" in text
     assert re.search(r"time +\d+ (seconds )?to \d+ \w+ with 4 workers on the CPU", text)
     assert "diverged" not in text
+    assert "memory      about 0.8 GB a worker, which trains lenet on 60 images" in text
 
 
 def test_the_summary_says_what_cannot_be_made(todo, store):
