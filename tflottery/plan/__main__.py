@@ -43,8 +43,8 @@ _HEAD = (
 _RATES = """\
 Times are of one core, of one core that decodes images, and of one GPU.
 Measured: a core's rates with LeNet, ResNet-20 and VGG-16, and of decoding.
-Not measured: larger networks on a core (at the rate of those), and any GPU (at a tenth
-of an H100's peak). Of TPUs there is no telling."""
+Not measured: larger networks on a core (at the rate of those); a GPU is put at a tenth
+of an H100's peak (docs/scaling.md says what was measured). Of TPUs no rate is known."""
 
 
 @dataclasses.dataclass(frozen=True)
