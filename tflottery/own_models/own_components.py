@@ -13,7 +13,8 @@ from tflottery.analysis import interpolation
 from tflottery.components import masking
 from tflottery.components.component import Absent, Artifact, Component, Context
 from tflottery.core import seeds
-from tflottery.own_models.problem import Problem, validate_initial
+from tflottery.models import weights as model_weights
+from tflottery.own_models.problem import Problem, digest_of, validate_initial
 from tflottery.own_models.update_loop import UpdateLoop
 from tflottery.training import checkpoints
 from tflottery.training.checkpoints import SLOTS_FILE, WEIGHTS_FILE
@@ -25,7 +26,13 @@ _problems: dict[str, Problem] = {}
 
 
 def keep(problem: Problem) -> None:
-    """Keeps a problem for the components that name its key, in place of one before."""
+    """Keeps a problem for the components that name its key, in place of one before.
+
+    Raises:
+      ValueError: `build_model` returns other initial weights each time.
+    """
+    expected = digest_of(problem.initial_weights(1))
+    validate_initial(model_weights.weights(problem.built(1)), digest=expected)
     _problems[problem.key] = problem
 
 

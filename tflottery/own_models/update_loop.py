@@ -17,8 +17,6 @@ from tflottery.models.weights import Weights
 from tflottery.own_models.problem import (
     Problem,
     batch_indices,
-    digest_of,
-    validate_initial,
 )
 from tflottery.training.generators import Generators
 
@@ -35,8 +33,6 @@ class UpdateLoop:
         """
         self._problem = problem
         self._model = model = problem.compiled(problem.built(1))
-        expected = digest_of(problem.initial_weights(1))
-        validate_initial(model_weights.weights(model), digest=expected)
         self._generators = Generators(model)
         # Builds losses and metrics, which cannot be done inside a compiled loop.
         some = keras.tree.map_structure(
