@@ -8,7 +8,12 @@ import tensorflow as tf
 import tflottery
 from tflottery import layers
 from tflottery.models import weights as model_weights
-from tflottery.own_models import inline_execution, problem, update_loop
+from tflottery.own_models import (
+    inline_execution,
+    own_components,
+    problem,
+    update_loop,
+)
 from tflottery.pruning import masks as pruning_masks
 
 _GENERATOR = np.random.default_rng(0)
@@ -241,3 +246,81 @@ def test_a_model_that_is_other_each_time_is_refused(tmp_path):
     options = _OPTIONS | {"store": tmp_path / "store"}
     with pytest.raises(ValueError, match="other initial weights"):
         tflottery.find_ticket(build_model, DATA, **options)
+
+
+def _dense(**settings):
+    return keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dense(1, name="only", **settings)]
+    )
+
+
+def _scaled(factor):
+    return lambda values: factor * values
+
+
+class _Times(keras.losses.Loss):
+    """Of a factor that no configuration tells."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.times = factor
+
+    def call(self, y_true, y_pred):
+        return self.times * (y_true - y_pred) ** 2
+
+
+_factor = 1.0
+
+
+def _of_a_global(y_true, y_pred):
+    return _factor * (y_true - y_pred) ** 2
+
+
+def _key(build_model, *, loss="mse", **options):
+    options = {"optimizer": "adam", "metrics": (), "unpruned": ()} | options
+    stated = problem.of_arguments(
+        build_model, DATA, test_data=TEST, loss=loss, batch_size=16, **options
+    )
+    return own_components.keep(stated)
+
+
+def test_what_no_configuration_tells_is_another_problem(monkeypatch):
+    keys = [
+        _key(_dense),
+        _key(lambda: _dense(kernel_regularizer="l2")),
+        _key(lambda: _dense(activation=_scaled(2.0))),
+        _key(lambda: _dense(activation=_scaled(3.0))),
+        _key(_dense, loss=_Times(2.0)),
+        _key(_dense, loss=_Times(3.0)),
+        _key(_dense, loss=_of_a_global),
+    ]
+    monkeypatch.setitem(globals(), "_factor", 5.0)
+    keys.append(_key(_dense, loss=_of_a_global))
+    decaying = keras.optimizers.AdamW(0.1, weight_decay=0.5)
+    keys.append(_key(_dense, optimizer=decaying))
+    decaying.exclude_from_weight_decay(var_names=["kernel"])
+    keys.append(_key(_dense, optimizer=decaying))
+    assert len(set(keys)) == len(keys)
+    assert _key(_dense) == keys[0]
+
+
+class _Above(keras.metrics.Mean):
+    def __init__(self, least, name="above"):
+        super().__init__(name=name)
+        self.at_least = least
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metrics": [_Above(0.3)]}, "_Above was made with 'least'"),
+        (
+            {"metrics": [keras.metrics.CosineSimilarity(axis=0)]},
+            "CosineSimilarity was made with 'axis'",
+        ),
+        ({"optimizer": keras.optimizers.Adam(use_ema=True)}, "use_ema=True"),
+    ],
+)
+def test_what_a_copy_would_lose_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        _key(_dense, **options)

@@ -76,6 +76,10 @@ def test_what_takes_part_are_the_searches_too():
         ("mine.txt", "", r"'mine.txt' is no list of commands \(\*.commands\)"),
         ("mine.commands", "lotery --model=lenet", "no experiment 'lotery'"),
         ("mine.commands", "lottery --levels=0-3", "0-3"),
+        ("mine.commands", "lottery --modle=lenet", "lottery --modle=lenet': .*modle"),
+        ("mine.commands", "lottery --flagfile=gone.flags", "gone.flags"),
+        ("mine.commands", "lottery resnet20", "'resnet20' is not a flag"),
+        ("mine.commands", "# lottery", "'mine.commands' holds no command"),
     ],
 )
 def test_what_is_no_command_is_refused(name, content, message, tmp_path, monkeypatch):

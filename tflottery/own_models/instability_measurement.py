@@ -108,7 +108,7 @@ def _line(
         )
         for order in (1, 2)
     )
-    return OwnLine(problem=stated.key, a=a, b=b, num_points=num_points)
+    return OwnLine(problem=start.problem, a=a, b=b, num_points=num_points)
 
 
 def _measured(

@@ -4,7 +4,6 @@ They find the problem by its key, in the process that was given it.
 """
 
 import dataclasses
-import functools
 import json
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from tflottery.analysis import interpolation
 from tflottery.components import masking
 from tflottery.components.component import Absent, Artifact, Component, Context
-from tflottery.core import seeds
+from tflottery.core import fingerprints, seeds
 from tflottery.models import weights as model_weights
 from tflottery.own_models.problem import Problem, digest_of, validate_initial
 from tflottery.own_models.update_loop import UpdateLoop
@@ -22,28 +21,51 @@ from tflottery.training.checkpoints import SLOTS_FILE, WEIGHTS_FILE
 METRICS_FILE, LINE_FILE = "metrics.json", "line.json"
 SPLITS = ("train", "test")
 
+# Of those kept, as many stay compiled.
+_MOST_LOOPS = 2
 _problems: dict[str, Problem] = {}
+_loops: dict[str, UpdateLoop] = {}
 
 
-def keep(problem: Problem) -> None:
-    """Keeps a problem for the components that name its key, in place of one before.
+def keep(problem: Problem) -> str:
+    """Keeps a problem for the components that name its key; returns that.
+
+    What the problem says of itself is not all that may decide a training: functions
+    call others, and objects hold what no configuration tells. So what a few updates
+    come to is part of the key.
 
     Raises:
-      ValueError: `build_model` returns other initial weights each time.
+      ValueError: `build_model` returns other initial weights each time, or an object
+        cannot be copied.
     """
+    for key, one in _problems.items():
+        if one is problem:
+            return key
     expected = digest_of(problem.initial_weights(1))
     validate_initial(model_weights.weights(problem.built(1)), digest=expected)
-    _problems[problem.key] = problem
+    said, loop = problem.key, UpdateLoop(problem)
+    key = fingerprints.fingerprint([said, loop.tried()])
+    _problems[key] = problem
+    _hold(key, loop)
+    return key
 
 
-@functools.lru_cache(maxsize=2)
+def _hold(key: str, loop: UpdateLoop) -> None:
+    _loops.pop(key, None)
+    while len(_loops) >= _MOST_LOOPS:
+        del _loops[next(iter(_loops))]
+    _loops[key] = loop
+
+
 def _loop_of(key: str) -> UpdateLoop:
     if key not in _problems:
         raise RuntimeError(
             f"The model and data with the key {key!r} are not known here: they are "
             "those of another process."
         )
-    return UpdateLoop(_problems[key])
+    if key not in _loops:
+        _hold(key, UpdateLoop(_problems[key]))
+    return _loops[key]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

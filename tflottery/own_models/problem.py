@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import inspect
 import random
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,8 @@ from tflottery.models.weights import Weights
 Examples = tuple[object, ...]
 
 _SEED_BITS = 32
+# Of an attribute that is not there.
+_UNKNOWN = object()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -233,10 +236,34 @@ def digest_of(tree: object) -> str:
 
 
 def _copied(one: object) -> object:
-    """Returns an object of Keras's like another one, in its initial state."""
+    """Returns an object of Keras's like another one, in its initial state.
+
+    Raises:
+      ValueError: it does not say all that it was made with, so the copy is another.
+    """
     if not hasattr(one, "get_config"):
         return one
-    return type(one).from_config(one.get_config())
+    config = one.get_config()
+    for name, parameter in inspect.signature(type(one).__init__).parameters.items():
+        if name in config or name in ("self", "name", "dtype", "kwargs", "args"):
+            continue
+        if getattr(one, name, _UNKNOWN) != parameter.default:
+            raise ValueError(
+                f"{type(one).__name__} was made with {name!r}, of which its get_config "
+                "says nothing, so that it cannot be copied. Give its class a "
+                "get_config with all arguments."
+            )
+    copy = type(one).from_config(config)
+    if getattr(one, "use_ema", False) and not one.ema_overwrite_frequency:
+        raise ValueError(
+            f"{type(one).__name__} with use_ema=True averages weights that nobody "
+            "would see: give it an ema_overwrite_frequency, or leave use_ema out."
+        )
+    # What an optimizer is told after it was made is in no configuration.
+    excluded = getattr(one, "_exclude_from_weight_decay_pattern", None)
+    if excluded is not None:
+        copy.exclude_from_weight_decay(var_names=[excluded.pattern])
+    return copy
 
 
 def _plain(value: object) -> object:

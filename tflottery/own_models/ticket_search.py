@@ -173,9 +173,8 @@ def trunk(stated: Problem, replicate: int, iteration: int) -> OwnState:
 
     Changes: the process keeps the problem.
     """
-    own_components.keep(stated)
     return OwnState(
-        problem=stated.key,
+        problem=own_components.keep(stated),
         replicate=replicate,
         initial=problem.digest_of(stated.initial_weights(replicate)),
         iteration=iteration,

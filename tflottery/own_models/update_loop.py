@@ -14,14 +14,13 @@ import tensorflow as tf
 from tflottery import layers
 from tflottery.models import weights as model_weights
 from tflottery.models.weights import Weights
-from tflottery.own_models.problem import (
-    Problem,
-    batch_indices,
-)
+from tflottery.own_models.problem import Problem, batch_indices, digest_of
 from tflottery.training.generators import Generators
 
 # Between two chances to stop, and to tell how far it is.
 _UPDATES_AT_ONCE = 100
+# By which trainings are told apart that say the same of themselves.
+_UPDATES_TRIED = 3
 
 
 class UpdateLoop:
@@ -82,6 +81,30 @@ class UpdateLoop:
             self._advance(tf.constant(indices), tf.constant(begin, tf.int64))
             tell((end - first) / (last - first))
         return model_weights.weights(self._model), self._slots()
+
+    def tried(self) -> str:
+        """Returns a digest of what a few updates from the initial weights come to."""
+        problem = self._problem
+        model_weights.assign(self._model, problem.initial_weights(1))
+        self._assign_slots(self._fresh)
+        layers.set_masks(self._model, {})
+        self._generators.reseed(0)
+        self._model.reset_metrics()
+        indices = batch_indices(
+            0,
+            first=0,
+            last=_UPDATES_TRIED,
+            batch_size=problem.batch_size,
+            num_examples=problem.num_train,
+        )
+        self._advance(tf.constant(indices), tf.constant(0, tf.int64))
+        weights = model_weights.weights(self._model)
+        some = keras.tree.map_structure(
+            lambda one: one[: problem.batch_size], problem.test
+        )
+        found = self._model.test_on_batch(*some)
+        measured = [np.asarray(one) for one in keras.tree.flatten(found)]
+        return digest_of((weights, self._slots(), measured))
 
     def measure(self, weights: Weights, *, split: str) -> dict[str, float]:
         """Returns loss and metrics of a network, by their names.

@@ -12,6 +12,8 @@ import shlex
 import types
 from collections.abc import Mapping, Sequence
 
+from absl import flags
+
 import tflottery
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
@@ -120,7 +122,10 @@ def parsed(text: str, *, folder: pathlib.Path = pathlib.Path()) -> Command:
         else one
         for one in arguments
     ]
-    config = program.config_of(module, arguments)
+    try:
+        config = program.config_of(module, arguments)
+    except flags.Error as error:
+        raise ValueError(f"{text!r}: {error}") from error
     members = module.members(config) if hasattr(module, "members") else (config,)
     configs = tuple(one.named() for one in members)
     for one in configs:
@@ -129,10 +134,13 @@ def parsed(text: str, *, folder: pathlib.Path = pathlib.Path()) -> Command:
 
 
 def _listed(path: pathlib.Path, *, folder: pathlib.Path) -> list[Command]:
-    """Returns the commands of a list."""
+    """Returns the commands of a list. Raises ValueError if it has none."""
     lines = (line.strip() for line in path.read_text().splitlines())
-    return [
+    found = [
         parsed(line, folder=folder)
         for line in lines
         if line and not line.startswith("#")
     ]
+    if not found:
+        raise ValueError(f"{str(path)!r} holds no command.")
+    return found

@@ -117,12 +117,12 @@ def config_of(module: types.ModuleType, arguments: Sequence[str]) -> Config:
 
     Raises:
       absl.flags.Error: there is no such flag, or no such file.
-      ValueError: a text is no such number as an option holds.
+      ValueError: a text is no such number as an option holds, or no flag.
     """
     values = flags.FlagValues()
     for options in (module.Config, Machine):
         define_flags(options, values, program=module.__name__)
-    values([module.__name__, *arguments])
+    command_line.refuse_arguments(values([module.__name__, *arguments]))
     return from_flags(module.Config, values)
 
 
