@@ -19,7 +19,7 @@ from tflottery.execution.plan import plan_of
 from tflottery.plan import commands, device_time, known_data
 from tflottery.plan.device_time import readable
 from tflottery.store.store import Store
-from tflottery.studies.config import Config
+from tflottery.studies.config import Config, members_of
 from tflottery.studies.study import Study, study_of
 from tflottery.training import process
 from tflottery.training.distribution import Placement
@@ -48,8 +48,10 @@ def line_of(text: str) -> str:
 
 def studies_of(module: types.ModuleType, config: Config) -> list[Study]:
     """Returns the studies of an experiment's Config."""
-    members = module.members(config) if hasattr(module, "members") else (config,)
-    return [study_of(one.named(), known_data.facts_of, Placement()) for one in members]
+    return [
+        study_of(one, known_data.facts_of, Placement())
+        for one in members_of(module, config)
+    ]
 
 
 def networks_of(studies: Sequence[Study]) -> dict[Network, Facts]:

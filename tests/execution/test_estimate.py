@@ -121,13 +121,13 @@ def test_images_to_be_decoded_are_counted(make_study, store, three_gpus, facts):
             own = step.job.component.passes().number
         assert step.num_decoded == own
         num_images += own
-    took = num_images / estimate._DECODED_PER_SECOND
+    took = num_images / estimate.DECODED_PER_SECOND
     computing = decoded.flops / 1e6
     assert ranged(decoded, 1).low == pytest.approx(computing + took)
     assert ranged(arrays, 1).low == pytest.approx(computing)
     # A GPU's third of four cores decodes while the GPU computes.
     most = sum(
-        max(step.flops / 1e8, step.num_decoded / estimate._DECODED_PER_SECOND / (4 / 3))
+        max(step.flops / 1e8, step.num_decoded / estimate.DECODED_PER_SECOND / (4 / 3))
         for step in decoded.steps
     )
     found = ranged(decoded, 1, Placement(device="gpu")).low

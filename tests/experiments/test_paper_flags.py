@@ -14,6 +14,7 @@ from tflottery.core.registry import PRETEXTS
 from tflottery.execution.plan import plan_of
 from tflottery.store.store import Store
 from tflottery.studies import program
+from tflottery.studies.config import validated_members
 from tflottery.studies.search_options import TicketConfig
 from tflottery.studies.study import study_of
 from tflottery.training.distribution import Placement
@@ -92,10 +93,7 @@ def studies_of(path):
     """Returns the experiment of a flag file, and its studies."""
     module = importlib.import_module(f"tflottery.experiments.{path.parent.name}")
     config = program.config_of(module, [f"--flagfile={path}"])
-    members = module.members(config) if hasattr(module, "members") else (config,)
-    configs = [one.named() for one in members]
-    for one in configs:
-        one.validate()
+    configs = validated_members(module, config)
     return module, [study_of(one, facts_of, Placement()) for one in configs]
 
 

@@ -14,7 +14,7 @@ from tflottery.core import tables
 from tflottery.core.recipes import Setting
 from tflottery.execution.results_reader import PartialReader
 from tflottery.store.store import Store
-from tflottery.studies.config import Config
+from tflottery.studies.config import Config, members_of
 from tflottery.studies.study import Study, study_of
 from tflottery.training.distribution import Placement
 from tflottery.training.runtime import Runtime
@@ -118,10 +118,9 @@ def _studies(name: str) -> list[Study]:
     module = importlib.import_module(name)
     runtime = Runtime(data_dir=None, placement=Placement())
     config = module.Config.tiny()
-    members = module.members(config) if hasattr(module, "members") else (config,)
 
     @functools.cache
     def facts_of(model: str, setting: Setting) -> Facts:
         return inspect(model, setting, runtime)
 
-    return [study_of(one.named(), facts_of, Placement()) for one in members]
+    return [study_of(one, facts_of, Placement()) for one in members_of(module, config)]

@@ -25,7 +25,7 @@ _EFFICIENCY = 0.65
 # Fraction of a GPU's peak: not measured; the papers' networks are too small for it.
 _GPU_EFFICIENCY = 0.1
 # Images of ImageNet that a core decodes, crops and resizes in a second (AVX2).
-_DECODED_PER_SECOND = 300.0
+DECODED_PER_SECOND = 300.0
 # Of what threads of one worker compute in a second: four do 2.7 times as much as one.
 _THREADS_EXPONENT = 0.7
 # From there on it is told what would take less time.
@@ -215,7 +215,7 @@ def _unlearned(step: Step, placement: Placement, *, rate: float) -> float | None
     if step.flops and not rate:
         return None
     computing = step.flops / (rate or 1.0)
-    decoding = step.num_decoded / _DECODED_PER_SECOND
+    decoding = step.num_decoded / DECODED_PER_SECOND
     if placement.device != "gpu":
         # A worker has the same cores for both.
         return computing + decoding / placement.threads

@@ -149,6 +149,19 @@ def set_up(
     )
     distribution.validate(settings.placement)
     registry.load_plugins(settings.plugins, named_by="--plugins")
+    return contexts(settings, send=send, stopping=stopping)
+
+
+def contexts(
+    settings: WorkerSettings,
+    *,
+    send: Callable[[Message], None],
+    stopping: Callable[[], bool],
+) -> Callable[[], JobContext]:
+    """Returns what makes the context of the next job, in a process left as it is.
+
+    Args: as of `set_up`.
+    """
     return functools.partial(
         JobContext,
         store=Store(settings.store),

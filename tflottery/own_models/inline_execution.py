@@ -6,21 +6,19 @@ With more than one thread (`training.process.configure` sets one) another machin
 add up in another order, and so come to other bits.
 """
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tflottery.components.component import Artifact
+from tflottery.execution import worker
 from tflottery.execution.executor import Executor, Outcome
 from tflottery.execution.inline import InlinePool
-from tflottery.execution.job_context import JobContext
 from tflottery.execution.log import Log
 from tflottery.execution.plan import plan_of
 from tflottery.execution.progress import Progress
 from tflottery.execution.stop_request import StopRequest
-from tflottery.execution.worker import Message, WorkerSettings
+from tflottery.execution.worker import WorkerSettings
 from tflottery.store.store import Store
 from tflottery.training.distribution import Placement
-from tflottery.training.runtime import Runtime
 
 _CHECKPOINT_SECONDS = 60.0
 
@@ -50,7 +48,7 @@ def make(goals: Sequence[Artifact], store: Store) -> frozenset[str]:
         gpu=None,
         checkpoint_seconds=_CHECKPOINT_SECONDS,
     )
-    pool = InlinePool(settings, set_up=_as_it_is)
+    pool = InlinePool(settings, set_up=worker.contexts)
     with StopRequest(pool) as stop, Progress(todo, log=Log()) as progress:
         executor = Executor(
             pool,
@@ -63,23 +61,6 @@ def make(goals: Sequence[Artifact], store: Store) -> frozenset[str]:
         outcome = executor.execute(goals)
     _refuse_unfinished(outcome)
     return frozenset(outcome.unobtainable)
-
-
-def _as_it_is(
-    settings: WorkerSettings,
-    *,
-    send: Callable[[Message], None],
-    stopping: Callable[[], bool],
-) -> Callable[[], JobContext]:
-    """Returns what makes the context of the next job, in a process left as it is."""
-    return functools.partial(
-        JobContext,
-        store=Store(settings.store),
-        runtime=Runtime(data_dir=None, placement=settings.placement),
-        checkpoint_seconds=settings.checkpoint_seconds,
-        report=lambda kind, value: send(Message(kind, value)),
-        stopping=stopping,
-    )
 
 
 def _refuse_unfinished(outcome: Outcome) -> None:

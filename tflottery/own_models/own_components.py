@@ -12,8 +12,7 @@ from tflottery.analysis import interpolation
 from tflottery.components import masking
 from tflottery.components.component import Absent, Artifact, Component, Context
 from tflottery.core import fingerprints, seeds
-from tflottery.models import weights as model_weights
-from tflottery.own_models.problem import Problem, digest_of, validate_initial
+from tflottery.own_models.problem import Problem, validate_initial
 from tflottery.own_models.update_loop import UpdateLoop
 from tflottery.training import checkpoints
 from tflottery.training.checkpoints import SLOTS_FILE, WEIGHTS_FILE
@@ -41,8 +40,6 @@ def keep(problem: Problem) -> str:
     for key, one in _problems.items():
         if one is problem:
             return key
-    expected = digest_of(problem.initial_weights(1))
-    validate_initial(model_weights.weights(problem.built(1)), digest=expected)
     said, loop = problem.key, UpdateLoop(problem)
     key = fingerprints.fingerprint([said, loop.tried()])
     _problems[key] = problem

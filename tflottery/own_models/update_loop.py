@@ -14,7 +14,12 @@ import tensorflow as tf
 from tflottery import layers
 from tflottery.models import weights as model_weights
 from tflottery.models.weights import Weights
-from tflottery.own_models.problem import Problem, batch_indices, digest_of
+from tflottery.own_models.problem import (
+    Problem,
+    batch_indices,
+    digest_of,
+    validate_initial,
+)
 from tflottery.training.generators import Generators
 
 # Between two chances to stop, and to tell how far it is.
@@ -29,15 +34,18 @@ class UpdateLoop:
     def __init__(self, problem: Problem):
         """Args:
         problem: whose model it is.
+
+        Raises:
+          ValueError: `build_model` returns other initial weights each time, or an
+            object cannot be copied.
         """
         self._problem = problem
         self._model = model = problem.compiled(problem.built(1))
+        expected = digest_of(problem.initial_weights(1))
+        validate_initial(model_weights.weights(model), digest=expected)
         self._generators = Generators(model)
         # Builds losses and metrics, which cannot be done inside a compiled loop.
-        some = keras.tree.map_structure(
-            lambda one: one[: problem.batch_size], problem.train
-        )
-        model.test_on_batch(*some)
+        model.test_on_batch(*self._first_batch("train"))
         self._fresh = self._slots()
         self._data = keras.tree.map_structure(tf.constant, problem.train)
         self._advance = self._compiled()
@@ -64,45 +72,19 @@ class UpdateLoop:
         """
         first, last = iterations
         order_seed, drawn_seed = seeds
-        model_weights.assign(self._model, weights)
-        self._assign_slots(self._fresh if slots is None else slots)
-        layers.set_masks(self._model, dict(masks))
-        self._generators.reseed(drawn_seed)
-        self._model.reset_metrics()
+        self._begin(weights, slots, masks=masks, seed=drawn_seed)
         for begin in range(first, last, _UPDATES_AT_ONCE):
             end = min(begin + _UPDATES_AT_ONCE, last)
-            indices = batch_indices(
-                order_seed,
-                first=begin,
-                last=end,
-                batch_size=self._problem.batch_size,
-                num_examples=self._problem.num_train,
-            )
-            self._advance(tf.constant(indices), tf.constant(begin, tf.int64))
+            self._update(order_seed, first=begin, last=end)
             tell((end - first) / (last - first))
         return model_weights.weights(self._model), self._slots()
 
     def tried(self) -> str:
         """Returns a digest of what a few updates from the initial weights come to."""
-        problem = self._problem
-        model_weights.assign(self._model, problem.initial_weights(1))
-        self._assign_slots(self._fresh)
-        layers.set_masks(self._model, {})
-        self._generators.reseed(0)
-        self._model.reset_metrics()
-        indices = batch_indices(
-            0,
-            first=0,
-            last=_UPDATES_TRIED,
-            batch_size=problem.batch_size,
-            num_examples=problem.num_train,
-        )
-        self._advance(tf.constant(indices), tf.constant(0, tf.int64))
+        self._begin(self._problem.initial_weights(1), None, masks={}, seed=0)
+        self._update(0, first=0, last=_UPDATES_TRIED)
         weights = model_weights.weights(self._model)
-        some = keras.tree.map_structure(
-            lambda one: one[: problem.batch_size], problem.test
-        )
-        found = self._model.test_on_batch(*some)
+        found = self._model.test_on_batch(*self._first_batch("test"))
         measured = [np.asarray(one) for one in keras.tree.flatten(found)]
         return digest_of((weights, self._slots(), measured))
 
@@ -125,6 +107,38 @@ class UpdateLoop:
             return_dict=True,
         )
         return {name: float(value) for name, value in found.items()}
+
+    def _begin(
+        self,
+        weights: Weights,
+        slots: Mapping[str, np.ndarray] | None,
+        *,
+        masks: Mapping[str, np.ndarray],
+        seed: int,
+    ) -> None:
+        """Puts the model where a training begins: as of `train`."""
+        model_weights.assign(self._model, weights)
+        self._assign_slots(self._fresh if slots is None else slots)
+        layers.set_masks(self._model, dict(masks))
+        self._generators.reseed(seed)
+        self._model.reset_metrics()
+
+    def _update(self, order_seed: int, *, first: int, last: int) -> None:
+        """Makes the updates after `first` to `last`, in the order of a seed."""
+        indices = batch_indices(
+            order_seed,
+            first=first,
+            last=last,
+            batch_size=self._problem.batch_size,
+            num_examples=self._problem.num_train,
+        )
+        self._advance(tf.constant(indices), tf.constant(first, tf.int64))
+
+    def _first_batch(self, split: str) -> tuple:
+        """Returns the first examples of a split, as many as an update takes."""
+        size = self._problem.batch_size
+        examples = getattr(self._problem, split)
+        return keras.tree.map_structure(lambda one: one[:size], examples)
 
     def _compiled(self) -> tf.types.experimental.PolymorphicFunction:
         """Returns the loop over batches of given examples."""

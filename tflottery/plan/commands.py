@@ -19,7 +19,7 @@ from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
 from tflottery.core.recipes import Setting
 from tflottery.studies import program
-from tflottery.studies.config import Config
+from tflottery.studies.config import Config, validated_members
 from tflottery.studies.study import Study, study_of
 from tflottery.training.distribution import Placement
 
@@ -126,11 +126,7 @@ def parsed(text: str, *, folder: pathlib.Path = pathlib.Path()) -> Command:
         config = program.config_of(module, arguments)
     except flags.Error as error:
         raise ValueError(f"{text!r}: {error}") from error
-    members = module.members(config) if hasattr(module, "members") else (config,)
-    configs = tuple(one.named() for one in members)
-    for one in configs:
-        one.validate()
-    return Command(text, module, configs)
+    return Command(text, module, tuple(validated_members(module, config)))
 
 
 def _listed(path: pathlib.Path, *, folder: pathlib.Path) -> list[Command]:

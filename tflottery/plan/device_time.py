@@ -16,13 +16,13 @@ from collections.abc import Mapping
 
 from tflottery.components.metadata import Facts
 from tflottery.core.identities import Network
+from tflottery.execution.estimate import DECODED_PER_SECOND
 from tflottery.execution.jobs import Advance
 from tflottery.execution.plan import Plan, Step
 
 # Operations a second of one core, training and measuring.
 _DENSE_RATES = 32e9, 32e9
 _CONVOLUTIONAL_RATES = 45e9, 75e9
-_DECODED_PER_SECOND = 300.0
 _GPU_RATE = 6.7e12
 _GPU_SECONDS_PER_UPDATE = 0.5e-3
 _HOUR = 3600
@@ -64,7 +64,7 @@ def of_plan(plan: Plan, facts: Mapping[Network, Facts]) -> DeviceTime:
         launching = step.num_iterations * _GPU_SECONDS_PER_UPDATE
         gpu += max(step.flops / _GPU_RATE, launching)
         decoded += step.num_decoded
-    decoding = decoded / _DECODED_PER_SECOND
+    decoding = decoded / DECODED_PER_SECOND
     return DeviceTime(core / _HOUR, decoding / _HOUR, gpu / _HOUR)
 
 

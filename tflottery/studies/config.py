@@ -1,6 +1,7 @@
 """What every experiment can be told: the fields of its Config become its flags."""
 
 import dataclasses
+import types
 import typing
 from collections.abc import Mapping, Sequence
 
@@ -355,3 +356,22 @@ def _validate_one_of(name: str, value: object, allowed: tuple) -> None:
     if value not in allowed:
         known = ", ".join(one for one in allowed if one)
         raise ValueError(f"--{name}={value!r} is not known. Known: {known}.")
+
+
+def members_of(module: types.ModuleType, config: Config) -> list[Config]:
+    """Returns the Configs of an experiment's studies, each with its model's name.
+
+    Args:
+      module: the experiment.
+      config: as it is asked for, of one study or of several.
+    """
+    members = module.members(config) if hasattr(module, "members") else (config,)
+    return [one.named() for one in members]
+
+
+def validated_members(module: types.ModuleType, config: Config) -> list[Config]:
+    """As `members_of`; raises ValueError for options that make no sense."""
+    found = members_of(module, config)
+    for one in found:
+        one.validate()
+    return found

@@ -30,7 +30,7 @@ from tflottery.execution.stop_request import StopRequest
 from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
 from tflottery.studies import batch_sizes
-from tflottery.studies.config import Config
+from tflottery.studies.config import Config, validated_members
 from tflottery.studies.machine import Machine, placement_of, pool_of, settled
 from tflottery.studies.output import LOG_FILE, Output, OutputError
 from tflottery.studies.study import Study, study_of
@@ -65,7 +65,7 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
     """
     # What needs no worker is refused first.
     registry.load_plugins(machine.plugins, named_by="--plugins")
-    configs = _validated(module, config)
+    configs = validated_members(module, config)
     machine.validate()
     placement = placement_of(machine)
     log = Log()
@@ -101,15 +101,6 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
             )
             outcome = _made(goals, executor, tabulation)
     return _ended(outcome, tabulation, output, log, stop_code=stop.exit_code)
-
-
-def _validated(module: types.ModuleType, config: Config) -> list[Config]:
-    """Returns the Configs of an experiment's studies, each with its model's name."""
-    members = module.members(config) if hasattr(module, "members") else (config,)
-    configs = [one.named() for one in members]
-    for one in configs:
-        one.validate()
-    return configs
 
 
 def _title(module: types.ModuleType, study: Study) -> str:
