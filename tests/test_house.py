@@ -35,6 +35,7 @@ _ORDER = (
     "experiments",
     "reports",
     "check",
+    "export",
     "plan",
     "results",
     "__main__",

@@ -134,7 +134,6 @@ def facts_of(
     sizes = {path: math.prod(shape) for path, shape in shapes.items()}
     trainable = sum(sizes[variable.path] for variable in model.trainable_variables)
     maskable = layers.masked_kernels(model)
-    flops = sum(2 * sizes[one.kernel.path] * _positions(one.layer) for one in maskable)
     num_views = tasks.task_of(data.pretext).num_views
     return Facts(
         network=dataclasses.replace(network, architecture=architecture(model)),
@@ -142,12 +141,23 @@ def facts_of(
         num_weights=sum(sizes.values()),
         num_trainable=trainable,
         kernel_shapes={one.kernel.path: tuple(one.kernel.shape) for one in maskable},
-        flops_per_example=num_views * flops,
+        flops_per_example=num_views * sum(kernel_flops(model).values()),
         has_batch_norm=bool(layers.normalizations(model)),
         precision=requirements.precision(model),
         num_activations=num_views * sum(map(_size, model.layers)),
         **known,
     )
+
+
+def kernel_flops(model: "keras.Model") -> dict[str, int]:
+    """Returns what each maskable kernel costs an example, in multiplications and
+    additions, by its path."""
+    from tflottery import layers
+
+    return {
+        one.kernel.path: 2 * math.prod(one.kernel.shape) * _positions(one.layer)
+        for one in layers.masked_kernels(model)
+    }
 
 
 def _positions(layer: object) -> int:

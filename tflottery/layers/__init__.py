@@ -23,7 +23,7 @@ from tflottery.layers.masked import (
     masks,
     set_masks,
 )
-from tflottery.layers.model_masking import mask
+from tflottery.layers.model_masking import mask, unmask
 from tflottery.layers.normalization import BatchNormalization, normalizations
 from tflottery.layers.pooling import make_pooling_deterministic
 
@@ -46,4 +46,5 @@ __all__ = [
     "normalizations",
     "own_constraint",
     "set_masks",
+    "unmask",
 ]

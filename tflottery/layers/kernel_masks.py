@@ -72,6 +72,20 @@ def add_masks(layer: keras.layers.Layer) -> None:
     use_masks(layer, "product")
 
 
+def remove_masks(layer: keras.layers.Layer) -> None:
+    """Takes a layer's masks away; its kernels are as they were used, zeros included.
+
+    Changes: the layer's kernels, their constraints and its variables.
+    """
+    for one in masked_kernels_of(layer):
+        one.kernel.assign(kernel_in_use(one))
+    use_masks(layer, "none")
+    for name in layer.masked_kernel_names:
+        # Keras collects garbage when a weight is deleted, which takes long.
+        layer._untrack_variable(getattr(layer, _mask_name(name)))
+        object.__delattr__(layer, _mask_name(name))
+
+
 def masked_kernels_of(layer: keras.layers.Layer) -> list[MaskedKernel]:
     """Returns the kernels of a built layer of a masked class."""
     return [

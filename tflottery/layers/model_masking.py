@@ -12,7 +12,14 @@ from collections.abc import Iterable, Iterator
 import keras
 
 from tflottery.layers import kernel_masks, masked
+from tflottery.layers.dropout import Dropout
+from tflottery.layers.normalization import BatchNormalization
 
+# Keras's classes of the layers that stand in for them, without the masked ones.
+_PLAIN_CLASSES = {
+    BatchNormalization: keras.layers.BatchNormalization,
+    Dropout: keras.layers.Dropout,
+}
 # In the configuration of a layer of masked ones.
 _ORIGINAL, _UNPRUNED = "original", "unpruned"
 
@@ -48,6 +55,42 @@ def mask(model: keras.Model, *, unpruned: Iterable[str] = ()) -> keras.Model:
         if _is_composite(layer) and masked.masked_layers(layer):
             layer.__class__ = _composite_class(type(layer))
             layer._unpruned = _places(layer, unpruned)
+    if isinstance(model, keras.Model):
+        model.train_function = model.test_function = model.predict_function = None
+    return model
+
+
+def unmask(model: keras.Model) -> keras.Model:
+    """Returns the model itself, of Keras's layers alone: masks multiplied in, and gone.
+
+    Outputs stay the same, up to rounding in batch norm. It is saved and opened without
+    this package; weights that were pruned are zeros like any others.
+
+    Args:
+      model: built, of any class.
+
+    Changes: the model's layers. It is traced anew if it was compiled.
+
+    Raises:
+      ValueError: a layer is of a class of somebody's own that masks kernels. Nothing is
+        changed then.
+    """
+    plain = {ours: base for base, ours in masked.MASKED_CLASSES.items()}
+    found = list(model._flatten_layers(include_self=True, recursive=True))
+    for layer in found:
+        if masked.is_masked(layer) and type(layer) not in plain:
+            raise ValueError(
+                f"Layer {layer.name!r} of class {type(layer).__name__} masks kernels "
+                "in a way of its own, and cannot be made a layer of Keras's."
+            )
+    for layer in found:
+        if type(layer) in plain:
+            kernel_masks.remove_masks(layer)
+            layer.__class__ = plain[type(layer)]
+        elif hasattr(type(layer), "unmasked_class"):
+            layer.__class__ = type(layer).unmasked_class
+        elif type(layer) in _PLAIN_CLASSES:
+            layer.__class__ = _PLAIN_CLASSES[type(layer)]
     if isinstance(model, keras.Model):
         model.train_function = model.test_function = model.predict_function = None
     return model

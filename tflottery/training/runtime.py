@@ -151,7 +151,7 @@ class Runtime:
             self._trainers[key] = trainer.Trainer(
                 network.model,
                 recipe,
-                self._source_of(data, network),
+                self.source_of(data, network),
                 num_classes=network.num_classes,
                 sparse=sparse,
                 pretext=data.pretext,
@@ -175,7 +175,7 @@ class Runtime:
             evaluator = functools.partial(
                 evaluation.Evaluator,
                 network.model,
-                self._source_of(data, network),
+                self.source_of(data, network),
                 num_classes=network.num_classes,
                 pretext=data.pretext,
                 pretext_seed=data.pretext_seed,
@@ -186,8 +186,8 @@ class Runtime:
             _validate_architecture(network, self._evaluators[key])
         return self._evaluators[key]
 
-    def _source_of(self, data: Data, network: Network) -> Source:
-        """Returns the images that a key stands for; raises UnusableData without them.
+    def source_of(self, data: Data, network: Network) -> Source:
+        """Returns the images that a key stands for, scaled; raises UnusableData else.
 
         A plan's keys hold the digest of the data that were there when it was made.
         """

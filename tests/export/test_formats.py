@@ -1,0 +1,148 @@
+"""Exports open without the package, and have the outputs that were measured."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import safetensors
+import tensorflow as tf
+
+from tflottery.datasets import pipeline
+from tflottery.datasets import source as sources
+from tflottery.export import __main__ as program
+from tflottery.export import formats, resolving, stored_networks, tflite
+from tflottery.export.networks import ExportError
+from tflottery.models import weights as model_weights
+
+from .conftest import small_convolutions
+
+
+@pytest.fixture(scope="module")
+def network(stored):
+    found = resolving.resolve(stored.table, row="2", store=stored.root)
+    return stored_networks.open_network(found)
+
+
+@pytest.fixture(scope="module")
+def measured(stored):
+    """The first test images as the data set gives them, and the network's outputs."""
+    source = sources.load("digits")
+    load = pipeline.loader(source, split="test", augmentation="none")
+    images, _ = load(np.arange(32, dtype=np.int32), np.zeros(32, np.int32))
+    model = small_convolutions(input_shape=(8, 8, 1), num_classes=10)
+    model_weights.assign(model, stored.final)
+    pixels = np.asarray(source.test.images[:32]).astype(np.float32)
+    return pixels, np.asarray(model(images))
+
+
+def _written(network, form, path):
+    return formats.export(network, formats.FORMATS[form], path)
+
+
+def test_a_network_of_a_row_is_one_of_keras_that_takes_pixels(
+    network, measured, stored
+):
+    pixels, outputs = measured
+    np.testing.assert_array_equal(network.examples, pixels)
+    np.testing.assert_allclose(network.model(pixels), outputs, atol=1e-5)
+    modules = {type(one).__module__.split(".")[0] for one in network.model.layers}
+    assert modules == {"keras"}
+    for path, mask in network.masks.items():
+        assert not network.weights[path][mask == 0].any()
+        np.testing.assert_array_equal(mask, stored.masks[path])
+    for path, value in stored.rewound.items():
+        np.testing.assert_array_equal(network.rewound[path], value)
+    told = network.description
+    assert told["density"] == 20 / (36 + 144 + 40) and told["num_survivors"] == 20
+    assert told["accuracy"] == {"test_error": 0.25}
+    assert (told["rewind_iteration"], told["iteration"]) == (3, 9)
+    assert [one["address"] for one in told["lineage"]][0] == stored.ticket
+    assert len(told["lineage"]) == 4 and told["data"]["digest"] == stored.data["digest"]
+    json.dumps(told)
+
+
+@pytest.mark.parametrize("form", ["keras", "savedmodel", "tflite", "safetensors"])
+def test_every_format_has_the_outputs_that_were_measured(
+    network, measured, stored, form, tmp_path
+):
+    pixels, outputs = measured
+    path = tmp_path / f"ticket{formats.FORMATS[form].ending}"
+    written = _written(network, form, path)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert written.difference < 1e-4
+    if form == "keras":
+        with zipfile.ZipFile(path) as archive:
+            assert b"tflottery" not in archive.read("config.json")
+        found = keras.models.load_model(path)(pixels)
+    elif form == "savedmodel":
+        opened = tf.saved_model.load(str(path))
+        found = opened.serve(pixels)
+    elif form == "tflite":
+        found = tflite.run(path, pixels)["TensorFlow Lite"]
+    else:
+        with safetensors.safe_open(path, "numpy") as file:
+            description = json.loads(file.metadata()["description"])
+            for name in network.weights:
+                np.testing.assert_array_equal(file.get_tensor(name), stored.final[name])
+        assert description == network.description
+        return
+    np.testing.assert_allclose(found, outputs, atol=1e-4)
+
+
+def test_what_has_other_outputs_leaves_no_file(network, tmp_path, monkeypatch):
+    for wrong in (network.expected + 0.01, network.expected * np.nan):
+        form = formats.FORMATS["keras"]
+        changed = formats.dataclasses.replace(form, run=lambda *_, w=wrong: {"K": w})
+        with pytest.raises(ExportError, match="ticket.keras was not kept. .* differ"):
+            formats.export(network, changed, tmp_path / "ticket.keras")
+    fewer = formats.dataclasses.replace(form, run=lambda *_: {"K": wrong[:3]})
+    with pytest.raises(ExportError, match=r"shapes \[\(3, 10\)\], those of .*\(32"):
+        formats.export(network, fewer, tmp_path / "ticket.keras")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dense_network_and_one_of_normalized_images(stored, tmp_path):
+    found = resolving.resolve(stored.dense, store=stored.root)
+    lines = program.exported(
+        found, "keras", tmp_path / "dense.keras", inputs="normalized"
+    )
+    assert "bytes" in lines[0] and "run by Keras" in lines[1]
+    assert "on 32 inputs differ by" in lines[-1]
+    model = keras.models.load_model(tmp_path / "dense.keras")
+    assert "scaling" not in [one.name for one in model.layers]
+
+
+def test_another_data_set_and_another_model_are_refused(stored, monkeypatch):
+    found = resolving.resolve(stored.ticket, store=stored.root)
+    fields = found.origins.fields(stored.ticket)
+    for name, value, told in (
+        ("data.digest", "0123", "not the one that the network was trained on"),
+        ("network.model", "gone", "'gone', which is not registered .*--plugins"),
+        ("network.architecture", "0123", "another network now .*expected 0123"),
+    ):
+        changed = fields | {name: value}
+        monkeypatch.setattr(found.origins, "fields", lambda _, c=changed: c)
+        with pytest.raises(ValueError, match=told):
+            stored_networks.open_network(found)
+
+
+_OPENED = """
+import sys
+import keras, numpy
+images = numpy.load(sys.argv[2])
+numpy.save(sys.argv[3], keras.models.load_model(sys.argv[1])(images))
+assert not any(name.startswith("tflottery") for name in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_without_the_package_opens_it(network, measured, tmp_path):
+    _written(network, "keras", tmp_path / "ticket.keras")
+    np.save(tmp_path / "pixels.npy", measured[0])
+    files = [tmp_path / name for name in ("ticket.keras", "pixels.npy", "out.npy")]
+    subprocess.run([sys.executable, "-c", _OPENED, *map(str, files)], check=True)
+    np.testing.assert_allclose(np.load(files[-1]), measured[1], atol=1e-5)

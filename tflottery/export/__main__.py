@@ -1,0 +1,158 @@
+"""Writes a trained ticket as a file that others open, having compared it.
+
+    python -m tflottery.export TICKET --format=keras|savedmodel|tflite|safetensors
+        [--output=FILE] [--row=level=8,replicate=1] [--store=FOLDER]
+
+TICKET is a .keras file of a masked model, a bundle, an address of a store (as the
+columns network and mask of results hold, or as `python -m tflottery.store ls` prints),
+or a table of results with --row: the number of a row, or columns and their values. What
+was written is opened again, as users will, and run on test images; unless its outputs
+are those that the package measures, up to rounding, no file is left.
+"""
+
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags
+
+from tflottery.core import command_line, paths, registry
+from tflottery.export import resolving
+from tflottery.export.resolving import ModelFile, StoredNetwork
+from tflottery.store.errors import StoreError
+from tflottery.training import process
+
+_ENDINGS = {
+    "keras": ".keras",
+    "savedmodel": "",
+    "tflite": ".tflite",
+    "safetensors": ".safetensors",
+}
+_INPUTS = ("pixels", "normalized")
+
+
+def main() -> None:
+    """Runs the tool as a program: defines its flags, parses them, exits."""
+    flags.DEFINE_enum("format", None, list(_ENDINGS), "what is written")
+    flags.DEFINE_string("output", None, "file or folder; None: named after the network")
+    flags.DEFINE_string(
+        "row",
+        None,
+        "of a table: its number, from 1, or columns and values: level=8,replicate=1",
+    )
+    flags.DEFINE_string(
+        "store",
+        None,
+        "folder or URL that keeps what was trained; None: $TFLOTTERY_STORE, else "
+        "~/.cache/tflottery/store",
+    )
+    flags.DEFINE_string("data_dir", None, "where tensorflow-datasets keeps its data")
+    flags.DEFINE_enum(
+        "inputs",
+        "pixels",
+        _INPUTS,
+        "of a network of a store: pixels from 0 to 255, as the data set gives them, or "
+        "normalized as in training, for which no data set is needed",
+    )
+    flags.DEFINE_list("plugins", [], "modules that register models, or have layers")
+    app.run(_main, flags_parser=command_line.parsed)
+
+
+def _main(arguments: Sequence[str]) -> int:
+    """Exports what the command line names; returns the exit code."""
+    given = flags.FLAGS
+    try:
+        if len(arguments) != 2:
+            raise ValueError(
+                f"Name one ticket, got {len(arguments) - 1}: a file, an address of a "
+                "store, or a table of results with --row. See --help."
+            )
+        if given.format is None:
+            raise ValueError(f"Name a --format: {', '.join(_ENDINGS)}.")
+        found = resolving.resolve(arguments[1], row=given.row, store=given.store)
+        path = output_path(found, given.format, given.output)
+        sys.path.insert(0, os.getcwd())
+        registry.load_plugins(given.plugins, named_by="--plugins")
+        process.configure()
+        lines = exported(
+            found,
+            given.format,
+            path,
+            data_dir=given.data_dir,
+            inputs=given.inputs,
+        )
+        print("\n".join(lines))
+    except (ValueError, StoreError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return command_line.WRONG_INPUT
+    return 0
+
+
+def output_path(
+    found: ModelFile | StoredNetwork, form: str, output: str | None
+) -> pathlib.Path:
+    """Returns where an export goes.
+
+    Args:
+      found: what is exported.
+      form: name of the format.
+      output: what the user asked for; None: a name after the network, here.
+
+    Raises:
+      ValueError: something is there, or the name does not fit the format.
+    """
+    ending = _ENDINGS[form]
+    if output is None:
+        path = pathlib.Path(resolving.name_of(found) + ending)
+    else:
+        path = pathlib.Path(paths.expanded(output))
+        if "://" in output or path.suffix != ending:
+            expected = f"a name that ends in {ending}" if ending else "a folder's name"
+            raise ValueError(
+                f"--output={output!r} does not fit --format={form}: expected {expected}"
+                " on this machine."
+            )
+    if path.exists():
+        raise ValueError(
+            f"There is a {str(path)!r} already: remove it, or name another --output."
+        )
+    return path
+
+
+def exported(
+    found: ModelFile | StoredNetwork,
+    form: str,
+    path: pathlib.Path,
+    *,
+    data_dir: str | None = None,
+    inputs: str = _INPUTS[0],
+) -> list[str]:
+    """Exports a network; returns lines that say what came of it.
+
+    Args:
+      found: which one.
+      form: name of the format.
+      path: where it goes.
+      data_dir: where tensorflow-datasets keeps its data.
+      inputs: what the exported network takes, as --inputs.
+
+    Raises:
+      ValueError: it cannot be opened, or what was written has other outputs.
+    """
+    # TensorFlow starts here, when all that is known without it was looked at.
+    from tflottery.export import formats, stored_networks
+
+    network = stored_networks.open_network(found, data_dir=data_dir, inputs=inputs)
+    written = formats.export(network, formats.FORMATS[form], path)
+    raw, packed = formats.sizes(written.path)
+    return [
+        f"{written.path}: {raw:,} bytes, {packed:,} compressed by gzip",
+        *(f"  {note}" for note in written.notes),
+        f"  outputs on {network.num_examples} inputs differ by {written.difference:.2g}"
+        " at most from those of the network that was measured",
+    ]
+
+
+if __name__ == "__main__":
+    main()

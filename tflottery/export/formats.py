@@ -1,0 +1,179 @@
+"""The forms in which a network leaves: each is written, opened again and compared."""
+
+import contextlib
+import dataclasses
+import gzip
+import json
+import os
+import pathlib
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from tflottery.export import plain_models, tflite
+from tflottery.export.networks import ExportedNetwork, ExportError
+
+_MODEL, _DESCRIPTION = "model", "description"
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What was exported.
+
+    Attributes:
+      path: the file or folder.
+      difference: of its outputs from those measured, at most.
+      notes: what else there is to say, in sentences.
+    """
+
+    path: pathlib.Path
+    difference: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A form in which a network leaves.
+
+    Attributes:
+      ending: of the file's name; "" is a folder.
+      write: writes it to a path; returns notes.
+      run: opens what is at the path, and returns its outputs on some inputs, by each
+        that can run it.
+    """
+
+    ending: str
+    write: Callable[[ExportedNetwork, pathlib.Path], tuple[str, ...]]
+    run: Callable[[pathlib.Path, object], dict[str, object]]
+
+
+def export(network: ExportedNetwork, form: Format, path: pathlib.Path) -> Written:
+    """Writes a network, opens it again and compares it with what was measured.
+
+    Args:
+      network: what is exported.
+      form: in which form.
+      path: where; nothing may be there.
+
+    Changes: what is at `path`; nothing at all if this raises.
+
+    Raises:
+      ExportError: its outputs are others.
+      OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.parent / f".{uuid.uuid4().hex[:8]}_{path.name}"
+    try:
+        with quiet():
+            notes = form.write(network, draft)
+            outputs = form.run(draft, network.examples)
+        try:
+            differences = [network.difference(one) for one in outputs.values()]
+        except ExportError as error:
+            raise ExportError(f"{path.name} was not kept. {error}") from error
+        os.rename(draft, path)
+    finally:
+        if draft.is_dir():
+            shutil.rmtree(draft)
+        draft.unlink(missing_ok=True)
+    ran = f"compared as run by {' and '.join(outputs)}"
+    return Written(path, max(differences), (*notes, ran))
+
+
+def sizes(path: pathlib.Path) -> tuple[int, int]:
+    """Returns how many bytes a file or folder takes, raw and compressed by gzip."""
+    files = [one for one in path.rglob("*") if one.is_file()] or [path]
+    contents = [one.read_bytes() for one in files]
+    # Without the time of day, so that the same bytes take as many.
+    packed = [gzip.compress(one, mtime=0) for one in contents]
+    return sum(map(len, contents)), sum(map(len, packed))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps from the screen what TensorFlow's converters print, from C++ too."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, one in enumerate(kept, 1):
+            os.dup2(one, number)
+            os.close(one)
+
+
+def _write_keras(network: ExportedNetwork, path: pathlib.Path) -> tuple[str, ...]:
+    network.model.save(path)
+    plain_models.refuse_ours(path)
+    return ()
+
+
+def _run_keras(path: pathlib.Path, examples: object) -> dict[str, object]:
+    model = plain_models.opened(path)
+    return {"Keras": outputs_of(model, examples)}
+
+
+def outputs_of(model: keras.Model, examples: object) -> object:
+    """Returns a model's outputs as arrays."""
+    return keras.tree.map_structure(np.asarray, model(examples, training=False))
+
+
+def _write_saved_model(network: ExportedNetwork, path: pathlib.Path) -> tuple[str, ...]:
+    network.model.export(str(path), format="tf_saved_model", verbose=False)
+    return ()
+
+
+def _run_saved_model(path: pathlib.Path, examples: object) -> dict[str, object]:
+    import tensorflow as tf
+
+    opened = tf.saved_model.load(str(path))
+    outputs = opened.serve(keras.tree.map_structure(tf.constant, examples))
+    return {"TensorFlow": keras.tree.map_structure(np.asarray, outputs)}
+
+
+def _write_tflite(network: ExportedNetwork, path: pathlib.Path) -> tuple[str, ...]:
+    converted = tflite.converted(network.model, is_sparse=bool(network.masks))
+    path.write_bytes(converted.data)
+    return (converted.told, *tflite.missing())
+
+
+def _write_safetensors(network: ExportedNetwork, path: pathlib.Path) -> tuple[str, ...]:
+    # What safetensors keeps beside arrays is text.
+    texts = {
+        _MODEL: network.model.to_json(),
+        _DESCRIPTION: json.dumps(network.description),
+    }
+    path.write_bytes(safetensors.numpy.save(network.weights, metadata=texts))
+    return ()
+
+
+def _run_safetensors(path: pathlib.Path, examples: object) -> dict[str, object]:
+    with safetensors.safe_open(path, framework="numpy") as file:
+        model = keras.models.model_from_json(file.metadata()[_MODEL])
+        arrays = [file.get_tensor(name) for name in _paths(model)]
+    model.set_weights(arrays)
+    return {"Keras with the arrays": outputs_of(model, examples)}
+
+
+def _paths(model: keras.Model) -> list[str]:
+    return [one.path for one in model.weights]
+
+
+FORMATS = {
+    "keras": Format(".keras", _write_keras, _run_keras),
+    "savedmodel": Format("", _write_saved_model, _run_saved_model),
+    "tflite": Format(".tflite", _write_tflite, tflite.run),
+    "safetensors": Format(".safetensors", _write_safetensors, _run_safetensors),
+}

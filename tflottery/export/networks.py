@@ -1,0 +1,139 @@
+"""What is exported: a network of Keras's own layers, and what is known of it."""
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tflottery.models.weights import Weights
+from tflottery.pruning.masks import Masks
+
+if TYPE_CHECKING:
+    import keras
+
+# Exported and measured outputs may differ by rounding: this part of the largest.
+TOLERANCE = 1e-4
+_SEED = 0
+_NUM_MADE = 16
+
+
+class ExportError(ValueError):
+    """What was exported is not what was measured; it was not kept."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExportedNetwork:
+    """A network to be exported.
+
+    Attributes:
+      name: for its files.
+      model: of Keras's own layers, without masks; pruned weights are 0.0.
+      examples: inputs of it, an array or arrays as the model takes them.
+      expected: the outputs on these of the network that this one stands for, masks and
+        all, as the package measures it.
+      masks: 0 or 1 by the path of the kernel; {} where nothing was pruned.
+      rewound: the weights that its training began from, pruned ones 0.0, by path; None
+        where they are not known.
+      flops: multiplications and additions an example takes, by the path of the kernel;
+        None where that is not known.
+      description: all else that is known, in plain values.
+    """
+
+    name: str
+    model: "keras.Model"
+    examples: object
+    expected: object
+    masks: Masks
+    rewound: Weights | None
+    flops: dict[str, int] | None
+    description: dict[str, object]
+
+    @functools.cached_property
+    def weights(self) -> Weights:
+        """The weights by path, in the model's order."""
+        return {one.path: one.numpy() for one in self.model.weights}
+
+    @property
+    def num_examples(self) -> int:
+        """How many examples are compared."""
+        import keras
+
+        return len(keras.tree.flatten(self.examples)[0])
+
+    def difference(self, outputs: object) -> float:
+        """Returns by how much some outputs differ from those expected, at most.
+
+        Raises:
+          ExportError: by more than rounding.
+        """
+        import keras
+
+        found, expected = map(keras.tree.flatten, (outputs, self.expected))
+        found = [np.asarray(one, np.float64) for one in found]
+        expected = [np.asarray(one, np.float64) for one in expected]
+        shapes = [[one.shape for one in some] for some in (found, expected)]
+        if shapes[0] != shapes[1]:
+            raise ExportError(
+                f"Its outputs have shapes {shapes[0]}, those of the network "
+                f"{shapes[1]}."
+            )
+        pairs = list(zip(found, expected, strict=True))
+        difference = max(float(np.abs(a - b).max()) for a, b in pairs)
+        largest = max(1.0, max(float(np.abs(one).max()) for one in expected))
+        # Also where one of them is not a number.
+        if not difference <= TOLERANCE * largest:
+            raise ExportError(
+                f"Its outputs differ from those of the network by {difference:.3g}, "
+                f"and the largest of these is {largest:.3g}: more than rounding."
+            )
+        return difference
+
+
+def renamed(
+    arrays: dict[str, np.ndarray], before: list[str], after: list[str]
+) -> dict[str, np.ndarray]:
+    """Returns arrays by path, the paths of one model being those of another.
+
+    Args:
+      arrays: by some of the paths before.
+      before: of all weights of the one model, in its order.
+      after: of the other's.
+    """
+    names = dict(zip(before, after, strict=True))
+    return {names[path]: value for path, value in arrays.items()}
+
+
+def made_examples(model: "keras.Model") -> object:
+    """Returns inputs that a model takes: numbers drawn at random.
+
+    Raises:
+      ValueError: the model does not say what it takes, or takes text.
+    """
+    import keras
+
+    if getattr(model, "inputs", None) is None:
+        raise ValueError(
+            f"Model {model.name!r} does not say what it takes, so that nothing can be "
+            "compared. Give some inputs with --examples=FILE.npy."
+        )
+    generator = np.random.default_rng(_SEED)
+    sizes = [
+        layer.input_dim
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.Embedding)
+    ]
+
+    def made(tensor: "keras.KerasTensor") -> np.ndarray:
+        shape = (_NUM_MADE, *(size or 8 for size in tensor.shape[1:]))
+        dtype = keras.backend.standardize_dtype(tensor.dtype)
+        if dtype == "string":
+            raise ValueError(
+                f"Model {model.name!r} takes text. Give some with --examples=FILE.npy."
+            )
+        # Whole numbers as floats may be looked up as well.
+        if sizes or "int" in dtype:
+            return generator.integers(0, min(sizes, default=2), shape).astype(dtype)
+        return generator.standard_normal(shape).astype(dtype)
+
+    return keras.tree.map_structure(made, model.input)

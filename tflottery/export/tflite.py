@@ -1,0 +1,142 @@
+"""TFLite: models for phones and small devices, of which zeros need not be kept.
+
+`from_concrete_functions` on a Keras 3 model silently makes one that answers NaN, and
+`SPARSITY` together with `DEFAULT` one that XNNPACK does not run: neither is used.
+"""
+
+import dataclasses
+import importlib.util
+import pathlib
+import warnings
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+_LITERT = "ai_edge_litert"
+_INSTALL = "pip install tflottery[export]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Converted:
+    """A network as TFLite.
+
+    Attributes:
+      data: the file.
+      num_dense_bytes: of the file in which zeros are kept like all other weights.
+    """
+
+    data: bytes
+    num_dense_bytes: int
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether zeros are left out of the file."""
+        return len(self.data) < self.num_dense_bytes
+
+    @property
+    def told(self) -> str:
+        """How zeros are kept, in a sentence."""
+        if self.is_sparse:
+            return (
+                f"zeros are left out: {len(self.data):,} bytes against "
+                f"{self.num_dense_bytes:,}"
+            )
+        return "zeros are kept like all other weights, which takes less here"
+
+
+def converted(model: keras.Model, *, is_sparse: bool) -> Converted:
+    """Returns a model as TFLite, the smaller of zeros left out and kept.
+
+    Args:
+      model: of Keras's own layers.
+      is_sparse: whether zeros may be left out.
+    """
+    dense = _converted(model, is_sparse=False)
+    if not is_sparse:
+        return Converted(dense, len(dense))
+    sparse = _converted(model, is_sparse=True)
+    return Converted(min(sparse, dense, key=len), len(dense))
+
+
+def _converted(model: keras.Model, *, is_sparse: bool) -> bytes:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if is_sparse:
+        converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
+    return converter.convert()
+
+
+def interpreters() -> dict[str, Callable]:
+    """Returns what can run TFLite here, by name.
+
+    Raises:
+      ValueError: nothing can.
+    """
+    import tensorflow as tf
+
+    found = {}
+    if hasattr(tf, "lite") and hasattr(tf.lite, "Interpreter"):
+        found["TensorFlow Lite"] = tf.lite.Interpreter
+    if importlib.util.find_spec(_LITERT):
+        from ai_edge_litert import interpreter
+
+        found["LiteRT"] = interpreter.Interpreter
+    if not found:
+        raise ValueError(f"There is nothing here that runs TFLite: {_INSTALL}.")
+    return found
+
+
+def missing() -> tuple[str, ...]:
+    """Returns what was not tried for want of a package, in sentences."""
+    if importlib.util.find_spec(_LITERT):
+        return ()
+    return (f"not tried with LiteRT, which devices run it by: {_INSTALL}",)
+
+
+def run(path: pathlib.Path, examples: object) -> dict[str, object]:
+    """Returns the outputs of a file, by each interpreter there is."""
+    data = path.read_bytes()
+    return {
+        name: _outputs(Runner(interpreter, data), examples)
+        for name, interpreter in interpreters().items()
+    }
+
+
+def _outputs(runner: "Runner", examples: object) -> object:
+    """Returns the outputs on examples, which are run one by one."""
+    flat = keras.tree.flatten(examples)
+    each = [runner(*(one[i : i + 1] for one in flat)) for i in range(len(flat[0]))]
+    outputs = [np.concatenate(parts) for parts in zip(*each, strict=True)]
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+class Runner:
+    """A TFLite network, run by one thread on an example at a time."""
+
+    def __init__(self, interpreter: Callable, data: bytes):
+        """Args:
+        interpreter: class of the interpreter.
+        data: the file.
+        """
+        with warnings.catch_warnings():
+            # TensorFlow's says that it will be LiteRT's one day.
+            warnings.simplefilter("ignore", UserWarning)
+            self._interpreter = interpreter(model_content=data, num_threads=1)
+        self._interpreter.allocate_tensors()
+        # Named serving_default_NAME:0; the converter changes their order.
+        details = self._interpreter.get_input_details()
+        self._inputs = sorted(details, key=lambda one: one["name"])
+        self._outputs = self._interpreter.get_output_details()
+
+    def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        """Returns the outputs on an example: arrays of [1, ...]."""
+        for detail, one in zip(self._inputs, inputs, strict=True):
+            self._interpreter.set_tensor(detail["index"], one)
+        self.invoke()
+        return [self._interpreter.get_tensor(one["index"]) for one in self._outputs]
+
+    def invoke(self) -> None:
+        """Runs it once more on what it was given."""
+        self._interpreter.invoke()
