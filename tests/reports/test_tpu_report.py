@@ -144,12 +144,16 @@ def test_calls_of_collectives_become_collectives():
         "(tensor<3x2xf32>) -> tensor<3x2xf32> loc(#loc1)\n"
         '%11 = stablehlo.custom_call @AllToAll(%10) {backend_config = ""} : '
         "(tensor<2xi64>) -> tensor<2xi64>\n"
+        "%12 = stablehlo.custom_call @CrossReplicaSum(%4#6) {api_version = 3 : i32} : "
+        "(tensor<5xf32>) -> tensor<5xf32>\n"
         "%13 = stablehlo.custom_call @Else(%12) {} : (tensor<f32>) -> tensor<f32>\n"
     )
     found = tpu_compiler.with_collectives(text, num_chips=2)
     assert '%9 = "stablehlo.all_reduce"(%8)' in found
     assert "stablehlo.add %l9, %r9 : tensor<f32>" in found
     assert "dense<[[0, 1]]> : tensor<1x2xi64>} : (tensor<3x2xf32>)" in found
+    # One of several results, as of the loop over a batch's parts.
+    assert '%12 = "stablehlo.all_reduce"(%4#6)' in found
     assert '%11 = "stablehlo.all_to_all"(%10)' in found and "split_count = 2" in found
     assert found.endswith(text.splitlines()[-1] + "\n")
 

@@ -15,7 +15,7 @@ import time
 
 PINNED = {"jax": "0.10.2", "jaxlib": "0.10.2", "libtpu": "0.0.52"}
 _COLLECTIVE = re.compile(
-    r"(%\w+) = stablehlo\.custom_call @(CrossReplicaSum|AllToAll)\((%\w+)\)"
+    r"(%\w+) = stablehlo\.custom_call @(CrossReplicaSum|AllToAll)\((%\w+(?:#\d+)?)\)"
     r".*: \((tensor<[^>]*>)\) -> tensor<[^>]*>"
 )
 # Operations that wait for the host.
