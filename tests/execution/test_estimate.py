@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 import pytest
+import threadpoolctl
 
 from tflottery.core import hardware
 from tflottery.execution import estimate, work
@@ -50,6 +51,21 @@ def test_the_summary_says_what_cannot_be_made(todo, store):
     assert "2 results cannot be made" in text
     assert "1 results that do not exist" in text
     assert "with 1 worker on the CPU\n" in text
+
+
+def test_the_rate_of_a_core_is_that_of_one_thread(monkeypatch):
+    # Of sixteen that wait for one another it was a tenth of it.
+    used = []
+
+    def process_time():
+        pools = threadpoolctl.threadpool_info()
+        used.extend(one["num_threads"] for one in pools if one["user_api"] == "blas")
+        return len(used) / 1e3
+
+    monkeypatch.setattr(estimate.time, "process_time", process_time)
+    with threadpoolctl.threadpool_limits(2):
+        assert estimate._core_rate() > 0
+    assert used and set(used) == {1}
 
 
 @pytest.fixture
