@@ -75,13 +75,14 @@ def test_its_module_registers_one_of_each_kind(folder):
     assert "small_mlp" in MODELS and "stripes" in DATASETS
     assert "upside_down" in PRETEXTS and "shrink" in PERTURBATIONS
     assert CRITERIA["small_first"]["scored_weights"] == "trained"
+    assert CRITERIA["fisher"]["examples"] == 32
 
 
 def test_its_modules_keep_the_contracts(folder):
     found = list(tool.verdicts(["my_plugins", "my_experiment"]))
     assert [verdict.line for verdict in found if not verdict.holds] == []
-    # Of a model, two data sets, a pretext, a perturbation, a criterion, an experiment.
-    assert len(found) == 8 + 2 * 4 + 5 + 4 + 4 + 4
+    # Of a model, two data sets, a pretext, a perturbation, two criteria, an experiment.
+    assert len(found) == 8 + 2 * 4 + 5 + 4 + 2 * 4 + 4
 
 
 def test_the_design_has_a_line_on_every_folder():

@@ -320,7 +320,7 @@ def test_adjusted_random_pruning_chooses_among_what_the_dense_end_leaves(subnetw
 def test_kinds_that_keep_initial_weights_begin_at_0(subnetworks):
     found = subnetworks()
     ks = {kind: found.rewind_iterations(kind) for kind in sparse_kinds()}
-    assert ks == dict.fromkeys(_SPARSE, (0, 8)) | {ADJUSTED_RANDOM: (0,)}
+    assert ks == dict.fromkeys(sparse_kinds(), (0, 8)) | {ADJUSTED_RANDOM: (0,)}
     found = subnetworks(variant="limited_supervision")
     ks = {kind: found.rewind_iterations(kind) for kind in sparse_kinds()}
     assert ks[RANDOM_PRUNING] == ks[ADJUSTED_RANDOM] == (0,)
@@ -447,3 +447,90 @@ def test_a_criterion_of_ones_own_is_a_line_of_the_lottery(study_of, register, sc
     }[scored]
     assert made.scored == expected or made.scored.address == expected.address
     assert (made.previous is not None) == (scored == "trained")
+
+
+@pytest.mark.parametrize("name", ["snip", "grasp", "synflow"])
+def test_criteria_of_a_network_and_data(subnetworks, name):
+    found = subnetworks()
+    made = mask(found, name, level=2, k=8)
+    assert made.examples == CRITERIA[name]["examples"]
+    assert (made.seed is None) == (name == "synflow")
+    assert made.scored.address == State(found._study.trunk(1), 8).address
+    assert made.previous is None and made.num_survivors == _SURVIVORS[2]
+    # One mask a replicate, level and k.
+    keys = {
+        mask(found, name, level=level, replicate=replicate, k=k).key
+        for level, replicate, k in itertools.product((1, 2), (1, 2), (0, 8))
+    }
+    assert len(keys) == 8
+
+
+def test_the_controls_of_a_criterion_change_one_thing_each(subnetworks):
+    found = subnetworks()
+    own, shuffled, reinit = (
+        run(found, kind, level=2, k=8)
+        for kind in ("snip", "snip_shuffled", "snip_reinit")
+    )
+    assert shuffled.initial.address == own.initial.address
+    assert shuffled.mask.layers_of.key == own.mask.key
+    assert (shuffled.mask.criterion, shuffled.mask.examples) == ("random", None)
+    assert shuffled.mask.num_survivors == own.mask.num_survivors
+    assert reinit.mask.key == own.mask.key
+    random_reinit = run(found, RANDOM_REINIT, level=2, k=8)
+    assert reinit.initial == random_reinit.initial
+    seeds = {(one.data_order_seed, one.first_iteration) for one in (own, shuffled)}
+    assert seeds == {(reinit.data_order_seed, reinit.first_iteration)}
+
+
+def test_the_controls_of_a_criterion_that_trains_have_its_masks(subnetworks, register):
+    def smallest(weights, *, shapes, seed):
+        raise NotImplementedError
+
+    register(
+        CRITERIA, "small", smallest, version=1, scored_weights="trained", seeded=False
+    )
+    found = subnetworks()
+    assert mask(found, "small_reinit", level=3) is mask(found, "small", level=3)
+    shuffled = mask(found, "small_shuffled", level=3)
+    assert shuffled.layers_of is mask(found, "small", level=3)
+
+
+def test_learning_rate_rewinding_keeps_weights_and_rewinds_the_schedule(subnetworks):
+    found = subnetworks()
+    first, second = (run(found, "lr_rewinding", level=one, k=8) for one in (1, 2))
+    # Of the first level it is the mask of IMP, and weights of the dense network's end.
+    assert first.mask.key == mask(found, IMP, level=1, k=8).key
+    assert first.initial.key == State(found._study.trunk(1), 24).key
+    assert second.initial.key == State(first, 24).key == second.mask.scored.key
+    assert second.mask.previous.key == first.mask.key
+    assert first.first_iteration == second.first_iteration == 8
+    imp = run(found, IMP, level=2, k=8)
+    assert second.recipe == imp.recipe
+    assert second.data_order_seed == imp.data_order_seed
+    assert second.mask.key != imp.mask.key
+
+
+def test_fine_tuning_trains_as_long_with_the_last_rate(subnetworks):
+    # Without a schedule there is no difference but the name.
+    found = subnetworks()
+    expected = run(found, "lr_rewinding", level=2, k=8).key
+    assert run(found, "fine_tuning", level=2, k=8).key == expected
+    found = subnetworks(
+        optimizer="sgd",
+        learning_rate=0.5,
+        milestones=("8", "16"),
+        decay_factor=0.1,
+        warmup="4",
+    )
+    tuned = run(found, "fine_tuning", level=2, k=8)
+    assert tuned.recipe.learning_rate == pytest.approx(0.005)
+    assert (tuned.recipe.milestones, tuned.recipe.warmup) == ((), 0)
+    assert tuned.first_iteration == 8
+    assert tuned.key != run(found, "lr_rewinding", level=2, k=8).key
+    # What is pruned first was trained as ever.
+    assert State(found._study.trunk(1), 24).key == (
+        mask(found, "fine_tuning", level=1, k=8).scored.key
+    )
+    falls = subnetworks(final_learning_rate=0.0, optimizer="sgd")
+    with pytest.raises(ValueError, match="falls to 0, with which fine_tuning would"):
+        run(falls, "fine_tuning", level=1)

@@ -50,4 +50,17 @@ def test_kinds_have_their_colors_whichever_others_there_are():
     assert several["random_pruning"] == alone["random_pruning"]
     assert several["dense"] == lines.UNPRUNED_COLOR
     assert len(set(several.values())) == 4
-    assert lines.kind_name("snip") == "snip"
+    assert lines.kind_name("small_first") == "small first"
+
+
+def test_controls_look_like_their_criterion():
+    colors = lines.kind_colors(
+        ["snip_reinit", "mine", "mine_shuffled", "random_reinit"]
+    )
+    assert list(colors) == ["random_reinit", "snip_reinit", "mine", "mine_shuffled"]
+    assert colors["snip_reinit"] == lines.kind_colors(["snip"])["snip"]
+    assert colors["mine_shuffled"] == colors["mine"] != colors["random_reinit"]
+    assert lines.kind_name("snip_shuffled") == "SNIP, shuffled within layers"
+    assert lines.kind_name("random_reinit") == "random reinitialization"
+    kinds = ("snip", "random_reinit", "snip_shuffled", "snip_reinit")
+    assert [lines.kind_marker(kind) for kind in kinds] == ["s", "s", "^", "v"]

@@ -13,6 +13,7 @@ import numpy as np
 from tflottery.components.component import Absent, Artifact, Component, Context
 from tflottery.components.metadata import Facts
 from tflottery.components.runs import MASK_FILE, State
+from tflottery.core import fingerprints
 from tflottery.core.identities import Network
 from tflottery.pruning import masks, scoring
 from tflottery.training import checkpoints
@@ -37,6 +38,8 @@ class Mask(Component):
         masks of fewer survivors lie inside those of more; None for the others.
       layers_of: masks whose number of survivors in each kernel is kept too; None: the
         scores decide how many that are.
+      examples: training images that the criterion is shown beside the network, that of
+        `scored`, as it is trained; None: it reads weights alone.
     """
 
     KIND = "mask"
@@ -52,6 +55,7 @@ class Mask(Component):
     num_survivors: int
     seed: int | None = None
     layers_of: Artifact | None = None
+    examples: int | None = dataclasses.field(default=None, metadata=fingerprints.LATER)
 
     def execute(self, context: Context) -> None:
         """Writes the masks: uint8 0 or 1 of the kernels' shapes, by kernel path.
@@ -87,12 +91,26 @@ class Mask(Component):
 
     def _scores(self, context: Context, previous: masks.Masks | None) -> masks.Scores:
         """Returns the score of every weight that may be pruned."""
-        weights = {}
+        weights, probe = {}, None
         if self.scored is not None:
             held = checkpoints.read_weights(context.inputs["scored"])
             weights = masks.apply(held, previous or {})
+        if self.examples is not None:
+            run = self.scored.run
+            probe = context.runtime.probe(
+                run.network,
+                run.data,
+                recipe=run.recipe,
+                weights=weights,
+                examples=self.examples,
+                num_survivors=self.num_survivors,
+            )
         return scoring.score(
-            self.criterion, weights, dict(self.kernels), seed=self.seed or 0
+            self.criterion,
+            weights,
+            dict(self.kernels),
+            seed=self.seed or 0,
+            probe=probe,
         )
 
     def _counts(self, context: Context) -> dict[str, int]:

@@ -307,6 +307,31 @@ def with_length(recipe: Recipe, training_iterations: int) -> Recipe:
     )
 
 
+def at_final_rate(recipe: Recipe) -> Recipe:
+    """Returns the recipe with the last rate of its training throughout.
+
+    Raises:
+      ValueError: the rate falls to zero, with which nothing trains.
+    """
+    rate = recipe.final_learning_rate
+    if rate is None:
+        last = recipe.training_iterations
+        drops = sum(milestone < last for milestone in recipe.milestones)
+        rate = recipe.learning_rate * recipe.decay_factor**drops
+    if not rate:
+        raise ValueError(
+            "The learning rate falls to 0, with which fine_tuning would change "
+            "nothing. Give --final_learning_rate, or leave fine_tuning out."
+        )
+    return dataclasses.replace(
+        recipe,
+        learning_rate=rate,
+        final_learning_rate=None,
+        milestones=(),
+        warmup=0,
+    )
+
+
 def simplified(recipe: Recipe) -> Recipe:
     """Returns a recipe of the same training without what changes nothing in it.
 

@@ -192,4 +192,6 @@ CRITERIA = Registry(
     "pruning criterion",
     "tflottery.pruning.criteria",
     attributes=("version", "scored_weights", "seeded"),
+    # Training images it is shown with the network; None: it reads weights alone.
+    defaults={"examples": None},
 )

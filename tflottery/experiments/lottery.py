@@ -54,7 +54,9 @@ class Config(PruningConfig):
         1, "trained copies of each subnetwork; IMP goes on from 1"
     )
     subnetworks: tuple[str, ...] = option(
-        (IMP, *_RANDOM), "imp, random_pruning, random_reinit, or a pruning criterion"
+        (IMP, *_RANDOM),
+        "imp, random_pruning, random_reinit, lr_rewinding, fine_tuning, or a pruning "
+        "criterion such as snip and its controls snip_shuffled, snip_reinit",
     )
     random_rewind_iterations: tuple[Duration, ...] | None = option(
         None, "iterations k of the random kinds; None: the first that IMP rewinds to"

@@ -58,7 +58,8 @@ def kinds(
                 look |= {"color": shades[int(k)], "style": "-", "marker": "o"}
             else:
                 style = lines.style_of(index)
-                look |= {"color": color, "style": style, "marker": "s"}
+                look |= {"color": color, "style": style}
+                look |= {"marker": lines.kind_marker(kind)}
             yield part, look
 
 

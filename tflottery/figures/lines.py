@@ -22,6 +22,16 @@ _KINDS = {
     "random_pruning": ("random pruning", "#e69f00"),
     "random_reinit": ("random reinitialization", "#cc79a7"),
     "adjusted_random": ("adjusted random pruning", "#999933"),
+    "lr_rewinding": ("learning-rate rewinding", "#117733"),
+    "fine_tuning": ("fine-tuning", "#882255"),
+    "snip": ("SNIP", "#009e73"),
+    "grasp": ("GraSP", "#d55e00"),
+    "synflow": ("SynFlow", "#7a5195"),
+}
+# How the controls of a criterion, of its colour, are put and marked.
+_CONTROLS = {
+    "shuffled": ("shuffled within layers", "^"),
+    "reinit": ("reinitialized", "v"),
 }
 # Of pruning criteria of one's own, in turn.
 _OTHER_COLORS = ("#009e73", "#56b4e9", "#7a5195", "#8c564b")
@@ -128,16 +138,29 @@ def style_of(index: int) -> str:
 
 def kind_name(kind: str) -> str:
     """Returns how legends put a kind of network; a criterion has its own name."""
-    return _KINDS[kind][0] if kind in _KINDS else kind.replace("_", " ")
+    name, control = _base(kind)
+    known = _KINDS[name][0] if name in _KINDS else name.replace("_", " ")
+    return f"{known}, {_CONTROLS[control][0]}" if control else known
+
+
+def kind_marker(kind: str) -> str:
+    """Returns the marker of the points of a kind of network."""
+    _, control = _base(kind)
+    return _CONTROLS[control][1] if control else "s"
 
 
 def kind_colors(kinds: Iterable[str]) -> dict[str, str]:
-    """Returns the colour of each kind of network, the papers' kinds first."""
-    found = set(kinds)
-    colors = {kind: color for kind, (_, color) in _KINDS.items() if kind in found}
-    for index, kind in enumerate(sorted(found - colors.keys())):
-        colors[kind] = _OTHER_COLORS[index % len(_OTHER_COLORS)]
-    return colors
+    """Returns the colour of each kind of network, the papers' kinds first.
+
+    The controls of a criterion have its own colour.
+    """
+    found = {kind: _base(kind)[0] for kind in kinds}
+    others = sorted(set(found.values()) - _KINDS.keys())
+    colors = {name: color for name, (_, color) in _KINDS.items()}
+    for index, name in enumerate(others):
+        colors[name] = _OTHER_COLORS[index % len(_OTHER_COLORS)]
+    ordered = sorted(found, key=lambda kind: (list(colors).index(found[kind]), kind))
+    return {kind: colors[found[kind]] for kind in ordered}
 
 
 def iteration_colors(iterations: Iterable[int]) -> dict[int, tuple]:
@@ -146,3 +169,10 @@ def iteration_colors(iterations: Iterable[int]) -> dict[int, tuple]:
     shades = np.linspace(0.0, 0.9, max(len(ordered), 2))
     colors = matplotlib.colormaps["viridis"](shades)
     return {k: tuple(color) for k, color in zip(ordered, colors, strict=False)}
+
+
+def _base(kind: str) -> tuple[str, str | None]:
+    """Returns the criterion of a kind and which control of it that is, if it is one."""
+    name, _, control = kind.rpartition("_")
+    is_control = kind not in _KINDS and name and control in _CONTROLS
+    return (name, control) if is_control else (kind, None)

@@ -1,5 +1,6 @@
 """Scores of all prunable kernels by a registered criterion."""
 
+import typing
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,6 +16,7 @@ def score(
     shapes: Mapping[str, tuple[int, ...]],
     *,
     seed: int = 0,
+    probe: typing.Any = None,
 ) -> Scores:
     """Returns how much every weight that may be pruned is worth.
 
@@ -24,6 +26,8 @@ def score(
         nothing where the criterion needs no weights.
       shapes: of the kernels to score, by path.
       seed: of criteria that are random.
+      probe: the network beside data (`training.probing.Probe`), for criteria that ask
+        for `examples`.
 
     Returns:
       Scores in the order of `shapes`; the highest are to be kept.
@@ -37,7 +41,8 @@ def score(
     if entry["scored_weights"] != "none":
         given = {path: weights[path] for path in shapes if path in weights}
         _refuse_others(f"{criterion!r} scores weights", given, shapes)
-    scores = entry.function(given, shapes=dict(shapes), seed=seed)
+    more = {} if entry["examples"] is None else {"probe": probe}
+    scores = entry.function(given, shapes=dict(shapes), seed=seed, **more)
     _refuse_others(f"Pruning criterion {criterion!r} returned scores", scores, shapes)
     return {path: scores[path] for path in shapes}
 

@@ -252,8 +252,9 @@ class Study:
         data_order: int,
         level: int = 0,
         mask: Artifact | None = None,
+        recipe: Recipe | None = None,
     ) -> Run:
-        """Returns a run under the recipe, on a data order of its own.
+        """Returns a run under a recipe, on a data order of its own.
 
         From k it goes on with schedule and data order there, or begins both anew, as
         the recipe says; its iterations count from where it is on them.
@@ -265,13 +266,14 @@ class Study:
           data_order: 0 is the trunk's, copies are numbered from 1.
           level: prunings so far.
           mask: holds the masks; None is dense.
+          recipe: how it trains; None: as the study says.
         """
         order = {"level": level, "data_order": data_order}
         goes_on = self.recipe.pruning.schedule == "continued"
         return Run(
             network=self.facts.network,
             data=self.data(replicate),
-            recipe=self.recipe,
+            recipe=recipe or self.recipe,
             initial=initial,
             mask=mask,
             data_order_seed=seeds.data_order_seed(replicate, **order),

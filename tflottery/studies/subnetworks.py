@@ -3,22 +3,28 @@
 IMP with rewinding (LMC, Algorithm 2): train, prune the lowest magnitudes, rewind the
 survivors to iteration k, and again. Level 0 is the unbroken trunk, so level 1's mask is
 the same for every k: the paper's algorithm, read literally, trains W_k under new noise
-before the first pruning, which --first_pruning=copy does. The controls change one thing
-each: random pruning prunes the dense weights of iteration k at random; random
-reinitialization gives IMP's mask fresh weights at k. Adjusted random pruning chooses
-among the weights that training the dense network does not bring to zero by itself. Any
-other registered criterion is a kind of subnetwork by its name.
+before the first pruning, which --first_pruning=copy does. Its relatives keep the
+weights as they were trained (Renda et al., 2020): learning-rate rewinding goes on with
+the schedule of k, fine-tuning as long with the last rate of the schedule.
+
+The controls change one thing each: random pruning prunes the dense weights of iteration
+k at random; random reinitialization gives IMP's mask fresh weights at k. Adjusted
+random pruning chooses among the weights that training the dense network does not bring
+to zero by itself. Any other registered criterion is a kind of subnetwork by its name,
+NAME; and so are the controls of Frankle et al. (2021): NAME_shuffled, with as many
+survivors in each layer, chosen at random, and NAME_reinit, with fresh weights at k.
 """
 
 import dataclasses
 import functools
 import math
+import typing
 from collections.abc import Callable
 
 from tflottery.components.component import Artifact
 from tflottery.components.masking import Kernels, Mask
 from tflottery.components.runs import Initialization, Run, State
-from tflottery.core import seeds
+from tflottery.core import recipes, seeds
 from tflottery.core.registry import CRITERIA
 from tflottery.pruning import counts
 from tflottery.pruning.prunable import prunable
@@ -27,12 +33,36 @@ from tflottery.studies.study import Study
 DENSE, IMP = "dense", "imp"
 RANDOM_PRUNING, RANDOM_REINIT = "random_pruning", "random_reinit"
 ADJUSTED_RANDOM = "adjusted_random"
-# The papers' names for a criterion, and whether weights are drawn afresh at k.
-_PAPERS = {
-    IMP: ("magnitude", False),
-    RANDOM_PRUNING: ("random", False),
-    RANDOM_REINIT: ("magnitude", True),
-    ADJUSTED_RANDOM: ("adjusted_random", False),
+LR_REWINDING, FINE_TUNING = "lr_rewinding", "fine_tuning"
+_SHUFFLED, _REINIT = "_shuffled", "_reinit"
+
+
+class _Kind(typing.NamedTuple):
+    """What a kind of subnetwork stands for.
+
+    Attributes:
+      criterion: by which it is pruned.
+      mask_of: the kind whose masks it has.
+      weights: what it trains from at k: "rewound" to the dense network's, drawn
+        "fresh", or "kept" as they were when they were pruned.
+      shuffled: whether which weights of a layer survive is left to chance.
+      final_rate: whether it trains with the last rate of the schedule.
+    """
+
+    criterion: str
+    mask_of: str
+    weights: str = "rewound"
+    shuffled: bool = False
+    final_rate: bool = False
+
+
+_NAMED = {
+    IMP: _Kind("magnitude", IMP),
+    RANDOM_PRUNING: _Kind("random", RANDOM_PRUNING),
+    RANDOM_REINIT: _Kind("magnitude", IMP, weights="fresh"),
+    ADJUSTED_RANDOM: _Kind("adjusted_random", ADJUSTED_RANDOM),
+    LR_REWINDING: _Kind("magnitude", LR_REWINDING, weights="kept"),
+    FINE_TUNING: _Kind("magnitude", FINE_TUNING, weights="kept", final_rate=True),
 }
 # An artifact holds those it comes from; deeper ones cannot be sent to a worker.
 _MAX_LEVELS = 60
@@ -58,15 +88,17 @@ class Subnetwork:
     def __post_init__(self) -> None:
         """Raises ValueError for a kind that is not known, or a dense one pruned."""
         if self.kind != DENSE:
-            _criterion(self.kind)
+            _kind(self.kind)
         elif self.level:
             raise ValueError(f"A dense network has level 0, not {self.level!r}.")
 
 
 def sparse_kinds() -> tuple[str, ...]:
     """Returns the kinds of pruned networks: the papers', then by other criteria."""
-    papers = {criterion for criterion, _ in _PAPERS.values()}
-    return (*_PAPERS, *(name for name in CRITERIA.names() if name not in papers))
+    papers = {kind.criterion for kind in _NAMED.values()}
+    others = [name for name in CRITERIA.names() if name not in papers]
+    controls = [name + control for name in others for control in (_SHUFFLED, _REINIT)]
+    return (*_NAMED, *others, *controls)
 
 
 class Subnetworks:
@@ -163,6 +195,9 @@ class Subnetworks:
           data_order: of the replicate's orders at this level; IMP itself trains on 1.
           initial: the weights to train from at k; None: those of the kind.
         """
+        recipe = self._study.recipe
+        if subnetwork.level and _kind(subnetwork.kind).final_rate:
+            recipe = recipes.at_final_rate(recipe)
         return self._study.branch(
             initial or self.weights(subnetwork),
             rewind_iteration=subnetwork.rewind_iteration,
@@ -170,36 +205,33 @@ class Subnetworks:
             data_order=data_order,
             level=subnetwork.level,
             mask=self.mask(subnetwork),
+            recipe=recipe,
         )
 
     def weights(self, subnetwork: Subnetwork) -> State | Initialization:
         """Returns the weights, before any mask, that a subnetwork trains from at k."""
-        _, fresh = _criterion(subnetwork.kind)
-        if fresh:
+        if subnetwork.kind == DENSE:
+            return self._dense(subnetwork)
+        kind = _kind(subnetwork.kind)
+        if kind.weights == "fresh":
             replicate, level = subnetwork.replicate, subnetwork.level
             return self._study.initialization(seeds.reinit_seed(replicate, level=level))
+        if kind.weights == "kept" and subnetwork.level:
+            return self.mask(subnetwork).scored
         return self._dense(subnetwork)
 
     def mask(self, subnetwork: Subnetwork) -> Mask | None:
         """Returns the masks of a subnetwork; None where nothing is pruned."""
         if not subnetwork.level:
             return None
-        criterion, _ = _criterion(subnetwork.kind)
-        replicate, level = subnetwork.replicate, subnetwork.level
-        known = (criterion, level, replicate, subnetwork.rewind_iteration)
+        kind = _kind(subnetwork.kind)
+        own = dataclasses.replace(subnetwork, kind=kind.mask_of)
+        known = (own, kind.shuffled)
         if known not in self._masks:
-            scored, previous = self._scored(subnetwork, criterion)
-            seeded = CRITERIA[criterion]["seeded"]
-            self._masks[known] = Mask(
-                criterion=criterion,
-                criterion_version=CRITERIA[criterion]["version"],
-                scored=scored,
-                previous=previous,
-                kernels=self.kernels,
-                num_survivors=self.num_survivors(level),
-                seed=seeds.random_mask_seed(replicate) if seeded else None,
-                layers_of=self._matched(subnetwork, criterion),
-            )
+            criterion, layers_of = kind.criterion, self._matched(own, kind.criterion)
+            if kind.shuffled:
+                criterion, layers_of = "random", self.mask(own)
+            self._masks[known] = self._made(own, criterion, layers_of)
         return self._masks[known]
 
     def describe(self, level: int) -> str:
@@ -217,6 +249,26 @@ class Subnetworks:
             first_convolutions=self._study.config.first_convolutions,
         )
         return tuple((path, tuple(shapes[path])) for path in paths)
+
+    def _made(
+        self, subnetwork: Subnetwork, criterion: str, layers_of: Mask | None
+    ) -> Mask:
+        """Returns the masks that a criterion makes."""
+        scored, previous = self._scored(subnetwork, criterion)
+        entry = CRITERIA[criterion]
+        return Mask(
+            criterion=criterion,
+            criterion_version=entry["version"],
+            scored=scored,
+            previous=previous,
+            kernels=self.kernels,
+            num_survivors=self.num_survivors(subnetwork.level),
+            seed=seeds.random_mask_seed(subnetwork.replicate)
+            if entry["seeded"]
+            else None,
+            layers_of=layers_of,
+            examples=entry["examples"],
+        )
 
     def _scored(
         self, subnetwork: Subnetwork, criterion: str
@@ -236,8 +288,7 @@ class Subnetworks:
         before = 0 if self._pruning.one_shot else subnetwork.level - 1
         if not before:
             return State(self._first(subnetwork), self._study.last), None
-        kind = IMP if criterion == _PAPERS[IMP][0] else subnetwork.kind
-        above = dataclasses.replace(subnetwork, kind=kind, level=before)
+        above = dataclasses.replace(subnetwork, level=before)
         end = State(self.run(above, data_order=1), self._study.last)
         return end, self.mask(above)
 
@@ -306,17 +357,23 @@ class Subnetworks:
         return (1 - self._pruning.pruning_fraction) ** level
 
 
-def _criterion(kind: str) -> tuple[str, bool]:
-    """Returns the criterion of a kind, and whether its weights are drawn afresh.
+def _kind(name: str) -> _Kind:
+    """Returns what a kind of subnetwork stands for.
 
     Raises:
       ValueError: there is no such kind; lists those there are.
     """
-    if kind in _PAPERS:
-        return _PAPERS[kind]
-    if kind not in sparse_kinds() and kind != DENSE:
+    if name in _NAMED:
+        return _NAMED[name]
+    if name not in sparse_kinds():
         raise ValueError(
-            f"There is no subnetwork {kind!r}. Known: {DENSE}, "
+            f"There is no subnetwork {name!r}. Known: {DENSE}, "
             f"{', '.join(sparse_kinds())}."
         )
-    return kind, False
+    if name in CRITERIA:
+        return _Kind(name, name)
+    if name.endswith(_SHUFFLED):
+        criterion = name.removesuffix(_SHUFFLED)
+        return _Kind(criterion, criterion, shuffled=True)
+    criterion = name.removesuffix(_REINIT)
+    return _Kind(criterion, criterion, weights="fresh")

@@ -3,6 +3,9 @@
 import dataclasses
 import functools
 import typing
+from collections.abc import Mapping
+
+import numpy as np
 
 from tflottery.core import fingerprints, recipes
 from tflottery.core.identities import Data, Network
@@ -15,8 +18,11 @@ from tflottery.training import distribution, precisions
 from tflottery.training.distribution import Placement
 
 if typing.TYPE_CHECKING:
-    from tflottery.training import evaluation, trainer
+    from tflottery.training import evaluation, probing, trainer
     from tflottery.training.distributed_evaluation import DistributedEvaluator
+
+    _Built = trainer.Trainer | evaluation.Evaluator | DistributedEvaluator
+    _Built |= probing.Probe
 # Of a command over many networks, as many of each stay built; tracing takes seconds.
 _MOST_BUILT = 4
 
@@ -186,6 +192,42 @@ class Runtime:
             _validate_architecture(network, self._evaluators[key])
         return self._evaluators[key]
 
+    def probe(
+        self,
+        network: Network,
+        data: Data,
+        *,
+        recipe: Recipe,
+        weights: Mapping[str, np.ndarray],
+        examples: int,
+        num_survivors: int,
+    ) -> "probing.Probe":
+        """Returns a network at weights, and what it trains on, for pruning criteria.
+
+        Args:
+          network: which.
+          data: on what it trains.
+          recipe: how images are shown in training.
+          weights: by variable path; those that are pruned are 0.
+          examples: training images that a batch of them has.
+          num_survivors: weights that are to be kept.
+        """
+        from tflottery.training import probing
+
+        probe = probing.Probe(
+            network.model,
+            self.source_of(data, network),
+            num_classes=network.num_classes,
+            augmentation=recipes.simplified(recipe).augmentation,
+            weights=weights,
+            examples=examples,
+            num_survivors=num_survivors,
+            pretext=data.pretext,
+            pretext_seed=data.pretext_seed,
+        )
+        _validate_architecture(network, probe)
+        return probe
+
     def source_of(self, data: Data, network: Network) -> Source:
         """Returns the images that a key stands for, scaled; raises UnusableData else.
 
@@ -231,7 +273,7 @@ class Runtime:
 
 def _validate_architecture(
     network: Network,
-    built: "trainer.Trainer | evaluation.Evaluator | DistributedEvaluator",
+    built: "_Built",
     *,
     precision: str | None = None,
 ) -> None:

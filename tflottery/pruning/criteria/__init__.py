@@ -16,5 +16,9 @@ empty. Registered with it are
   one pruning of IMP), "rewound" (those at iteration k, before any training of the
   subnetwork; pruned weights are 0), "dense_end" (those at the end of the training of
   the dense network, at every level) or "none" (the scores need no weights);
-- `seeded`: whether the scores depend on the seed, which is the replicate's own.
+- `seeded`: whether the scores depend on the seed, which is the replicate's own;
+- `examples`: for those that read the network, not its weights alone: how many training
+  images they are shown, 0 for none. They take a `probe` beside: the network at these
+  weights, images and targets as training shows them, and how many weights are to
+  survive (`training.probing`). `scored_weights` is not "none" then.
 """
