@@ -141,6 +141,10 @@ class Component(Artifact):
         """Returns the forward passes that executing this takes; None: hardly any."""
         return None
 
+    def num_updates(self) -> int:
+        """Returns how many updates of weights executing this makes."""
+        return 0
+
     def flops(self, facts: Mapping[Network, Facts]) -> float:
         """Returns about what executing this costs, for the plan's estimate."""
         passes = self.passes()

@@ -47,6 +47,8 @@ def execute(component: Component, context: JobContext) -> str:
         """Reports how far the job is; saves partial results when that is due."""
 
         def save() -> None:
+            if value is None:
+                return
             with store.writing(partial, {"of": component.address}) as folder:
                 (folder / _PARTIAL_FILE).write_text(json.dumps(value))
 

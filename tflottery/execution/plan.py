@@ -157,11 +157,12 @@ def plan_of(
     made = [one for step in steps for one in step.artifacts]
     distinct = lineage.num_updates()
     num_iterations = sum(step.num_iterations for step in steps)
+    of_runs = sum(one.num_iterations for one in steps if isinstance(one.job, Advance))
     return Plan(
         steps=tuple(steps),
         num_runs=len(by_run(lineage.artifacts)),
         num_iterations=num_iterations,
-        num_stored=distinct - num_iterations,
+        num_stored=distinct - of_runs,
         num_shared=lineage.num_updates_alone() - distinct,
         num_bytes=sum(_num_bytes(one, facts) for one in made),
         num_slots_bytes=sum(
@@ -213,7 +214,7 @@ def _make_step(component: Component, facts: Mapping[Network, Facts]) -> Step:
         job=Make(component),
         needs=frozenset(one.address for one in component.inputs.values()),
         makes=(component.address,),
-        num_iterations=0,
+        num_iterations=component.num_updates(),
         flops=float(component.flops(facts)),
         num_decoded=num_decoded,
     )

@@ -111,9 +111,9 @@ def _layer(layer: object, masks: set[int]) -> dict[str, object]:
     import keras
 
     if not isinstance(layer, keras.layers.Layer):
-        return {"kind": f"operation {_kind(layer)}", "options": _whole_config(layer)}
+        return {"kind": f"operation {kind(layer)}", "options": _whole_config(layer)}
     found = {
-        "kind": _kind(layer),
+        "kind": kind(layer),
         "trainable": bool(layer.trainable),
         _DTYPES: [layer.compute_dtype, layer.variable_dtype],
     }
@@ -194,7 +194,7 @@ def _maker(tensor: "keras.KerasTensor") -> object:
 
 def _described_options(layer: "keras.layers.Layer") -> dict[str, object]:
     """Returns the options of a layer that the table has, but for those that are off."""
-    values = {name: getattr(layer, name, None) for name in _OPTIONS[_kind(layer)]}
+    values = {name: getattr(layer, name, None) for name in _OPTIONS[kind(layer)]}
     return {
         name: _plain(value)
         for name, value in values.items()
@@ -205,7 +205,7 @@ def _described_options(layer: "keras.layers.Layer") -> dict[str, object]:
 def _is_described(layer: object) -> bool:
     """Returns whether the table has all options of a layer."""
     # Batch renormalization has options that not every release of Keras knows.
-    return _kind(layer) in _OPTIONS and not getattr(layer, "renorm", False)
+    return kind(layer) in _OPTIONS and not getattr(layer, "renorm", False)
 
 
 def _weight(variable: "keras.Variable") -> dict[str, object]:
@@ -221,7 +221,7 @@ def _weight(variable: "keras.Variable") -> dict[str, object]:
     }
 
 
-def _kind(one: object) -> str:
+def kind(one: object) -> str:
     """Returns the name of an object's class that outlives releases of Keras."""
     import keras
 
@@ -282,7 +282,7 @@ def _plain(value: object, reference: object = None) -> object:
         digest = hashlib.sha256(np.ascontiguousarray(value)).hexdigest()
         return {"array": digest, "shape": list(value.shape), "dtype": str(value.dtype)}
     if hasattr(value, "get_config"):
-        return {"kind": _kind(value), "options": _plain(value.get_config())}
+        return {"kind": kind(value), "options": _plain(value.get_config())}
     if callable(value) and hasattr(value, "__qualname__"):
         return _path(value)
     raise TypeError(f"{value!r} of type {type(value).__name__} is no plain value")

@@ -3,16 +3,18 @@
 They find the problem by its key, in the process that was given it.
 """
 
+import contextlib
 import dataclasses
 import json
+from collections.abc import Iterator
 
 import numpy as np
 
 from tflottery.analysis import interpolation
 from tflottery.components import masking
 from tflottery.components.component import Absent, Artifact, Component, Context
-from tflottery.core import fingerprints, seeds
-from tflottery.own_models.problem import Problem, validate_initial
+from tflottery.core import seeds
+from tflottery.own_models.problem import Problem
 from tflottery.own_models.update_loop import UpdateLoop
 from tflottery.training import checkpoints
 from tflottery.training.checkpoints import SLOTS_FILE, WEIGHTS_FILE
@@ -20,48 +22,34 @@ from tflottery.training.checkpoints import SLOTS_FILE, WEIGHTS_FILE
 METRICS_FILE, LINE_FILE = "metrics.json", "line.json"
 SPLITS = ("train", "test")
 
-# Of those kept, as many stay compiled.
-_MOST_LOOPS = 2
-_problems: dict[str, Problem] = {}
 _loops: dict[str, UpdateLoop] = {}
 
 
-def keep(problem: Problem) -> str:
-    """Keeps a problem for the components that name its key; returns that.
-
-    What the problem says of itself is not all that may decide a training: functions
-    call others, and objects hold what no configuration tells. So what a few updates
-    come to is part of the key.
+@contextlib.contextmanager
+def kept(problem: Problem) -> Iterator[UpdateLoop]:
+    """Keeps a problem, ready to be trained, for the components that name its key.
 
     Raises:
-      ValueError: `build_model` returns other initial weights each time, or an object
-        cannot be copied.
+      ValueError: as of `UpdateLoop`.
+
+    Changes: holds model and data in memory, up to the end of the context.
     """
-    for key, one in _problems.items():
-        if one is problem:
-            return key
-    said, loop = problem.key, UpdateLoop(problem)
-    key = fingerprints.fingerprint([said, loop.tried()])
-    _problems[key] = problem
-    _hold(key, loop)
-    return key
-
-
-def _hold(key: str, loop: UpdateLoop) -> None:
-    _loops.pop(key, None)
-    while len(_loops) >= _MOST_LOOPS:
-        del _loops[next(iter(_loops))]
-    _loops[key] = loop
+    loop = UpdateLoop(problem)
+    _loops[loop.key] = loop
+    try:
+        yield loop
+    finally:
+        # Another thread may have one of its own by now.
+        if _loops.get(loop.key) is loop:
+            del _loops[loop.key]
 
 
 def _loop_of(key: str) -> UpdateLoop:
-    if key not in _problems:
+    if key not in _loops:
         raise RuntimeError(
             f"The model and data with the key {key!r} are not known here: they are "
             "those of another process."
         )
-    if key not in _loops:
-        _hold(key, UpdateLoop(_problems[key]))
     return _loops[key]
 
 
@@ -104,8 +92,7 @@ class OwnState(Component):
         """
         loop = _loop_of(self.problem)
         if self.start is None:
-            weights = _problems[self.problem].initial_weights(self.replicate)
-            validate_initial(weights, digest=self.initial)
+            weights = loop.initial_weights(self.replicate, digest=self.initial)
             slots = None
         else:
             weights = checkpoints.read_weights(context.inputs["start"])
@@ -131,10 +118,19 @@ class OwnState(Component):
         found = loop.measure(weights, split="test")
         (context.output / METRICS_FILE).write_text(json.dumps(found))
 
+    def num_updates(self) -> int:
+        """Returns how many updates the training makes."""
+        return self.iteration - self.first_iteration
+
     def flops(self, facts: object) -> float:
         """Returns its updates, by which the work of a plan is weighed."""
         del facts
-        return float(self.iteration - self.first_iteration)
+        return float(self.num_updates())
+
+    def num_bytes(self, facts: object) -> int:
+        """Returns what weights and the optimizer's state take."""
+        del facts
+        return _loop_of(self.problem).num_bytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -158,13 +154,17 @@ class OwnLine(Component):
         """Writes lists of values from b to a, by split and name."""
         loop = _loop_of(self.problem)
         a, b = (checkpoints.read_weights(context.inputs[name]) for name in ("a", "b"))
-        found: dict[str, dict[str, list[float]]] = {split: {} for split in SPLITS}
-        for number, alpha in enumerate(np.linspace(0, 1, self.num_points).tolist()):
+        points = list(context.remembered or ())
+        for alpha in np.linspace(0, 1, self.num_points).tolist()[len(points) :]:
             weights = interpolation.between(a, b, alpha)
-            for split, values in found.items():
-                for name, value in loop.measure(weights, split=split).items():
-                    values.setdefault(name, []).append(value)
-            context.remember(None, (number + 1) / self.num_points)
+            points.append(
+                {split: loop.measure(weights, split=split) for split in SPLITS}
+            )
+            context.remember(points, len(points) / self.num_points)
+        found = {
+            split: {name: [one[split][name] for one in points] for name in values}
+            for split, values in points[0].items()
+        }
         (context.output / LINE_FILE).write_text(json.dumps(found))
 
     def flops(self, facts: object) -> float:

@@ -23,8 +23,10 @@ from tflottery.core.durations import Duration
 from tflottery.core.registry import CRITERIA
 from tflottery.models import weights as model_weights
 from tflottery.own_models import inline_execution, own_components, problem
+from tflottery.own_models.examples import digest_of
 from tflottery.own_models.own_components import METRICS_FILE, OwnState
 from tflottery.own_models.problem import Problem
+from tflottery.own_models.update_loop import UpdateLoop
 from tflottery.pruning import counts
 from tflottery.pruning import masks as pruning_masks
 from tflottery.store.store import Store
@@ -35,6 +37,7 @@ if typing.TYPE_CHECKING:
     import pandas
 
 _CRITERION = "magnitude"
+_MOST_REPLICATES = 1000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,13 +47,15 @@ class FoundTickets:
     Attributes:
       rows: a row for each replicate and level, level 0 being the dense network: its
         density, and loss and metrics on test data after training, as test_<name>;
-        None where training diverged.
-      ticket: of the first replicate's last level: its mask, and the weights at the
-        rewind iteration.
+        None where training diverged. By the addresses `network` and `mask` both lie in
+        the store, of which `gc` keeps what a saved table names.
+      level: the last level of the first replicate that did not diverge.
+      ticket: of this level: its mask, and the weights at the rewind iteration.
       trained: the weights that this ticket was trained to, by variable path.
     """
 
     rows: tuple[dict[str, object], ...]
+    level: int
     ticket: Ticket
     trained: model_weights.Weights
     _problem: Problem
@@ -64,7 +69,8 @@ class FoundTickets:
 
     def model(self) -> keras.Model:
         """Returns the trained ticket: a masked, compiled model, to be saved or used."""
-        model = self._problem.compiled(self._problem.built(1))
+        stated = self._problem
+        model = stated.compiled(stated.mask(stated.built(1)))
         model_weights.assign(model, self.trained)
         layers.set_masks(model, self.ticket.masks)
         return model
@@ -77,7 +83,7 @@ def find_ticket(
     test_data: object,
     optimizer: object,
     loss: object,
-    metrics: Sequence[object] = (),
+    metrics: object = (),
     batch_size: int = 32,
     training_iterations: Duration = "10ep",
     rewind_iteration: Duration = "5%",
@@ -104,8 +110,8 @@ def find_ticket(
       rewind_iteration: k, such as 100 or "5%" of the training.
       density: kept fraction of the weights at which the search ends, or just below.
       pruning_fraction: fraction of the surviving weights that a level removes.
-      replicates: independent repetitions.
-      unpruned: layers that stay as they are, as of `tflottery.mask`.
+      replicates: independent repetitions, of initial weights of their own.
+      unpruned: what stays as it is, as of `tflottery.mask`.
       store: folder or URL that keeps what was trained; None: that of the commands.
 
     Raises:
@@ -125,11 +131,11 @@ def find_ticket(
     last = in_iterations(training_iterations, stated)
     rewind = in_iterations(rewind_iteration, stated, training_iterations=last)
     num_levels = _num_levels(density, pruning_fraction=pruning_fraction)
-    lines = [
-        _line(stated, replicate, (rewind, last), pruning_fraction, num_levels)
-        for replicate in range(1, replicates + 1)
-    ]
-    return _found(stated, lines, Store(store))
+    with own_components.kept(stated) as loop:
+        digests = initial_digests(loop, replicates)
+        of_levels = ((rewind, last), pruning_fraction, num_levels)
+        lines = [_line(loop, *one, *of_levels) for one in digests.items()]
+        return _found(stated, lines, Store(store))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,16 +174,41 @@ def in_iterations(
     return found
 
 
-def trunk(stated: Problem, replicate: int, iteration: int) -> OwnState:
+def initial_digests(loop: UpdateLoop, replicates: int) -> dict[int, str]:
+    """Returns the digest of each replicate's initial weights.
+
+    Raises:
+      ValueError: `replicates` is no number of them, or they are all the same.
+    """
+    if isinstance(replicates, bool) or replicates not in range(1, _MOST_REPLICATES + 1):
+        raise ValueError(
+            f"replicates={replicates!r}, expected a whole number from 1 to "
+            f"{_MOST_REPLICATES}."
+        )
+    found = {
+        one: digest_of(loop.initial_weights(one)) for one in range(1, replicates + 1)
+    }
+    if len(set(found.values())) < len(found):
+        raise ValueError(
+            "Replicates would be the same network: build_model returns the same "
+            "initial weights for several of them. Leave seeds to this function (no "
+            "keras.utils.set_random_seed, no seeds of initializers), or ask for "
+            "replicates=1."
+        )
+    return found
+
+
+def trunk(loop: UpdateLoop, replicate: int, digest: str, *, iteration: int) -> OwnState:
     """Returns the dense training of a replicate, at an iteration.
 
-    Changes: the process keeps the problem.
+    Args:
+      loop: of the problem.
+      replicate: whose.
+      digest: of its initial weights.
+      iteration: updates done.
     """
     return OwnState(
-        problem=own_components.keep(stated),
-        replicate=replicate,
-        initial=problem.digest_of(stated.initial_weights(replicate)),
-        iteration=iteration,
+        problem=loop.key, replicate=replicate, initial=digest, iteration=iteration
     )
 
 
@@ -189,19 +220,20 @@ def _num_levels(density: float, *, pruning_fraction: float) -> int:
 
 
 def _line(
-    stated: Problem,
+    loop: UpdateLoop,
     replicate: int,
+    digest: str,
     iterations: tuple[int, int],
     pruning_fraction: float,
     num_levels: int,
 ) -> list[_Level]:
     """Returns the levels of a replicate, each from the one before."""
     rewind, last = iterations
-    at_rewind = trunk(stated, replicate, rewind)
+    at_rewind = trunk(loop, replicate, digest, iteration=rewind)
     trained = dataclasses.replace(
         at_rewind, start=at_rewind, first_iteration=rewind, iteration=last
     )
-    shapes = stated.kernel_shapes
+    shapes = loop.kernel_shapes
     size = sum(math.prod(shape) for shape in shapes.values())
     levels = [_Level(replicate, 0, 1.0, at_rewind, trained, None)]
     for level in range(1, num_levels + 1):
@@ -230,8 +262,11 @@ def _found(
     goals: list[Artifact] = [one.trained for one in every]
     absent = inline_execution.make(goals, store)
     rows = tuple(_row(one, store, absent) for one in every)
-    there = [one for one in lines[0] if one.trained.address not in absent]
-    if not there:
+    alive = [
+        [one for one in line if one.trained.address not in absent] for line in lines
+    ]
+    there = next(filter(None, alive), None)
+    if there is None:
         raise ValueError(
             "The dense training diverged: its weights are not finite at the end. Try a "
             "lower learning rate."
@@ -245,7 +280,7 @@ def _found(
         pruning_masks.apply(weights, masks), masks, final.trained.first_iteration
     )
     trained = checkpoints.read_weights(store.open(final.trained.address))
-    return FoundTickets(rows, ticket, trained, stated)
+    return FoundTickets(rows, final.level, ticket, trained, stated)
 
 
 def _row(one: _Level, store: Store, absent: frozenset[str]) -> dict[str, object]:
@@ -256,8 +291,10 @@ def _row(one: _Level, store: Store, absent: frozenset[str]) -> dict[str, object]
         "density": one.density,
         "rewind_iteration": one.trained.first_iteration,
         "iteration": one.trained.iteration,
+        "network": one.trained.address,
+        "mask": None if one.mask is None else one.mask.address,
     }
     if one.trained.address in absent:
-        return row | {"test_loss": None}
+        return row | {"network": None, "mask": None, "test_loss": None}
     text = (store.open(one.trained.address) / METRICS_FILE).read_text()
     return row | {f"test_{name}": value for name, value in json.loads(text).items()}

@@ -5,6 +5,8 @@ begins from, its masks and its seeds, wherever it is cut: the optimizer's state 
 whole, batches go by a permutation of each epoch, and what layers draw by iteration.
 """
 
+import functools
+import time
 from collections.abc import Callable, Mapping
 
 import keras
@@ -12,43 +14,131 @@ import numpy as np
 import tensorflow as tf
 
 from tflottery import layers
+from tflottery.core import fingerprints
 from tflottery.models import weights as model_weights
+from tflottery.models.architecture import architecture
 from tflottery.models.weights import Weights
-from tflottery.own_models.problem import (
-    Problem,
-    batch_indices,
-    digest_of,
-    validate_initial,
-)
+from tflottery.own_models import examples
+from tflottery.own_models.configurations import plain
+from tflottery.own_models.examples import batch_indices, digest_of
+from tflottery.own_models.problem import Problem, numbered_anew
+from tflottery.training import requirements
 from tflottery.training.generators import Generators
 
 # Between two chances to stop, and to tell how far it is.
-_UPDATES_AT_ONCE = 100
+_SECONDS_AT_ONCE = 2.0
 # By which trainings are told apart that say the same of themselves.
 _UPDATES_TRIED = 3
+_DRAWN_ANEW = (
+    "build_model returned other initial weights than a moment ago, of the same "
+    "replicate. Draw them by Keras's initializers, whose seeds are set, or by Python's "
+    "or numpy's global generator."
+)
 
 
 class UpdateLoop:
-    """One model of a problem, compiled once, and trained or measured from any state."""
+    """One model of a problem, compiled once, and trained or measured from any state.
+
+    Attributes:
+      problem: whose model it is.
+      kernel_shapes: of all kernels that can be pruned, by path, in network order.
+    """
 
     def __init__(self, problem: Problem):
         """Args:
         problem: whose model it is.
 
         Raises:
-          ValueError: `build_model` returns other initial weights each time, or an
-            object cannot be copied.
+          ValueError: `build_model` returns other initial weights each time, or the same
+            model or layers; the model draws what cannot be drawn again; or an object
+            cannot be copied.
         """
-        self._problem = problem
-        self._model = model = problem.compiled(problem.built(1))
-        expected = digest_of(problem.initial_weights(1))
-        validate_initial(model_weights.weights(model), digest=expected)
+        self.problem = problem
+        model = problem.built(1)
+        self._initial_weights = model_weights.weights(model)
+        _validate_built_anew(model, problem.built(1))
+        # Of the model as it came: with masks of ones it computes the same.
+        self._architecture = architecture(model)
+        self._model = problem.mask(model)
+        self.kernel_shapes = {
+            path: mask.shape for path, mask in layers.masks(model).items()
+        }
+        requirements.validate_repeatable(model, self._first_batch("train")[0])
         self._generators = Generators(model)
-        # Builds losses and metrics, which cannot be done inside a compiled loop.
-        model.test_on_batch(*self._first_batch("train"))
+        with numbered_anew():
+            problem.compiled(model)
+            # Builds losses and metrics, which cannot be done inside a compiled loop.
+            found = model.test_on_batch(*self._first_batch("train"), return_dict=True)
+        self._names = list(_numbers(found))
         self._fresh = self._slots()
         self._data = keras.tree.map_structure(tf.constant, problem.train)
         self._advance = self._compiled()
+        self._updates_at_once = 1
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Hash of all that decides a training but the seeds and initial weights.
+
+        What the problem says of itself is not all of that: functions call others, and
+        objects hold what no configuration tells. So what a few updates come to is part
+        of it.
+        """
+        problem = self.problem
+        return fingerprints.fingerprint(
+            {
+                "architecture": self._architecture,
+                "train": digest_of(problem.train),
+                "test": digest_of(problem.test),
+                "optimizer": plain(keras.optimizers.get(problem.optimizer)),
+                "loss": plain(problem.loss),
+                "metrics": plain(problem.metrics),
+                "batch_size": problem.batch_size,
+                "tried": self._tried(),
+            }
+        )
+
+    @property
+    def num_bytes(self) -> int:
+        """What weights and the optimizer's state take."""
+        every = [*self._initial_weights.values(), *self._fresh.values()]
+        return sum(one.nbytes for one in every)
+
+    def initial_weights(self, replicate: int, *, digest: str | None = None) -> Weights:
+        """Returns the initial weights of a replicate, by variable path.
+
+        Args:
+          replicate: which one.
+          digest: of those it had before, if it was built before.
+
+        Raises:
+          ValueError: it has others now.
+        """
+        weights = self._initial_weights
+        if replicate != 1:
+            weights = model_weights.weights(self.problem.built(replicate))
+        if digest not in (None, digest_of(weights)):
+            raise ValueError(_DRAWN_ANEW)
+        return weights
+
+    def rises(self) -> dict[str, bool | None]:
+        """Returns whether a higher value of loss or metric is better, by name.
+
+        None: its class does not say, as one of the user's own.
+        """
+        metrics = []
+        for one in self._model.metrics:
+            # What `compile` was given is inside of one that has no name of its own.
+            metrics += getattr(one, "metrics", None) or [one]
+        found = {}
+        for name in self._names:
+            # Of several outputs, names are those of output and metric.
+            own = [m for m in metrics if f"_{name}".endswith(f"_{m.name}")]
+            best = max(own, key=lambda metric: len(metric.name), default=None)
+            direction = getattr(best, "_direction", None)
+            if direction is None and f"_{name}".endswith("_loss"):
+                direction = "down"
+            found[name] = None if direction is None else direction == "up"
+        return found
 
     def train(
         self,
@@ -73,20 +163,17 @@ class UpdateLoop:
         first, last = iterations
         order_seed, drawn_seed = seeds
         self._begin(weights, slots, masks=masks, seed=drawn_seed)
-        for begin in range(first, last, _UPDATES_AT_ONCE):
-            end = min(begin + _UPDATES_AT_ONCE, last)
-            self._update(order_seed, first=begin, last=end)
-            tell((end - first) / (last - first))
+        done = first
+        while done < last:
+            began, end = time.monotonic(), min(done + self._updates_at_once, last)
+            self._update(order_seed, first=done, last=end)
+            seconds = (time.monotonic() - began) / (end - done)
+            # Slowly upwards: the first ones may be fast, or slow, by chance.
+            fitting = int(_SECONDS_AT_ONCE / max(seconds, 1e-9))
+            self._updates_at_once = max(1, min(fitting, 4 * self._updates_at_once))
+            done = end
+            tell((done - first) / (last - first))
         return model_weights.weights(self._model), self._slots()
-
-    def tried(self) -> str:
-        """Returns a digest of what a few updates from the initial weights come to."""
-        self._begin(self._problem.initial_weights(1), None, masks={}, seed=0)
-        self._update(0, first=0, last=_UPDATES_TRIED)
-        weights = model_weights.weights(self._model)
-        found = self._model.test_on_batch(*self._first_batch("test"))
-        measured = [np.asarray(one) for one in keras.tree.flatten(found)]
-        return digest_of((weights, self._slots(), measured))
 
     def measure(self, weights: Weights, *, split: str) -> dict[str, float]:
         """Returns loss and metrics of a network, by their names.
@@ -97,16 +184,25 @@ class UpdateLoop:
         """
         model_weights.assign(self._model, weights)
         layers.set_masks(self._model, {})
-        inputs, targets, *sample_weights = getattr(self._problem, split)
+        inputs, targets, *sample_weights = getattr(self.problem, split)
         found = self._model.evaluate(
             inputs,
             targets,
             sample_weight=sample_weights[0] if sample_weights else None,
-            batch_size=self._problem.batch_size,
+            batch_size=self.problem.batch_size,
             verbose=0,
             return_dict=True,
         )
-        return {name: float(value) for name, value in found.items()}
+        return _numbers(found)
+
+    def _tried(self) -> str:
+        """Returns a digest of what a few updates from the initial weights come to."""
+        self._begin(self._initial_weights, None, masks={}, seed=0)
+        self._update(0, first=0, last=_UPDATES_TRIED)
+        weights = model_weights.weights(self._model)
+        found = self._model.test_on_batch(*self._first_batch("test"), return_dict=True)
+        measured = {name: np.float64(one) for name, one in _numbers(found).items()}
+        return digest_of((weights, self._slots(), measured))
 
     def _begin(
         self,
@@ -129,16 +225,17 @@ class UpdateLoop:
             order_seed,
             first=first,
             last=last,
-            batch_size=self._problem.batch_size,
-            num_examples=self._problem.num_train,
+            batch_size=self.problem.batch_size,
+            num_examples=self.problem.num_train,
         )
         self._advance(tf.constant(indices), tf.constant(first, tf.int64))
+        # Waits for the updates, so that they can be timed.
+        self._model.optimizer.iterations.numpy()
 
     def _first_batch(self, split: str) -> tuple:
         """Returns the first examples of a split, as many as an update takes."""
-        size = self._problem.batch_size
-        examples = getattr(self._problem, split)
-        return keras.tree.map_structure(lambda one: one[:size], examples)
+        found = getattr(self.problem, split)
+        return examples.first(found, self.problem.batch_size)
 
     def _compiled(self) -> tf.types.experimental.PolymorphicFunction:
         """Returns the loop over batches of given examples."""
@@ -148,7 +245,7 @@ class UpdateLoop:
 
         @tf.function(
             input_signature=[
-                tf.TensorSpec([None, self._problem.batch_size], tf.int64),
+                tf.TensorSpec([None, self.problem.batch_size], tf.int64),
                 tf.TensorSpec([], tf.int64),
             ]
         )
@@ -167,6 +264,36 @@ class UpdateLoop:
     def _assign_slots(self, values: Mapping[str, np.ndarray]) -> None:
         for number, variable in enumerate(self._model.optimizer.variables):
             variable.assign(values[f"{number:04d}"])
+
+
+def _validate_built_anew(model: keras.Model, another: keras.Model) -> None:
+    """Raises ValueError unless a model was built anew, with the same weights."""
+    before = {id(one) for one in model.variables}
+    common = sorted(one.path for one in another.variables if id(one) in before)
+    if common:
+        raise ValueError(
+            f"build_model returned variables that it had returned before: {common}. "
+            "Make the model and its layers inside of the function, or clone them there "
+            "(keras.models.clone_model)."
+        )
+    first, second = map(model_weights.weights, (model, another))
+    if digest_of(first) != digest_of(second):
+        raise ValueError(_DRAWN_ANEW)
+
+
+def _numbers(found: Mapping[str, object]) -> dict[str, float]:
+    """Returns what was measured as numbers, by name.
+
+    Raises:
+      ValueError: a metric has several values.
+    """
+    several = {k: np.shape(one) for k, one in found.items() if np.size(one) != 1}
+    if several:
+        raise ValueError(
+            f"Metrics come as arrays of the shapes {several}, expected one number each:"
+            ' say how classes are averaged, as in F1Score(average="macro").'
+        )
+    return {name: float(np.squeeze(one)) for name, one in found.items()}
 
 
 def _gathered(data: object, indices: tf.Tensor) -> object:

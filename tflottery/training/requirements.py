@@ -37,7 +37,9 @@ def validate(model: keras.Model) -> None:
     _validate_logits(model)
     # Of the layers that are known all random numbers come from seed generators.
     if not architecture.is_known(model):
-        _validate_repeatable(model)
+        random = np.random.default_rng(0)
+        images = random.random((_TRIED_IMAGES, *model.input_shape[1:]), np.float32)
+        validate_repeatable(model, images)
 
 
 def validate_task(model: keras.Model, pretext: str, source: Source) -> None:
@@ -73,6 +75,37 @@ def validate_task(model: keras.Model, pretext: str, source: Source) -> None:
     _validate_tensor(pretext, "losses", task.losses(targets, outputs), (count,))
     errors = task.errors(targets, outputs)
     _validate_tensor(pretext, "errors", errors, (count,), dtype="bool")
+
+
+def validate_repeatable(model: keras.Model, inputs: object) -> None:
+    """Raises ValueError unless a pass in training is a function of seeds and weights.
+
+    A training with a layer that draws random numbers from elsewhere could not be
+    resumed, nor repeated.
+
+    Args:
+      model: built.
+      inputs: a batch, as the model takes it.
+
+    Changes: random states of the model.
+    """
+    generators, weights = Generators(model), model.get_weights()
+    generators.reseed(0)
+    found = set()
+    for _ in range(_TRIED_PASSES):
+        model.set_weights(weights)
+        generators.set(0)
+        outputs = tf.nest.flatten(model(inputs, training=True))
+        found.add(b"".join(one.numpy().tobytes() for one in outputs))
+    model.set_weights(weights)
+    if len(found) > 1:
+        raise ValueError(
+            f"Model {model.name!r} draws random numbers that do not come from seed "
+            "generators of its layers, so that its training could not be resumed. In "
+            "the layer that draws, set self.seed_generator = "
+            "keras.random.SeedGenerator() and draw by keras.random with "
+            "seed=self.seed_generator; for dropout, take layers.Dropout."
+        )
 
 
 def _validate_labels(pretext: str, source: Source, *, num_outputs: int) -> None:
@@ -167,32 +200,6 @@ def last_operations(model: keras.Model) -> Iterator[keras.Operation]:
             yield from last_operations(operation)
         else:
             yield operation
-
-
-def _validate_repeatable(model: keras.Model) -> None:
-    """Raises ValueError unless a pass in training is a function of seeds and weights.
-
-    A training with a layer that draws random numbers from elsewhere could not be
-    resumed, nor repeated.
-    """
-    generators, weights = Generators(model), model.get_weights()
-    generators.reseed(0)
-    random = np.random.default_rng(0)
-    images = random.random((_TRIED_IMAGES, *model.input_shape[1:]), np.float32)
-    found = set()
-    for _ in range(_TRIED_PASSES):
-        model.set_weights(weights)
-        generators.set(0)
-        outputs = tf.nest.flatten(model(images, training=True))
-        found.add(b"".join(one.numpy().tobytes() for one in outputs))
-    if len(found) > 1:
-        raise ValueError(
-            f"Model {model.name!r} draws random numbers that do not come from seed "
-            "generators of its layers, so that its training could not be resumed. In "
-            "the layer that draws, set self.seed_generator = "
-            "keras.random.SeedGenerator() and draw by keras.random with "
-            "seed=self.seed_generator; for dropout, take layers.Dropout."
-        )
 
 
 def _outputs(model: keras.Model) -> list[keras.KerasTensor]:

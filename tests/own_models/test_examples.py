@@ -1,0 +1,37 @@
+"""What may be given as data, and what is refused before it fills the memory."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tflottery.own_models import examples
+
+X, Y = np.ones((5, 2)), np.arange(5)
+
+
+def test_a_data_set_without_end_is_refused():
+    endless = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2).repeat()
+    with pytest.raises(ValueError, match=r"test_data is a data set without end"):
+        examples.examples_of(endless, called="test_data")
+
+
+def test_text_comes_from_arrays_and_data_sets():
+    words = ["a b", "c", "d", "e", "f"]
+    data = tf.data.Dataset.from_tensor_slices((words, Y)).batch(2)
+    found, _ = examples.examples_of(data, called="data")
+    assert found.tolist() == [word.encode() for word in words]
+    found, _ = examples.examples_of((np.array(words, object), Y), called="data")
+    assert found.tolist() == words and found.dtype.kind == "U"
+
+
+def test_what_keras_takes_for_no_weights_is_taken():
+    assert len(examples.examples_of((X, Y, None), called="data")) == 2
+
+
+def test_double_precision_stays_where_keras_computes_in_it(monkeypatch):
+    found, _ = examples.examples_of((X, Y), called="data")
+    assert found.dtype == np.float32
+    monkeypatch.setattr(keras.config, "floatx", lambda: "float64")
+    found, _ = examples.examples_of((X, Y), called="data")
+    assert found.dtype == np.float64
