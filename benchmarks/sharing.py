@@ -120,7 +120,7 @@ def _figures_of_ls() -> _Figures:
         module = importlib.import_module(f"tflottery.experiments.{experiment}")
         for path in sorted((_CONFIGS / experiment).glob("*_paper.flags")):
             given = shlex.split(path.read_text(), comments=True)
-            config = program.config_of(module, given)
+            config, _ = program.options_of(module, given)
             if config.model == _MODEL.value:
                 studies = costs.studies_of(module, config)
                 yield f"{experiment}/{path.name}", module, studies, [studies]

@@ -37,6 +37,7 @@ _ORDER = (
     "check",
     "export",
     "plan",
+    "status",
     "results",
     "__main__",
 )

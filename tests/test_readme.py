@@ -38,7 +38,13 @@ def pages():
 
 
 def text():
-    return "\n".join(page.read_text() for page in pages())
+    """All pages, without what stands there of another project's flags."""
+    return "\n".join(
+        re.sub(r"^\| [^|]*\|", "|", page.read_text(), flags=re.MULTILINE)
+        if page.name == "from_open_lth.md"
+        else page.read_text()
+        for page in pages()
+    )
 
 
 def blocks(language):
@@ -89,7 +95,7 @@ def test_every_flag_and_file_in_the_pages_exists():
         assert given <= own, (name, given - own)
         known |= own
     # Of the tool that cleans a store, of reports, of pytest-xdist and of benchmarks.
-    known |= {"yes", "output", "models", "topologies", "dist", "paper"}
+    known |= {"yes", "output", "models", "topologies", "dist", "paper", "lines"}
     # Of Google Cloud's and of pip.
     known |= {"zone", "accelerator", "version", "find"}
     flags = set(re.findall(r"(?<![\w-])--([a-z_0-9]+)", text()))
@@ -234,6 +240,25 @@ def test_the_lines_that_mask_a_model_of_ones_own(tmp_path, monkeypatch):
     size = sum(mask.size for mask in masks.values())
     assert pruning_masks.num_ones(masks) == round(size / 5)
     assert known["pruning"].history == [(1, 0.5), (2, 0.2)]
+
+
+@pytest.mark.slow
+def test_the_lines_that_run_an_experiment(tmp_path):
+    [code] = [block for block in blocks("python") if "tflottery.run(" in block]
+    (tmp_path / "script.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    num_runs, num_iterations, *_ = map(int, done.stdout.split("(")[0].split())
+    # A trunk, and at three levels IMP and two kinds of random subnetworks.
+    assert num_runs >= 10 and num_iterations > 1500
+    assert "density" in done.stdout.splitlines()[1]
+    assert (tmp_path / "lottery.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow

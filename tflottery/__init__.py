@@ -7,13 +7,15 @@ import importlib
 
 __version__ = "0.1.0"
 
-_DOORS = ("datasets", "results")
-# What serves a model of one's own, by the module that has it.
+_DOORS = ("datasets", "plan", "results")
+# Experiments as functions, and what serves a model of one's own, by the module that has
+# it.
 _FUNCTIONS = {
     "MagnitudePruning": "training.magnitude_pruning",
     "find_ticket": "own_models.ticket_search",
     "mask": "layers",
     "measure_instability": "own_models.instability_measurement",
+    "run": "studies.calls",
 }
 
 

@@ -21,6 +21,7 @@ _PACKAGES = (
     ("Tools", "tflottery.check"),
     ("Tools", "tflottery.export"),
     ("Tools", "tflottery.plan"),
+    ("Tools", "tflottery.status"),
     ("Tools", "tflottery.store"),
 )
 WRONG_INPUT = 2

@@ -2,7 +2,9 @@
 
 import dataclasses
 import io
+import sys
 import time
+import types
 
 import pytest
 from rich.console import Console
@@ -128,6 +130,38 @@ def test_a_plan_of_nothing_can_be_shown(store):
 def test_a_measurement_is_described_by_its_key(todo):
     step = todo.steps[-1]
     assert describe(step) == f"line {step.job.component.key[:8]}"
+
+
+def test_a_notebook_shows_the_bar_below_the_cell(todo, monkeypatch):
+    shown_bars, updates = [], []
+
+    class Handle:
+        def update(self, bar):
+            updates.append(bar._repr_mimebundle_((), ())["text/html"])
+
+    def display(bar, *, display_id):
+        assert display_id
+        shown_bars.append(bar)
+        return Handle()
+
+    package, module = types.ModuleType("IPython"), types.ModuleType("IPython.display")
+    package.display, module.display = module, display
+    monkeypatch.setitem(sys.modules, "IPython", package)
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    monkeypatch.setattr(progress_module, "_MOMENT", 0.0)
+    step = next(one for one in todo.steps if one.num_iterations == 90)
+    console = Console(file=io.StringIO(), force_jupyter=True)
+    with Progress(todo, log=Log(console)) as progress:
+        work(progress, step)
+        assert "45/90 it" in updates[-1]
+        # Of what comes at once one is shown, and the end.
+        monkeypatch.setattr(progress_module, "_MOMENT", 1000.0)
+        before = len(updates)
+        progress.update(0, 0.75)
+        assert len(updates) == before
+        progress.end(0, finished=True)
+    assert len(shown_bars) == 1
+    assert f"90/{todo.num_iterations} it" in updates[-1]
 
 
 def test_names_with_brackets_are_shown_as_they_are(todo):

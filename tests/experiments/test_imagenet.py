@@ -176,7 +176,7 @@ def small_stand_ins(register):
 )
 def test_a_flag_file_runs_end_to_end_in_its_smallest_form(path, run, small_stand_ins):
     experiment = importlib.import_module(f"tflottery.experiments.{path.parent.name}")
-    config = program.config_of(experiment, [f"--flagfile={path}"])
+    config, _ = program.options_of(experiment, [f"--flagfile={path}"])
     names = {field.name for field in dataclasses.fields(config)}
     asked = {name: getattr(config, name) for name in names}
     smallest = {name: _SMALLEST[name] for name in names & _SMALLEST.keys()}

@@ -92,7 +92,7 @@ def facts_of(model, setting):
 def studies_of(path):
     """Returns the experiment of a flag file, and its studies."""
     module = importlib.import_module(f"tflottery.experiments.{path.parent.name}")
-    config = program.config_of(module, [f"--flagfile={path}"])
+    config, _ = program.options_of(module, [f"--flagfile={path}"])
     configs = validated_members(module, config)
     return module, [study_of(one, facts_of, Placement()) for one in configs]
 

@@ -1,6 +1,7 @@
 """From options to results: shared, the same every time, and nothing is lost."""
 
 import dataclasses
+import datetime
 import errno
 import json
 import os
@@ -22,6 +23,7 @@ from tflottery.execution.run_index import divergence_address
 from tflottery.experiments import instability, lottery
 from tflottery.experiments.instability import Config
 from tflottery.models.lenet import lenet
+from tflottery.status.__main__ import status
 from tflottery.store import staging
 from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
@@ -77,6 +79,23 @@ def test_a_command_makes_tables_config_and_figure(execute):
     assert f"Results are in {ended.folder}" in ended.text
     # A trunk of 8, two copies of 24 and two of 16.
     assert "iterations  88 to make, 0 in the store" in ended.text
+
+
+def test_a_command_at_work_can_be_seen(execute, monkeypatch, tmp_path):
+    found = []
+    executed = Executor.execute
+
+    def seen(self, goals):
+        now = datetime.datetime.now()
+        found.append(status(str(tmp_path / "output"), num_lines=1, now=now))
+        return executed(self, goals)
+
+    monkeypatch.setattr(Executor, "execute", seen)
+    ended = execute()
+    assert f"state     running, process {os.getpid()} on" in found[0]
+    now = datetime.datetime.now()
+    after = status(str(ended.folder), num_lines=1, now=now)
+    assert "state     done" in after and "Results are in" in after
 
 
 def test_the_same_command_gives_the_same_bytes_and_trains_nothing(execute, trainings):

@@ -26,7 +26,7 @@ def parsed(arguments: Sequence[str]) -> list[str]:
             sys.exit(0)
         raise
     except flags.Error as error:
-        print(f"error: {_explained(error)} See --help.", file=sys.stderr)
+        print(f"error: {explained(error, flags.FLAGS)} See --help.", file=sys.stderr)
         sys.exit(WRONG_INPUT)
 
 
@@ -38,12 +38,17 @@ def refuse_arguments(arguments: Sequence[str]) -> None:
         )
 
 
-def _explained(error: flags.Error) -> str:
-    """Returns what is wrong with a flag; absl quotes Python where it is a number."""
+def explained(error: flags.Error, values: flags.FlagValues) -> str:
+    """Returns what is wrong with a flag; absl quotes Python where it is a number.
+
+    Args:
+      error: what absl raised.
+      values: the flags that there are.
+    """
     wrong = re.match(r"flag --(\w+)=(.*?): ", str(error), re.DOTALL)
     if not isinstance(error, flags.IllegalFlagValueError) or wrong is None:
         return str(error)
-    kind = flags.FLAGS[wrong[1]].flag_type()
+    kind = values[wrong[1]].flag_type()
     expected = {"int": "a whole number", "float": "a number", "bool": "true or false"}
     if kind not in expected:
         return str(error)

@@ -125,6 +125,7 @@ class Executor:
         progress: Progress,
         stopping: Callable[[], bool] = lambda: False,
         planned: Plan | None = None,
+        observe: Callable[[Step, int, Mapping[str, float]], None] | None = None,
     ):
         """Args:
         pool: does the jobs.
@@ -133,6 +134,7 @@ class Executor:
         progress: shows how far it is.
         stopping: whether to stop; asked several times a second.
         planned: what is to be done first, where that was worked out already.
+        observe: is given what is known of a training: its step, an iteration, values.
         """
         self._pool = pool
         self._store = store
@@ -140,6 +142,7 @@ class Executor:
         self._progress = progress
         self._stopping = stopping
         self._first = planned
+        self._observe = observe
         self._running: dict[int, Step] = {}
         self._made: set[str] = set()
         # Of a job since it last got anywhere; of an artifact in all.
@@ -261,6 +264,8 @@ class Executor:
             self._made.add(message.value)
         elif message.kind == "progress":
             self._progress.update(number, message.value)
+        elif message.kind == "measured" and self._observe is not None:
+            self._observe(step, *message.value)
         if message.kind not in ENDINGS:
             return
         del self._running[number]

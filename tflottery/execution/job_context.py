@@ -1,7 +1,7 @@
 """What a job is done with, and how a job can end."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from tflottery.store.store import Store
 from tflottery.training.runtime import Runtime
@@ -50,6 +50,10 @@ class JobContext:
     def made(self, address: str) -> None:
         """Reports that an artifact is in the store."""
         self._report("made", address)
+
+    def measured(self, iteration: int, values: Mapping[str, float]) -> None:
+        """Reports what is known of a training at an iteration, such as its loss."""
+        self._report("measured", (iteration, dict(values)))
 
     def progressed(self, fraction: float, *, save: Callable[[], None]) -> None:
         """Reports how far the job is; has its work saved when that is due.

@@ -1,5 +1,7 @@
 """Progress: one bar for the plan and a line per running job, or a line a minute.
 
+The bar is there on a terminal and in a notebook.
+
 Work is counted in arithmetic operations, so that training and measuring add up and the
 time left is about right; what is shown are iterations.
 """
@@ -15,7 +17,7 @@ from tflottery.execution.jobs import Advance
 from tflottery.execution.log import Log
 from tflottery.execution.plan import Plan, Step
 
-_MINUTE = 60.0
+_MINUTE, _MOMENT = 60.0, 0.5
 # The speed told is that of as many minutes.
 _NUM_MINUTES = 10
 
@@ -23,7 +25,8 @@ _NUM_MINUTES = 10
 class Progress:
     """Shows how far a plan is carried out: on a terminal, and in the log.
 
-    A bar where there is a terminal; without one a line a minute. The log has the lines.
+    A bar on a terminal and below a notebook's cell; elsewhere a line a minute. The log
+    has the lines.
     """
 
     def __init__(self, plan: Plan, *, log: Log | None = None):
@@ -32,7 +35,9 @@ class Progress:
         log: where to show it; None is standard error.
         """
         self._log = log or Log()
-        self._shown = self._log.console.is_terminal
+        on_terminal = self._log.console.is_terminal
+        self._cell = _Cell() if self._log.console.is_jupyter else None
+        self._shown = on_terminal or self._cell is not None
         self._num_iterations = plan.num_iterations
         self._bar = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}", markup=False),
@@ -42,7 +47,8 @@ class Progress:
             rich_progress.TimeRemainingColumn(elapsed_when_finished=True),
             console=self._log.console,
             transient=True,
-            disable=not self._shown,
+            # In a notebook rich would need ipywidgets; the cell shows the same.
+            disable=not on_terminal,
             # The speed is that of the last minutes, not of the last second.
             speed_estimate_period=300,
         )
@@ -62,6 +68,7 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         self._bar.start()
+        self._show(at_once=True)
         self._before.append((time.monotonic(), 0.0, 0.0))
         self._teller.start()
         return self
@@ -70,6 +77,7 @@ class Progress:
         self._ended.set()
         self._teller.join()
         self._bar.stop()
+        self._show(at_once=True)
 
     def grow(self, num_iterations: int, flops: float) -> None:
         """Adds work that was not planned, or takes off work that is not needed."""
@@ -83,6 +91,7 @@ class Progress:
         self._tasks[worker] = self._bar.add_task(
             f"  {describe(step)}", total=1.0, detail=""
         )
+        self._show()
 
     def update(self, worker: int, fraction: float) -> None:
         """Shows that a fraction of a worker's job is done."""
@@ -99,6 +108,7 @@ class Progress:
             advance=(fraction - before) * step.flops,
             detail=f"{self._iterations_done:,.0f}/{self._num_iterations:,} it",
         )
+        self._show()
 
     def end(self, worker: int, *, finished: bool) -> None:
         """Takes a worker's job off the screen; what was not finished is taken back."""
@@ -134,12 +144,39 @@ class Progress:
             f"{len(self._steps)} jobs at work, {left}"
         )
 
+    def _show(self, *, at_once: bool = False) -> None:
+        """Shows the bar in a notebook; on a terminal rich does so by itself."""
+        if self._cell is not None:
+            self._cell.show(self._bar, at_once=at_once)
+
     def _tell_each_minute(self) -> None:
         """Prints the line each minute until the work ends; beside a bar, in the log."""
         tell = self._log.keep if self._shown else self._log.say
         while not self._ended.wait(_MINUTE):
             tell(self.line())
             self._before.append((time.monotonic(), self._done, self._iterations_done))
+
+
+class _Cell:
+    """What a notebook shows below a cell, and then shows anew in the same place."""
+
+    def __init__(self):
+        self._handle: object | None = None
+        self._shown = 0.0
+
+    def show(self, bar: rich_progress.Progress, *, at_once: bool) -> None:
+        """Shows a bar as it is by now, unless it was shown less than a moment ago."""
+        # There, as this is a notebook's process.
+        from IPython import display
+
+        now = time.monotonic()
+        if not at_once and now - self._shown < _MOMENT:
+            return
+        self._shown = now
+        if self._handle is None:
+            self._handle = display.display(bar, display_id=True)
+        else:
+            self._handle.update(bar)
 
 
 def describe(step: Step) -> str:

@@ -112,9 +112,10 @@ def _train(segment: Segment, context: JobContext, *, before: int, total: int) ->
                 store.remove(address)
 
     def watch(batch: int, logs: dict) -> None:
-        """Reports how far the job is, at the end of each call of the loop."""
-        del logs
+        """Reports how the job gets on, at the end of each call of the loop."""
         iteration = batch + 1
+        rate = float(trainer.optimizer.learning_rate)
+        context.measured(iteration, {"loss": logs["loss"], "learning_rate": rate})
         done = before + iteration - segment.first
         context.progressed(done / total, save=lambda: checkpoint(iteration))
 

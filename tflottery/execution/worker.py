@@ -40,8 +40,9 @@ class Message:
 
     Attributes:
       kind: "note" (a text for the user), "made" (an address), "progress" (fraction of
-        the job done), "saved" (the fraction that the next attempt goes on from), or how
-        the job ended: "ended" (its result), "failed" (a traceback), "refused" (what is
+        the job done), "measured" (an iteration, and what is known of the training
+        there), "saved" (the fraction that the next attempt goes on from), or how the
+        job ended: "ended" (its result), "failed" (a traceback), "refused" (what is
         wrong with what the user asked for, or with the data), "damaged" or "missing"
         (the exception that names the artifact), "unusable" (what is wrong with the
         store) or "died" (last words). Or "unfit" (why no worker can work on this

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from tflottery.analysis import statistics
 from tflottery.analysis.matching import is_matching
 from tflottery.components.component import Artifact
-from tflottery.core import durations
 from tflottery.core.durations import Duration
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import accuracy_table, answers, columns, layer_tables, program
@@ -87,8 +86,9 @@ class Config(PruningConfig):
                 "--random_rewind_iterations is empty: leave it out for the first k, or "
                 "choose kinds with --subnetworks."
             )
-        for one in self.random_rewind_iterations or ():
-            durations.validate(one)
+        shared.validate_durations(
+            "random_rewind_iterations", self.random_rewind_iterations
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from tflottery.components.accuracies import Accuracy
 from tflottery.components.component import Artifact
 from tflottery.components.observing import Telemetry
 from tflottery.components.runs import State
-from tflottery.core import durations, seeds
+from tflottery.core import seeds
 from tflottery.core.durations import Duration
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import answers, phase_table, program, sign_table
@@ -95,10 +95,8 @@ class Config(shared.Config):
                 "--iterations is empty: leave it out for the usual ones, or name at "
                 "least one."
             )
-        named = (self.iterations or ()) + (self.sign_iterations or ())
-        for one in (*named, self.final_iteration):
-            if one is not None:
-                durations.validate(one)
+        for name in ("iterations", "sign_iterations", "final_iteration"):
+            shared.validate_durations(name, getattr(self, name))
         shared.validate_count("gradient_examples", self.gradient_examples)
 
 

@@ -1,7 +1,8 @@
 """How figures look: as matplotlib comes, whatever a user's matplotlibrc says."""
 
+import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,17 +28,33 @@ def svg(draw: "Callable[[], Figure | None]") -> bytes | None:
     return _image(draw, format="svg", metadata={"Date": None})
 
 
+def in_default_style(draw: "Callable[[], Figure | None]") -> "Figure | None":
+    """Returns what a function draws in matplotlib's own default style.
+
+    Changes: as `png`.
+    """
+    with _default_style():
+        return draw()
+
+
 def _image(draw: "Callable[[], Figure | None]", **options: object) -> bytes | None:
     """Returns what a function draws as an image, saved with options."""
-    import matplotlib
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        # Names of parts of an SVG are random without it.
-        matplotlib.rcParams["svg.hashsalt"] = "tflottery"
+    with _default_style():
         figure = draw()
         if figure is None:
             return None
         image = io.BytesIO()
         figure.savefig(image, **options)
     return image.getvalue()
+
+
+@contextlib.contextmanager
+def _default_style() -> Iterator[None]:
+    """Has what a block draws look as matplotlib comes."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        # Names of parts of an SVG are random without it.
+        matplotlib.rcParams["svg.hashsalt"] = "tflottery"
+        yield

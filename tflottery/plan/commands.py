@@ -6,13 +6,10 @@ flag file by itself is the command of the experiment that its folder is named af
 """
 
 import dataclasses
-import importlib
 import pathlib
 import shlex
 import types
 from collections.abc import Mapping, Sequence
-
-from absl import flags
 
 import tflottery
 from tflottery.components.component import Artifact
@@ -109,13 +106,7 @@ def parsed(text: str, *, folder: pathlib.Path = pathlib.Path()) -> Command:
       ValueError: there is no such experiment, or an option makes no sense.
     """
     name, *arguments = shlex.split(text, comments=True)
-    try:
-        module = importlib.import_module(f"tflottery.experiments.{name}")
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"There is no experiment {name!r}, of which {text!r} is a command. "
-            "`tflottery` lists them."
-        ) from error
+    module = program.experiment(name)
     arguments = [
         f"{_FLAGFILE_FLAG}{folder / one.removeprefix(_FLAGFILE_FLAG)}"
         if one.startswith(_FLAGFILE_FLAG)
@@ -123,8 +114,8 @@ def parsed(text: str, *, folder: pathlib.Path = pathlib.Path()) -> Command:
         for one in arguments
     ]
     try:
-        config = program.config_of(module, arguments)
-    except flags.Error as error:
+        config, _ = program.options_of(module, arguments)
+    except ValueError as error:
         raise ValueError(f"{text!r}: {error}") from error
     return Command(text, module, tuple(validated_members(module, config)))
 

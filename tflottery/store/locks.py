@@ -6,6 +6,7 @@ other; over NFS so do machines whose mount supports flock.
 """
 
 import contextlib
+import dataclasses
 import errno
 import fcntl
 import json
@@ -19,6 +20,23 @@ UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 # would live on in a child that has nothing to do with it.
 _held: set[int] = set()
 _fork_hook: list[bool] = []
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldLock:
+    """A lock that somebody holds.
+
+    Attributes:
+      file_name: of its file.
+      holder: who, in words ("process 12 on host a").
+      pid: of the process; None where its note cannot be read.
+      since: when it was taken, in seconds since the epoch.
+    """
+
+    file_name: str
+    holder: str
+    pid: int | None
+    since: float
 
 
 class Lock:
@@ -108,6 +126,42 @@ def held(folder: str) -> list[str]:
         else:
             lock.release()
     return list(dict.fromkeys(found))
+
+
+def is_held(path: str) -> bool:
+    """Returns whether a living process holds the lock on a file; takes none itself.
+
+    Whoever tries for the lock at that instant finds it held.
+
+    Raises:
+      OSError: there is no such file, or its file system has no locks.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def held_locks(folder: str) -> list[HeldLock]:
+    """Returns the locks in a folder that somebody holds, oldest first; takes none.
+
+    Raises:
+      OSError: there is no such folder.
+    """
+    found = []
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        # It may be freed, and its file gone, at any moment.
+        with contextlib.suppress(OSError):
+            if is_held(path):
+                told, since = holder(path) or "somebody", os.stat(path).st_mtime
+                pid = int(told.split()[1]) if told.startswith("process ") else None
+                found.append(HeldLock(name, told, pid, since))
+    return sorted(found, key=lambda one: one.since)
 
 
 def holder(path: str) -> str | None:

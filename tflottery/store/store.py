@@ -199,6 +199,14 @@ class Store:
             return locks.held(f"{self._backend.scratch}/{addresses.LOCKS}")
         return []
 
+    def jobs_at_work(self) -> dict[str, locks.HeldLock]:
+        """Returns the locks of this store that somebody holds, by what they are of."""
+        with contextlib.suppress(FileNotFoundError), self._explained("look for locks"):
+            found = locks.held_locks(f"{self._backend.scratch}/{addresses.LOCKS}")
+            names = (one.file_name.removesuffix(".lock") for one in found)
+            return dict(zip(map(urllib.parse.unquote, names), found, strict=True))
+        return {}
+
     def addresses(self, prefix: str = "") -> list[str]:
         """Returns the addresses at or below `prefix` that have a manifest, sorted."""
         return sorted(self.listing(prefix))

@@ -179,10 +179,7 @@ class Config:
             "milestones",
             "warmup",
         ):
-            value = getattr(self, name)
-            for one in value if isinstance(value, tuple) else (value,):
-                if one is not None:
-                    durations.validate(one)
+            validate_durations(name, getattr(self, name))
         schedule_options.validate_milestones(
             self.milestones, length=self.training_iterations
         )
@@ -311,6 +308,16 @@ def validate_count(name: str, value: int | None, *, most: int | None = None) -> 
         raise ValueError(f"--{name}={value!r} has to be at least 1.")
     if value is not None and most is not None and value > most:
         raise ValueError(f"--{name}={value!r} has to be at most {most:,}.")
+
+
+def validate_durations(name: str, given: Duration | Sequence[Duration] | None) -> None:
+    """Raises ValueError if an option names what is no duration; None is nothing."""
+    for one in given if isinstance(given, tuple) else (given,):
+        try:
+            if one is not None:
+                durations.validate(one)
+        except ValueError as error:
+            raise ValueError(f"--{name}: {error}") from error
 
 
 def validate_names(

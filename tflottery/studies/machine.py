@@ -63,16 +63,24 @@ class Machine:
     plugins: tuple[str, ...] = option(
         (), "modules of your own that register models, data sets and more, a list"
     )
+    tensorboard: str | None = option(
+        None, "folder for event files: trainings, and what the tables say, as curves"
+    )
     dry_run: bool = option(False, "print the plan and stop")
 
     def validate(self) -> None:
         """Raises ValueError for options that make no sense."""
-        for name in ("data_dir", "output_dir", "store"):
+        for name in ("data_dir", "output_dir", "store", "tensorboard"):
             value = getattr(self, name)
             if value is not None and not value.strip():
                 raise ValueError(
                     f"--{name}={value!r} is empty. Name a folder, or leave it out."
                 )
+        if "://" in (self.tensorboard or ""):
+            raise ValueError(
+                f"--tensorboard={self.tensorboard!r} has to be a folder of this "
+                "machine: what is appended to every second cannot be in a bucket."
+            )
         validate_count("workers", self.workers)
         validate_count("threads", self.threads)
         if not self.checkpoint_every > 0:

@@ -17,11 +17,15 @@ from tflottery.studies import answers
 from tflottery.studies.study import Study
 
 if typing.TYPE_CHECKING:
+    import matplotlib.figure
     import pandas
 
 CONFIG_FILE, FIGURE_FILE, LOG_FILE = "config.json", "figure.png", "log.txt"
 # Held while the folder is looked at and written, by whichever command does so.
 _LOCK_FILE = ".lock"
+# Held by a command from when the folder is its own to its end. A file that nobody holds
+# is of a command that was killed.
+RUNNING_FILE = ".running"
 _PATIENCE_SECONDS, _POLL_SECONDS = 120.0, 0.05
 
 
@@ -80,6 +84,20 @@ class Output:
             if not self._check():
                 self._write_config(complete=False)
 
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Lets others see, while a block works, that a command is at work here.
+
+        Not in a bucket, nor where file systems have no locks, nor beside another
+        command that is at the same.
+        """
+        with contextlib.ExitStack() as stack:
+            if "://" not in str(self.folder):
+                with contextlib.suppress(OSError):
+                    lock = locks.acquire(str(self.folder / RUNNING_FILE))
+                    stack.enter_context(lock or contextlib.nullcontext())
+            yield
+
     def write(self, rows: Mapping[str, Sequence[object]], extent: Extent) -> bool:
         """Writes the tables, unless whole ones are there and these are not.
 
@@ -126,21 +144,19 @@ class Output:
         """Returns the experiment's answer in lines, "" where there is none yet."""
         return answers.text(self._module, frames)
 
+    def figure(
+        self, frames: Mapping[str, "pandas.DataFrame"]
+    ) -> "matplotlib.figure.Figure | None":
+        """Returns the figure of the tables; None where the experiment has none."""
+        return style.in_default_style(lambda: self._figure(frames))
+
     def draw(self, frames: Mapping[str, "pandas.DataFrame"]) -> None:
         """Draws the figure from the tables, where the experiment has one.
 
         Raises:
           OutputError: the folder holds other results by now, or cannot be written.
         """
-        draw = getattr(self._module, "figure", None)
-        first = next(iter(self._module.TABLES))
-        image = None
-        if draw is not None and len(frames[first]):
-            said = self._description()
-            known = {
-                name: facts.with_facts(table, said) for name, table in frames.items()
-            }
-            image = style.png(lambda: draw(known))
+        image = style.png(lambda: self._figure(frames))
         with self._alone():
             self._check()
             if image is not None:
@@ -148,6 +164,19 @@ class Output:
             else:
                 # What an earlier, incomplete end may have drawn.
                 (self.folder / FIGURE_FILE).unlink(missing_ok=True)
+
+    def _figure(
+        self, frames: Mapping[str, "pandas.DataFrame"]
+    ) -> "matplotlib.figure.Figure | None":
+        """Draws the tables in whatever style is set."""
+        draw = getattr(self._module, "figure", None)
+        first = next(iter(self._module.TABLES))
+        if draw is None or not len(frames[first]):
+            return None
+        said = self._description()
+        return draw(
+            {name: facts.with_facts(table, said) for name, table in frames.items()}
+        )
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

@@ -6,6 +6,8 @@ one per field of `Machine`; `manual` is what --help prints of them.
 
 import dataclasses
 import importlib
+import importlib.util
+import pkgutil
 import signal
 import sys
 import types
@@ -24,6 +26,8 @@ from tflottery.studies import manual, session
 from tflottery.studies.config import Config
 from tflottery.studies.session import Machine
 
+_PACKAGE = "tflottery.experiments"
+
 
 def run(module_name: str) -> None:
     """Runs an experiment as a program: defines its flags, parses them, exits.
@@ -38,7 +42,7 @@ def run(module_name: str) -> None:
         _run(module_name)
     except KeyboardInterrupt as interrupt:
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
-        say(f"Stopped. To go on:\n  {session.command()}")
+        say(f"Stopped. To go on:\n  {session.own_command()}")
         sys.exit(stopping.exit_code(number))
     finally:
         # What is left is the end of the interpreter, with the exit code as it is.
@@ -108,22 +112,54 @@ def define_flags(options: type, values: flags.FlagValues, *, program: str) -> No
         )
 
 
-def config_of(module: types.ModuleType, arguments: Sequence[str]) -> Config:
-    """Returns the Config of an experiment that a command line asks for.
+def experiment(name: str) -> types.ModuleType:
+    """Returns the module of an experiment.
+
+    Args:
+      name: such as "lottery"; of one outside of the package that of its module.
+
+    Raises:
+      ValueError: there is none of that name.
+    """
+    package = importlib.util.find_spec(_PACKAGE).submodule_search_locations
+    known = sorted(found.name for found in pkgutil.iter_modules(package))
+    full = f"{_PACKAGE}.{name}" if name in known else name
+    try:
+        module = importlib.import_module(full)
+    except ModuleNotFoundError as error:
+        # What a module lacks is its own trouble.
+        if error.name is None or not f"{full}.".startswith(f"{error.name}."):
+            raise
+        module = None
+    if not all(hasattr(module, one) for one in ("Config", "TABLES", "plan", "rows")):
+        raise ValueError(
+            f"There is no experiment {name!r}. Known: {', '.join(known)}, and modules "
+            "of your own by their names."
+        )
+    return module
+
+
+def options_of(
+    module: types.ModuleType, arguments: Sequence[str]
+) -> tuple[Config, Machine]:
+    """Returns what a command line asks an experiment for, and where and how.
 
     Args:
       module: the experiment.
       arguments: flags as they are typed, --flagfile among them.
 
     Raises:
-      absl.flags.Error: there is no such flag, or no such file.
-      ValueError: a text is no such number as an option holds, or no flag.
+      ValueError: there is no such flag or no such file, a text is no such number as an
+        option holds, or no flag.
     """
     values = flags.FlagValues()
     for options in (module.Config, Machine):
         define_flags(options, values, program=module.__name__)
-    command_line.refuse_arguments(values([module.__name__, *arguments]))
-    return from_flags(module.Config, values)
+    try:
+        command_line.refuse_arguments(values([module.__name__, *arguments]))
+    except flags.Error as error:
+        raise ValueError(command_line.explained(error, values)) from error
+    return from_flags(module.Config, values), from_flags(Machine, values)
 
 
 def _kind(annotation: object) -> type:

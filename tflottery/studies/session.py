@@ -5,13 +5,15 @@ experiment knows of any of it.
 """
 
 import collections
+import contextlib
+import dataclasses
 import functools
 import math
 import os
 import shlex
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
@@ -35,6 +37,7 @@ from tflottery.studies.machine import Machine, placement_of, pool_of, settled
 from tflottery.studies.output import LOG_FILE, Output, OutputError
 from tflottery.studies.study import Study, study_of
 from tflottery.studies.tabulation import Tabulation
+from tflottery.studies.tensorboard import Board
 from tflottery.training.distribution import Placement
 
 # Exit code where part of the results is missing; `core.stopping` has those of a stop.
@@ -47,8 +50,54 @@ STORE_UNUSABLE = os.EX_IOERR
 _STOP_SECONDS = 5.0
 
 
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What an experiment asks for, and what it is made with.
+
+    Attributes:
+      module: the experiment.
+      studies: those of its Config.
+      output: where its tables go.
+      goals: the artifacts that they are read from.
+      facts: of every network that takes part.
+      todo: what is left to do.
+      store: keeps what is made.
+      pool: makes it.
+      placement: where.
+      stop: says whether to stop.
+    """
+
+    module: types.ModuleType
+    studies: Sequence[Study]
+    output: Output
+    goals: Sequence[Artifact]
+    facts: dict[Network, Facts]
+    todo: Plan
+    store: Store
+    pool: Pool | InlinePool
+    placement: Placement
+    stop: StopRequest
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How an experiment ended.
+
+    Attributes:
+      code: the exit code of its command.
+      outcome: what was made, and what was not.
+      output: where the tables are.
+      written: whether they are there.
+    """
+
+    code: int
+    outcome: Outcome
+    output: Output
+    written: bool
+
+
 def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> int:
-    """Makes an experiment's results.
+    """Makes an experiment's results, as its command.
 
     Args:
       module: the experiment.
@@ -63,13 +112,98 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
       ValueError: an option is wrong; nothing was trained.
       StoreError: the store cannot be used or has too little room.
     """
+    ending = carry_out(module, config, machine=machine, command=own_command())
+    return ending.code if ending is not None else 0
+
+
+def carry_out(
+    module: types.ModuleType, config: Config, *, machine: Machine, command: str
+) -> Ending | None:
+    """Makes an experiment's results; returns how that ended, None of a dry run.
+
+    Args:
+      module: the experiment.
+      config: its options.
+      machine: where and how.
+      command: the command line that makes the same; told after a stop.
+
+    Raises:
+      ValueError: an option is wrong; nothing was trained.
+      StoreError: the store cannot be used or has too little room.
+    """
+    log = Log()
+    log.keep(command)
+    with contextlib.ExitStack() as until_the_end:
+        with prepared(module, config, machine=machine) as ready:
+            log.say(summary(ready))
+            if machine.dry_run:
+                return None
+            if ready.todo.steps:
+                # A store that holds all that is wanted may be another user's.
+                ready.store.ensure_writable(ready.todo.num_bytes)
+            ready.output.claim()
+            until_the_end.enter_context(ready.output.at_work())
+            log.keep_in(ready.output.folder / LOG_FILE)
+            outcome, tabulation = _carried_out(ready, machine, log)
+        # What is known is told and written without workers.
+        written = _finish(outcome, tabulation, ready.output, log)
+        code = _exit_code(
+            outcome,
+            log,
+            written=written,
+            stop_code=ready.stop.exit_code,
+            command=command,
+        )
+    return Ending(code, outcome, ready.output, written)
+
+
+def _carried_out(
+    ready: Prepared, machine: Machine, log: Log
+) -> tuple[Outcome, Tabulation]:
+    """Makes all that is left to do; returns how that ended, and what makes tables."""
+    board = Board(machine.tensorboard, log=log)
+    tabulation = Tabulation(
+        ready.module,
+        ready.studies,
+        goals=ready.goals,
+        store=ready.store,
+        output=ready.output,
+        log=log,
+        board=board,
+    )
+    with Progress(ready.todo, log=log) as progress:
+        executor = Executor(
+            ready.pool,
+            ready.store,
+            facts=ready.facts,
+            progress=progress,
+            stopping=ready.stop.is_set,
+            planned=ready.todo,
+            observe=board.show_training,
+        )
+        return _made(ready.goals, executor, tabulation), tabulation
+
+
+@contextlib.contextmanager
+def prepared(
+    module: types.ModuleType, config: Config, *, machine: Machine
+) -> Iterator[Prepared]:
+    """Gives what an experiment asks for to a block, with workers that end with it.
+
+    Args:
+      module: the experiment.
+      config: its options.
+      machine: where and how.
+
+    Raises:
+      ValueError: an option is wrong.
+      StoreError: the store cannot be used.
+    """
     # What needs no worker is refused first.
     registry.load_plugins(machine.plugins, named_by="--plugins")
     configs = validated_members(module, config)
     machine.validate()
     placement = placement_of(machine)
-    log = Log()
-    log.keep(command())
     store = Store(machine.store)
     store.ensure_root()
     with pool_of(machine, placement, store) as pool, StopRequest(pool) as stop:
@@ -79,28 +213,40 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
         networks = _networks(studies)
         todo = plan_of(goals, store, facts=networks)
         placement = settled(machine, placement, todo, pool=pool, store=store)
-        log.say(_summary(todo, module, studies, store, pool=pool, placement=placement))
-        if machine.dry_run:
-            return 0
-        if todo.steps:
-            # A store that holds all that is wanted may be another user's.
-            store.ensure_writable(todo.num_bytes)
-        output.claim()
-        log.keep_in(output.folder / LOG_FILE)
-        tabulation = Tabulation(
-            module, studies, goals=goals, store=store, output=output, log=log
+        yield Prepared(
+            module, studies, output, goals, networks, todo, store, pool, placement, stop
         )
-        with Progress(todo, log=log) as progress:
-            executor = Executor(
-                pool,
-                store,
-                facts=networks,
-                progress=progress,
-                stopping=stop.is_set,
-                planned=todo,
-            )
-            outcome = _made(goals, executor, tabulation)
-    return _ended(outcome, tabulation, output, log, stop_code=stop.exit_code)
+
+
+def summary(ready: Prepared) -> str:
+    """Returns what is left to do and what that costs, in a few lines for people."""
+    titles = (_title(ready.module, study) for study in ready.studies)
+    return estimate.summary(
+        ready.todo,
+        title="\n".join([*titles, *_remarks(ready.studies, ready.placement)]),
+        store=ready.store.root,
+        num_workers=ready.pool.size,
+        placement=ready.placement,
+        learned=_learned(ready),
+    )
+
+
+def seconds(ready: Prepared) -> estimate.Range | None:
+    """Returns about how long what is left to do takes; None if there is no telling."""
+    return estimate.seconds(
+        ready.todo,
+        num_workers=ready.pool.size,
+        placement=ready.placement,
+        learned=_learned(ready),
+    )
+
+
+def _learned(ready: Prepared) -> dict[str, float]:
+    """Returns how long work such as what is left to do took."""
+    artifacts = (one for step in ready.todo.steps for one in step.artifacts)
+    # Where such work is told of.
+    folders = {artifact.address.split("/")[0] for artifact in artifacts}
+    return work.learned(ready.store, folders)
 
 
 def _title(module: types.ModuleType, study: Study) -> str:
@@ -145,30 +291,6 @@ def _remarks(studies: Sequence[Study], placement: Placement) -> list[str]:
     return list(dict.fromkeys(remarks))
 
 
-def _summary(
-    todo: Plan,
-    module: types.ModuleType,
-    studies: Sequence[Study],
-    store: Store,
-    *,
-    pool: Pool | InlinePool,
-    placement: Placement,
-) -> str:
-    """Returns what a plan asks for and costs, in a few lines for people."""
-    artifacts = (one for step in todo.steps for one in step.artifacts)
-    titles = (_title(module, study) for study in studies)
-    # Where work such as that of the plan is told of.
-    folders = {artifact.address.split("/")[0] for artifact in artifacts}
-    return estimate.summary(
-        todo,
-        title="\n".join([*titles, *_remarks(studies, placement)]),
-        store=store.root,
-        num_workers=pool.size,
-        placement=placement,
-        learned=work.learned(store, folders),
-    )
-
-
 def _made(
     goals: Sequence[Artifact], executor: Executor, tabulation: Tabulation
 ) -> Outcome:
@@ -188,16 +310,8 @@ def _made(
             executor.lose(loss)
 
 
-def _ended(
-    outcome: Outcome,
-    tabulation: Tabulation,
-    output: Output,
-    log: Log,
-    *,
-    stop_code: int,
-) -> int:
-    """Writes and tells what is known in the end; returns the exit code."""
-    written = True
+def _finish(outcome: Outcome, tabulation: Tabulation, output: Output, log: Log) -> bool:
+    """Writes and tells what is known in the end; returns whether it was written."""
     try:
         told = tabulation.write(
             outcome.unobtainable,
@@ -210,34 +324,41 @@ def _ended(
                 output.draw(frames)
         log.say(told)
     except OutputError as error:
-        written = False
         log.say(
             f"{error} All that was made is in the store: the same command with another "
             "--output_dir needs nothing more."
         )
+        return False
     except StoreError:
-        # What may not even be read any more is told once, below.
+        # What may not even be read any more is told once, in `_exit_code`.
         if outcome.unusable is None:
             raise
+    return True
+
+
+def _exit_code(
+    outcome: Outcome, log: Log, *, written: bool, stop_code: int, command: str
+) -> int:
+    """Tells why an experiment ended, if it is not done; returns the exit code."""
     if outcome.unusable:
         log.say(
             f"{outcome.unusable} What was finished is kept. To go on after that:\n"
-            f"  {command()}"
+            f"  {command}"
         )
         return STORE_UNUSABLE
     if outcome.refused:
         log.say(
             f"error: {outcome.refused} What was finished is kept. To go on after "
-            f"that:\n  {command()}"
+            f"that:\n  {command}"
         )
         return command_line.WRONG_INPUT
     if outcome.stopped:
-        log.say(f"Stopped. To go on:\n  {command()}")
+        log.say(f"Stopped. To go on:\n  {command}")
         return stop_code
     return max(_told_what_is_missing(outcome, log), 0 if written else INCOMPLETE)
 
 
-def command() -> str:
+def own_command() -> str:
     """Returns the command line of this program."""
     spec = sys.modules["__main__"].__spec__
     program = ["python", "-m", spec.name] if spec else ["python", sys.argv[0]]

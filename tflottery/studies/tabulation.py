@@ -25,6 +25,7 @@ from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
 from tflottery.store.store import Store
 from tflottery.studies.output import Extent, Output, OutputError
 from tflottery.studies.study import Study
+from tflottery.studies.tensorboard import Board
 
 # Between two writings of what is known, and how many times as long as a writing took.
 _PAUSE_SECONDS, _PAUSE_FACTOR = 300.0, 50.0
@@ -42,6 +43,7 @@ class Tabulation:
         store: Store,
         output: Output,
         log: Log,
+        board: Board,
     ):
         """Args:
         module: the experiment.
@@ -50,6 +52,7 @@ class Tabulation:
         store: holds what is made.
         output: where tables go.
         log: what cannot be written is told to.
+        board: shows what tables say.
         """
         self._module = module
         self._studies = studies
@@ -57,6 +60,7 @@ class Tabulation:
         self._store = store
         self._output = output
         self._log = log
+        self._board = board
         self._whole: tuple[dict[str, list], Extent] | None = None
 
     def collect(
@@ -117,6 +121,7 @@ class Tabulation:
                 f"in {self._output.folder} are those of the last minutes, if any."
             )
         written = self._output.write(tables, extent)
+        self._board.show_tables(tables)
         if extent.is_complete:
             return f"Results are in {self._output.folder}"
         known = f"{extent.made:,} of {extent.wanted:,} artifacts"
@@ -158,7 +163,9 @@ class Tabulation:
             lost = unobtainable()
             reader = PartialReader(store, unobtainable=lost, stopping=ended.is_set)
             try:
-                self._output.write(*self._known(reader, lost))
+                tables, extent = self._known(reader, lost)
+                self._output.write(tables, extent)
+                self._board.show_tables(tables)
             except ReadingStopped:
                 return
             except (OutputError, StoreError) as error:

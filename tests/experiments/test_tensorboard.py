@@ -1,0 +1,118 @@
+"""--tensorboard: the curves of trainings and of tables, as TensorFlow reads them."""
+
+import dataclasses
+import io
+import pathlib
+
+import pytest
+import tensorflow as tf
+from rich.console import Console
+
+from tflottery.execution.log import Log
+from tflottery.experiments import instability, lottery
+from tflottery.studies.session import Machine
+from tflottery.studies.tensorboard import Board, points
+
+
+def curves(folder):
+    """Returns the curves below a folder: by its name and tag, values by step."""
+    found = {}
+    for path in sorted(folder.rglob("events.out.tfevents.*")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                name = path.parent.relative_to(folder).as_posix()
+                curve = found.setdefault((name, value.tag), {})
+                assert event.step not in curve
+                curve[event.step] = value.simple_value
+    return found
+
+
+def test_trainings_and_tables_are_shown(execute, tmp_path):
+    folder = tmp_path / "board"
+    ended = execute(tensorboard=str(folder))
+    assert ended.code == 0
+    found = curves(folder)
+    # A trunk to 8, two copies from 0 and two from 8.
+    losses = {name: one for (name, tag), one in found.items() if tag == "loss"}
+    assert len(losses) == 5
+    assert all(name.startswith("training/lenet-") for name in losses)
+    assert sorted(max(one) for one in losses.values()) == [8, 24, 24, 24, 24]
+    rates = next(one for (_, tag), one in found.items() if tag == "learning_rate")
+    assert list(rates.values()) == [pytest.approx(0.03)] * len(rates)
+    # Along k, as all pairs are compared at the end.
+    table = ended.table().set_index("rewind_iteration")
+    measured = found["instability/all", "test_instability"]
+    assert measured == {
+        k: pytest.approx(value) for k, value in table["test_instability"].items()
+    }
+    # Thirty points of a line are no curve over iterations.
+    assert not any(name.startswith("interpolation/") for name, _ in found)
+    # Known again, it is shown once.
+    assert execute(tensorboard=str(folder)).csvs == ended.csvs
+    assert curves(folder) == found
+
+
+def test_pruned_networks_are_shown_along_levels(tiny, study_of):
+    table = tiny(lottery).table("accuracy")
+    names = [field.name for field in dataclasses.fields(lottery.TABLES["accuracy"])]
+    rows = [
+        lottery.TABLES["accuracy"](**{name: row[name] for name in names})
+        for row in table.astype(object).where(table.notna(), None).to_dict("records")
+    ]
+    found = points("accuracy", rows)
+    setting = "accuracy/subnetwork=imp,replicate=1,rewind_iteration=8,data_order=1"
+    shown = {step: values for name, step, values in found if name == setting}
+    assert sorted(shown) == [1, 2]
+    assert shown[1]["density"] == pytest.approx(0.8, abs=1e-3)
+    assert {"test_error", "train_loss"} <= shown[2].keys()
+
+
+def test_a_folder_that_cannot_be_written_is_told_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    screen = io.StringIO()
+    board = Board(str(tmp_path / "file"), log=Log(Console(file=screen, width=500)))
+
+    @dataclasses.dataclass
+    class Row:
+        level: int
+        test_error: float
+
+    for _ in range(2):
+        board.show_tables({"best": [Row(0, 0.5), Row(1, 0.25)]})
+    assert screen.getvalue().count("cannot be written") == 1
+
+
+def test_a_bucket_is_refused():
+    with pytest.raises(ValueError, match="--tensorboard='gs://.*' has to be a folder"):
+        Machine(tensorboard="gs://bucket/board").validate()
+    assert Machine(tensorboard=str(pathlib.Path("board"))).validate() is None
+
+
+def test_instability_in_the_course_of_training_is_along_iterations():
+    row = instability.TABLES["instability"]
+    shared = {
+        field.name: None
+        for field in dataclasses.fields(row)
+        if field.default is dataclasses.MISSING
+    }
+    rows = [
+        row(
+            **shared
+            | {
+                "rewind_iteration": k,
+                "iteration": iteration,
+                "replicate": 1,
+                "test_instability": 0.5,
+            }
+        )
+        for k in (0, 8)
+        for iteration in (10, 20)
+    ]
+    found = [(name, step) for name, step, _ in points("instability", rows)]
+    assert found == [
+        ("instability/rewind_iteration=0", 10),
+        ("instability/rewind_iteration=0", 20),
+        ("instability/rewind_iteration=8", 10),
+        ("instability/rewind_iteration=8", 20),
+    ]

@@ -1,0 +1,1 @@
+"""What commands are doing, told from another terminal: python -m tflottery.status."""
