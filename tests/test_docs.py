@@ -1,11 +1,13 @@
 """The pages of docs/: what extending.md shows is one module, and its commands run."""
 
+import importlib.util
 import os
 import pathlib
 import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
@@ -19,6 +21,8 @@ from tflottery.core.registry import (
     PERTURBATIONS,
     PRETEXTS,
 )
+from tflottery.plan import commands
+from tflottery.studies import program, session
 
 _PAGE = pathlib.Path(tflottery.__file__).parents[1] / "docs/extending.md"
 pytestmark = pytest.mark.skipif(
@@ -92,6 +96,31 @@ def test_the_design_has_a_line_on_every_folder():
     assert "core" in folders
     missing = [name for name in folders if f"\n  {name}/ " not in text]
     assert not missing
+
+
+def test_what_those_who_come_from_open_lth_type_here_is_understood():
+    page = (_PAGE.parent / "from_open_lth.md").read_text()
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.splitlines()
+        if line.startswith("| ") and not line.startswith("| open_lth")
+    ]
+    typed = [row[1].strip("`") for row in rows if "python -m" in row[1]]
+    assert len(typed) > 10 and "open_lth" not in "".join(typed)
+    for command in typed:
+        module, *arguments = shlex.split(command)[2:]
+        assert importlib.util.find_spec(module) is not None
+        package, _, name = module.rpartition(".")
+        if package == "tflottery.experiments":
+            assert commands.parsed(shlex.join([name, *arguments])).configs
+    # Every flag of open_lth has a line, and those of ours are of an experiment.
+    theirs = set(re.findall(r"--(\w+)", " ".join(row[0] for row in rows)))
+    assert {"rewinding_steps", "replicate", "default_hparams", "gamma"} <= theirs
+    experiments = (program.experiment(name) for name in ("instability", "pretraining"))
+    known = {field.name for one in experiments for field in fields(one.Config)}
+    known |= {field.name for field in fields(session.Machine)} | {"subnetworks"}
+    ours = [row[1] for row in rows if "python -m" not in row[1]]
+    assert set(re.findall(r"--(\w+)", " ".join(ours))) <= known
 
 
 def test_a_module_that_is_not_there_is_refused():
