@@ -164,6 +164,24 @@ def test_conditions_look_apart_and_alike_in_all_panels(frame):
     assert len(set(first)) == 2 + 8
 
 
+def test_networks_of_one_density_stand_beside_one_another(frame, bars, legends):
+    found = frame(levels=1)
+    figure = perturbation.draw(found)
+    expected = ["unpruned", "rewind to 0", "rewind to k"]
+    expected += [f"noise {scale} sigma" for scale in ("0.5", "1", "2")]
+    assert legends(figure) == []
+    for axes, k in zip(figure.axes, (500, 2000), strict=True):
+        names = [label.get_text() for label in axes.get_xticklabels()]
+        assert names == expected
+        assert axes.get_xlabel() == "80.0% of the weights"
+        shown = bars(axes)
+        assert [float(x) for [x], _, _ in shown.values()] == list(range(6))
+        own = found[found["condition"].eq("noise_scales=2")]
+        errors = 100 * own[own["rewind_iteration"] == k]["test_error"]
+        _, [y], [deviation] = shown["noise 2 sigma"]
+        np.testing.assert_allclose([100 - y, deviation], [errors.mean(), errors.std()])
+
+
 def test_each_setting_has_its_row_and_its_k(frame, legends):
     other = {"model": "vgg13", "config": "4567cdef"}
     both = pandas.concat(

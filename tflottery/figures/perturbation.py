@@ -2,12 +2,13 @@
 
 One block for each setting in the table, and in it a panel for each k at which tickets
 were perturbed: accuracy against density of the ticket of k, of that of iteration 0, and
-of every perturbation, beside the band of the unpruned network. Lines are means and bars
-one standard deviation over replicates.
+of every perturbation, beside the band of the unpruned network. Where there is one
+density, they stand beside one another by name instead. Lines are means and bars one
+standard deviation over replicates.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pandas
 from matplotlib.axes import Axes
@@ -37,12 +38,15 @@ def draw(accuracy: pandas.DataFrame) -> Figure:
     looks = _looks(accuracy)
     blocks = []
     for _, own in accuracy.groupby(SETTING, sort=False):
+        # On an axis of densities all would stand at its end, one above the other.
+        is_alone = own[own["level"] > 0]["axis_density"].nunique() == 1
+        draw_panel = _draw_one_density if is_alone else _draw_densities
         row = [
-            functools.partial(_draw_iteration, networks=own, k=k, looks=looks)
+            functools.partial(draw_panel, networks=own, k=k, looks=looks)
             for k in _perturbed_iterations(own)
         ]
         title = densities.title(own, num_replicates=own["replicate"].nunique())
-        blocks.append(panels.Block(title, [row]))
+        blocks.append(panels.Block(title, [row], has_legend=not is_alone))
     return panels.drawn(blocks, inches=PANEL_INCHES)
 
 
@@ -99,25 +103,65 @@ def _looks(networks: pandas.DataFrame) -> dict[tuple[str, str], dict[str, str]]:
     return looks
 
 
-def _draw_iteration(
+def _draw_densities(
     axes: Axes,
     *,
     networks: pandas.DataFrame,
     k: int,
     looks: Mapping[tuple[str, str], Mapping[str, str]],
 ) -> None:
-    """Draws what was rewound to one k, and to 0."""
+    """Draws what was rewound to one k, and to 0, against density."""
     densities.draw_unpruned(axes, networks)
+    for own, look in _tickets(networks, k=k, looks=looks):
+        densities.draw(axes, own, **look)
+    densities.finish(axes, networks, title=f"k = {iteration_name(k)}")
+
+
+def _draw_one_density(
+    axes: Axes,
+    *,
+    networks: pandas.DataFrame,
+    k: int,
+    looks: Mapping[tuple[str, str], Mapping[str, str]],
+) -> None:
+    """Draws the same side by side, where all tickets are of one density."""
+    densities.draw_unpruned(axes, networks)
+    dense = networks[networks["subnetwork"] == "dense"]
+    unpruned = {"color": lines.UNPRUNED_COLOR, "label": lines.UNPRUNED, "style": "-"}
+    shown = [(dense, unpruned), *_tickets(networks, k=k, looks=looks)]
+    for place, (own, look) in enumerate(shown):
+        table = lines.summary(own, by="axis_density", value="accuracy")
+        # None, where all diverged.
+        places = [place] * len(table)
+        lines.draw_bars(axes, places, table["mean"], table["std"], **look)
+    [density] = networks[networks["level"] > 0]["axis_density"].unique()
+    panels.tidy(
+        axes,
+        title=f"k = {iteration_name(k)}",
+        x=f"{densities.percent(density)}% of the weights",
+        y="test accuracy (%)",
+    )
+    names = [look["label"] for _, look in shown]
+    axes.set_xticks(range(len(shown)), names, rotation=35, ha="right")
+    axes.set_xlim(-0.5, len(shown) - 0.5)
+
+
+def _tickets(
+    networks: pandas.DataFrame,
+    *,
+    k: int,
+    looks: Mapping[tuple[str, str], Mapping[str, str]],
+) -> Iterator[tuple[pandas.DataFrame, dict[str, str]]]:
+    """Yields tickets of 0 and of k, unchanged and perturbed, and how to draw them."""
     sparse = networks[networks["subnetwork"] != "dense"]
     unchanged = sparse[sparse["perturbation"] == "none"]
     for start, style in {0: "--", k: "-"}.items():
         own = unchanged[unchanged["rewind_iteration"] == start]
         if len(own):
             name = label("none", "") if start else "rewind to 0"
-            densities.draw(axes, own, color="black", label=name, style=style)
+            yield own, {"color": "black", "label": name, "style": style}
     here = sparse[sparse["rewind_iteration"] == k]
     for (name, condition), look in looks.items():
         same = (here["perturbation"] == name) & (here["condition"] == condition)
         if same.any():
-            densities.draw(axes, here[same], marker="s", **look)
-    densities.finish(axes, networks, title=f"k = {iteration_name(k)}")
+            yield here[same], {"marker": "s", **look}
