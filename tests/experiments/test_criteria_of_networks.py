@@ -59,6 +59,27 @@ def test_lines_of_the_lottery_are_exact_and_the_same_again(masks_of):
             np.testing.assert_array_equal(own[path], first["snip_reinit", level][path])
 
 
+def test_what_trains_on_from_trained_weights_and_what_prunes_meanwhile(
+    masks_of, trainings
+):
+    """As many weights are kept as of the others, and a second command makes nothing."""
+    kinds = ("lr_rewinding", "fine_tuning", "gradual_pruning")
+    options = {"optimizer": "sgd", "learning_rate": 0.1, "milestones": ("20",)}
+    found, ended = masks_of(*kinds, **options)
+    assert found.keys() == {(kind, level) for kind in kinds for level in (1, 2)}
+    for (_, level), masks in found.items():
+        assert sum(int(mask.sum()) for mask in masks.values()) == _SURVIVORS[level]
+    table = ended.table("accuracy")
+    assert table["test_error"].notna().all() and len(table) == 7
+    layers = ended.table("mask_layers")
+    own = layers[layers["subnetwork"] == "gradual_pruning"]
+    # Each kernel alike, but for rounding.
+    assert own.groupby("level")["kernel_density"].agg(np.ptp).max() < 1e-3
+    trainings.clear()
+    _, again = masks_of(*kinds, **options)
+    assert (again.csvs, trainings) == (ended.csvs, [])
+
+
 def test_they_are_shown_what_the_run_trains_on(masks_of, register):
     """Images of the subset alone, turned and labelled as the pretext has it."""
     shown = []

@@ -546,6 +546,14 @@ WRONG = {
     },
     r"'1 epoch' is not a duration": {"random_rewind_iterations": ("1 epoch",)},
     r"--data_orders=0 has to be at least 1": {"data_orders": 0},
+    r"gradual_pruning trains by another .* --precision=mixed_bfloat16": {
+        "subnetworks": ("gradual_pruning",),
+        "precision": "mixed_bfloat16",
+    },
+    r"gradual_pruning trains by another library.* --task=exemplar": {
+        "subnetworks": ("gradual_pruning",),
+        "task": "exemplar",
+    },
 }
 
 

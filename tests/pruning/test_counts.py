@@ -184,3 +184,19 @@ def test_impossible_shares_are_refused(arguments, message):
     good = {"num_survivors": 5, "num_prunable": 10, "num_unpruned": 2}
     with pytest.raises(ValueError, match=message):
         counts.axis_density(**(good | arguments))
+
+
+def test_counts_divided_among_kernels_by_hand():
+    sizes = {"a": 10, "b": 20, "c": 3}
+    # 10 of 33: 3.03, 6.06 and 0.91.
+    assert counts.divided(10, sizes) == {"a": 3, "b": 6, "c": 1}
+    # 4 of 33: 1.21, 2.42 and 0.36, of which the last has one at least.
+    assert counts.divided(4, sizes) == {"a": 1, "b": 2, "c": 1}
+    assert counts.divided(3, sizes) == {"a": 1, "b": 1, "c": 1}
+    assert counts.divided(33, sizes) == sizes
+    for count in range(3, 34):
+        found = counts.divided(count, sizes)
+        assert sum(found.values()) == count
+        assert all(1 <= found[path] <= size for path, size in sizes.items())
+    with pytest.raises(ValueError, match="2 of 33 weights .* among 3 kernels"):
+        counts.divided(2, sizes)

@@ -8,6 +8,7 @@ from etils import epath
 
 from tflottery.components import measuring
 from tflottery.components.component import Component, Context, Passes
+from tflottery.components.gradual_pruning import GradualPruning
 from tflottery.components.runs import State
 from tflottery.training import checkpoints
 
@@ -19,7 +20,8 @@ class Accuracy(Component):
     """Errors and losses of a state, as trained: batch norm by its moving statistics.
 
     Attributes:
-      of: the network measured.
+      of: the network measured: a state, or what else has weights and says in `run`
+        which network they are of, and its data.
       evaluation_examples: images measured of each split, a fixed random choice; None
         is all of them.
       splits: which are measured, of `measuring.SPLITS` and in that order.
@@ -30,7 +32,7 @@ class Accuracy(Component):
     FOLDER = "accuracies"
     FILES = (ACCURACY_FILE,)
 
-    of: State
+    of: State | GradualPruning
     evaluation_examples: int | None = None
     splits: tuple[str, ...] = measuring.SPLITS
 

@@ -3,7 +3,8 @@
 Iterative magnitude pruning with rewinding to iteration k (LMC, Algorithm 2), random
 pruning and random reinitialization, against the unpruned network: LMC Figure 5; the
 best over all k and the studied density, Figure 8 and Appendix A; The Early Phase,
-Figures 1 and A2.
+Figures 1 and A2. Beside them any other criterion and its controls, what goes on from
+trained weights, and gradual pruning by tensorflow-model-optimization.
 
 The random controls train at one k (--random_rewind_iterations), as in the papers'
 figures; IMP at every k. Accuracy is that of the end of training.
@@ -18,7 +19,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from tflottery.analysis import statistics
 from tflottery.analysis.matching import is_matching
 from tflottery.components.component import Artifact
+from tflottery.components.gradual_pruning import gradual_pruning
 from tflottery.core.durations import Duration
+from tflottery.core.recipes import LABELS
+from tflottery.core.registry import PRETEXTS
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import accuracy_table, answers, columns, layer_tables, program
 from tflottery.studies import config as shared
@@ -36,11 +40,13 @@ from tflottery.studies.subnetworks import (
     Subnetworks,
     sparse_kinds,
 )
+from tflottery.training import precisions
 
 if typing.TYPE_CHECKING:
     import matplotlib.figure
     import pandas
 
+GRADUAL_PRUNING = "gradual_pruning"
 # Begin at the first k alone, unless they are told otherwise.
 _RANDOM = (RANDOM_PRUNING, RANDOM_REINIT)
 
@@ -54,8 +60,9 @@ class Config(PruningConfig):
     )
     subnetworks: tuple[str, ...] = option(
         (IMP, *_RANDOM),
-        "imp, random_pruning, random_reinit, lr_rewinding, fine_tuning, or a pruning "
-        "criterion such as snip and its controls snip_shuffled, snip_reinit",
+        "imp, random_pruning, random_reinit, lr_rewinding, fine_tuning, "
+        "gradual_pruning (tensorflow-model-optimization), or a pruning criterion such "
+        "as snip and its controls snip_shuffled, snip_reinit",
     )
     random_rewind_iterations: tuple[Duration, ...] | None = option(
         None, "iterations k of the random kinds; None: the first that IMP rewinds to"
@@ -80,7 +87,10 @@ class Config(PruningConfig):
         shared.validate_count(
             "data_orders", self.data_orders, most=shared.MOST_REPETITIONS
         )
-        shared.validate_names("subnetworks", self.subnetworks, known=sparse_kinds())
+        known = (*sparse_kinds(), GRADUAL_PRUNING)
+        shared.validate_names("subnetworks", self.subnetworks, known=known)
+        if GRADUAL_PRUNING in self.subnetworks:
+            self._validate_gradual_pruning()
         if self.random_rewind_iterations == ():
             raise ValueError(
                 "--random_rewind_iterations is empty: leave it out for the first k, or "
@@ -89,6 +99,17 @@ class Config(PruningConfig):
         shared.validate_durations(
             "random_rewind_iterations", self.random_rewind_iterations
         )
+
+    def _validate_gradual_pruning(self) -> None:
+        """Raises ValueError for options that its library does not follow."""
+        entry = PRETEXTS[self.task] if self.task != LABELS else {}
+        own = [name for name in ("losses", "unlabeled") if entry and entry[name]]
+        if own or self.precision == precisions.MIXED_BFLOAT16:
+            raise ValueError(
+                f"--subnetworks={GRADUAL_PRUNING} trains by another library, in "
+                f"float32 and on a cross-entropy, not with --task={self.task} and "
+                f"--precision={self.precision}. Leave it out of --subnetworks."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -187,6 +208,9 @@ def _networks(study: Study) -> Iterator[accuracy_table.PlannedNetwork]:
     subnetworks = Subnetworks(study)
     config = study.config
     for kind in config.subnetworks:
+        if kind == GRADUAL_PRUNING:
+            yield from _gradually_pruned(study)
+            continue
         for k, level, replicate, data_order in itertools.product(
             _rewind_iterations(study, kind),
             subnetworks.levels,
@@ -202,6 +226,29 @@ def _networks(study: Study) -> Iterator[accuracy_table.PlannedNetwork]:
                 subnetworks.run(network, data_order=data_order),
                 data_order=data_order,
             )
+
+
+def _gradually_pruned(study: Study) -> Iterator[accuracy_table.PlannedNetwork]:
+    """Yields the networks that are pruned while they train, which rewind to nothing."""
+    subnetworks = Subnetworks(study)
+    for level, replicate in itertools.product(subnetworks.levels, study.replicates):
+        pruned = gradual_pruning(
+            study.trunk(replicate),
+            iterations=study.last,
+            kernels=subnetworks.kernels,
+            num_survivors=subnetworks.num_survivors(level),
+        )
+        # Its densities are those of any kind.
+        names = subnetworks.columns(
+            Subnetwork(kind=IMP, level=level, replicate=replicate, rewind_iteration=0)
+        )
+        row = TrainedNetwork(
+            **names | {"subnetwork": GRADUAL_PRUNING},
+            data_order=0,
+            network=pruned.address,
+            mask=pruned.address,
+        )
+        yield accuracy_table.PlannedNetwork(row, study.accuracy(pruned))
 
 
 def _rewind_iterations(study: Study, kind: str) -> Sequence[int]:

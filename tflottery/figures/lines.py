@@ -24,6 +24,7 @@ _KINDS = {
     "adjusted_random": ("adjusted random pruning", "#999933"),
     "lr_rewinding": ("learning-rate rewinding", "#117733"),
     "fine_tuning": ("fine-tuning", "#882255"),
+    "gradual_pruning": ("gradual pruning (tfmot)", "#332288"),
     "snip": ("SNIP", "#009e73"),
     "grasp": ("GraSP", "#d55e00"),
     "synflow": ("SynFlow", "#7a5195"),

@@ -10,7 +10,7 @@ import fractions
 import math
 import numbers
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 # No network is so large, and no share so small, that more prunings make sense.
 _LAST_LEVEL = 10_000
@@ -44,6 +44,35 @@ def num_survivors(num_prunable: int, *, pruning_fraction: float, level: int) -> 
             "which at least one survives."
         )
     return count
+
+
+def divided(count: int, sizes: Mapping[str, int]) -> dict[str, int]:
+    """Returns how many weights of each kernel survive where all are pruned alike.
+
+    Each has its fraction of them, rounded to whole ones by largest remainder, ties to
+    the first, and one at least.
+
+    Args:
+      count: survivors of all kernels together.
+      sizes: weights of each kernel, by path.
+
+    Raises:
+      ValueError: there are fewer than a weight for each, or more than all.
+    """
+    total = sum(sizes.values())
+    if not len(sizes) <= count <= total:
+        raise ValueError(
+            f"{count} of {total} weights cannot be divided among {len(sizes)} kernels "
+            "that keep one at least."
+        )
+    found = {path: max(1, count * size // total) for path, size in sizes.items()}
+    by_remainder = sorted(sizes, key=lambda path: -(count * sizes[path] % total))
+    for path in by_remainder[: max(0, count - sum(found.values()))]:
+        found[path] += 1
+    # What small kernels were given beyond their fraction, the largest lack.
+    while sum(found.values()) > count:
+        found[max(found, key=found.get)] -= 1
+    return found
 
 
 def level_of(density: float, *, pruning_fraction: float) -> int:

@@ -5,8 +5,10 @@ import math
 from collections.abc import Iterable
 
 from tflottery.components import mask_counts, perturbing
+from tflottery.components.gradual_pruning import GradualPruning
 from tflottery.components.mask_counts import MaskCounts
 from tflottery.components.masking import Mask
+from tflottery.components.runs import State
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.models.weights import initial_std
 from tflottery.studies import columns
@@ -16,7 +18,7 @@ from tflottery.studies.perturbed_runs import PerturbedPlan
 from tflottery.studies.study import Study
 
 # A network by its row of another table, and its masks; None where nothing is pruned.
-Masked = tuple[NetworkKeys, Mask | None]
+Masked = tuple[NetworkKeys, Mask | GradualPruning | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ class PerturbedLayer(NetworkKeys):
 
 def with_masks(networks: Iterable[PlannedNetwork]) -> list[Masked]:
     """Returns the networks of a plan as the functions below take them."""
-    return [(row, accuracy.of.run.mask) for row, accuracy in networks]
+    return [(row, _mask_of(accuracy.of)) for row, accuracy in networks]
 
 
 def counts(networks: Iterable[Masked]) -> list[MaskCounts]:
@@ -157,3 +159,8 @@ def _sizes(study: Study) -> dict[str, int]:
     """Returns how many weights each kernel has, in network order."""
     shapes = study.facts.kernel_shapes
     return {path: math.prod(shape) for path, shape in shapes.items()}
+
+
+def _mask_of(network: State | GradualPruning) -> Mask | GradualPruning | None:
+    """Returns what holds the masks of a network; None where nothing is pruned."""
+    return network if isinstance(network, GradualPruning) else network.run.mask

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tflottery.components import measuring
 from tflottery.components.accuracies import Accuracy
 from tflottery.components.component import Artifact
+from tflottery.components.gradual_pruning import GradualPruning
 from tflottery.components.metadata import Facts
 from tflottery.components.runs import Initialization, Run, State
 from tflottery.core import fingerprints, recipes, seeds
@@ -110,8 +111,8 @@ class Study:
         largest = max(measuring.sizes(self.facts.data, self.config.measured_splits()))
         return None if limit is None or limit >= largest else limit
 
-    def accuracy(self, state: State) -> Accuracy:
-        """Returns what measures a state."""
+    def accuracy(self, state: State | GradualPruning) -> Accuracy:
+        """Returns what measures a trained network."""
         splits = self.config.measured_splits()
         return Accuracy(state, self.evaluation_examples, splits)
 

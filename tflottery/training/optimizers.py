@@ -184,10 +184,18 @@ def make(recipe: Recipe) -> SGD | Adam:
     Raises:
       ValueError: the recipe has durations as text.
     """
+    schedule = schedule_of(recipe)
+    if recipe.optimizer == "adam":
+        return Adam(schedule, recipe.weight_decay)
+    return SGD(schedule, recipe.momentum, weight_decay=recipe.weight_decay)
+
+
+def schedule_of(recipe: Recipe) -> RecipeSchedule:
+    """Returns the learning rate of a recipe, as `make`."""
     # Runs of one key follow one schedule, rounded alike.
     recipe = recipes.simplified(recipe)
     falls = recipe.final_learning_rate is not None
-    schedule = RecipeSchedule(
+    return RecipeSchedule(
         recipe.learning_rate,
         recipe.milestones,
         decay_factor=recipe.decay_factor,
@@ -195,9 +203,6 @@ def make(recipe: Recipe) -> SGD | Adam:
         final_learning_rate=recipe.final_learning_rate,
         training_iterations=recipe.training_iterations if falls else None,
     )
-    if recipe.optimizer == "adam":
-        return Adam(schedule, recipe.weight_decay)
-    return SGD(schedule, recipe.momentum, weight_decay=recipe.weight_decay)
 
 
 def iteration(optimizer: keras.optimizers.Optimizer) -> int:
