@@ -7,7 +7,7 @@ import pytest
 import threadpoolctl
 
 from tflottery.core import hardware
-from tflottery.execution import estimate, work
+from tflottery.execution import estimate, rates, work
 from tflottery.execution.jobs import Advance, Make
 from tflottery.execution.plan import plan_of
 from tflottery.experiments import instability
@@ -62,17 +62,17 @@ def test_the_rate_of_a_core_is_that_of_one_thread(monkeypatch):
         used.extend(one["num_threads"] for one in pools if one["user_api"] == "blas")
         return len(used) / 1e3
 
-    monkeypatch.setattr(estimate.time, "process_time", process_time)
+    monkeypatch.setattr(rates.time, "process_time", process_time)
     with threadpoolctl.threadpool_limits(2):
-        assert estimate._core_rate() > 0
+        assert rates.core_rate() > 0
     assert used and set(used) == {1}
 
 
 @pytest.fixture
 def four_cores(monkeypatch):
     """A machine of four cores, each good for a million operations a second."""
-    rate = 1e6 / estimate._EFFICIENCY
-    monkeypatch.setattr(estimate, "_core_rate", lambda: rate)
+    rate = 1e6 / rates.CPU_EFFICIENCY
+    monkeypatch.setattr(rates, "core_rate", lambda: rate)
     monkeypatch.setattr(hardware, "visible_cores", lambda: 4)
 
 
@@ -83,6 +83,8 @@ def exact(monkeypatch):
         monkeypatch.setattr(estimate, name, 0.0)
     for name in ("_LEARNED_RANGE", "_UNKNOWN_RANGE"):
         monkeypatch.setattr(estimate, name, (1.0, 1.0))
+    for name in ("GPU_SECONDS_PER_LAYER", "GPU_COMPILE_SECONDS_PER_LAYER"):
+        monkeypatch.setattr(rates, name, 0.0)
 
 
 def ranged(todo, num_workers, placement=CPU, learned=None):
@@ -137,13 +139,13 @@ def test_images_to_be_decoded_are_counted(make_study, store, three_gpus, facts):
             own = step.job.component.passes().number
         assert step.num_decoded == own
         num_images += own
-    took = num_images / estimate.DECODED_PER_SECOND
+    took = num_images / rates.DECODED_PER_SECOND
     computing = decoded.flops / 1e6
     assert ranged(decoded, 1).low == pytest.approx(computing + took)
     assert ranged(arrays, 1).low == pytest.approx(computing)
     # A GPU's third of four cores decodes while the GPU computes.
     most = sum(
-        max(step.flops / 1e8, step.num_decoded / estimate.DECODED_PER_SECOND / (4 / 3))
+        max(step.flops / 1e8, step.num_decoded / rates.DECODED_PER_SECOND / (4 / 3))
         for step in decoded.steps
     )
     found = ranged(decoded, 1, Placement(device="gpu")).low
@@ -211,6 +213,10 @@ def test_threads_make_a_worker_faster_and_workers_fewer(toys, store, four_cores,
     assert 4.0 / 2**0.7 == seconds(apart, store, 2, two)
     # There are no cores for more of them.
     assert 4.0 / 2**0.7 == seconds(apart, store, 4, two)
+    # What more than four gain was not measured.
+    (step, *_) = plan_of(apart, store, facts={}).steps
+    many = rates.seconds_on(Placement(threads=64))(step)
+    assert many == rates.seconds_on(four)(step)
 
 
 def test_a_long_plan_says_what_would_take_less_time(toys, store, four_cores):
@@ -231,7 +237,7 @@ def test_nothing_to_do_takes_no_time(store, four_cores):
 @pytest.fixture
 def three_gpus(monkeypatch, four_cores, exact):
     """A machine of three GPUs, each good for a hundred million operations a second."""
-    rate = 1e8 / estimate._GPU_EFFICIENCY
+    rate = 1e8 / rates.GPU_EFFICIENCY
     monkeypatch.setattr(hardware, "gpu_rate", lambda: rate)
     monkeypatch.setattr(hardware, "visible_gpus", lambda: ["0", "1", "2"])
 
@@ -244,7 +250,7 @@ def test_gpus_have_a_rate_of_their_own(toys, store, three_gpus):
     # More workers share the same GPUs.
     assert 2.0 == seconds(apart, store, 9, alone)
     together = Placement("mirrored", device="gpu", num_devices=3)
-    assert 2.0 == seconds(apart, store, 1, together)
+    assert 2.0 / rates.SHARING_EFFICIENCY == seconds(apart, store, 1, together)
 
 
 @pytest.mark.parametrize(

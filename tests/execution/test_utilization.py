@@ -1,28 +1,53 @@
 """What a plan says of a machine that it would not keep busy."""
 
+import dataclasses
 import re
 
 import pytest
 
-from tflottery.components.runs import State
 from tflottery.core import hardware
 from tflottery.execution import utilization
-from tflottery.execution.plan import plan_of
+from tflottery.execution.jobs import Advance
+from tflottery.execution.plan import Plan, Step, plan_of
 from tflottery.training.distribution import Placement
+
+# Updates of a run, and what is computed in them: LeNet of 60 digits, ResNet-20 of 128
+# images of CIFAR-10, ResNet-50 of 1,536 of ImageNet.
+UPDATES = 1000
+LENET = {"flops": UPDATES * 1e8, "num_layers": 3}
+RESNET20 = {"flops": UPDATES * 3e10, "num_layers": 22}
+RESNET50 = {"flops": UPDATES * 4e13, "num_layers": 54}
 
 
 @pytest.fixture
-def todo(toys, store):
-    """Returns a plan of so many chains of work, of equal cost."""
+def todo(make_study):
+    """Returns a plan of so many chains of runs, of equal cost."""
+    trunk = make_study().trunk(1)
 
-    def make(num_chains, *, length=3):
-        ends = []
-        for number in range(num_chains):
-            chain = None
-            for step in range(length):
-                chain = toys.Costly(f"{number} {step}", 1e9, chain)
-            ends.append(chain)
-        return plan_of(ends, store, facts={})
+    def make(num_chains, *, length=3, parts=1, num_stored=0, of=LENET):
+        steps, number = [], 0
+        for _ in range(num_chains):
+            needs = frozenset()
+            for _ in range(length):
+                number += 1
+                run = dataclasses.replace(
+                    trunk, data_order_seed=number, num_replicas=parts
+                )
+                makes = (f"state {number}",)
+                step = Step(Advance(run, ()), needs, makes, UPDATES, **of)
+                steps.append(step)
+                needs = frozenset(makes)
+        return Plan(
+            steps=tuple(steps),
+            num_runs=number,
+            num_iterations=number * UPDATES,
+            num_stored=num_stored,
+            num_shared=0,
+            num_bytes=0,
+            num_slots_bytes=0,
+            unobtainable={},
+            part_counts=frozenset({parts}),
+        )
 
     return make
 
@@ -31,10 +56,10 @@ def todo(toys, store):
 def said(todo, monkeypatch):
     """Returns what is said of chains on so many cores, or None."""
 
-    def say(num_chains, *, cores, num_workers=None, **placement):
+    def say(num_chains, *, cores, num_workers=None, plan=None, **placement):
         monkeypatch.setattr(hardware, "visible_cores", lambda: cores)
         lines = utilization.remarks(
-            todo(num_chains),
+            todo(num_chains) if plan is None else plan,
             Placement(**placement),
             num_workers=num_workers or cores,
         )
@@ -44,10 +69,22 @@ def said(todo, monkeypatch):
     return say
 
 
+@pytest.fixture
+def gpus(monkeypatch):
+    """Makes this a machine of so many H100s."""
+
+    def have(count):
+        monkeypatch.setattr(hardware, "visible_gpus", lambda: list("01234567")[:count])
+        monkeypatch.setattr(hardware, "gpu_rate", lambda: 67e12)
+        monkeypatch.setattr(hardware, "visible_cores", lambda: 64)
+
+    return have
+
+
 def test_steps_that_wait_for_one_another_go_on_one_by_one(todo, toys, store):
     assert todo(1).num_at_once == 1.0
     assert todo(3).num_at_once == 3.0
-    assert todo(0).num_at_once == 1.0
+    assert plan_of([], store, facts={}).num_at_once == 1.0
     # What costs little hardly counts.
     chain = toys.Costly("b", 1e9, toys.Costly("a", 1e9))
     small = toys.Costly("c", 1e7)
@@ -56,15 +93,22 @@ def test_steps_that_wait_for_one_another_go_on_one_by_one(todo, toys, store):
 
 
 @pytest.mark.parametrize(
-    ("chains", "cores", "fact"),
+    ("chains", "cores", "options", "fact"),
     [
-        (1, 4, "1 of 4 busy on average, .*: --threads=4 trains each on 4"),
-        (1, 2, "1 of 2 busy on average, .*: --threads=2 trains each on 2"),
-        (3, 16, "3 of 16 busy on average, .*: --threads=5 trains each on 5"),
+        (1, 4, {}, "1 of 4 busy on average, .*: --threads=4 trains each on 4"),
+        (1, 2, {}, "1 of 2 busy on average, .*: --threads=2 trains each on 2"),
+        (3, 10, {}, "3 of 10 busy on average, .*: --threads=3 trains each on 3"),
+        # Of more than four nobody knows what they gain.
+        (1, 64, {}, "1 of 64 busy on average, .*: --threads=4 trains each on 4"),
+        # Those that wait for a worker are not busy.
+        (3, 16, {"num_workers": 1}, "1 of 16 busy"),
+        (1, 8, {"num_workers": 4, "threads": 2}, "2 of 8 busy .*: --threads=4 trains"),
     ],
 )
-def test_fewer_chains_than_cores_are_told_of_threads(said, chains, cores, fact):
-    text = said(chains, cores=cores)
+def test_fewer_chains_than_cores_are_told_of_threads(
+    said, chains, cores, options, fact
+):
+    text = said(chains, cores=cores, **options)
     assert re.search(fact, text)
     assert "under keys of its own: nothing in the store serves" in text
 
@@ -74,14 +118,23 @@ def test_what_is_busy_enough_is_told_nothing(said):
     assert said(3, cores=4) is None
     assert said(8, cores=4) is None
     assert said(1, cores=4, num_workers=1, threads=4) is None
+    assert said(1, cores=16, num_workers=1, threads=4) is None
     assert said(1, cores=4, distribute="mirrored", num_devices=2) is None
     assert said(1, cores=4, device="tpu", distribute="tpu", num_devices=0) is None
 
 
-def test_some_threads_may_be_too_few(said):
-    text = said(1, cores=8, num_workers=4, threads=2)
-    assert "2 of 8 busy on average" in text
-    assert "--threads=8" in text
+def test_nobody_is_told_to_train_anew_what_is_there(said, todo, toys, store, gpus):
+    line = plan_of([toys.Costly("line", 1e15)], store, facts={})
+    gpus(8)
+    for plan in (line, todo(1, num_stored=3 * UPDATES, of=RESNET50)):
+        assert said(1, cores=8, plan=plan) is None
+        assert said(1, cores=8, plan=plan, device="gpu") is None
+    begun = todo(1, num_stored=2 * UPDATES, of=RESNET50)
+    for text in (
+        said(1, cores=8, plan=begun),
+        said(1, cores=8, plan=begun, device="gpu"),
+    ):
+        assert "the 2,000 updates in the store are made again" in text
 
 
 def test_more_threads_than_cores_are_told(said):
@@ -90,33 +143,65 @@ def test_more_threads_than_cores_are_told(said):
 
 
 @pytest.mark.parametrize(
-    ("chains", "fact"),
+    ("chains", "parts", "fact"),
     [
-        (1, "1 of 8 busy on average, .*: --replica_batch_size gives batches parts"),
-        (4, "4 of 8 busy on average, "),
-        (5, None),
-        (9, None),
+        (1, 1, "1 of 8 busy on average, .*: --replica_batch_size gives batches parts"),
+        (2, 12, "2 of 8 busy on average, .*: --replica_batch_size gives batches parts"),
+        (2, 16, "2 of 8 busy on average, .*: --distribute=auto has all of them"),
+        # Eight that share are hardly faster than five alone.
+        (5, 16, None),
+        (9, 16, None),
     ],
 )
-def test_gpus_that_nobody_uses_are_told(said, monkeypatch, chains, fact):
-    monkeypatch.setattr(hardware, "visible_gpus", lambda: list("01234567"))
-    text = said(chains, cores=16, device="gpu")
+def test_gpus_that_nobody_uses_are_told(said, todo, gpus, chains, parts, fact):
+    gpus(8)
+    plan = todo(chains, parts=parts, of=RESNET50)
+    text = said(chains, cores=16, plan=plan, device="gpu")
     assert text is None if fact is None else re.search(fact, text)
     shared = {"device": "gpu", "distribute": "mirrored", "num_devices": 8}
-    assert said(chains, cores=16, **shared) is None
+    assert said(chains, cores=16, plan=plan, **shared) is None
 
 
-@pytest.mark.parametrize(("part", "cure"), [(15, "--distribute=auto"), (30, "--repl")])
-def test_gpus_can_share_what_has_parts(make_study, store, monkeypatch, part, cure):
-    monkeypatch.setattr(hardware, "visible_gpus", lambda: list("0123"))
-    study = make_study(replica_batch_size=part, rewind_iterations=(0,))
-    goals = [State(study.trunk(1), 20)]
-    plan = plan_of(goals, store, facts={study.facts.network: study.facts})
-    alone = Placement(device="gpu")
-    [text] = utilization.remarks(plan, alone, num_workers=4)
-    assert f"1 of 4 busy on average, as runs wait for one another: {cure}" in text
-    assert utilization.is_faster_together(plan, num_devices=4) == (part == 15)
+def test_gpus_without_a_worker_are_told(said, todo, gpus):
+    gpus(8)
+    alone = {"cores": 16, "device": "gpu"}
+    text = said(9, num_workers=4, **alone)
+    assert "GPUs        4 of 8 have a worker: without --workers each has one" in text
+    assert said(4, num_workers=4, **alone) is None
+    assert said(9, num_workers=32, **alone) is None
+
+
+@pytest.mark.parametrize(
+    ("network", "parts", "chains", "faster"),
+    [
+        (RESNET50, 16, 1, True),
+        (RESNET50, 16, 4, True),
+        (RESNET50, 16, 5, False),
+        # Keys have to stay the same.
+        (RESNET50, 12, 1, False),
+        (RESNET50, 1, 1, False),
+        # What takes a GPU milliseconds waits for the others longer.
+        (LENET, 8, 1, False),
+        (RESNET20, 8, 1, False),
+    ],
+)
+def test_gpus_share_large_batches_of_few_runs(
+    todo, gpus, network, parts, chains, faster
+):
+    gpus(8)
+    plan = todo(chains, parts=parts, of=network)
+    assert utilization.is_faster_together(plan, num_devices=8) == faster
     assert not utilization.is_faster_together(plan, num_devices=1)
+
+
+def test_gpus_share_nothing_where_there_is_no_telling(todo, gpus, store, monkeypatch):
+    gpus(8)
+    whole = todo(1, parts=16, of=RESNET50)
+    # What is in the store may have to be made again, and has no parts.
+    stored = dataclasses.replace(whole, part_counts=frozenset({16, 1}))
     # Nothing is left to train.
     done = plan_of([], store, facts={})
-    assert not utilization.is_faster_together(done, num_devices=4)
+    for plan in (stored, done):
+        assert not utilization.is_faster_together(plan, num_devices=8)
+    monkeypatch.setattr(hardware, "gpu_rate", lambda: 0.0)
+    assert not utilization.is_faster_together(whole, num_devices=8)

@@ -37,7 +37,7 @@ _MODULES = [importlib.import_module(f"tflottery.experiments.{name}") for name in
 # As many points of a line as tell its ends and its middle apart, in place of 30.
 _FEW_ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Measuring the machine for the plan's estimate takes a quarter of a tiny command.
-_CORE_RATE = "tflottery.execution.estimate._core_rate"
+_CORE_RATE = "tflottery.execution.rates.core_rate"
 EXPERIMENTS = [module for module in _MODULES if hasattr(module, "TABLES")]
 
 

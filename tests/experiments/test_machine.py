@@ -118,13 +118,15 @@ def test_a_tpu_that_cannot_be_here_is_refused_at_once(settings_of, monkeypatch):
 def settled(monkeypatch, tmp_path, study_of):
     """Returns where a plan is settled on a machine of GPUs, and its workers' GPUs.
 
-    The plan is of as many replicates of IMP, each batch of 60 images in some parts.
+    The plan is of as many replicates of IMP, each batch of 60 images in some parts. The
+    GPUs are slow, so that batches are worth sharing.
     """
 
-    def settle(*, num_gpus, replicates, part=None, **options):
+    def settle(*, num_gpus, replicates, part=None, rate=1e7, **options):
         monkeypatch.setattr(
             hardware, "visible_gpus", lambda: list("01234567")[:num_gpus]
         )
+        monkeypatch.setattr(hardware, "gpu_rate", lambda: rate)
         machine, store = Machine(**options), Store(str(tmp_path / "store"))
         placement = placement_of(machine)
         study = study_of(
@@ -152,9 +154,14 @@ TOGETHER = Placement("mirrored", device="gpu", num_devices=4)
 def test_auto_has_all_gpus_at_a_chain_and_one_at_each_of_many(settled):
     chain = {"num_gpus": 4, "replicates": 1, "part": 15}
     assert settled(**chain, distribute="auto") == (TOGETHER, ["all"])
-    # So many workers are asked for where each has a GPU.
-    assert settled(**chain, distribute="auto", workers=8) == (TOGETHER, ["all"])
     assert settled(**chain) == (ALONE, list("0123"))
+    # Nor where each update takes a GPU a millisecond.
+    quick = chain | {"rate": 1e14}
+    assert settled(**quick, distribute="auto") == (ALONE, list("0123"))
+    # Others may use what these workers do not.
+    for workers in (1, 4):
+        found = settled(**chain, distribute="auto", workers=workers)
+        assert found == (ALONE, list("0123")[:workers])
     many = chain | {"replicates": 4}
     assert settled(**many, distribute="auto") == (ALONE, list("0123"))
 
@@ -183,7 +190,7 @@ class GpusOfThisProcess(InlinePool):
 @pytest.mark.parametrize(("part", "says"), [(30, True), (None, False)])
 def test_a_plan_says_that_gpus_share_each_batch(execute, monkeypatch, part, says):
     monkeypatch.setattr(hardware, "visible_gpus", lambda: ["0", "1"])
-    monkeypatch.setattr(hardware, "gpu_rate", lambda: 1e13)
+    monkeypatch.setattr(hardware, "gpu_rate", lambda: 1e7)
     # What would set this process up for a GPU.
     monkeypatch.setattr(process, "configure", lambda **_: None)
     monkeypatch.setattr(distribution, "validate", lambda _: None)

@@ -8,33 +8,19 @@ store come on top.
 
 import dataclasses
 import operator
-import time
 from collections.abc import Callable, Mapping
-
-import numpy as np
-import threadpoolctl
 
 from tflottery.core import hardware
 from tflottery.core.files import readable_size
-from tflottery.execution import unobtainable, utilization, work
+from tflottery.execution import rates, unobtainable, utilization, work
 from tflottery.execution.jobs import Advance
 from tflottery.execution.plan import Plan, Step
 from tflottery.training.distribution import Placement
 
-# Fraction of the matrix-product rate that training and measuring reach on a CPU.
-_EFFICIENCY = 0.65
-# Fraction of a GPU's peak: not measured; the papers' networks are too small for it.
-_GPU_EFFICIENCY = 0.1
-# Images of ImageNet that a core decodes, crops and resizes in a second (AVX2).
-DECODED_PER_SECOND = 300.0
-# Of what threads of one worker compute in a second: four do 2.7 times as much as one.
-_THREADS_EXPONENT = 0.7
 # From there on it is told what would take less time.
 _LONG_SECONDS = 600.0
-_SIZE = 1024
-_TRIALS = 5
 # Of a worker: until it has started TensorFlow, and has compiled the training or the
-# measuring of a network (1.5 to 3.5 seconds of LeNet to VGG-16 on a CPU).
+# measuring of a network (1.5 to 3.5 seconds of LeNet to VGG-16) on a CPU.
 _START_SECONDS, _COMPILE_SECONDS = 6.0, 2.5
 # Of a worker: what it takes with TensorFlow and whatever it has compiled.
 _PROCESS_BYTES = 0.8e9
@@ -130,14 +116,10 @@ def seconds(
     """
     if placement.device == "tpu":
         return None
-    num_devices, rate = _machine(placement)
-    together = placement.num_devices
+    num_devices, unlearned = _num_served(placement), rates.seconds_on(placement)
     costs = {
         step.job.name: _cost(
-            step,
-            learned,
-            num_devices=together,
-            alone=lambda step: _unlearned(step, placement, rate=rate),
+            step, learned, num_devices=placement.num_devices, unlearned=unlearned
         )
         for step in plan.steps
     }
@@ -145,7 +127,8 @@ def seconds(
         return None
     # Workers beyond the devices share them.
     num_together = min(float(num_workers), num_devices)
-    ready = _until_ready(plan, num_workers) * max(1.0, num_workers / num_devices)
+    ready = _until_ready(plan, num_workers, device=placement.device)
+    ready *= max(1.0, num_workers / num_devices)
     ends = []
     for end in ("low", "high"):
         alone = {name: getattr(cost, end) for name, cost in costs.items()}
@@ -186,44 +169,11 @@ def _memory(plan: Plan) -> list[str]:
     ]
 
 
-def _machine(placement: Placement) -> tuple[float, float]:
-    """Returns how many workers have devices of their own, and the rate of each.
-
-    The rate is in operations a second; 0 where it is not known.
-    """
+def _num_served(placement: Placement) -> float:
+    """Returns how many workers have devices, or cores, of their own."""
     if placement.device == "gpu":
-        num_devices = placement.num_devices
-        rate = hardware.gpu_rate() * _GPU_EFFICIENCY
-        return len(hardware.visible_gpus()) / num_devices, rate * num_devices
-    rate = _core_rate() * _EFFICIENCY
-    return (
-        hardware.visible_cores() / placement.threads,
-        rate * placement.threads**_THREADS_EXPONENT,
-    )
-
-
-def _unlearned(step: Step, placement: Placement, *, rate: float) -> float | None:
-    """Returns the seconds that a step takes by what it computes and decodes.
-
-    Args:
-      step: of a plan.
-      placement: where a worker trains.
-      rate: operations a second of a worker; 0 where that is not known.
-
-    Returns:
-      None if it is not known how fast the machine computes.
-    """
-    if step.flops and not rate:
-        return None
-    computing = step.flops / (rate or 1.0)
-    decoding = step.num_decoded / DECODED_PER_SECOND
-    if placement.device != "gpu":
-        # A worker has the same cores for both.
-        return computing + decoding / placement.threads
-    # Its part of the cores decodes while its devices compute.
-    num_workers = max(1.0, len(hardware.visible_gpus()) / placement.num_devices)
-    num_cores = max(1.0, hardware.visible_cores() / num_workers)
-    return max(computing, decoding / num_cores)
+        return len(hardware.visible_gpus()) / placement.num_devices
+    return hardware.visible_cores() / placement.threads
 
 
 def _cost(
@@ -231,7 +181,7 @@ def _cost(
     learned: Mapping[str, float],
     *,
     num_devices: int,
-    alone: Callable[[Step], float | None],
+    unlearned: Callable[[Step], float | None],
 ) -> Range | None:
     """Returns what a step takes a worker that works alone; None if nobody knows.
 
@@ -239,7 +189,7 @@ def _cost(
       step: of a plan.
       learned: how long work took.
       num_devices: devices of a worker.
-      alone: returns what a step takes that nothing was learned of.
+      unlearned: returns what a step takes that nothing was learned of.
     """
     job, kind, amount = step.job, None, 0
     if isinstance(job, Advance):
@@ -251,28 +201,31 @@ def _cost(
     if kind in learned:
         took, (low, high) = learned[kind] * amount, _LEARNED_RANGE
     else:
-        took, (low, high) = alone(step), _UNKNOWN_RANGE
+        took, (low, high) = unlearned(step), _UNKNOWN_RANGE
     if took is None:
         return None
     around = _ARTIFACT_SECONDS * len(step.makes)
     return Range(took * low + around, took * high + around)
 
 
-def _until_ready(plan: Plan, num_workers: int) -> float:
+def _until_ready(plan: Plan, num_workers: int, *, device: str) -> float:
     """Returns how long workers take to start, and to compile all that they may need.
 
     The first one has started by now: it was asked for facts.
     """
-    programs = set()
+    programs = {}
     for step in plan.steps:
-        job = step.job
-        if isinstance(job, Advance):
-            run = job.run
-            programs.add((run.network, run.data, run.recipe, run.mask is None))
-        elif (passes := job.component.passes()) is not None:
-            programs.add((passes.run.network, passes.run.data))
+        if (run := step.run) is None:
+            continue
+        program = (run.network, run.data)
+        if isinstance(step.job, Advance):
+            program += (run.recipe, run.mask is None)
+        programs[program] = _COMPILE_SECONDS
+        if device == "gpu":
+            layers = step.num_layers * rates.GPU_COMPILE_SECONDS_PER_LAYER
+            programs[program] = max(_COMPILE_SECONDS, layers)
     others = _START_SECONDS if num_workers > 1 and programs else 0.0
-    return others + _COMPILE_SECONDS * len(programs)
+    return others + sum(programs.values())
 
 
 def _devices(placement: Placement, num_workers: int) -> str:
@@ -282,19 +235,3 @@ def _devices(placement: Placement, num_workers: int) -> str:
     workers = min(num_workers, len(hardware.visible_gpus()))
     count = workers if placement.distribute == "none" else placement.num_devices
     return f"{count} GPU{'s' * (count != 1)}"
-
-
-def _core_rate() -> float:
-    """Returns the operations a second of float32 matrix products on one core.
-
-    By processor time, which other programs do not prolong, of one thread: many threads
-    take most of theirs waiting for one another.
-    """
-    matrix = np.ones((_SIZE, _SIZE), np.float32)
-    best = float("inf")
-    with threadpoolctl.threadpool_limits(1):
-        for _ in range(_TRIALS):
-            started = time.process_time()
-            matrix @ matrix
-            best = min(best, time.process_time() - started)
-    return 2 * _SIZE**3 / best

@@ -38,6 +38,7 @@ class Step:
       flops: about what its arithmetic costs.
       num_decoded: images that are decoded for it, of data that stay in their files.
       num_working_bytes: about what training takes of its device's memory.
+      num_layers: of its network, those with kernels; 0 where there is none.
     """
 
     job: Job
@@ -47,12 +48,21 @@ class Step:
     flops: float
     num_decoded: int = 0
     num_working_bytes: int = 0
+    num_layers: int = 0
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
         """What it makes."""
         job = self.job
         return job.states if isinstance(job, Advance) else (job.component,)
+
+    @property
+    def run(self) -> Run | None:
+        """The run that it trains, or whose network it measures; None: neither."""
+        if isinstance(self.job, Advance):
+            return self.job.run
+        passes = self.job.component.passes()
+        return None if passes is None else passes.run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +80,8 @@ class Plan:
       num_slots_bytes: of these, what only the optimizer slots of the newest states
         take, from which whoever trains for longer goes on.
       unobtainable: addresses of what cannot be made, and why.
+      part_counts: how many parts batches have, of all runs behind the goals, those in
+        the store among them.
     """
 
     steps: tuple[Step, ...]
@@ -80,6 +92,12 @@ class Plan:
     num_bytes: int
     num_slots_bytes: int
     unobtainable: Unobtainable
+    part_counts: frozenset[int]
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is left to train."""
+        return any(isinstance(step.job, Advance) for step in self.steps)
 
     @property
     def flops(self) -> float:
@@ -158,9 +176,10 @@ def plan_of(
     distinct = lineage.num_updates()
     num_iterations = sum(step.num_iterations for step in steps)
     of_runs = sum(one.num_iterations for one in steps if isinstance(one.job, Advance))
+    behind = [run for run, _ in by_run(lineage.artifacts)]
     return Plan(
         steps=tuple(steps),
-        num_runs=len(by_run(lineage.artifacts)),
+        num_runs=len(behind),
         num_iterations=num_iterations,
         num_stored=distinct - of_runs,
         num_shared=lineage.num_updates_alone() - distinct,
@@ -170,6 +189,7 @@ def plan_of(
             for one in made
         ),
         unobtainable=unobtainable,
+        part_counts=frozenset(run.num_replicas for run in behind),
     )
 
 
@@ -201,15 +221,18 @@ def _advance_step(
             num_trainable=facts[run.network].num_trainable,
             num_activations=facts[run.network].num_activations,
         ),
+        num_layers=len(facts[run.network].kernel_shapes),
     )
 
 
 def _make_step(component: Component, facts: Mapping[Network, Facts]) -> Step:
     """Returns the step that executes a component."""
     passes = component.passes()
-    num_decoded = 0
+    num_decoded = num_layers = 0
     if passes is not None:
-        num_decoded = passes.number * facts[passes.run.network].has_many_sizes
+        known = facts[passes.run.network]
+        num_decoded = passes.number * known.has_many_sizes
+        num_layers = len(known.kernel_shapes)
     return Step(
         job=Make(component),
         needs=frozenset(one.address for one in component.inputs.values()),
@@ -217,6 +240,7 @@ def _make_step(component: Component, facts: Mapping[Network, Facts]) -> Step:
         num_iterations=component.num_updates(),
         flops=float(component.flops(facts)),
         num_decoded=num_decoded,
+        num_layers=num_layers,
     )
 
 

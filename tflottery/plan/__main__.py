@@ -42,9 +42,9 @@ _HEAD = (
 )
 _RATES = """\
 Times are of one core, of one core that decodes images, and of one GPU.
-Measured: a core's rates with LeNet, ResNet-20 and VGG-16, and of decoding.
-Not measured: larger networks on a core (at the rate of those); a GPU is put at a tenth
-of an H100's peak (docs/scaling.md says what was measured). Of TPUs no rate is known."""
+Measured: a core's rates with LeNet, ResNet-20 and VGG-16, and of decoding; a GPU's with
+these and ResNet-50 (docs/scaling.md). Not measured: larger networks on a core, other
+ones on a GPU, which are put at the rates of those. Of TPUs no rate is known."""
 
 
 @dataclasses.dataclass(frozen=True)

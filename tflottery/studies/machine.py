@@ -54,7 +54,8 @@ class Machine:
     distribute: str = option(
         "none",
         "spread each batch: none, mirrored (over all GPUs), tpu, or auto (over all "
-        "GPUs where too few runs go on at once for them and keys stay the same)",
+        "GPUs where too few runs go on at once for them and keys stay the same; not "
+        "with --workers)",
     )
     tpu: str = option("local", "with --distribute=tpu: local, or the TPU's name")
     checkpoint_every: float = option(
@@ -135,8 +136,9 @@ def settled(
 ) -> Placement:
     """Returns where what is left to do is best done, having workers do it there.
 
-    With --distribute=auto all GPUs share each batch where that is faster. What is
-    trained has the same keys either way, and differs by rounding.
+    With --distribute=auto all GPUs share each batch where that is faster, unless
+    --workers says who has which. What is trained has the same keys either way, and
+    differs by rounding.
 
     Args:
       machine: the options.
@@ -148,14 +150,12 @@ def settled(
     Changes: the pool has other workers, where they train elsewhere from now on.
     """
     num_gpus = len(hardware.visible_gpus())
-    if machine.distribute != distribution.AUTO:
+    if machine.distribute != distribution.AUTO or machine.workers is not None:
         return placement
-    if not utilization.is_faster_together(plan, num_devices=num_gpus):
+    if num_gpus < 2 or not utilization.is_faster_together(plan, num_devices=num_gpus):
         return placement
     together = distribution.placement("mirrored")
-    # How many there are to be is said of workers with a GPU each.
-    alone = dataclasses.replace(machine, workers=None)
-    pool.begin_anew(_settings(alone, together, store))
+    pool.begin_anew(_settings(machine, together, store))
     return together
 
 
