@@ -28,6 +28,7 @@ def test_lenet_on_digits(runtime):
     assert facts.num_weights == facts.num_trainable == 50_200 + 410
     assert facts.flops_per_example == 2 * 50_200
     assert (facts.has_batch_norm, facts.num_devices) == (False, 1)
+    assert facts.num_activations == 64 + 64 + 300 + 100 + 10
 
 
 def test_resnet20_on_digits(runtime):
@@ -129,6 +130,8 @@ def test_every_view_costs_a_pass(runtime, register):
     )
     facts = inspect("lenet", Setting("digits", "twice"), runtime)
     assert facts.flops_per_example == 2 * 2 * 50_200
+    # Images and their flat form, two layers, and the head.
+    assert facts.num_activations == 2 * (64 + 64 + 300 + 100 + 10)
 
 
 @pytest.mark.parametrize("task", ["rotation", "rotation_all", "semi_supervised"])
@@ -159,6 +162,23 @@ def test_precision_is_that_of_the_layers(runtime, register):
     plain = inspect("mixed", Setting("digits"), runtime)
     assert plain.precision == "float32"
     assert plain.network.architecture != mixed.network.architecture
+
+
+def test_layers_inside_a_layer_put_out_numbers_too(runtime, register):
+    def nested(*, input_shape, num_classes):
+        images = keras.Input(input_shape, name="images")
+        x = keras.layers.Flatten(name="flatten")(images)
+        inner = keras.Input((64,), name="inner")
+        body = keras.Model(inner, layers.MaskedDense(4, name="dense")(inner))
+        return keras.Model(
+            images, layers.MaskedDense(num_classes, name="head")(body(x))
+        )
+
+    own = {"recipes": {}, "dataset": "digits", "minimum_image_size": 1}
+    register(MODELS, "nested", nested, **own)
+    facts = inspect("nested", Setting("digits"), runtime)
+    # The inner network's inputs among them.
+    assert facts.num_activations == 64 + 64 + 64 + 4 + 10
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ def _with_recipe(run, **changes):
         _with(_RUN, device="gpu"),
         _with(_RUN, num_replicas=2),
         _with(_RUN, precision="bfloat16"),
+        _with(_RUN, threads=2),
     ],
     ids=lambda run: run.key[:6],
 )
@@ -270,6 +271,8 @@ def test_bytes_of_a_state(optimizer, slots, expected):
         ("sgd", {"mask": _Mask("1")}, 4 * (4 * 8 + 60 * 5)),
         # Parts of a batch are trained on in turn.
         ("sgd", {"num_replicas": 4}, 4 * (3 * 8 + 15 * 5)),
+        # Layers put out bfloat16, and weights stay float32.
+        ("sgd", {"precision": "mixed_bfloat16"}, 4 * 3 * 8 + 2 * 60 * 5),
     ],
 )
 def test_bytes_that_training_works_with(optimizer, changes, expected):

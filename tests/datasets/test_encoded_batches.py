@@ -190,3 +190,20 @@ def test_a_process_decodes_with_its_part_of_the_cores(
     monkeypatch.setattr(encoded_batches.hardware, "visible_cores", lambda: 32)
     monkeypatch.setattr(encoded_batches.hardware, "num_gpus", lambda: all_gpus)
     assert encoded_batches.num_threads.__wrapped__() == expected
+
+
+def test_a_process_of_several_threads_decodes_with_as_many(monkeypatch):
+    monkeypatch.setattr(
+        tf.config.threading, "get_intra_op_parallelism_threads", lambda: 4
+    )
+    assert encoded_batches.num_threads.__wrapped__() == 4
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "threads", "expected"),
+    # In float32 an image has 600 kB; labels on rotation have batches of 4.9 GB.
+    [(8192, 32, 1), (1024, 32, 1), (512, 32, 3), (64, 32, 4), (64, 2, 2)],
+)
+def test_large_batches_are_shown_one_by_one(batch_size, threads, expected, monkeypatch):
+    monkeypatch.setattr(encoded_batches, "num_threads", lambda: threads)
+    assert pipeline.num_shown_at_once(batch_size, (224, 224, 3)) == expected

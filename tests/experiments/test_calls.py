@@ -32,7 +32,7 @@ _WRONG = [
 def here(runtime, monkeypatch, tmp_path):
     """Has calls work in this process, with networks that are compiled once for all."""
     monkeypatch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
-    monkeypatch.setattr("tflottery.execution.estimate._core_rate", lambda: 1e11)
+    monkeypatch.setattr("tflottery.execution.rates.core_rate", lambda: 1e11)
     monkeypatch.chdir(tmp_path)
 
 

@@ -17,6 +17,7 @@ from tflottery.store.store import Store
 from tflottery.studies.pretraining_runs import Pretraining, sparse_run, trunk
 from tflottery.studies.subnetworks import IMP, RANDOM_REINIT, Subnetwork, Subnetworks
 from tflottery.training import checkpoints
+from tflottery.training.distribution import Placement
 
 # Of the digits, in batches of 60.
 _ITERATIONS_PER_EPOCH = 24
@@ -90,6 +91,17 @@ def test_a_pre_trained_trunk_begins_where_the_pretext_left_it(study):
     assert before.run.initial == ordinary.initial
     assert run.initial.seed == seeds.init_seed(1)
     assert before.run.data_order_seed != ordinary.data_order_seed
+
+
+def test_several_threads_pre_train_runs_of_their_own(study):
+    found = study()
+    threaded = dataclasses.replace(found, placement=Placement(threads=4))
+    runs = [
+        pretraining_run(trunk(one, Pretraining("rotation", 1), 1))
+        for one in (found, threaded)
+    ]
+    assert [run.threads for run in runs] == [1, 4]
+    assert runs[0].key != runs[1].key
 
 
 def test_pre_training_keeps_the_rate(study):

@@ -1,6 +1,7 @@
 """Lists of commands: those of the papers, and one's own."""
 
 import pathlib
+import sys
 
 import pytest
 
@@ -46,6 +47,18 @@ def test_a_command_has_the_options_of_its_line():
     assert low.module.__name__ == "tflottery.experiments.lottery"
 
 
+def test_what_a_line_says_of_the_machine_counts_where_it_decides_results(
+    tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "of_my_own.py").touch()
+    # Data may be on another machine.
+    line = "lottery --threads=4 --plugins=of_my_own --data_dir=/gone --distribute=auto"
+    found = commands.parsed(line)
+    assert (found.placement.threads, found.plugins) == (4, ("of_my_own",))
+    assert "of_my_own" in sys.modules
+
+
 def test_flag_files_and_lists_are_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "lottery"
@@ -80,6 +93,14 @@ def test_what_takes_part_are_the_searches_too():
         ("mine.commands", "lottery --flagfile=gone.flags", "gone.flags"),
         ("mine.commands", "lottery resnet20", "'resnet20' is not a flag"),
         ("mine.commands", "# lottery", "'mine.commands' holds no command"),
+        ("mine.commands", "lottery --replicates=x", "'lottery --replicates=x': .*'x'"),
+        ("mine.commands", "lottery --threads=0", "--threads=0 has to be at least 1"),
+        ("mine.commands", "lottery --plugins=no_such_module", "'no_such_module', .*"),
+        (
+            "mine.commands",
+            "lottery --distribute=mirrored",
+            "'lottery --distribute=mirrored': .* how many devices",
+        ),
     ],
 )
 def test_what_is_no_command_is_refused(name, content, message, tmp_path, monkeypatch):

@@ -2,12 +2,15 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tflottery import layers
 from tflottery.components.metadata import inspect
 from tflottery.core.recipes import Recipe, Setting
+from tflottery.core.registry import MODELS
 from tflottery.models import weights as model_weights
 from tflottery.training import checkpoints, distribution
 from tflottery.training.distribution import Placement
@@ -238,6 +241,40 @@ def test_statistics_and_gradients_are_those_of_one_processor(
         expected = model_weights.weights(alone.model)
         for path, value in model_weights.weights(together.model).items():
             assert value.tobytes() == expected[path].tobytes(), path
+
+
+def _dropping(*, input_shape, num_classes):
+    """Batch norm sees what dropout has left."""
+    images = keras.Input(input_shape, name="images")
+    x = layers.Dropout(0.5, name="dropout")(images)
+    x = layers.MaskedConv2D(4, 3, use_bias=False, name="conv")(x)
+    x = layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="average")(x)
+    logits = layers.MaskedDense(num_classes, name="head")(x)
+    return keras.Model(images, logits, name="dropping")
+
+
+def _frozen(*, input_shape, num_classes):
+    """Batch norm keeps its statistics."""
+    images = keras.Input(input_shape, name="images")
+    x = layers.BatchNormalization(name="norm", trainable=False)(images)
+    x = keras.layers.Flatten(name="flatten")(x)
+    logits = layers.MaskedDense(num_classes, name="head")(x)
+    return keras.Model(images, logits, name="frozen")
+
+
+@pytest.mark.parametrize("network", [_dropping, _frozen])
+def test_statistics_of_a_users_network_are_those_too(pair, trainers, register, network):
+    register(MODELS, "own", network, minimum_image_size=1)
+    alone, together = pair("own", trainers.source("small_conv"))
+    before = model_weights.weights(alone.model)
+    for one in (alone, together):
+        one.reestimate(160, batch_size=16)
+    expected = model_weights.weights(alone.model)
+    for path, value in model_weights.weights(together.model).items():
+        assert value.tobytes() == expected[path].tobytes(), path
+    moved = expected["norm/moving_mean"] != before["norm/moving_mean"]
+    assert moved.all() == (network is _dropping)
 
 
 def test_a_worker_measures_on_the_tpu(runtimes):

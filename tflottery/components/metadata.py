@@ -168,6 +168,8 @@ def _positions(layer: object) -> int:
 
 
 def _size(layer: object) -> int:
-    """Returns how many numbers a layer puts out for an example."""
+    """Returns how many numbers a layer puts out for an example, or all layers in it."""
+    if hasattr(layer, "layers"):
+        return sum(map(_size, layer.layers))
     outputs = layer.output if isinstance(layer.output, list) else [layer.output]
     return sum(math.prod(size or 1 for size in one.shape[1:]) for one in outputs)

@@ -19,12 +19,14 @@ from tflottery.core import fingerprints, recipes
 from tflottery.core.identities import Data, Network
 from tflottery.core.initializers import Initializers
 from tflottery.core.recipes import Recipe
-from tflottery.training import checkpoints
+from tflottery.training import checkpoints, precisions
 
 WEIGHTS_FILE = checkpoints.WEIGHTS_FILE
 SLOTS_FILE = checkpoints.SLOTS_FILE
 MASK_FILE = "mask.safetensors"
 _FLOAT32_BYTES = np.dtype(np.float32).itemsize
+# Of a number that a layer puts out.
+_ACTIVATION_BYTES = {precisions.FLOAT32: 4, precisions.MIXED_BFLOAT16: 2}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,10 +194,11 @@ def num_bytes(state: State, *, num_weights: int, num_trainable: int) -> int:
 
 
 def num_working_bytes(run: Run, *, num_trainable: int, num_activations: int) -> int:
-    """Returns about what training takes of its device's memory, in float32.
+    """Returns about what training takes of its device's memory.
 
-    Weights, gradients, slots and masks, and what all layers put out for the images that
-    are trained on at a time, which gradients are worked out from.
+    Weights, gradients, slots and masks, in float32, and what all layers put out for the
+    images that are trained on at a time, which gradients are worked out from, in the
+    run's precision.
 
     Args:
       run: what is trained.
@@ -204,7 +207,10 @@ def num_working_bytes(run: Run, *, num_trainable: int, num_activations: int) -> 
     """
     copies = 2 + _slots_per_weight(run) + (run.mask is not None)
     num_examples = run.recipe.batch_size // run.num_replicas
-    return _FLOAT32_BYTES * (copies * num_trainable + num_examples * num_activations)
+    each = _ACTIVATION_BYTES[run.precision]
+    return (
+        _FLOAT32_BYTES * copies * num_trainable + each * num_examples * num_activations
+    )
 
 
 def _slots_per_weight(run: Run) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 _TENSOR_ALIGNMENT_BYTES = 64
 _UNIT_VALUES = (np.arange(256) / 255).astype(np.float32)
 _ITERATIONS_PER_READ = 64
-# Each takes the memory of a batch in float32.
-_MOST_BATCHES_SHOWN = 4
+# Batches shown at the same time: how many, and how much memory all of them may take.
+_MOST_BATCHES_SHOWN, _MOST_BYTES_SHOWN = 4, 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,9 +182,8 @@ def as_dataset(
             lambda: rows(stream, first_iteration),
             batch_size=stream.batch_size,
         )
-        # Of large batches a single thread shows fewer than many decode.
-        threads = min(_MOST_BATCHES_SHOWN, encoded_batches.num_threads())
-        return dataset.map(load.show, num_parallel_calls=threads, deterministic=True)
+        count = num_shown_at_once(stream.batch_size, source.image_shape)
+        return dataset.map(load.show, num_parallel_calls=count, deterministic=True)
     # Indices and bits come from Python, in blocks; images are read in the graph.
     spec = tf.TensorSpec((stream.batch_size,), tf.int32)
     dataset = tf.data.Dataset.from_generator(
@@ -194,6 +194,20 @@ def as_dataset(
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
     return dataset.with_options(options)
+
+
+def num_shown_at_once(batch_size: int, image_shape: tuple[int, int, int]) -> int:
+    """Returns how many decoded batches are shown at the same time, at least 1.
+
+    Several, as a single thread shows fewer than many decode, if they are not too large.
+
+    Args:
+      batch_size: images of a batch over all devices.
+      image_shape: of each, in float32 once it is shown.
+    """
+    batch_bytes = np.dtype(np.float32).itemsize * batch_size * math.prod(image_shape)
+    affordable = max(1, _MOST_BYTES_SHOWN // batch_bytes)
+    return min(_MOST_BATCHES_SHOWN, encoded_batches.num_threads(), affordable)
 
 
 def rows(stream: DataStream, first: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

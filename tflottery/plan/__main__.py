@@ -24,6 +24,7 @@ from absl import flags
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
+from tflottery.core import registry
 from tflottery.core.files import readable_size
 from tflottery.core.identities import Network
 from tflottery.core.recipes import Setting
@@ -80,13 +81,21 @@ def facts_of(asked: Iterable[Command]) -> dict[tuple[str, Setting], Facts]:
 
     From a process of its own, which takes TensorFlow along when it ends.
     """
+    asked = list(asked)
     settings = sorted({one for each in asked for one in each.settings()}, key=repr)
+    plugins = dict.fromkeys(name for each in asked for name in each.plugins)
     spawning = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
-        1, spawning, initializer=process.configure
+        1, spawning, initializer=_begin, initargs=(tuple(plugins),)
     ) as other:
         found = other.map(known_data.facts_of, *zip(*settings, strict=True))
         return dict(zip(settings, found, strict=True))
+
+
+def _begin(plugins: Sequence[str]) -> None:
+    """Sets up the process that is asked for facts."""
+    process.configure()
+    registry.load_plugins(plugins, named_by="--plugins")
 
 
 def told(

@@ -14,16 +14,20 @@ from collections.abc import Mapping, Sequence
 import tflottery
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
+from tflottery.core import registry
 from tflottery.core.recipes import Setting
 from tflottery.studies import program
 from tflottery.studies.config import Config, validated_members
 from tflottery.studies.study import Study, study_of
+from tflottery.training import distribution
 from tflottery.training.distribution import Placement
 
 _ROOT = pathlib.Path(tflottery.__file__).parents[1]
 PAPERS = ("linear_mode_connectivity", "early_phase", "limited_supervision")
 _LIST, _FLAG_FILE = ".commands", ".flags"
 _FLAGFILE_FLAG = "--flagfile="
+# Ways to distribute under which a command makes the same runs with any devices.
+_ALIKE_EVERYWHERE = ("none", distribution.AUTO)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +38,15 @@ class Command:
       text: as it is typed behind `python -m tflottery.experiments.`.
       module: the experiment.
       configs: of its studies.
+      placement: where it trains, as far as that decides what is trained.
+      plugins: modules that register what takes part.
     """
 
     text: str
     module: types.ModuleType
     configs: tuple[Config, ...]
+    placement: Placement = Placement()
+    plugins: tuple[str, ...] = ()
 
     def settings(self) -> set[tuple[str, Setting]]:
         """Returns the networks that take part, each with what it learns."""
@@ -50,7 +58,7 @@ class Command:
     def studies(self, facts: Mapping[tuple[str, Setting], Facts]) -> list[Study]:
         """Returns its studies, given the facts of its settings."""
         return [
-            study_of(config, lambda *setting: facts[setting], Placement())
+            study_of(config, lambda *setting: facts[setting], self.placement)
             for config in self.configs
         ]
 
@@ -102,8 +110,11 @@ def parsed(text: str, *, folder: pathlib.Path = pathlib.Path()) -> Command:
       text: as it is typed behind `python -m tflottery.experiments.`.
       folder: from which paths of flag files count.
 
+    Changes: what the command's plugins register is there from now on.
+
     Raises:
-      ValueError: there is no such experiment, or an option makes no sense.
+      ValueError: there is no such experiment, an option makes no sense, or batches are
+        spread over devices that nothing says the number of.
     """
     name, *arguments = shlex.split(text, comments=True)
     module = program.experiment(name)
@@ -114,10 +125,25 @@ def parsed(text: str, *, folder: pathlib.Path = pathlib.Path()) -> Command:
         for one in arguments
     ]
     try:
-        config, _ = program.options_of(module, arguments)
+        config, machine = program.options_of(module, arguments)
     except ValueError as error:
         raise ValueError(f"{text!r}: {error}") from error
-    return Command(text, module, tuple(validated_members(module, config)))
+    # Data are where the command is to run.
+    dataclasses.replace(machine, data_dir=None).validate()
+    if machine.distribute not in _ALIKE_EVERYWHERE:
+        raise ValueError(
+            f"{text!r}: what --distribute={machine.distribute} trains depends on how "
+            "many devices there are, which is not known here. Leave it out: parts of a "
+            "batch are said by --replica_batch_size."
+        )
+    registry.load_plugins(machine.plugins, named_by="--plugins")
+    return Command(
+        text,
+        module,
+        tuple(validated_members(module, config)),
+        placement=Placement(threads=machine.threads),
+        plugins=machine.plugins,
+    )
 
 
 def _listed(path: pathlib.Path, *, folder: pathlib.Path) -> list[Command]:

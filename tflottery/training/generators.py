@@ -62,6 +62,7 @@ class Generators:
         *,
         part: tf.Tensor | int = 0,
         num_parts: int = 1,
+        alike: bool = False,
     ) -> None:
         """Readies the generators for the forward pass of an iteration.
 
@@ -69,6 +70,7 @@ class Generators:
           iteration: whole number, scalar; below 2**30.
           part: which of the batch's parts on this device passes, from 0.
           num_parts: how many there are on each device.
+          alike: whether all devices draw the same, as one by itself does.
 
         Changes: the states of the generators, on this device.
         """
@@ -76,8 +78,8 @@ class Generators:
             return
         context = tf.distribute.get_replica_context()
         # Replicas have numbers of their own, on however many devices they are.
-        replica = tf.cast(context.replica_id_in_sync_group, tf.int64)
-        replica = replica * num_parts + tf.cast(part, tf.int64)
+        device = 0 if alike else context.replica_id_in_sync_group
+        replica = tf.cast(device, tf.int64) * num_parts + tf.cast(part, tf.int64)
         shift = [tf.cast(iteration, tf.int64), replica * 2**_DRAWS_BITS]
         states = tf.convert_to_tensor(self._keys) + tf.stack(shift)
         for state, value in zip(self._states, tf.unstack(states), strict=True):

@@ -82,7 +82,7 @@ def _program(
         images, targets = feed.shown(*parts)
         # Training mode would move the statistics.
         with keras.StatelessScope(), tf.GradientTape() as tape:
-            generators.set(0)
+            generators.set(0, alike=True)
             outputs = task.outputs(model, images, training=True)
             loss = tf.reduce_mean(task.training_losses(targets, outputs))
         found = [tf.cast(one, tf.float64) for one in tape.gradient(loss, kernels)]

@@ -103,7 +103,8 @@ def _program(
             images, _ = feed.shown(*feed.taken(given, batch))
             # Nothing is assigned: replicas would average what each has found.
             with keras.StatelessScope():
-                generators.set(batch)
+                # Whichever device has these batches.
+                generators.set(batch, alike=True)
                 found = moments_of(images)
             sums = [total + one for total, one in zip(sums, found, strict=True)]
             return [batch + 1, *sums]
