@@ -219,11 +219,12 @@ def test_threads_make_a_worker_faster_and_workers_fewer(toys, store, four_cores,
     assert many == rates.seconds_on(four)(step)
 
 
-def test_a_long_plan_says_what_would_take_less_time(toys, store, four_cores):
+def test_a_long_plan_says_what_would_take_less_time(make_study, store, four_cores):
     told = {"title": "", "store": store.root, "num_workers": 4, "learned": {}}
-    for cost, says in ((1e9, True), (1e6, False)):
-        chain = toys.Costly("last", cost, toys.Costly("first", cost))
-        todo = plan_of([chain], store, facts={})
+    study = make_study()
+    for updates, says in ((100, True), (10, False)):
+        goals = [study.trunk_state(1, updates)]
+        todo = plan_of(goals, store, facts={study.facts.network: study.facts})
         text = estimate.summary(todo, placement=CPU, **told)
         assert ("--threads=4 trains each on 4" in text) == says
     text = estimate.summary(todo, placement=Placement(threads=2), **told)
