@@ -52,7 +52,10 @@ def context_of(runtime):
             runtime=runtime,
             checkpoint_seconds=seconds,
             report=report,
-            stopping=lambda: then == "stop" and len(seen) >= until,
+            stopping=lambda: (
+                (then == "stop" and len(seen) >= until)
+                or (then == "stop at the end" and 1.0 in seen)
+            ),
         ), seen
 
     return make
@@ -148,6 +151,19 @@ def test_killed_and_gone_on_with_is_unbroken(store, study, context_of, unbroken,
     context, _ = context_of(store)
     assert execute(work, context) == FINISHED
     assert [contents(store, state) for state in work.states] == unbroken
+
+
+@pytest.mark.parametrize("longer", [False, True])
+def test_a_stop_at_the_very_end_leaves_no_checkpoint(store, study, context_of, longer):
+    if longer:
+        # The state at 20 then has no slots: whoever goes on does so from 60.
+        assert execute(bare_job(study, 60), context_of(store)[0]) == FINISHED
+    context, seen = context_of(store, seconds=0, then="stop at the end")
+    work = bare_job(study, 10, 20)
+    assert execute(work, context) == FINISHED
+    assert seen[-1] == 1.0
+    assert all(store.has(state.address, state.files) for state in work.states)
+    assert checkpoints(store) == []
 
 
 def test_only_the_last_checkpoint_is_kept(store, study, context_of):
