@@ -1,5 +1,6 @@
 """Experiments run in this process, with networks that are compiled once for all."""
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -15,9 +16,11 @@ from rich.console import Console
 import tflottery.experiments
 from tflottery import results
 from tflottery.analysis import interpolation
+from tflottery.components import metadata
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts, inspect
 from tflottery.core.recipes import Setting
+from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.execution.executor import Executor
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.log import Log
@@ -82,6 +85,34 @@ def study_of(facts, runtime):
     return make
 
 
+@pytest.fixture(scope="session")
+def here(runtime):
+    """Returns a context in which commands run in this process, with what it has built.
+
+    A network is built once for its facts on some data, which took an eighth of a tiny
+    command.
+    """
+    measured, known = metadata._measured, {}
+
+    def measured_once(model, data, source, runtime):
+        parts = [model, MODELS[model].function, data, source.input_scaling]
+        parts += [PRETEXTS[data.pretext].function] if data.pretext else []
+        key = (*parts, source.is_encoded, runtime)
+        if key not in known:
+            known[key] = measured(model, data, source, runtime)
+        return known[key]
+
+    @contextlib.contextmanager
+    def in_this_process():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
+            patch.setattr(metadata, "_measured", measured_once)
+            patch.setattr(_CORE_RATE, lambda: 1e11)
+            yield patch
+
+    return in_this_process
+
+
 @dataclasses.dataclass
 class Ended:
     """How a command ended.
@@ -104,14 +135,24 @@ class Ended:
         return results.load(self.folder, table=name)
 
 
+@dataclasses.dataclass
+class EndedForGood(Ended):
+    """How a command ended whose tables nobody writes again: each is read once."""
+
+    tables: dict[str, pandas.DataFrame] = dataclasses.field(default_factory=dict)
+
+    def table(self, name: str = "instability") -> pandas.DataFrame:
+        if name not in self.tables:
+            self.tables[name] = super().table(name)
+        return self.tables[name].copy()
+
+
 @pytest.fixture
-def execute(runtime, monkeypatch, tmp_path, capsys):
+def execute(here, monkeypatch, tmp_path, capsys):
     """Runs a command in this process; options are those of Config and Machine.
 
     The experiment is instability analysis unless another is given.
     """
-    monkeypatch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
-    monkeypatch.setattr(_CORE_RATE, lambda: 1e11)
     monkeypatch.chdir(tmp_path)
     names = {field.name for field in dataclasses.fields(Machine)}
 
@@ -135,7 +176,7 @@ def execute(runtime, monkeypatch, tmp_path, capsys):
             "output_dir": str(folder),
         } | machine
         capsys.readouterr()
-        with pytest.MonkeyPatch.context() as patch:
+        with here() as patch:
             if not all_points:
                 patch.setattr(interpolation, "ALPHAS", _FEW_ALPHAS)
             code = session.execute(
@@ -149,7 +190,7 @@ def execute(runtime, monkeypatch, tmp_path, capsys):
 
 
 @pytest.fixture(scope="session")
-def tiny(runtime, tmp_path_factory):
+def tiny(here, tmp_path_factory):
     """Returns how `Config.tiny()` of an experiment ended, made without a break once.
 
     Each has a store of its own, the folder "store" beside that of the tables.
@@ -161,13 +202,11 @@ def tiny(runtime, tmp_path_factory):
         machine = Machine(
             executor="inline", store=f"{folder}/store", output_dir=f"{folder}/output"
         )
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
-            patch.setattr(_CORE_RATE, lambda: 1e11)
+        with here() as patch:
             patch.setattr(interpolation, "ALPHAS", _FEW_ALPHAS)
             patch.delattr(module, "figure", raising=False)
             code = session.execute(module, module.Config.tiny(), machine=machine)
-        return Ended(code, "", folder / "output")
+        return EndedForGood(code, "", folder / "output")
 
     return run
 

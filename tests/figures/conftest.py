@@ -86,7 +86,7 @@ def _tables(
     return pandas.DataFrame(pairs), pandas.DataFrame(points)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tables():
     """The function that makes the two tables."""
     return _tables
@@ -118,6 +118,20 @@ def bars():
         return by_label
 
     return found
+
+
+@pytest.fixture
+def show():
+    """The function that draws all of a figure where it is: nothing of it is refused.
+
+    To lay it out first takes as long again; test_panels.py does, and so do commands.
+    """
+
+    def shown(figure):
+        figure.set_layout_engine("none")
+        figure.draw_without_rendering()
+
+    return shown
 
 
 @pytest.fixture

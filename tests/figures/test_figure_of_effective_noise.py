@@ -226,11 +226,15 @@ def test_each_setting_and_level_has_its_row(draw):
 
 
 @pytest.mark.parametrize(
-    "options", [{"std": None, "ks": (500,)}, {"tried": _CONDITIONS[:1]}, {"ks": (0,)}]
+    "options",
+    [
+        {"std": None, "ks": (500,), "tried": _FEW},
+        {"tried": _FEW[:1]},
+        {"ks": (0,), "tried": _FEW},
+    ],
 )
-def test_any_table_can_be_drawn(options, draw):
-    figure = draw(points(**options), [])
-    figure.draw_without_rendering()
+def test_any_table_can_be_drawn(options, draw, show):
+    show(draw(points(**options), []))
 
 
 def test_an_empty_table_is_refused():

@@ -20,6 +20,13 @@ def line(axes, *, color=None, style="-", index=0):
     return found[index].get_data()
 
 
+@pytest.fixture(scope="module")
+def two_k(tables):
+    """The tables of two k, of all that is measured, and their figure: drawn once."""
+    pairs, points = tables(rewind_iterations=(0, 500))
+    return pairs, points, instability.draw(pairs, points)
+
+
 def legend_texts(figure, *, block=0):
     (legend,) = figure.subfigs[block].legends
     return [text.get_text() for text in legend.get_texts()]
@@ -40,9 +47,9 @@ def test_lines_are_means_over_pairs_and_replicates(tables):
     assert np.allclose(y, pairs.groupby("rewind_iteration")["l2_distance"].mean())
 
 
-def test_bands_are_one_standard_deviation(tables):
-    pairs, points = tables(rewind_iterations=(0, 500))
-    (row,) = panels(instability.draw(pairs, points))
+def test_bands_are_one_standard_deviation(two_k):
+    pairs, _, figure = two_k
+    (row,) = panels(figure)
     band = row["Distance of the copies"].collections[0].get_paths()[0].vertices
     zero = pairs[pairs["rewind_iteration"] == 0]["l2_distance"]
     heights = band[band[:, 0] == 0][:, 1]
@@ -50,8 +57,8 @@ def test_bands_are_one_standard_deviation(tables):
     assert np.isclose(heights.max(), zero.mean() + zero.std(ddof=1))
 
 
-def test_second_reading_is_dashed_where_there_is_one(tables):
-    with_both = instability.draw(*tables(rewind_iterations=(0, 500)))
+def test_second_reading_is_dashed_where_there_is_one(tables, two_k):
+    with_both = two_k[-1]
     x, y = line(panels(with_both)[0]["Train error along the line"], style="--")
     assert 40 < y.max() < 60
     assert "batch norm re-estimated" in legend_texts(with_both)
@@ -62,12 +69,12 @@ def test_second_reading_is_dashed_where_there_is_one(tables):
     assert "batch norm re-estimated" not in legend_texts(with_one)
 
 
-def test_legend_names_every_k_and_chance(tables):
+def test_legend_names_every_k_and_chance(tables, two_k):
     pairs, points = tables(rewind_iterations=(0, 500, 2500))
     figure = instability.draw(pairs, points.assign(num_classes=10))
     assert legend_texts(figure)[:3] == ["k = 0", "k = 500", "k = 2.5K"]
     assert "chance" in legend_texts(figure)
-    assert "chance" not in legend_texts(instability.draw(pairs, points))
+    assert "chance" not in legend_texts(two_k[-1])
     for axes in figure.axes[:2]:
         (line,) = [one for one in axes.lines if list(one.get_ydata()) == [90.0, 90.0]]
         assert axes.get_ylim()[1] > 90.0 and line.get_visible()
@@ -76,7 +83,7 @@ def test_legend_names_every_k_and_chance(tables):
 
 
 def test_paper_is_marked_where_it_reports(tables):
-    (row,) = panels(instability.draw(*tables()))
+    (row,) = panels(instability.draw(*tables(rewind_iterations=(0, 2000))))
     markers = [
         one for one in row["Test error along the line"].lines if one.get_marker()
     ]
@@ -84,7 +91,8 @@ def test_paper_is_marked_where_it_reports(tables):
     assert np.allclose(diamonds[0].get_ydata(), 100 - 91.7)
     onset = [one for one in row["Instability"].lines if "paper" in one.get_label()]
     assert np.allclose(onset[0].get_xdata(), 2000)
-    (row,) = panels(instability.draw(*tables(dataset="digits")))
+    other = tables(dataset="digits", rewind_iterations=(0, 2000))
+    (row,) = panels(instability.draw(*other))
     labels = [one.get_label() for axes in row.values() for one in axes.lines]
     assert not any("paper" in label for label in labels)
 
@@ -114,7 +122,8 @@ def compared(tables, **options):
 
 def test_subnetworks_have_their_test_error_beside_the_dense_band(tables):
     pairs, points = compared(tables, rewind_iterations=(0, 500))
-    (row,) = panels(instability.draw(pairs, points))
+    figure = instability.draw(pairs, points)
+    (row,) = panels(figure)
     axes = row["Test error"]
     x, y = line(axes, index=1)
     both = (pairs["test_error_a"] + pairs["test_error_b"]) / 2
@@ -127,7 +136,7 @@ def test_subnetworks_have_their_test_error_beside_the_dense_band(tables):
         [band] = panel.patches
         edges = [band.get_y(), band.get_y() + band.get_height()]
         assert np.allclose(edges, [8.0, 8.2])
-    assert {"unpruned", "test"} <= set(legend_texts(instability.draw(pairs, points)))
+    assert {"unpruned", "test"} <= set(legend_texts(figure))
 
 
 def test_the_dense_band_is_of_all_replicates_whichever_pairs_diverged(tables):
@@ -140,8 +149,8 @@ def test_the_dense_band_is_of_all_replicates_whichever_pairs_diverged(tables):
     assert np.allclose(y, 8.1)
 
 
-def test_the_dense_network_has_no_such_panel(tables):
-    (row,) = panels(instability.draw(*tables(rewind_iterations=(0, 500))))
+def test_the_dense_network_has_no_such_panel(two_k):
+    (row,) = panels(two_k[-1])
     assert "Test error" not in row
 
 
@@ -176,11 +185,8 @@ def test_pairs_that_diverged_are_left_out(tables):
 
 
 @pytest.mark.parametrize("rewind_iterations", [(0,), (100,), (0, 25), (500, 2000)])
-def test_any_grid_of_k_can_be_drawn(tables, rewind_iterations):
-    figure = instability.draw(
-        *tables(rewind_iterations=rewind_iterations, replicates=1)
-    )
-    figure.draw_without_rendering()
+def test_any_grid_of_k_can_be_drawn(tables, show, rewind_iterations):
+    show(instability.draw(*tables(rewind_iterations=rewind_iterations, replicates=1)))
 
 
 def test_empty_table_is_refused(tables):
@@ -232,15 +238,21 @@ def overlaid(tables, *, levels=(8,), dense=True, **options):
     return [pandas.concat(both, ignore_index=True) for both in zip(*found, strict=True)]
 
 
+@pytest.fixture(scope="module")
+def of_kinds(tables):
+    """The tables of several kinds at two k, and their figure: drawn once."""
+    pairs, points = overlaid(tables, rewind_iterations=(0, 500))
+    return pairs, points, instability.draw(pairs, points)
+
+
 def by_color(axes):
     """Returns the solid lines of a panel by colour."""
     solid = [one for one in axes.lines if one.get_linestyle() == "-"]
     return {one.get_color(): one for one in solid if len(one.get_xdata())}
 
 
-def test_kinds_are_overlaid_with_the_dense_network_in_red(tables):
-    pairs, points = overlaid(tables, rewind_iterations=(0, 500))
-    figure = instability.draw(pairs, points)
+def test_kinds_are_overlaid_with_the_dense_network_in_red(of_kinds):
+    pairs, points, figure = of_kinds
     (row,) = panels(figure)
     assert list(row)[:4] == [
         "Test error along the line, k = 0",
@@ -312,9 +324,6 @@ def test_imagenet_has_a_linear_axis_in_epochs(tables):
     assert {"k = 0 ep", "k = 4 ep", "k = 8 ep"} <= set(legend_texts(figure))
 
 
-def test_no_legend_is_in_a_panel(tables):
-    for figure in (
-        instability.draw(*tables(rewind_iterations=(0, 500))),
-        instability.draw(*overlaid(tables, rewind_iterations=(0, 500))),
-    ):
+def test_no_legend_is_in_a_panel(two_k, of_kinds):
+    for figure in (two_k[-1], of_kinds[-1]):
         assert all(axes.get_legend() is None for axes in figure.axes)

@@ -77,14 +77,19 @@ def draw(accuracy, **options):
     return lottery.draw(accuracy, best_table(accuracy, **options))
 
 
+@pytest.fixture(scope="module")
+def usual():
+    """The figure of the tables that `accuracy_table` and `best_table` make."""
+    return draw(accuracy_table())
+
+
 def labels(axes):
     """Returns what the legend says of a panel."""
     return axes.get_legend_handles_labels()[1]
 
 
-def test_every_line_of_the_paper_has_its_name(legends):
-    figure = draw(accuracy_table())
-    first, second = figure.axes
+def test_every_line_of_the_paper_has_its_name(usual, legends):
+    first, second = usual.axes
     assert not first.get_legend() and not second.get_legend()
     assert sorted(labels(first)) == [
         "IMP, k = 0",
@@ -103,11 +108,11 @@ def test_every_line_of_the_paper_has_its_name(legends):
     ]
     assert first.get_title() == "every k"
     assert second.get_title() == "best over all k"
-    [block] = figure.subfigs
+    [block] = usual.subfigs
     assert block.get_suptitle() == (
         "Lenet on MNIST\nstandard, 24,000 iterations, 3 replicates"
     )
-    [texts] = legends(figure)
+    [texts] = legends(usual)
     assert set(texts) == {*labels(first), *labels(second)}
     for axes in (first, second):
         assert axes.get_xlabel() == "density (%)"
@@ -123,18 +128,18 @@ def test_every_line_of_the_paper_has_its_name(legends):
         ("random reinitialization, k = 0", "random_reinit", 0),
     ],
 )
-def test_lines_are_means_and_bars_a_standard_deviation(label, kind, k, bars):
+def test_lines_are_means_and_bars_a_standard_deviation(label, kind, k, usual, bars):
     table = accuracy_table()
     own = table[(table["subnetwork"] == kind) & (table["rewind_iteration"] == k)]
     errors = 100 * own.groupby("axis_density")["test_error"].agg(["mean", "std"])
-    x, y, deviation = bars(draw(table).axes[0])[label]
+    x, y, deviation = bars(usual.axes[0])[label]
     np.testing.assert_allclose(x, 100 * errors.index)
     np.testing.assert_allclose(y, 100 - errors["mean"])
     np.testing.assert_allclose(deviation, errors["std"])
 
 
-def test_the_band_of_the_unpruned_network():
-    for axes in draw(accuracy_table()).axes:
+def test_the_band_of_the_unpruned_network(usual):
+    for axes in usual.axes:
         # Errors of 2.2%, 2.4% and 2.6%.
         [band] = [one for one in axes.patches if one.get_width() == 1]
         assert band.get_y() == pytest.approx(97.4)
@@ -213,11 +218,11 @@ def test_the_best_of_several_commands_is_the_best_of_their_k(bars):
     np.testing.assert_allclose(y, 100 * (1 - best_table(table)["test_error_mean"]))
 
 
-def test_networks_that_diverged_are_left_out(bars):
+def test_networks_that_diverged_are_left_out(usual, bars):
     table = accuracy_table()
     lost = table[(table["level"] == 4) & (table["replicate"] == 1)]
     with_lost = pandas.concat([table, lost.assign(replicate=9, test_error=np.nan)])
-    for one, other in zip(draw(table).axes, draw(with_lost).axes, strict=True):
+    for one, other in zip(usual.axes, draw(with_lost).axes, strict=True):
         expected, found = bars(one), bars(other)
         for label in expected:
             np.testing.assert_allclose(found[label], expected[label])
@@ -233,15 +238,14 @@ def test_networks_that_diverged_are_left_out(bars):
         {"levels": 24, "ks": (0, 25, 50, 100, 250, 500, 1000, 2000)},
     ],
 )
-def test_any_table_can_be_drawn(options):
-    draw(accuracy_table(**options)).draw_without_rendering()
+def test_any_table_can_be_drawn(options, show):
+    show(draw(accuracy_table(**options)))
 
 
-def test_nothing_but_divergence_can_be_drawn():
+def test_nothing_but_divergence_can_be_drawn(show):
     table = accuracy_table()
     best = best_table(table)[:0]
-    figure = lottery.draw(table.assign(test_error=np.nan), best)
-    figure.draw_without_rendering()
+    show(lottery.draw(table.assign(test_error=np.nan), best))
 
 
 def test_an_empty_table_is_refused():

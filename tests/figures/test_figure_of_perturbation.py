@@ -6,6 +6,7 @@ import numpy as np
 import pandas
 import pytest
 
+from tflottery.core import tables
 from tflottery.figures import perturbation
 from tflottery.studies.perturbed_runs import PerturbedNetwork
 
@@ -67,8 +68,17 @@ def frame(table):
     return lambda **options: table(networks(**options), PerturbedNetwork)
 
 
-def test_a_panel_a_k_with_every_line_of_the_paper(frame, bars, legends):
-    figure = perturbation.draw(frame())
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """The table of what `networks` makes, and its figure: drawn once."""
+    path = tmp_path_factory.mktemp("tables") / "table.csv"
+    tables.write(networks(), path, row_type=PerturbedNetwork)
+    found = tables.read(path)
+    return found, perturbation.draw(found)
+
+
+def test_a_panel_a_k_with_every_line_of_the_paper(usual, bars, legends):
+    _, figure = usual
     assert [axes.get_title() for axes in figure.axes] == ["k = 500", "k = 2K"]
     expected = [
         "rewind to 0",
@@ -97,22 +107,23 @@ def test_a_panel_a_k_with_every_line_of_the_paper(frame, bars, legends):
     ],
 )
 def test_lines_are_means_and_bars_a_standard_deviation(
-    label, k, condition, frame, bars
+    label, k, condition, usual, bars
 ):
-    found = frame()
+    found, figure = usual
     own = found[(found["level"] > 0) & (found["rewind_iteration"] == k)]
     same = own["condition"].isna() if condition is None else own["condition"]
     own = own[same if condition is None else same == condition]
     errors = 100 * own.groupby("axis_density")["test_error"].agg(["mean", "std"])
     assert len(own) == 12
-    x, y, deviation = bars(perturbation.draw(found).axes[1])[label]
+    x, y, deviation = bars(figure.axes[1])[label]
     np.testing.assert_allclose(x, 100 * errors.index)
     np.testing.assert_allclose(y, 100 - errors["mean"])
     np.testing.assert_allclose(deviation, errors["std"])
 
 
-def test_the_band_is_that_of_the_dense_networks(frame):
-    for axes in perturbation.draw(frame()).axes:
+def test_the_band_is_that_of_the_dense_networks(usual):
+    _, figure = usual
+    for axes in figure.axes:
         # Errors of 8.2%, 8.4% and 8.6%.
         [band] = [one for one in axes.patches if one.get_width() == 1]
         assert band.get_y() == pytest.approx(91.4)
@@ -220,7 +231,7 @@ def test_without_perturbed_networks_the_others_are_drawn(frame, bars):
         assert list(bars(axes)) == ["rewind to 0", "rewind to k"]
 
 
-def test_networks_that_diverged_are_left_out(frame, table, bars):
+def test_networks_that_diverged_are_left_out(usual, table, bars):
     lost = [
         _network(
             9,
@@ -232,7 +243,7 @@ def test_networks_that_diverged_are_left_out(frame, table, bars):
             diverged_iteration=7,
         )
     ]
-    expected = perturbation.draw(frame()).axes[0]
+    expected = usual[1].axes[0]
     found = perturbation.draw(table(networks() + lost, PerturbedNetwork)).axes[0]
     for label, values in bars(expected).items():
         np.testing.assert_allclose(bars(found)[label], values)
@@ -247,14 +258,14 @@ def test_networks_that_diverged_are_left_out(frame, table, bars):
         {"levels": 27, "ks": (0, 50, 250)},
     ],
 )
-def test_any_table_can_be_drawn(options, frame):
-    perturbation.draw(frame(**options)).draw_without_rendering()
+def test_any_table_can_be_drawn(options, frame, show):
+    show(perturbation.draw(frame(**options)))
 
 
-def test_nothing_but_divergence_can_be_drawn(frame, bars):
+def test_nothing_but_divergence_can_be_drawn(frame, bars, show):
     figure = perturbation.draw(frame().assign(test_error=np.nan))
-    figure.draw_without_rendering()
     assert all(not len(x) for x, _, _ in bars(figure.axes[0]).values())
+    show(figure)
 
 
 def test_an_empty_table_is_refused(frame):

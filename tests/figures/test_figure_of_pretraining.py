@@ -269,8 +269,8 @@ def test_networks_that_diverged_are_left_out(frame, bars, usual):
     ],
     ids=["ordinary", "dense", "dense too", "one", "deep", "1", "plain", "two"],
 )
-def test_any_table_can_be_drawn(rows, frame):
-    pretraining.draw(frame(rows)).draw_without_rendering()
+def test_any_table_can_be_drawn(rows, frame, show):
+    show(pretraining.draw(frame(rows)))
 
 
 def test_nothing_is_pretrained_yet(frame, bars):
@@ -281,10 +281,10 @@ def test_nothing_is_pretrained_yet(frame, bars):
 
 
 @pytest.mark.parametrize("make", [networks, sparse_networks])
-def test_nothing_but_divergence_can_be_drawn(make, frame, bars):
+def test_nothing_but_divergence_can_be_drawn(make, frame, bars, show):
     figure = pretraining.draw(frame(make()).assign(test_error=np.nan))
-    figure.draw_without_rendering()
     assert all(not len(x) for x, _, _ in bars(figure.axes[0]).values())
+    show(figure)
 
 
 def test_an_empty_table_is_refused(frame):

@@ -239,16 +239,15 @@ def test_a_replicate_that_diverged_belongs_to_its_setting():
 
 
 @pytest.mark.parametrize("options", [{"iterations": (0,)}, {"replicates": 1}])
-def test_any_table_can_be_drawn(options):
-    telemetry.draw(*tables(**options)).draw_without_rendering()
+def test_any_table_can_be_drawn(options, show):
+    show(telemetry.draw(*tables(**options)))
 
 
-def test_nothing_but_divergence_can_be_drawn():
+def test_nothing_but_divergence_can_be_drawn(show):
     readings, weights, none = tables()
     measured = readings.columns[readings.columns.get_loc("train_error") :]
     nothing = readings.assign(**dict.fromkeys(measured, np.nan))
-    figure = telemetry.draw(nothing, weights[:0], none)
-    figure.draw_without_rendering()
+    show(telemetry.draw(nothing, weights[:0], none))
 
 
 def test_an_empty_table_is_refused():

@@ -46,7 +46,7 @@ def _tickets(kind, task, *, error):
     ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def drawn():
     rows = [_DENSE, dataclasses.replace(_DENSE, replicate=2)]
     rows += _tickets("imp", "labels", error=0.02)
@@ -130,7 +130,7 @@ def _drawn(*rows):
     return tickets.draw(pandas.DataFrame(map(dataclasses.asdict, rows)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def subsets_drawn():
     dense = [_network(replicate=replicate) for replicate in (1, 2, 3)]
     found = [row for search in _SUBSETS for row in _found(search)]

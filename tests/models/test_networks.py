@@ -96,7 +96,8 @@ _every_model = pytest.mark.parametrize("name", MODELS.names())
 _DEEP = (
     *("alexnet", "alexnet_cifar_stem", "alexnet_grouped", "inception_v3"),
     *("resnet18", "resnet18_cifar_stem", "resnet50", "resnet50_cifar_stem"),
-    *("resnet56", "vgg13", "vgg16", "vgg19", "wrn16_8", "wrn16_8_preactivation"),
+    *("resnet56", "vgg11", "vgg13", "vgg16", "vgg19"),
+    *("wrn16_8", "wrn16_8_preactivation"),
 )
 _deep_ones_slow = pytest.mark.parametrize(
     "name",
@@ -106,7 +107,10 @@ _deep_ones_slow = pytest.mark.parametrize(
     ],
 )
 # One of each family where depth changes nothing but the time a test takes.
-_every_family = pytest.mark.parametrize("name", ["lenet", "resnet20", "vgg11"])
+_every_family = pytest.mark.parametrize(
+    "name",
+    ["lenet", "resnet20", pytest.param("vgg11", marks=pytest.mark.slow)],
+)
 
 
 _IMAGE_SHAPES = {"lenet": (28, 28, 1), "lenet_batch_norm": (16, 16, 3)}
@@ -216,9 +220,9 @@ def test_strides_of_resnet50_are_in_the_3x3_convolutions(shaped):
     assert set(strided) == {"stem", *expected}
 
 
-def test_resnet18_has_either_stem():
+def test_resnet18_has_either_stem(shaped):
     for name, size in (("resnet18", 1), ("resnet18_cifar_stem", 4)):
-        model = MODELS[name].function(input_shape=(32, 32, 3), num_classes=10)
+        model = shaped(name, input_shape=(32, 32, 3), num_classes=10)
         assert model.get_layer("stage_1_block_1_add").output.shape[1] == 8 * size
         assert model.get_layer("stage_4_block_2_add").output.shape[1] == size
         shortcuts = [c.name for c in _convolutions(model) if "shortcut" in c.name]

@@ -255,10 +255,11 @@ def _draw_lines(
     """Draws means of a column against another, a line a look, in both readings."""
     for reading, style in _READINGS.items():
         column = f"{value}{reading}"
-        if column not in table:
+        if column not in table or table[column].isna().all():
             continue
+        values = table[[x, column]]
         for name, (color, label) in looks.items():
-            own = lines.summary(table[table[by] == name], by=x, value=column)
+            own = lines.summary(values[table[by] == name], by=x, value=column)
             lines.draw(
                 axes,
                 own,

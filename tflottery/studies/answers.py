@@ -149,16 +149,18 @@ def accuracy_by_density(
       name: of the first column.
     """
     # Parts of a network have densities of their own that read the same.
-    sparse = networks[networks["level"] > 0].sort_values("density", ascending=False)
-    found = thinned(list(sparse["density"].map(_percent).unique()), most=_MAX_DENSITIES)
+    told = networks.assign(percent=networks["density"].map(_percent))
+    sparse = told[told["level"] > 0].sort_values("density", ascending=False)
+    found = thinned(list(sparse["percent"].unique()), most=_MAX_DENSITIES)
     densities = [_percent(1.0), *found]
     # A line may begin with a dense network of the same name.
     lines: dict[str, list[str]] = {}
-    for key, own in networks.groupby(list(by), sort=False, dropna=False):
+    for key, own in told.groupby(list(by), sort=False, dropna=False):
         cells = lines.setdefault(label(*key), [""] * len(densities))
-        for index, density in enumerate(densities):
-            part = own[own["density"].map(_percent) == density]
-            cells[index] = cells[index] or accuracy(part)
+        for density, part in own.groupby("percent", sort=False):
+            if density in densities:
+                index = densities.index(density)
+                cells[index] = cells[index] or accuracy(part)
     columns = (name, *densities)
     rows = [(line, *cells) for line, cells in lines.items()]
     return Answer(accuracy_title(networks), columns, rows)
