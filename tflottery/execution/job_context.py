@@ -55,21 +55,21 @@ class JobContext:
         """Reports what is known of a training at an iteration, such as its loss."""
         self._report("measured", (iteration, dict(values)))
 
-    def progressed(self, fraction: float, *, save: Callable[[], None] | None) -> None:
+    def progressed(self, fraction: float, *, save: Callable[[], None]) -> None:
         """Reports how far the job is; has its work saved when that is due.
 
         To be called every few seconds, where the job can be interrupted.
 
         Args:
           fraction: of the job that is done, in [0, 1].
-          save: keeps what was done, so that the job can go on from here later; None
-            where all that is wanted of it is kept: then it ends by itself.
+          save: keeps what was done, so that the job can go on from here later. Not
+            called at the end, from where no job goes on: it would be left behind.
 
         Raises:
           Stopped: it was asked to stop, and has saved its work.
         """
         self._report("progress", fraction)
-        if save is None:
+        if fraction == 1:
             return
         stop = self._stopping()
         if stop or time.monotonic() - self._saved > self._checkpoint_seconds:

@@ -117,10 +117,7 @@ def _train(segment: Segment, context: JobContext, *, before: int, total: int) ->
         rate = float(trainer.optimizer.learning_rate)
         context.measured(iteration, {"loss": logs["loss"], "learning_rate": rate})
         done = before + iteration - segment.first
-        # At the end the last state is in the store: a checkpoint of it would be left
-        # behind, since nobody does this job again.
-        save = (lambda: checkpoint(iteration)) if done < total else None
-        context.progressed(done / total, save=save)
+        context.progressed(done / total, save=lambda: checkpoint(iteration))
 
     # From there through the data order, with a call at every state that is wanted.
     watcher = keras.callbacks.LambdaCallback(on_train_batch_end=watch)
