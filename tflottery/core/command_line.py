@@ -1,13 +1,17 @@
 """Command lines: what asks for help, what holds flags, and what is wrong with one."""
 
+import pathlib
 import re
 import sys
 from collections.abc import Sequence
 
 from absl import flags
 
+import tflottery
+
 # Exit code for input that is refused.
 WRONG_INPUT = 2
+_FLAGFILE = "--flagfile"
 _HELP = ("--help", "-help", "-h", "-?", "--helpfull", "--helpshort")
 
 
@@ -19,7 +23,7 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
 def parsed(arguments: Sequence[str]) -> list[str]:
     """Returns the arguments that are no flags; a wrong flag ends the program."""
     try:
-        return flags.FLAGS(arguments)
+        return flags.FLAGS(with_flag_files(arguments))
     except SystemExit:
         # absl ends so after its help, with the exit code of an error.
         if asks_for_help(arguments):
@@ -28,6 +32,24 @@ def parsed(arguments: Sequence[str]) -> list[str]:
     except flags.Error as error:
         print(f"error: {explained(error, flags.FLAGS)} See --help.", file=sys.stderr)
         sys.exit(WRONG_INPUT)
+
+
+def with_flag_files(arguments: Sequence[str]) -> list[str]:
+    """Returns a command line that finds the package's own flag files from anywhere.
+
+    They are named as in a clone, configs/lottery/quick.flags; a file of that name in
+    the current folder goes first.
+    """
+    package = pathlib.Path(tflottery.__file__).parent
+    found = []
+    for one in arguments:
+        flag, _, name = one.partition("=")
+        own = package / name
+        is_named = flag == _FLAGFILE and name.startswith("configs/")
+        if is_named and not pathlib.Path(name).exists() and own.is_file():
+            one = f"{flag}={own}"
+        found.append(one)
+    return found
 
 
 def refuse_arguments(arguments: Sequence[str]) -> None:

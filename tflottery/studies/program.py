@@ -155,8 +155,9 @@ def options_of(
     values = flags.FlagValues()
     for options in (module.Config, Machine):
         define_flags(options, values, program=module.__name__)
+    typed = command_line.with_flag_files(arguments)
     try:
-        command_line.refuse_arguments(values([module.__name__, *arguments]))
+        command_line.refuse_arguments(values([module.__name__, *typed]))
     except flags.Error as error:
         raise ValueError(command_line.explained(error, values)) from error
     return from_flags(module.Config, values), from_flags(Machine, values)
