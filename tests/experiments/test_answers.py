@@ -113,3 +113,11 @@ def test_densities_that_read_the_same_share_a_column():
         ("first 1", "", "90.0", "80.0"),
         ("first 3", "", "70.0", "60.0"),
     ]
+
+
+def test_it_is_text_in_a_notebook_too(monkeypatch):
+    answer = Answer("title", ("name", "number"), [("a", "1"), ("b", "2")])
+    told = lines_of(answer)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert lines_of(answer) == told and len(told) == 5

@@ -72,6 +72,8 @@ def test_a_call_makes_what_the_command_makes(tiny, trainings, tmp_path):
     assert found.tables["accuracy"].equals(loaded)
     assert found.answer.startswith("Accuracy") and "best k" in found.answer
     assert repr(found).startswith(f"Tables in {tmp_path}/called: accuracy (")
+    # What a notebook shows of a figure that is the value of a cell.
+    assert found.figure()._repr_png_().startswith(b"\x89PNG")
 
 
 @pytest.mark.usefixtures("here")

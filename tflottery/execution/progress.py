@@ -36,7 +36,8 @@ class Progress:
         """
         self._log = log or Log()
         on_terminal = self._log.console.is_terminal
-        self._cell = _Cell() if self._log.console.is_jupyter else None
+        in_notebook = self._log.console.is_jupyter and bool(plan.steps)
+        self._cell = _Cell() if in_notebook else None
         self._shown = on_terminal or self._cell is not None
         self._num_iterations = plan.num_iterations
         self._bar = rich_progress.Progress(

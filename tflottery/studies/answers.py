@@ -81,7 +81,15 @@ def lines(answer: Answer, *, most: int | None = None) -> str:
     for row in shown:
         grid.add_row(*(row[at] for at in filled))
     screen = io.StringIO()
-    console = rich_console.Console(file=screen, width=_WIDTH, markup=False, emoji=False)
+    # Text in a notebook, too, where rich would show the table below the cell instead.
+    console = rich_console.Console(
+        file=screen,
+        width=_WIDTH,
+        markup=False,
+        emoji=False,
+        force_terminal=False,
+        force_jupyter=False,
+    )
     console.print(grid)
     found = [line.rstrip() for line in screen.getvalue().splitlines() if line.strip()]
     if len(shown) < len(answer.rows):

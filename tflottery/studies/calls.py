@@ -9,6 +9,8 @@ processes train, so that TensorFlow may have been started in the process that ca
 """
 
 import dataclasses
+import functools
+import io
 import numbers
 import os
 import shlex
@@ -47,8 +49,14 @@ class ExperimentResults:
     _output: Output
 
     def figure(self) -> "matplotlib.figure.Figure | None":
-        """Draws the figure of the tables; None where they show nothing."""
-        return self._output.figure(self.tables)
+        """Draws the figure of the tables; None where they show nothing.
+
+        As the value of a notebook's cell it is shown, whatever matplotlib's backend.
+        """
+        figure = self._output.figure(self.tables)
+        if figure is not None:
+            figure._repr_png_ = functools.partial(_png, figure)
+        return figure
 
     def __repr__(self) -> str:
         sizes = ", ".join(
@@ -153,6 +161,13 @@ def plan(experiment: str, /, **options: object) -> ExperimentPlan:
 
 _COLUMNS = ("job", "kind", "model", "dataset", "first_iteration", "last_iteration")
 _COLUMNS += ("num_iterations", "flops", "num_needed", "num_made")
+
+
+def _png(figure: "matplotlib.figure.Figure") -> bytes:
+    """Returns a figure as it is by now, as a PNG."""
+    image = io.BytesIO()
+    figure.savefig(image, format="png")
+    return image.getvalue()
 
 
 def _row(step: Step) -> dict[str, object]:
