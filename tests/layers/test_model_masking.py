@@ -52,6 +52,20 @@ class Residual(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="test")
+class Block(keras.layers.Layer):
+    """A layer without a `build`, with a matrix of its own beside the layers inside."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first = keras.layers.Dense(4, activation="relu")
+        self.second = keras.layers.EinsumDense("abc,cd->abd", (None, 6))
+        self.token = self.add_weight(shape=(1, 1, 6), name="token")
+
+    def call(self, inputs):
+        return inputs + self.second(self.first(inputs)) + self.token
+
+
+@keras.saving.register_keras_serializable(package="test")
 class Subclassed(keras.Model):
     """A model in code, which masks nothing when it is made anew."""
 
@@ -112,6 +126,53 @@ _BUILD = {
     "functional": _functional,
     "subclassed": _subclassed,
 }
+
+
+# Of the same shape behind as before, so that any follows on any.
+_BLOCKS = {
+    (6, 6): (
+        lambda: keras.layers.Dense(6, activation="tanh"),
+        lambda: keras.layers.Conv1D(6, 3, padding="same", use_bias=False),
+        lambda: keras.layers.SeparableConv1D(6, 3, padding="same"),
+        lambda: keras.layers.DepthwiseConv1D(3, padding="same"),
+        lambda: keras.layers.Conv1DTranspose(6, 3, padding="same"),
+        lambda: keras.layers.TimeDistributed(keras.layers.Dense(6)),
+        lambda: keras.layers.LayerNormalization(),
+        lambda: Residual(5),
+        lambda: keras.Sequential([keras.Input((6, 6)), keras.layers.Dense(6)]),
+    ),
+    (6, 6, 4): (
+        lambda: keras.layers.Conv2D(4, 3, padding="same", groups=2),
+        lambda: keras.layers.SeparableConv2D(4, 3, padding="same", activation="relu"),
+        lambda: keras.layers.DepthwiseConv2D(3, padding="same"),
+        lambda: keras.layers.Conv2DTranspose(4, 2, padding="same"),
+        lambda: keras.layers.BatchNormalization(),
+        lambda: keras.layers.EinsumDense("abcd,de->abce", (6, 6, 4)),
+    ),
+}
+
+
+def _random_model(seed):
+    """Returns a model of a few layers in a few branches, and what it takes."""
+    generator = np.random.default_rng(seed)
+    shape = list(_BLOCKS)[generator.integers(len(_BLOCKS))]
+    inputs = x = keras.Input(shape)
+    for _ in range(generator.integers(1, 5)):
+        made = _BLOCKS[shape][generator.integers(len(_BLOCKS[shape]))]()
+        before, x = x, made(x)
+        if generator.random() < 0.3:
+            x = keras.layers.Add()([before, made(x)])
+    if len(shape) == 2 and generator.random() < 0.5:
+        x = keras.layers.MultiHeadAttention(2, 3)(x, inputs)
+    outputs = keras.layers.Dense(3)(keras.layers.Flatten()(x))
+    return keras.Model(inputs, outputs), shape
+
+
+def _updated(model, x):
+    """Returns loss and weights after an update, without masks."""
+    model.compile("adam", "mse", run_eagerly=True)
+    loss = model.train_on_batch(x, np.ones((len(x), 3), np.float32))
+    return [np.asarray(loss), *(one.numpy() for one in model.trainable_variables)]
 
 
 def _randomized(model, generator):
@@ -189,6 +250,85 @@ def test_any_model_is_the_same_masked_saved_and_loaded(tmp_path, kind, seed, suf
     )
     for found, expected in pairs:
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [*range(6), *(pytest.param(s, marks=pytest.mark.slow) for s in range(6, 60))],
+)
+def test_random_models_compute_and_learn_the_same_with_full_masks(tmp_path, seed):
+    generator = np.random.default_rng(seed)
+    model, shape = _random_model(seed)
+    x = generator.normal(size=(4, *shape)).astype(np.float32)
+    weights, before = model.get_weights(), np.asarray(model(x))
+    updated = _updated(model, x)
+    model.set_weights(weights)
+    layers.mask(model)
+    np.testing.assert_array_equal(model(x), before)
+    assert sorted(layers.masks(model)) == _kernel_paths(model)
+    model.save(tmp_path / "model.keras")
+    for masked in (model, keras.models.load_model(tmp_path / "model.keras")):
+        np.testing.assert_array_equal(masked(x), before)
+        for one, expected in zip(_updated(masked, x), updated, strict=True):
+            np.testing.assert_array_equal(one, expected)
+
+
+def test_layers_without_build_are_masked_when_a_model_opens(tmp_path):
+    inputs = keras.Input((4, 6))
+    x = Block(name="one")(inputs)
+    inner = keras.Sequential([keras.Input((4, 6)), Block(name="two")], name="inner")
+    model = keras.Model(inputs, keras.layers.Dense(2, name="head")(inner(x)))
+    # A layer with a matrix of its own goes unmasked as a whole, or but for that.
+    with pytest.raises(
+        ValueError, match=r"one.*Block, token.*unpruned=\['one/token', 'two/token'"
+    ):
+        layers.mask(model)
+    tokens = [one.path for one in model.weights if "token" in one.path]
+    layers.mask(model, unpruned=[*tokens, "head"])
+    assert len(layers.masks(model)) == 4
+    generator = np.random.default_rng(0)
+    layers.set_masks(model, _half(model, generator))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    x = generator.normal(size=(3, 4, 6)).astype(np.float32)
+    np.testing.assert_array_equal(loaded(x), model(x))
+    # Layers inside of it that have no name of their own get another.
+    for one, other in zip(
+        *(layers.masks(m).values() for m in (loaded, model)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match=r"'one', 'two'\] leaves nothing"):
+        layers.mask(keras.Sequential(model.layers[:3]), unpruned=["two", "one"])
+
+
+def test_a_model_masked_again_opens_as_it_is(tmp_path):
+    model, shape = _subclassed(None)
+    layers.mask(model, unpruned=[model.last.name])
+    layers.mask(model)
+    assert len(layers.masks(model)) == len(_kernel_paths(model))
+    # What is masked already stays so, whoever names it later.
+    layers.mask(model, unpruned=[model.first.name])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert len(layers.masks(loaded)) == len(_kernel_paths(model))
+
+
+def test_kernels_that_are_no_variables_are_named():
+    inputs = keras.Input((4,))
+    outputs = keras.layers.Dense(3, lora_rank=1, name="low")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="high")(outputs))
+    with pytest.raises(ValueError, match=r"\['low'\].*LoRA"):
+        layers.mask(model)
+    assert type(model.get_layer("high")) is keras.layers.Dense
+    layers.mask(model, unpruned=["low"])
+    with pytest.raises(ValueError, match=r"'high' has masks.*unmask"):
+        model.get_layer("high").enable_lora(1)
+    plain = keras.Sequential([inputs, keras.layers.Dense(2, name="small")])
+    plain.quantize("int8")
+    with pytest.raises(ValueError, match=r"small'\].*quantized"):
+        layers.mask(plain)
+    with pytest.raises(ValueError, match="unpruned='small'.*list"):
+        layers.mask(plain, unpruned="small")
 
 
 def test_a_compiled_model_goes_on_in_fit_with_pruned_weights_zero(tmp_path):

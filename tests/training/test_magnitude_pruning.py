@@ -93,8 +93,50 @@ def test_rewinding_gives_the_state_at_k_back_and_trains_from_there():
         np.testing.assert_array_equal(value, model_weights.weights(other)[path])
 
 
+def test_epochs_are_those_of_the_data_where_gradients_accumulate():
+    # Six batches an epoch, two for an update.
+    sgd = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
+    pruning = tflottery.MagnitudePruning({"1ep": 0.5, "100%": 0.25})
+    _fit(_model(optimizer=sgd), pruning, epochs=2)
+    assert pruning.history == [(3, 0.5), (6, 0.25)]
+
+
+def test_averages_of_an_optimizer_leave_pruned_weights_at_zero():
+    # Its updates mix weights, and averages are taken before constraints.
+    muon = keras.optimizers.Muon(0.1, use_ema=True, ema_momentum=0.5)
+    model = _model(optimizer=muon)
+    _fit(model, tflottery.MagnitudePruning({2: 0.5}))
+    for path, mask in layers.masks(model).items():
+        kernel = next(one for one in model.weights if one.path == path).numpy()
+        assert not kernel[mask == 0].any() and kernel.any()
+
+
+def test_a_callback_is_of_one_model_and_optimizer():
+    pruning, model = tflottery.MagnitudePruning({2: 0.5}), _model()
+    _fit(model, pruning)
+    _fit(model, pruning)
+    assert pruning.history == [(2, 0.5)]
+    with pytest.raises(ValueError, match="another model"):
+        _fit(_model(), pruning)
+    model.compile("sgd", model.loss, run_eagerly=True)
+    with pytest.raises(ValueError, match="another optimizer"):
+        _fit(model, pruning)
+    # What was sparse, or trained, before.
+    with pytest.raises(ValueError, match=r"begin with 0\.8.*only 0\.5 "):
+        _fit(model, tflottery.MagnitudePruning({2: 0.8}))
+    _fit(model)
+    with pytest.raises(ValueError, match=r"rewind_to=2.*6 updates already"):
+        _fit(model, tflottery.MagnitudePruning({8: 0.2}, rewind_to=2))
+
+
 def test_mistakes_are_told_before_anything_trains():
     pruning = tflottery.MagnitudePruning
+    with pytest.raises(ValueError, match="rewind_to='1ep'.*an iteration"):
+        pruning({5: 0.5}, rewind_to="1ep")
+    with pytest.raises(ValueError, match="unpruned='hat'.*list"):
+        pruning({5: 0.5}, unpruned="hat")
+    with pytest.raises(ValueError, match=r"iteration 6 twice.*'1ep'"):
+        _fit(_model(), pruning({6: 0.5, "1ep": 0.2}))
     for wrong in ({}, {5: 0}, {5: 50}):
         with pytest.raises(ValueError, match=r"densities=.*\(0, 1\]"):
             pruning(wrong)

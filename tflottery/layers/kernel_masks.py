@@ -49,7 +49,15 @@ def masks_kernels(*names: str) -> Callable[[type], type]:
         def call(self: keras.layers.Layer, *args: object, **kwargs: object) -> object:
             return base.call(_WithMaskedKernels(self), *args, **kwargs)
 
+        def refuse(self: keras.layers.Layer, *args: object, **kwargs: object):
+            raise ValueError(
+                f"Layer {self.name!r} has masks of its kernels, of which LoRA and "
+                "quantized kernels would know nothing: take them out of the model "
+                "first (tflottery.layers.unmask)."
+            )
+
         cls.masked_kernel_names = names
+        cls.enable_lora = cls.quantize = refuse
         cls.build, cls.call = build, call
         # Most layers save their kernels and bias only, which would lose the masks.
         cls.save_own_variables = keras.layers.Layer.save_own_variables

@@ -7,7 +7,7 @@ and masked again when it is loaded.
 """
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import keras
 
@@ -20,8 +20,9 @@ _PLAIN_CLASSES = {
     BatchNormalization: keras.layers.BatchNormalization,
     Dropout: keras.layers.Dropout,
 }
-# In the configuration of a layer of masked ones.
-_ORIGINAL, _UNPRUNED = "original", "unpruned"
+# In the configuration of a layer of masked ones: what it was, and which inside of it
+# have matrices without masks.
+_ORIGINAL, _UNMASKED = "original", "unmasked"
 
 
 def mask(model: keras.Model, *, unpruned: Iterable[str] = ()) -> keras.Model:
@@ -34,27 +35,31 @@ def mask(model: keras.Model, *, unpruned: Iterable[str] = ()) -> keras.Model:
     likewise.
 
     Args:
-      model: built, of any class.
-      unpruned: names or paths of layers to leave as they are, with all inside them.
+      model: built, of any class; the whole of what is trained, since a compiled model
+        that contains it goes on as it was traced.
+      unpruned: what to leave as it is: names or paths of layers, with all inside them,
+        or paths of single weights that a layer has beside those inside it.
 
     Changes: the model's layers. It is traced anew if it was compiled.
 
     Raises:
       ValueError: the model or a layer that would be masked is not built, or a layer
         cannot be masked and is not in `unpruned`: one of another class with a weight of
-        two axes or more, which is named. Nothing is changed then.
+        two axes or more, which is named, or one with LoRA or quantized. Nothing is
+        changed then.
     """
-    unpruned = tuple(unpruned)
-    found = list(_layers(model, unpruned))
-    _validate(model, found, unpruned)
-    for layer in found:
-        if type(layer) in masked.MASKED_CLASSES:
-            _mask_layer(layer)
-    # Inner ones first, so that an outer one is saved with masked layers in it.
-    for layer in reversed(found):
-        if _is_composite(layer) and masked.masked_layers(layer):
-            layer.__class__ = _composite_class(type(layer))
-            layer._unpruned = _places(layer, unpruned)
+    if isinstance(unpruned, str):
+        raise ValueError(f"unpruned={unpruned!r}, expected a list of names.")
+    names = frozenset(unpruned)
+    every = _every(model)
+    left = {
+        id(one)
+        for layer in every
+        if {layer.name, layer.path} & names
+        for one in _every(layer)
+    }
+    _validate(model, [one for one in every if id(one) not in left], names)
+    _mask(every, left)
     if isinstance(model, keras.Model):
         model.train_function = model.test_function = model.predict_function = None
     return model
@@ -76,7 +81,7 @@ def unmask(model: keras.Model) -> keras.Model:
         changed then.
     """
     plain = {ours: base for base, ours in masked.MASKED_CLASSES.items()}
-    found = list(model._flatten_layers(include_self=True, recursive=True))
+    found = _every(model)
     for layer in found:
         if masked.is_masked(layer) and type(layer) not in plain:
             raise ValueError(
@@ -96,78 +101,106 @@ def unmask(model: keras.Model) -> keras.Model:
     return model
 
 
-def _layers(
-    layer: keras.layers.Layer, unpruned: tuple[str, ...], seen: set[int] | None = None
-) -> Iterator[keras.layers.Layer]:
-    """Yields a layer and those inside it, each once, without those left unpruned."""
-    seen = set() if seen is None else seen
-    if id(layer) in seen or {layer.name, layer.path} & set(unpruned):
-        return
-    seen.add(id(layer))
-    yield layer
+def _every(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns a layer and all inside it, each once, in an order that is no names'."""
     # Keras has no public way to the layers inside composite layers.
-    for inner in layer._flatten_layers(include_self=False, recursive=False):
-        yield from _layers(inner, unpruned, seen)
-
-
-def _inner(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """Returns all layers inside a layer, in an order that does not go by names."""
-    return list(layer._flatten_layers(include_self=False, recursive=True))
-
-
-def _places(layer: keras.layers.Layer, names: Iterable[str]) -> tuple[int, ...]:
-    """Returns which of the layers inside a layer are named.
-
-    Made anew, they have other names, unless their author gave them one.
-    """
-    return tuple(
-        place
-        for place, one in enumerate(_inner(layer))
-        if {one.name, one.path} & set(names)
-    )
+    return layer._flatten_layers(include_self=True, recursive=True)
 
 
 def _validate(
-    model: keras.Model, found: list[keras.layers.Layer], unpruned: tuple[str, ...]
+    model: keras.Model, found: list[keras.layers.Layer], names: frozenset[str]
 ) -> None:
-    """Raises ValueError for what cannot be masked, or is not there."""
+    """Raises ValueError for what cannot be masked, or is not there.
+
+    Args:
+      model: that all is in.
+      found: the layers that are not left as they are.
+      names: of layers and weights that are.
+    """
     if not model.built:
         raise ValueError(
             f"Model {model.name!r} is not built, so it has no kernels to mask. Begin "
             "it with a keras.Input, or call it on a batch first."
         )
-    every = model._flatten_layers(include_self=True, recursive=True)
-    names = {name for layer in every for name in (layer.name, layer.path)}
-    if unknown := sorted(set(unpruned) - names):
+    every = _every(model)
+    known = {name for layer in every for name in (layer.name, layer.path)}
+    known |= {one.path for layer in every for one in _own_matrices(layer)}
+    if unknown := sorted(names - known):
         raise ValueError(
             f"unpruned names layers that model {model.name!r} does not have: {unknown}."
             f" It has {sorted(layer.path or layer.name for layer in every)}."
         )
-    unbuilt = [one for one in found if type(one) in masked.MASKED_CLASSES]
-    unbuilt = [one.name for one in unbuilt if not one.built]
+    maskable = [one for one in found if type(one) in masked.MASKED_CLASSES]
+    unbuilt = [one.name for one in maskable if not one.built]
     if unbuilt:
         raise ValueError(
             f"Layers of model {model.name!r} are not built, so they have no kernels to "
             f"mask: {unbuilt}. Call the model on a batch that they take part in, or "
             "name them in unpruned."
         )
-    bare = {one.path: _unmaskable(one) for one in found if _unmaskable(one)}
-    if bare:
-        maskable = sorted(one.__name__ for one in masked.MASKED_CLASSES)
+    if names and not maskable and not any(map(masked.is_masked, found)):
         raise ValueError(
-            f"Layers of model {model.name!r} that cannot be masked: {bare}. Masked are "
-            f"{maskable}, and what is made of these. To leave the others as they are, "
-            f"say so: unpruned={sorted(bare)}."
+            f"unpruned={sorted(names)} leaves nothing of model {model.name!r} to mask. "
+            "Name weights or layers further inside."
         )
+    changed = [one.path for one in maskable if _is_no_kernel(one)]
+    if changed:
+        raise ValueError(
+            f"Layers {changed} of model {model.name!r} have LoRA or are quantized, so "
+            "that their kernels are no plain variables: mask models before that, or "
+            "name them in unpruned."
+        )
+    _refuse_unmaskable(model, found, names)
 
 
-def _unmaskable(layer: keras.layers.Layer) -> str:
-    """Returns the class and weights of a layer that has unmasked matrices, or ""."""
-    if type(layer) in masked.MASKED_CLASSES or masked.is_masked(layer):
-        return ""
-    # The layer's own, without those of layers inside it; Keras has no public way.
-    own = [one.name for one in layer._trainable_variables if len(one.shape) > 1]
-    return f"{type(layer).__name__}, {', '.join(own)}" if own else ""
+def _refuse_unmaskable(
+    model: keras.Model, found: list[keras.layers.Layer], names: frozenset[str]
+) -> None:
+    """Raises ValueError for layers with matrices that nobody knows how to mask."""
+    bare = {}
+    for layer in found:
+        if type(layer) not in masked.MASKED_CLASSES and not masked.is_masked(layer):
+            own = [one for one in _own_matrices(layer) if one.path not in names]
+            if own:
+                bare[layer] = own
+    if not bare:
+        return
+    told = {
+        layer.path: ", ".join([type(layer).__name__, *(one.name for one in own)])
+        for layer, own in bare.items()
+    }
+    advice = []
+    for layer, own in bare.items():
+        # By the name of a layer all inside it would go without masks, too.
+        alone = len(_every(layer)) == 1
+        advice += [layer.path] if alone else [one.path for one in own]
+    raise ValueError(
+        f"Layers of model {model.name!r} that cannot be masked: {told}. Masked are "
+        f"{sorted(one.__name__ for one in masked.MASKED_CLASSES)}, and what is made of "
+        f"these. To leave the others as they are, say so: unpruned={sorted(advice)}."
+    )
+
+
+def _own_matrices(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns a layer's own weights of two axes or more, which are trained."""
+    # Without those of layers inside it; Keras has no public way.
+    return [one for one in layer._trainable_variables if len(one.shape) > 1]
+
+
+def _is_no_kernel(layer: keras.layers.Layer) -> bool:
+    """Returns whether a layer computes with something else than its kernel."""
+    has_lora = getattr(layer, "lora_enabled", False)
+    return bool(has_lora or getattr(layer, "quantization_mode", None))
+
+
+def _mask(every: list[keras.layers.Layer], left: set[int]) -> None:
+    """Masks layers, but for those with the ids `left`."""
+    for layer in every:
+        if type(layer) in masked.MASKED_CLASSES and id(layer) not in left:
+            _mask_layer(layer)
+    for layer in every:
+        if _is_composite(layer) and masked.masked_layers(layer):
+            layer.__class__ = _composite_class(type(layer))
 
 
 def _mask_layer(layer: keras.layers.Layer) -> None:
@@ -204,7 +237,13 @@ def _composite_class(base: type) -> type:
         finally:
             self.__class__ = made
         original.pop("compile_config", None)
-        return {_ORIGINAL: original, _UNPRUNED: list(self._unpruned)}
+        # By place: made anew, layers have other names, unless they were given some.
+        unmasked = [
+            place
+            for place, one in enumerate(_every(self))
+            if type(one) in masked.MASKED_CLASSES
+        ]
+        return {_ORIGINAL: original, _UNMASKED: unmasked}
 
     body = {
         "__module__": __name__,
@@ -225,8 +264,34 @@ def _from_config(
     original = keras.saving.deserialize_keras_object(
         config[_ORIGINAL], custom_objects=custom_objects
     )
-    inner = _inner(original)
-    return mask(original, unpruned=[inner[place].path for place in config[_UNPRUNED]])
+    every = _every(original)
+    if not all(one.built for one in every):
+        _build_inner(original, config[_ORIGINAL].get("build_config") or {})
+    _mask(every, {id(every[place]) for place in config[_UNMASKED]})
+    return original
+
+
+def _build_inner(layer: keras.layers.Layer, shapes: dict[str, object]) -> None:
+    """Builds the layers inside a layer without a `build` of its own: by calling it.
+
+    Keras does so for models alone; masks would come too late for layers that are built
+    by the first call.
+
+    Raises:
+      ValueError: that fails.
+    """
+    with layer._open_name_scope():
+        if "input_shape" in shapes:
+            layer._build_by_run_for_single_pos_arg(shapes["input_shape"])
+        elif "shapes_dict" in shapes:
+            layer._build_by_run_for_kwargs(shapes["shapes_dict"])
+    maskable = [one for one in _every(layer) if type(one) in masked.MASKED_CLASSES]
+    unbuilt = [one.name for one in maskable if not one.built]
+    if unbuilt:
+        raise ValueError(
+            f"Layers {unbuilt} inside of {layer.name!r} cannot be built before it is "
+            f"called. Give its class {type(layer).__name__} a `build` that builds them."
+        )
 
 
 # So that a process that has masked no such layer opens saved ones.

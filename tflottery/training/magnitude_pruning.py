@@ -56,6 +56,12 @@ class MagnitudePruning(keras.callbacks.Callback):
             before it, or pruning comes before the iteration to rewind to.
         """
         super().__init__()
+        if isinstance(unpruned, str):
+            raise ValueError(f"unpruned={unpruned!r}, expected a list of paths.")
+        if rewind_to is not None and (
+            isinstance(rewind_to, bool) or not isinstance(rewind_to, int)
+        ):
+            raise ValueError(f"rewind_to={rewind_to!r}, expected an iteration or None.")
         if not densities or not all(0 < one <= 1 for one in densities.values()):
             raise ValueError(
                 f"densities={dict(densities)!r}, expected at least one, all in (0, 1]: "
@@ -77,6 +83,7 @@ class MagnitudePruning(keras.callbacks.Callback):
         self._rewound: list[tuple[keras.Variable, np.ndarray]] | None = None
         self._num_updates: int | None = None
         self._seen = 0
+        self._of: tuple[keras.Model, keras.optimizers.Optimizer] | None = None
         self.history: list[tuple[int, float]] = []
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -84,7 +91,8 @@ class MagnitudePruning(keras.callbacks.Callback):
 
         Raises:
           ValueError: the model has no masks or no optimizer, or is compiled with
-            steps_per_execution > 1; a duration cannot be told in iterations.
+            steps_per_execution > 1; it is not that of the fit before; a duration cannot
+            be told in iterations; or the model is further, or sparser, already.
         """
         paths = layers.masks(self.model).keys()
         if not paths - self._unpruned or self._unpruned - paths:
@@ -100,10 +108,20 @@ class MagnitudePruning(keras.callbacks.Callback):
                 f"{self.model.steps_per_execution!r}, expected an optimizer and 1: "
                 "pruning comes between two updates."
             )
+        now = (self.model, self.model.optimizer)
+        if self._of is not None and any(
+            a is not b for a, b in zip(self._of, now, strict=True)
+        ):
+            raise ValueError(
+                "This callback has pruned another model, or has seen this one with "
+                "another optimizer: make a callback for each model that is compiled."
+            )
+        self._of = now
         self._schedule = self._in_iterations()
         self._seen = optimizers.iteration(self.model.optimizer)
         if self._num_updates is None:
             self._num_updates = self._seen
+            self._refuse_late()
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """Prunes before the first update, where that is asked for."""
@@ -116,9 +134,39 @@ class MagnitudePruning(keras.callbacks.Callback):
         self._seen = iteration
         self._act()
 
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Puts pruned weights at 0.0 that an optimizer's averages have brought back."""
+        layers.set_masks(self.model, layers.masks(self.model))
+
+    def _refuse_late(self) -> None:
+        """Raises ValueError where what is asked for should have begun before."""
+        kept = {
+            path: mask
+            for path, mask in layers.masks(self.model).items()
+            if path not in self._unpruned
+        }
+        density = sum(one.sum() for one in kept.values()) / sum(
+            one.size for one in kept.values()
+        )
+        first = next(iter(self._schedule.values()))
+        if first < 1 and first > density + 1e-6:
+            raise ValueError(
+                f"densities begin with {first}, and the model has only {density:.3g} "
+                "of its weights left."
+            )
+        if self._rewind_to is not None and self._num_updates > self._rewind_to:
+            raise ValueError(
+                f"rewind_to={self._rewind_to!r}, but the model has made "
+                f"{self._num_updates} updates already: its state then is not known."
+            )
+
     def _in_iterations(self) -> dict[int, float]:
         """Returns the densities by iteration, ascending."""
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
+        # Of so many batches an update is made.
+        optimizer = self.model.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        num_batches = getattr(optimizer, "gradient_accumulation_steps", None) or 1
         schedule = {}
         for when, density in self._densities.items():
             iteration = durations.iterations_alone(when)
@@ -131,8 +179,12 @@ class MagnitudePruning(keras.callbacks.Callback):
                 iteration = durations.iterations(
                     when,
                     num_examples=steps,
-                    batch_size=1,
-                    training_iterations=steps * epochs,
+                    batch_size=num_batches,
+                    training_iterations=steps * epochs // num_batches,
+                )
+            if iteration in schedule:
+                raise ValueError(
+                    f"densities names iteration {iteration} twice, once as {when!r}."
                 )
             schedule[iteration] = density
         schedule = dict(sorted(schedule.items()))
