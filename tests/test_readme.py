@@ -96,6 +96,8 @@ def test_every_flag_and_file_in_the_pages_exists():
         known |= own
     # Of the tool that cleans a store, of reports, of pytest-xdist and of benchmarks.
     known |= {"yes", "output", "models", "topologies", "dist", "paper", "lines"}
+    # Of the export.
+    known |= {"format", "row", "inputs", "examples", "ticket"}
     # Of Google Cloud's and of pip.
     known |= {"zone", "accelerator", "version", "find"}
     flags = set(re.findall(r"(?<![\w-])--([a-z_0-9]+)", text()))

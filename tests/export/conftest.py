@@ -15,6 +15,7 @@ from tflottery.components.runs import MASK_FILE, Initialization, Run, State
 from tflottery.core import fingerprints
 from tflottery.core.recipes import Recipe, Setting
 from tflottery.core.registry import MODELS, Entry
+from tflottery.export import bundles, costs
 from tflottery.models import weights as model_weights
 from tflottery.pruning import masks as pruning_masks
 from tflottery.store.store import Store
@@ -133,3 +134,22 @@ def stored(small_network, runtime, tmp_path_factory):
         rewound=pruning_masks.apply(initial, masks),
         data=dataclasses.asdict(facts.data),
     )
+
+
+@pytest.fixture(scope="session")
+def nothing_measured():
+    """Has costs be numbers, which converting to TFLite takes seconds for."""
+    size = costs.Size(100, 50)
+    sizes = ("weights", "dense_weights", "tflite", "dense_tflite")
+    times = {"TensorFlow": (100.0, 99.0), "TFLite": (300.0, 100.0)}
+    found = costs.Costs(
+        **dict.fromkeys(sizes, size),
+        is_pruned=True,
+        flops=None,
+        dense_flops=None,
+        microseconds=times,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        measured = types.SimpleNamespace(measured=lambda network: found)
+        patch.setattr(bundles, "costs", measured)
+        yield found

@@ -70,7 +70,7 @@ def test_every_format_has_the_outputs_that_were_measured(
     network, measured, stored, form, tmp_path
 ):
     pixels, outputs = measured
-    path = tmp_path / f"ticket{formats.FORMATS[form].ending}"
+    path = tmp_path / f"ticket{program._ENDINGS[form][0]}"
     written = _written(network, form, path)
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
     assert written.difference < 1e-4

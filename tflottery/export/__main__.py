@@ -1,7 +1,8 @@
 """Writes a trained ticket as a file that others open, having compared it.
 
-    python -m tflottery.export TICKET --format=keras|savedmodel|tflite|safetensors
-        [--output=FILE] [--row=level=8,replicate=1] [--store=FOLDER]
+    python -m tflottery.export TICKET
+        --format=keras|savedmodel|tflite|safetensors|bundle [--output=FILE]
+        [--row=level=8,replicate=1] [--store=FOLDER]
 
 TICKET is a .keras file of a masked model, a bundle, an address of a store (as the
 columns network and mask of results hold, or as `python -m tflottery.store ls` prints),
@@ -23,11 +24,13 @@ from tflottery.export.resolving import ModelFile, StoredNetwork
 from tflottery.store.errors import StoreError
 from tflottery.training import process
 
+# How files of each format end, the usual way first; "" is a folder.
 _ENDINGS = {
-    "keras": ".keras",
-    "savedmodel": "",
-    "tflite": ".tflite",
-    "safetensors": ".safetensors",
+    "keras": (".keras",),
+    "savedmodel": ("",),
+    "tflite": (".tflite",),
+    "safetensors": (".safetensors",),
+    "bundle": (".zip", ""),
 }
 _INPUTS = ("pixels", "normalized")
 
@@ -55,6 +58,16 @@ def main() -> None:
         "of a network of a store: pixels from 0 to 255, as the data set gives them, or "
         "normalized as in training, for which no data set is needed",
     )
+    flags.DEFINE_string(
+        "examples",
+        None,
+        "of a .keras file: inputs to compare on, .npy or .npz; None: random numbers",
+    )
+    flags.DEFINE_string(
+        "ticket",
+        None,
+        "of a .keras file: what tickets.save wrote, with the weights at k for a bundle",
+    )
     flags.DEFINE_list("plugins", [], "modules that register models, or have layers")
     app.run(_main, flags_parser=command_line.parsed)
 
@@ -72,6 +85,7 @@ def _main(arguments: Sequence[str]) -> int:
             raise ValueError(f"Name a --format: {', '.join(_ENDINGS)}.")
         found = resolving.resolve(arguments[1], row=given.row, store=given.store)
         path = output_path(found, given.format, given.output)
+        _validate_options(found)
         sys.path.insert(0, os.getcwd())
         registry.load_plugins(given.plugins, named_by="--plugins")
         process.configure()
@@ -81,12 +95,29 @@ def _main(arguments: Sequence[str]) -> int:
             path,
             data_dir=given.data_dir,
             inputs=given.inputs,
+            examples=given.examples,
+            ticket=given.ticket,
         )
         print("\n".join(lines))
     except (ValueError, StoreError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return command_line.WRONG_INPUT
     return 0
+
+
+def _validate_options(found: ModelFile | StoredNetwork) -> None:
+    """Raises ValueError for options that are of other tickets."""
+    given = flags.FLAGS
+    is_keras = isinstance(found, ModelFile) and found.kind == resolving.KERAS
+    for name in ("examples", "ticket"):
+        path = given[name].value
+        if path and not is_keras:
+            raise ValueError(
+                f"--{name} is of a .keras file: a network of a store or of a bundle "
+                "has its own. Leave it out."
+            )
+        if path and not os.path.isfile(paths.expanded(path)):
+            raise ValueError(f"--{name}={path!r}: there is no such file.")
 
 
 def output_path(
@@ -102,13 +133,16 @@ def output_path(
     Raises:
       ValueError: something is there, or the name does not fit the format.
     """
-    ending = _ENDINGS[form]
+    endings = _ENDINGS[form]
     if output is None:
-        path = pathlib.Path(resolving.name_of(found) + ending)
+        path = pathlib.Path(resolving.name_of(found) + endings[0])
     else:
         path = pathlib.Path(paths.expanded(output))
-        if "://" in output or path.suffix != ending:
-            expected = f"a name that ends in {ending}" if ending else "a folder's name"
+        if "://" in output or path.suffix not in endings:
+            expected = " or ".join(
+                f"a name that ends in {one}" if one else "a folder's name"
+                for one in endings
+            )
             raise ValueError(
                 f"--output={output!r} does not fit --format={form}: expected {expected}"
                 " on this machine."
@@ -127,6 +161,8 @@ def exported(
     *,
     data_dir: str | None = None,
     inputs: str = _INPUTS[0],
+    examples: str | None = None,
+    ticket: str | None = None,
 ) -> list[str]:
     """Exports a network; returns lines that say what came of it.
 
@@ -136,14 +172,19 @@ def exported(
       path: where it goes.
       data_dir: where tensorflow-datasets keeps its data.
       inputs: what the exported network takes, as --inputs.
+      examples: of a .keras file: a file of inputs that are compared.
+      ticket: of a .keras file: the ticket that it was trained from.
 
     Raises:
       ValueError: it cannot be opened, or what was written has other outputs.
     """
     # TensorFlow starts here, when all that is known without it was looked at.
-    from tflottery.export import formats, stored_networks
+    from tflottery.export import formats, model_files, stored_networks
 
-    network = stored_networks.open_network(found, data_dir=data_dir, inputs=inputs)
+    if isinstance(found, ModelFile):
+        network = model_files.open_file(found, examples=examples, ticket=ticket)
+    else:
+        network = stored_networks.open_network(found, data_dir=data_dir, inputs=inputs)
     written = formats.export(network, formats.FORMATS[form], path)
     raw, packed = formats.sizes(written.path)
     return [

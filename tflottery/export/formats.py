@@ -16,8 +16,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from tflottery.export import plain_models, tflite
-from tflottery.export.networks import ExportedNetwork, ExportError
+from tflottery.export import bundles, plain_models, tflite
+from tflottery.export.networks import ExportedNetwork, ExportError, outputs_of
 
 _MODEL, _DESCRIPTION = "model", "description"
 
@@ -42,13 +42,11 @@ class Format:
     """A form in which a network leaves.
 
     Attributes:
-      ending: of the file's name; "" is a folder.
       write: writes it to a path; returns notes.
       run: opens what is at the path, and returns its outputs on some inputs, by each
         that can run it.
     """
 
-    ending: str
     write: Callable[[ExportedNetwork, pathlib.Path], tuple[str, ...]]
     run: Callable[[pathlib.Path, object], dict[str, object]]
 
@@ -125,11 +123,6 @@ def _run_keras(path: pathlib.Path, examples: object) -> dict[str, object]:
     return {"Keras": outputs_of(model, examples)}
 
 
-def outputs_of(model: keras.Model, examples: object) -> object:
-    """Returns a model's outputs as arrays."""
-    return keras.tree.map_structure(np.asarray, model(examples, training=False))
-
-
 def _write_saved_model(network: ExportedNetwork, path: pathlib.Path) -> tuple[str, ...]:
     network.model.export(str(path), format="tf_saved_model", verbose=False)
     return ()
@@ -172,8 +165,9 @@ def _paths(model: keras.Model) -> list[str]:
 
 
 FORMATS = {
-    "keras": Format(".keras", _write_keras, _run_keras),
-    "savedmodel": Format("", _write_saved_model, _run_saved_model),
-    "tflite": Format(".tflite", _write_tflite, tflite.run),
-    "safetensors": Format(".safetensors", _write_safetensors, _run_safetensors),
+    "keras": Format(_write_keras, _run_keras),
+    "savedmodel": Format(_write_saved_model, _run_saved_model),
+    "tflite": Format(_write_tflite, tflite.run),
+    "safetensors": Format(_write_safetensors, _run_safetensors),
+    "bundle": Format(bundles.write, bundles.run),
 }

@@ -2,15 +2,12 @@
 
 import dataclasses
 import functools
-from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 
 from tflottery.models.weights import Weights
 from tflottery.pruning.masks import Masks
-
-if TYPE_CHECKING:
-    import keras
 
 # Exported and measured outputs may differ by rounding: this part of the largest.
 TOLERANCE = 1e-4
@@ -41,7 +38,7 @@ class ExportedNetwork:
     """
 
     name: str
-    model: "keras.Model"
+    model: keras.Model
     examples: object
     expected: object
     masks: Masks
@@ -57,8 +54,6 @@ class ExportedNetwork:
     @property
     def num_examples(self) -> int:
         """How many examples are compared."""
-        import keras
-
         return len(keras.tree.flatten(self.examples)[0])
 
     def difference(self, outputs: object) -> float:
@@ -67,8 +62,6 @@ class ExportedNetwork:
         Raises:
           ExportError: by more than rounding.
         """
-        import keras
-
         found, expected = map(keras.tree.flatten, (outputs, self.expected))
         found = [np.asarray(one, np.float64) for one in found]
         expected = [np.asarray(one, np.float64) for one in expected]
@@ -90,6 +83,17 @@ class ExportedNetwork:
         return difference
 
 
+def outputs_of(model: keras.Model, examples: object) -> object:
+    """Returns a model's outputs as arrays."""
+    return keras.tree.map_structure(np.asarray, model(examples, training=False))
+
+
+def input_of(model: keras.Model) -> object:
+    """Returns what a model that is a graph takes, symbolic, as it takes it."""
+    # What Sequential itself says of its input is missing once it was loaded.
+    return getattr(model, "_functional", model).input
+
+
 def renamed(
     arrays: dict[str, np.ndarray], before: list[str], after: list[str]
 ) -> dict[str, np.ndarray]:
@@ -104,14 +108,12 @@ def renamed(
     return {names[path]: value for path, value in arrays.items()}
 
 
-def made_examples(model: "keras.Model") -> object:
+def made_examples(model: keras.Model) -> object:
     """Returns inputs that a model takes: numbers drawn at random.
 
     Raises:
       ValueError: the model does not say what it takes, or takes text.
     """
-    import keras
-
     if getattr(model, "inputs", None) is None:
         raise ValueError(
             f"Model {model.name!r} does not say what it takes, so that nothing can be "
@@ -124,7 +126,7 @@ def made_examples(model: "keras.Model") -> object:
         if isinstance(layer, keras.layers.Embedding)
     ]
 
-    def made(tensor: "keras.KerasTensor") -> np.ndarray:
+    def made(tensor: keras.KerasTensor) -> np.ndarray:
         shape = (_NUM_MADE, *(size or 8 for size in tensor.shape[1:]))
         dtype = keras.backend.standardize_dtype(tensor.dtype)
         if dtype == "string":
@@ -136,4 +138,4 @@ def made_examples(model: "keras.Model") -> object:
             return generator.integers(0, min(sizes, default=2), shape).astype(dtype)
         return generator.standard_normal(shape).astype(dtype)
 
-    return keras.tree.map_structure(made, model.input)
+    return keras.tree.map_structure(made, input_of(model))

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tflottery import layers
+from tflottery.export.networks import input_of
 
 _CONFIG = "config.json"
 _OURS = "tflottery"
@@ -96,7 +97,7 @@ def _needing_ours(config: object) -> set[str]:
 def _from_pixels(model: keras.Model, scaling: Scaling) -> keras.Model:
     """Returns a model that scales the pixels it is given, and then does as another."""
     std = np.float64(scaling.std)
-    pixels = keras.Input(model.input.shape[1:], name="pixels")
+    pixels = keras.Input(input_of(model).shape[1:], name="pixels")
     scaled = keras.layers.Rescaling(
         (1 / (std * _BRIGHTEST)).tolist(),
         (-np.float64(scaling.mean) / std).tolist(),

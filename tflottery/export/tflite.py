@@ -4,11 +4,13 @@
 `SPARSITY` together with `DEFAULT` one that XNNPACK does not run: neither is used.
 """
 
+import contextlib
 import dataclasses
 import importlib.util
 import pathlib
+import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -52,20 +54,43 @@ def converted(model: keras.Model, *, is_sparse: bool) -> Converted:
       model: of Keras's own layers.
       is_sparse: whether zeros may be left out.
     """
-    dense = _converted(model, is_sparse=False)
-    if not is_sparse:
-        return Converted(dense, len(dense))
-    sparse = _converted(model, is_sparse=True)
+    with _saved(model) as folder:
+        dense = _converted(folder, is_sparse=False)
+        sparse = _converted(folder, is_sparse=True) if is_sparse else dense
     return Converted(min(sparse, dense, key=len), len(dense))
 
 
-def _converted(model: keras.Model, *, is_sparse: bool) -> bytes:
+def with_zeros(model: keras.Model) -> bytes:
+    """Returns a model as TFLite, zeros kept like all other weights."""
+    with _saved(model) as folder:
+        return _converted(folder, is_sparse=False)
+
+
+@contextlib.contextmanager
+def _saved(model: keras.Model) -> Iterator[str]:
+    """Gives the folder of a model as TensorFlow saves it.
+
+    The converter's own way from Keras fails for models of several inputs.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, format="tf_saved_model", verbose=False)
+        yield folder
+
+
+def _converted(folder: str, *, is_sparse: bool) -> bytes:
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder)
     if is_sparse:
         converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
-    return converter.convert()
+    try:
+        return converter.convert()
+    # Of which kind depends on where it fails.
+    except Exception as error:
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(
+            f"TFLite cannot hold this network: {told[0][:300]} Take another --format."
+        ) from error
 
 
 def interpreters() -> dict[str, Callable]:
@@ -128,7 +153,8 @@ class Runner:
         # Named serving_default_NAME:0; the converter changes their order.
         details = self._interpreter.get_input_details()
         self._inputs = sorted(details, key=lambda one: one["name"])
-        self._outputs = self._interpreter.get_output_details()
+        outputs = self._interpreter.get_output_details()
+        self._outputs = sorted(outputs, key=lambda one: one["name"])
 
     def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
         """Returns the outputs on an example: arrays of [1, ...]."""
