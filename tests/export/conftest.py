@@ -118,10 +118,10 @@ def stored(small_network, runtime, tmp_path_factory):
     table.parent.mkdir()
     with table.open("w", newline="") as file:
         lines = csv.writer(file)
-        lines.writerow(["level", "density", "replicate", "network", "mask"])
-        lines.writerow([0, 1.0, 1, end.address, ""])
-        lines.writerow([1, 0.1, 1, ticket.address, mask.address])
-        lines.writerow([1, 0.1, 2, "runs/gone/00000009", "masks/gone"])
+        lines.writerow(["level", "replicate", "network", "mask", "test_error"])
+        lines.writerow([0, 1, end.address, "", 0.125])
+        lines.writerow([1, 1, ticket.address, mask.address, 0.25])
+        lines.writerow([1, 2, "runs/gone/00000009", "masks/gone", 0.5])
     return types.SimpleNamespace(
         root=store.root,
         table=str(table),

@@ -14,7 +14,7 @@ def _address(ticket, stored, **options):
 def test_a_row_is_named_by_number_or_by_what_it_alone_has(stored):
     assert _address(stored.table, stored, row="2") == stored.ticket
     assert _address(stored.table, stored, row="level=1,replicate=1") == stored.ticket
-    assert _address(stored.table, stored, row="density=1") == stored.dense
+    assert _address(stored.table, stored, row="level=0.0") == stored.dense
     found = resolving.resolve(stored.table, row="2", store=stored.root)
     assert found.columns["mask"] == stored.mask
 
@@ -30,9 +30,9 @@ def test_an_address_is_a_state_a_run_or_the_mask_that_one_was_trained_with(store
     [
         (None, "has 3 rows: say which by --row.*level=1,replicate=2"),
         ("4", "--row=4: .* has rows 1 to 3"),
-        ("level=1", "is 2 rows .* which differ in replicate"),
+        ("level=1", "is 2 rows .* which differ in replicate: say"),
         ("level=7", "no row of .* has level=7; there is 0, 1"),
-        ("depth=7", "'depth=7' is no column and its value. Columns .*: level, density"),
+        ("depth=7", "'depth=7' is no column and its value. Columns .*level, replicate"),
         ("3", "'runs/gone/00000009' is not in the store .*--store"),
     ],
 )

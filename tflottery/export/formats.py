@@ -139,7 +139,8 @@ def _run_saved_model(path: pathlib.Path, examples: object) -> dict[str, object]:
 def _write_tflite(network: ExportedNetwork, path: pathlib.Path) -> tuple[str, ...]:
     converted = tflite.converted(network.model, is_sparse=bool(network.masks))
     path.write_bytes(converted.data)
-    return (converted.told, *tflite.missing())
+    zeros = (converted.told,) if network.masks else ()
+    return (*zeros, *tflite.missing())
 
 
 def _write_safetensors(network: ExportedNetwork, path: pathlib.Path) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ KERAS, BUNDLE = "keras", "bundle"
 BUNDLE_FILE = "bundle.json"
 _NETWORK = "network"
 _OWN_STATES = "own_states"
+# Columns of what was found, or where: no row is named by them.
+_NO_KEYS = (_NETWORK, "mask", "_error", "_loss", "matching", "diverged_iteration")
 _MOST_NAMED = 5
 _EXPECTED = (
     "Expected a .keras file of a masked model, a bundle (a folder or .zip), an address "
@@ -152,7 +154,7 @@ def _chosen(rows: Sequence[dict[str, str]], row: str, path: str) -> dict[str, st
             )
     if len(found) > 1:
         telling = [name for name in rows[0] if len({one[name] for one in found}) > 1]
-        kept = [name for name in telling if name not in (_NETWORK, "mask")]
+        kept = [name for name in telling if not name.endswith(_NO_KEYS)]
         named = ", ".join(kept[:_MOST_NAMED]) or "nothing"
         raise ValueError(
             f"--row={row!r} is {len(found)} rows of {path!r}, which differ in {named}: "

@@ -221,6 +221,7 @@ def _described(
         "num_survivors": kept if masks else None,
         "iteration": manifest["iteration"],
         "rewind_iteration": start.get("iteration", fields["first_iteration"]),
+        "first_iteration_of_schedule": fields["first_iteration"],
         "recipe": _part(fields, "recipe"),
         "seeds": {n: v for n, v in fields.items() if n.endswith("seed")},
         "accuracy": _accuracy(origins, address),
