@@ -6,6 +6,7 @@ With more than one thread (`training.process.configure` sets one) another machin
 add up in another order, and so come to other bits.
 """
 
+import contextlib
 from collections.abc import Sequence
 
 from tflottery.components.component import Artifact
@@ -39,8 +40,7 @@ def make(goals: Sequence[Artifact], store: Store) -> frozenset[str]:
     """
     store.ensure_root()
     todo = plan_of(goals, store, facts={})
-    if todo.steps:
-        store.ensure_writable(todo.num_bytes)
+    log = Log()
     settings = WorkerSettings(
         store=store.root,
         data_dir=None,
@@ -49,7 +49,11 @@ def make(goals: Sequence[Artifact], store: Store) -> frozenset[str]:
         checkpoint_seconds=_CHECKPOINT_SECONDS,
     )
     pool = InlinePool(settings, set_up=worker.contexts)
-    with StopRequest(pool) as stop, Progress(todo, log=Log()) as progress:
+    with contextlib.ExitStack() as working, StopRequest(pool) as stop:
+        if todo.steps:
+            working.enter_context(store.claimed(log.say))
+            store.ensure_writable(todo.num_bytes)
+        progress = working.enter_context(Progress(todo, log=log))
         executor = Executor(
             pool,
             store,

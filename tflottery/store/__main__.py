@@ -14,6 +14,7 @@ with folders of results also what these do not need. Without --yes it only says 
 there is. What a living process is at stays.
 """
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 
@@ -86,12 +87,15 @@ def collected(store: Store, results: Sequence[str] = (), *, really: bool) -> str
       ValueError: a folder's results name nothing in the store.
       StoreError: somebody is at work in it, who may need what no results name yet.
     """
-    if really and results:
-        leftovers.refuse_at_work(store)
-    found = leftovers.find(store, results)
-    removed = [one for one in found if really and leftovers.remove(store, one)]
-    if really:
-        store.sweep()
+    with contextlib.ExitStack() as stack:
+        if really:
+            stack.enter_context(store.claimed(_note))
+        if really and results:
+            leftovers.refuse_at_work(store)
+        found = leftovers.find(store, results)
+        removed = [one for one in found if really and leftovers.remove(store, one)]
+        if really:
+            store.sweep()
     lines = [f"Store {store.root}"]
     for kind in leftovers.KINDS:
         sizes = [one.num_bytes for one in found if one.kind == kind]
@@ -104,6 +108,10 @@ def collected(store: Store, results: Sequence[str] = (), *, really: bool) -> str
     if len(removed) < len(found):
         lines.append("Living processes are at the others, or need them by now.")
     return "\n".join(lines)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _main(arguments: Sequence[str]) -> int:

@@ -2,7 +2,8 @@
 
 A lock is an exclusive `flock` on a small file. The kernel frees it however the process
 ends, so a killed run never blocks the next one. Processes on one machine exclude each
-other; over NFS so do machines whose mount supports flock.
+other; over NFS so do machines whose mount supports flock. Where it
+does not, `claims` keeps them apart.
 """
 
 import contextlib
@@ -91,14 +92,21 @@ def acquire(path: str) -> Lock | None:
     _held.add(descriptor)
     # The note is for people only; the lock holds without it (on a full disk, say).
     with contextlib.suppress(OSError):
-        note = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+        note = json.dumps({"pid": os.getpid(), "host": host()})
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, note.encode(), 0)
     return Lock(path, descriptor)
 
 
+def host() -> str:
+    """Returns the name of this host, as notes, drafts and claims have it."""
+    return socket.gethostname()
+
+
 def sweep(folder: str) -> None:
-    """Removes the files of locks that nobody holds; a process may die with them.
+    """Removes the files of this host's locks that nobody holds any more.
+
+    A process may die with them. Whether one of another host lives is not known here.
 
     Changes: the folder. Whoever tries a lock at that instant finds it held.
 
@@ -106,26 +114,10 @@ def sweep(folder: str) -> None:
       OSError: a file cannot be opened.
     """
     for name in os.listdir(folder):
-        lock = acquire(os.path.join(folder, name))
+        path = os.path.join(folder, name)
+        lock = acquire(path) if _is_of_this_host(path) else None
         if lock is not None:
             lock.release()
-
-
-def held(folder: str) -> list[str]:
-    """Returns who holds locks in a folder, each once ("process 12 on host a").
-
-    Raises:
-      OSError: a file cannot be opened.
-    """
-    found = []
-    for name in sorted(os.listdir(folder)):
-        path = os.path.join(folder, name)
-        lock = acquire(path)
-        if lock is None:
-            found.append(holder(path) or "somebody")
-        else:
-            lock.release()
-    return list(dict.fromkeys(found))
 
 
 def is_held(path: str) -> bool:
@@ -167,11 +159,24 @@ def held_locks(folder: str) -> list[HeldLock]:
 def holder(path: str) -> str | None:
     """Returns who last took the lock ("process 12 on host a"), None if unknown."""
     try:
-        with open(path, encoding="utf-8") as file:
-            note = json.load(file)
+        note = _note(path)
         return f"process {note['pid']} on {note['host']}"
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _note(path: str) -> dict[str, object]:
+    """Returns what a lock's file says of who took it last."""
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def _is_of_this_host(path: str) -> bool:
+    """Returns whether no other host's process is known to have taken a lock last."""
+    try:
+        return _note(path)["host"] == host()
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
 
 
 def _locked(descriptor: int, path: str) -> bool:

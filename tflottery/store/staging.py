@@ -1,11 +1,13 @@
 """Drafts: the temporary folders in which artifacts are written.
 
-Each process has a folder of its own, told apart from those of dead processes by a lock;
-what the dead left behind is swept by the next process that writes.
+Each process has a folder of its own, named after its host and told apart from those of
+dead processes by a lock; what the dead left behind is swept by the next process of the
+same host that writes. Of another host nobody knows here who is dead.
 """
 
 import os
 import shutil
+import urllib.parse
 import uuid
 import weakref
 
@@ -33,13 +35,14 @@ class Staging:
         return path
 
     def sweep(self) -> int:
-        """Removes the drafts of dead processes. Returns how many processes'."""
+        """Removes the drafts of this host's dead processes. Returns how many's."""
         try:
             names = os.listdir(self._root)
         except FileNotFoundError:
             return 0
         removed = 0
-        for token in {name.removesuffix(".lock") for name in names}:
+        tokens = {name.removesuffix(".lock") for name in names}
+        for token in (one for one in tokens if one.rpartition(".")[0] == _host()):
             lock = locks.acquire(self._lock_path(token))
             if lock is not None:
                 with lock:
@@ -55,7 +58,7 @@ class Staging:
         lock = None
         # A sweeping process may catch the file between its making and its locking.
         while lock is None:
-            token = uuid.uuid4().hex[:16]
+            token = f"{_host()}.{uuid.uuid4().hex[:16]}"
             lock = locks.acquire(self._lock_path(token))
         folder = os.path.join(self._root, token)
         os.makedirs(folder)
@@ -64,6 +67,11 @@ class Staging:
 
     def _lock_path(self, token: str) -> str:
         return os.path.join(self._root, token + ".lock")
+
+
+def _host() -> str:
+    """Returns the name of this host as it can be part of a file's name."""
+    return urllib.parse.quote(locks.host(), safe="")
 
 
 def _end(lock: locks.Lock, folder: str, pid: int) -> None:

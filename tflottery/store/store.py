@@ -11,7 +11,8 @@ import shutil
 import time
 import urllib.parse
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from etils import epath
 
@@ -19,6 +20,7 @@ from tflottery.core.files import readable_size
 from tflottery.store import (
     addresses,
     backends,
+    claims,
     errors,
     locks,
     manifests,
@@ -56,6 +58,7 @@ class Store:
             self._backend = backends.Local(root)
         self._staging = staging.Staging(f"{self._backend.scratch}/{addresses.DRAFTS}")
         self._verifier = verification.Verifier(self._backend)
+        self._claims = claims.Claims(self.root, self._backend.scratch)
 
     def __reduce__(self) -> tuple:
         return Store, (self.root,)
@@ -162,7 +165,7 @@ class Store:
 
         Raises:
           ValueError: the address or the manifest is not allowed.
-          StoreError: the disk is full or not writable.
+          StoreError: the disk is full or not writable, or another host's by now.
         """
         self._validate_free(validated(address))
         manifests.plain(manifest)
@@ -179,14 +182,23 @@ class Store:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
+    def claimed(self, note: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Has no other host write the store during a block; see `claims.Claims.held`.
+
+        Raises:
+          StoreError: another host writes it, or it cannot be written.
+        """
+        return self._claims.held(note)
+
     def lock(self, name: str) -> locks.Lock | None:
         """Returns the lock of that name, None if it is held. Never waits.
 
         It is free again when released, when its `with` block ends, and when this
         process dies. Where the root is a URL it excludes processes of this user on
-        this machine only.
+        this machine only. Raises ClaimedStore if another host writes the store.
         """
         with self._explained(f"lock {name!r}"):
+            self._claims.refuse_others()
             return locks.acquire(self._lock_path(name))
 
     def lock_holder(self, name: str) -> str | None:
@@ -195,9 +207,7 @@ class Store:
 
     def at_work(self) -> list[str]:
         """Returns who holds locks of this store, each once ("process 12 on host a")."""
-        with contextlib.suppress(FileNotFoundError), self._explained("look for locks"):
-            return locks.held(f"{self._backend.scratch}/{addresses.LOCKS}")
-        return []
+        return list(dict.fromkeys(one.holder for one in self.jobs_at_work().values()))
 
     def jobs_at_work(self) -> dict[str, locks.HeldLock]:
         """Returns the locks of this store that somebody holds, by what they are of."""
@@ -230,6 +240,7 @@ class Store:
         self._validate_free(validated(address))
         self._verifier.forget(address)
         with self._explained(f"remove {address!r}"):
+            self._claims.refuse_others()
             draft = self._staging.new()
             try:
                 self._backend.remove(address, draft)
@@ -302,6 +313,8 @@ class Store:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        # Of what was frozen for long another host may have made more than this.
+        self._claims.refuse_others()
         self._backend.publish(draft, address, folder=folder, names=files)
         self._verifier.trust(address, data)
 
@@ -379,9 +392,7 @@ class Store:
         file_name = urllib.parse.quote(name, safe="") + ".lock"
         return f"{self._backend.scratch}/{addresses.LOCKS}/{file_name}"
 
-    def _explained(
-        self, task: str, folder: str = ""
-    ) -> contextlib.AbstractContextManager[None]:
+    def _explained(self, task: str, folder: str = "") -> AbstractContextManager[None]:
         return errors.explained(task, self.root, folder=folder)
 
 

@@ -139,7 +139,9 @@ def carry_out(
             if machine.dry_run:
                 return None
             if ready.todo.steps:
-                # A store that holds all that is wanted may be another user's.
+                # A store that holds all that is wanted may be another user's, or be
+                # written by another host.
+                until_the_end.enter_context(ready.store.claimed(log.say))
                 ready.store.ensure_writable(ready.todo.num_bytes)
             ready.output.claim()
             until_the_end.enter_context(ready.output.at_work())

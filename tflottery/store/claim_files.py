@@ -1,0 +1,134 @@
+"""The small files of claims: made only where there is none, on a disk or in a bucket.
+
+Nothing here renames or deletes to decide who was first: making a file of a name that is
+free is what file systems of many hosts (NFS too) and object stores do as one step.
+"""
+
+import contextlib
+import os
+
+from etils.epath import backend
+
+from tflottery.store.errors import StoreError
+
+
+class LocalFiles:
+    """Small files in a folder of a file system."""
+
+    def __init__(self, folder: str):
+        self._folder = folder
+
+    def names(self) -> list[str]:
+        """Returns the names of all files."""
+        try:
+            return os.listdir(self._folder)
+        except FileNotFoundError:
+            return []
+
+    def read(self, name: str) -> bytes | None:
+        """Returns the bytes of a file, None if there is none."""
+        try:
+            with open(self._path(name), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Makes a file; returns whether there was none of that name."""
+        os.makedirs(self._folder, exist_ok=True)
+        try:
+            descriptor = os.open(
+                self._path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666
+            )
+        except FileExistsError:
+            return False
+        try:
+            _write(descriptor, data)
+        except OSError:
+            # An empty file would have everybody wait for who made it.
+            self.remove(name)
+            raise
+        finally:
+            os.close(descriptor)
+        return True
+
+    def overwrite(self, name: str, data: bytes) -> None:
+        """Writes a file in place: as many bytes as before need no room on a disk."""
+        descriptor = os.open(self._path(name), os.O_WRONLY)
+        try:
+            _write(descriptor, data)
+        finally:
+            os.close(descriptor)
+
+    def remove(self, name: str) -> None:
+        """Removes a file, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path(name))
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._folder, name)
+
+
+class RemoteFiles:
+    """Small objects under a URL, by fsspec: epath has no "only where there is none".
+
+    On gs:// that is gcsfs, which asks for generation 0 of the object.
+    """
+
+    def __init__(self, folder: str):
+        self._folder = folder
+
+    def names(self) -> list[str]:
+        """Returns the names of all files."""
+        system = self._system()
+        system.invalidate_cache(self._folder)
+        try:
+            found = system.ls(self._folder, detail=False)
+        except FileNotFoundError:
+            return []
+        return [path.rstrip("/").rpartition("/")[2] for path in found]
+
+    def read(self, name: str) -> bytes | None:
+        """Returns the bytes of a file, None if there is none."""
+        try:
+            return self._system().cat_file(self._path(name))
+        except FileNotFoundError:
+            return None
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Makes a file; returns whether there was none of that name."""
+        try:
+            self._system().pipe_file(self._path(name), data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def overwrite(self, name: str, data: bytes) -> None:
+        """Writes a file anew."""
+        self._system().pipe_file(self._path(name), data)
+
+    def remove(self, name: str) -> None:
+        """Removes a file, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            self._system().rm_file(self._path(name))
+
+    def _path(self, name: str) -> str:
+        return f"{self._folder}/{name}"
+
+    def _system(self) -> object:
+        """Returns fsspec's file system of the URL; raises StoreError without one."""
+        try:
+            return backend.fsspec_backend.fs(self._folder)
+        except ImportError as error:
+            raise StoreError(
+                f"To write to {self._folder!r} a package is missing that can make a "
+                f"file only where there is none: {error}. For gs:// it is gcsfs: "
+                "pip install 'tflottery[gcs]'."
+            ) from error
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    """Writes all of a file and has it on the disk, or on the server."""
+    os.pwrite(descriptor, data, 0)
+    os.ftruncate(descriptor, len(data))
+    os.fsync(descriptor)
