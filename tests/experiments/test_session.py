@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from tflottery.experiments import instability, lottery
 from tflottery.experiments.instability import Config
 from tflottery.models.lenet import lenet
 from tflottery.status.__main__ import status
-from tflottery.store import staging
+from tflottery.store import claims, locks, staging
 from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
 from tflottery.studies import session, tabulation
@@ -787,6 +788,34 @@ def test_a_store_that_can_only_be_read_is_enough_for_what_is_there(
     assert execute(dry_run=True, data_orders=3, output="more").code == 0
     with pytest.raises(StoreError, match="Permission denied.*TFLOTTERY_STORE"):
         execute(data_orders=3, output="more")
+
+
+@pytest.mark.usefixtures("made")
+def test_a_store_that_another_host_writes_is_read_and_not_written(
+    execute, monkeypatch, tiny_csvs, tmp_path, trainings
+):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(locks, "host", lambda: "elsewhere")
+        held = Store(tmp_path / "store").claimed(print)
+        held.__enter__()
+    trainings.clear()
+
+    def beat(seconds):
+        (path,) = (tmp_path / "store" / ".claims").iterdir()
+        path.write_bytes(path.read_bytes() + b" ")
+
+    watching = types.SimpleNamespace(monotonic=time.monotonic, sleep=beat)
+    monkeypatch.setattr(claims, "time", watching)
+    try:
+        again = execute(output="drawn again")
+        assert (again.code, again.csvs) == (0, tiny_csvs)
+        assert execute(dry_run=True, data_orders=3, output="more").code == 0
+        with pytest.raises(StoreError, match="host 'elsewhere'.*--store"):
+            execute(data_orders=3, output="more")
+    finally:
+        held.__exit__(None, None, None)
+    assert trainings == []
+    assert not (tmp_path / "more").exists()
 
 
 def test_too_little_disk_is_refused(execute, trainings, tmp_path, monkeypatch):
