@@ -63,4 +63,5 @@ def test_controls_look_like_their_criterion():
     assert lines.kind_name("snip_shuffled") == "SNIP, shuffled within layers"
     assert lines.kind_name("random_reinit") == "random reinitialization"
     kinds = ("snip", "random_reinit", "snip_shuffled", "snip_reinit")
-    assert [lines.kind_marker(kind) for kind in kinds] == ["s", "s", "^", "v"]
+    looks = [tuple(lines.kind_look(kind, 0).values()) for kind in kinds]
+    assert looks == [("-", "s"), ("--", "s"), (":", "^"), (":", "v")]

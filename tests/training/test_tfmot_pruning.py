@@ -83,6 +83,32 @@ def test_a_training_keeps_exact_counts_and_is_the_same_again():
     assert keras.__version__.startswith("3.")
 
 
+def test_a_training_that_diverges_or_is_stopped_says_so():
+    model, drawn = _built("lenet", (8, 8, 1))
+    images, labels = np.ones((4, 2, 8, 8, 1), np.float32), np.ones((4, 2), np.int32)
+
+    def train(between, **options):
+        recipe = Recipe(optimizer="sgd", batch_size=2, training_iterations=4, **options)
+        tfmot_pruning.trained(
+            model,
+            drawn,
+            tf.data.Dataset.from_tensor_slices((images, labels)),
+            recipe=recipe,
+            survivors={"head/kernel": 1000},
+            times=PruningTimes(0, 2, 1),
+            between=between,
+        )
+
+    with pytest.raises(tfmot_pruning.NotFinite):
+        train(lambda done: None, learning_rate=1e30, momentum=0.9, weight_decay=0.1)
+
+    def stop(done):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train(stop, learning_rate=0.1)
+
+
 def test_what_is_not_translated_is_refused():
     images = keras.Input((4, 4, 1), name="images")
     x = keras.layers.Flatten(name="flatten")(images)

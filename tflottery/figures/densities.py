@@ -57,9 +57,7 @@ def kinds(
             if kind == "imp":
                 look |= {"color": shades[int(k)], "style": "-", "marker": "o"}
             else:
-                style = lines.style_of(index)
-                look |= {"color": color, "style": style}
-                look |= {"marker": lines.kind_marker(kind)}
+                look |= {"color": color, **lines.kind_look(kind, index)}
             yield part, look
 
 

@@ -29,6 +29,8 @@ _KINDS = {
     "grasp": ("GraSP", "#d55e00"),
     "synflow": ("SynFlow", "#7a5195"),
 }
+# The papers' controls, which are dashed.
+_RANDOM = ("random_pruning", "random_reinit", "adjusted_random")
 # How the controls of a criterion, of its colour, are put and marked.
 _CONTROLS = {
     "shuffled": ("shuffled within layers", "^"),
@@ -148,10 +150,16 @@ def kind_name(kind: str) -> str:
     return f"{known}, {_CONTROLS[control][0]}" if control else known
 
 
-def kind_marker(kind: str) -> str:
-    """Returns the marker of the points of a kind of network."""
-    _, control = _base(kind)
-    return _CONTROLS[control][1] if control else "s"
+def kind_look(kind: str, index: int) -> dict[str, str]:
+    """Returns style and marker of a kind of network, at the k of that index.
+
+    Of a criterion the first k is a whole line, and its controls are dotted.
+    """
+    name, control = _base(kind)
+    if control:
+        return {"style": ":", "marker": _CONTROLS[control][1]}
+    whole = not index and name not in _RANDOM
+    return {"style": "-" if whole else style_of(index), "marker": "s"}
 
 
 def kind_colors(kinds: Iterable[str]) -> dict[str, str]:
