@@ -36,6 +36,14 @@ def test_arrays_registered_in_a_line_are_a_data_set(cache_dir, monkeypatch):
     other = source.load("mine", cache_dir=cache_dir)
     assert other.digest != found.digest
     np.testing.assert_array_equal(other.train.images, X[:8])
+    # So are the same bytes of another shape, or not normalized.
+    for images, normalized in ((X.reshape(12, 4, 5, 3), True), (X, False)):
+        monkeypatch.setattr(DATASETS, "_entries", dict(known))
+        parts = {"train": (images[:8], Y[:8]), "test": (images[8:], Y[8:])}
+        tflottery.datasets.register("mine", **parts, normalized=normalized)
+        other = source.load("mine", cache_dir=cache_dir)
+        np.testing.assert_array_equal(other.train.images, images[:8])
+    assert other.input_scaling == "unit_interval"
 
 
 def test_a_file_of_arrays_is_a_data_set_and_read_again_when_it_changes(

@@ -211,6 +211,16 @@ def test_needed_is_what_results_name_and_all_it_comes_from(store, chain, put, re
     assert set(needs.unneeded(Origins(store), [folder])) == everything - kept
 
 
+def test_own_models_stay_where_no_table_tells_of_any(store, chain, put, results):
+    _, component = put
+    mine = component("own_states", "mine", iteration=8)
+    mask = component("masks", "of mine", scored={"own_state": key_of("mine")})
+    other = component("own_states", "other", iteration=9)
+    assert needs.unneeded(Origins(store), [results(*chain.values())]) == []
+    folder = results(*chain.values(), other)
+    assert needs.unneeded(Origins(store), [folder]) == sorted([mine, mask])
+
+
 def test_that_a_training_diverged_is_never_forgotten(store, chain, put, results):
     run, _ = put
     with store.writing("runs/abc/diverged", {"run": "abc"}) as folder:

@@ -53,8 +53,9 @@ def register(
       ValueError: the name is taken, or the arrays are no such images and labels.
     """
     raw = _raw_source(train, test, normalized=normalized)
-    digest = hashlib.sha256()
-    for array in (*train, *test):
+    digest = hashlib.sha256(f"normalized={normalized}".encode())
+    for array in map(np.asarray, (*train, *test)):
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     # As long as the arrays are these, they are read from the cache.
     raw = dataclasses.replace(raw, version=digest.hexdigest()[:16])

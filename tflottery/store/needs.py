@@ -13,6 +13,8 @@ from tflottery.store.origins import CHECKPOINTS, PARTIAL, RUNS, Origins
 
 # Of a run that ended without a network, and of what cannot be made: some bytes each.
 _MARKERS = ("diverged",)
+# Trainings of models that no command knows, and lines between them.
+_OWN = "own_"
 
 
 def named_in(folders: Sequence[str], origins: Origins) -> set[str]:
@@ -80,13 +82,24 @@ def needed(origins: Origins, named: Iterable[str]) -> set[str]:
 def unneeded(origins: Origins, folders: Sequence[str]) -> list[str]:
     """Returns the addresses of what no results in some folders need, sorted.
 
+    Of models of the user's own only where results name some of these.
+
     Raises:
       ValueError: as `named_in`.
     """
     kept = needed(origins, named_in(folders, origins))
     # What was begun is looked at by those who look for leftovers.
     others = {one for one in origins.listing if not one.startswith(f"{PARTIAL}/")}
-    return sorted(others - kept)
+    others -= kept
+    if not any(one.startswith(_OWN) for one in kept):
+        # Who tried a model in a notebook may have saved no table of it.
+        others = {one for one in others if not _comes_from_own(one, origins)}
+    return sorted(others)
+
+
+def _comes_from_own(address: str, origins: Origins) -> bool:
+    """Returns whether an artifact is of a model of the user's own."""
+    return any(one.startswith(_OWN) for one in origins.ancestors(address))
 
 
 def _tables(folder: str) -> list[str]:
