@@ -118,6 +118,42 @@ def test_addresses_and_remove(store, bucket):
     assert store.addresses("nothing") == []
 
 
+def test_a_listing_is_one_request_and_opens_nothing(store, bucket, monkeypatch):
+    for number in range(20):
+        write(store, f"runs/r/{number:08d}")
+    write(store, "lines/x")
+    with store.writing("absent/k", {}):
+        pass
+    calls = []
+    for name in ("find", "cat_file", "_open", "info"):
+        original = getattr(memory.MemoryFileSystem, name)
+
+        def counted(self, *arguments, name=name, original=original, **named):
+            calls.append(name)
+            return original(self, *arguments, **named)
+
+        monkeypatch.setattr(type(bucket), name, counted, raising=False)
+    found = store.listing()
+    names = {"weights.safetensors", "more/slots.safetensors"}
+    assert len(found) == 22
+    assert found["runs/r/00000019"] == found["lines/x"] == names
+    assert found["absent/k"] == frozenset()
+    assert calls.count("find") == 1
+    assert not {"cat_file", "_open"} & set(calls)
+    assert list(store.listing("lines/x")) == ["lines/x"]
+    assert list(store.listing("runs/r/0000001")) == []
+
+
+def test_what_was_written_in_vain_is_not_listed(store, monkeypatch):
+    write(store)
+    with monkeypatch.context() as patched:
+        fail_at(patched, "manifest.json")
+        with pytest.raises(StoreError), store.writing(ADDRESS, {}) as folder:
+            (folder / "other").write_bytes(b"other")
+    names = {"weights.safetensors", "more/slots.safetensors"}
+    assert store.listing() == {ADDRESS: names}
+
+
 def test_room_and_locks_work_beside_a_bucket(store, bucket, tmp_path):
     store.ensure_writable(10**18)
     assert not bucket.store

@@ -21,13 +21,18 @@ def validated(address: str) -> str:
     Raises:
       ValueError: it could lead out of the store or into the store's own folders.
     """
-    if not _ADDRESS.fullmatch(address):
+    if not is_address(address):
         raise ValueError(
             f"{address!r} is no address in a store. Write names of letters, digits "
             f"and ._=+,@- joined by '/', none starting with '.', the first not "
             f"{DAMAGED!r}."
         )
     return address
+
+
+def is_address(text: str) -> bool:
+    """Returns whether a path below a store's root is an address in it."""
+    return _ADDRESS.fullmatch(text) is not None
 
 
 def is_part(name: str) -> bool:

@@ -5,15 +5,16 @@ writing has a folder of its own inside the address and the manifest, written las
 which one counts: two writers never touch each other's files.
 """
 
+import collections
 import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from etils import epath
 
-from tflottery.store import addresses, manifests
+from tflottery.store import addresses, buckets, manifests
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
@@ -189,20 +190,40 @@ class Remote:
     def listing(self, prefix: str) -> dict[str, frozenset[str]]:
         """Returns the names of the files of every artifact at or below a prefix.
 
-        By address. What was written in vain may lie beside an artifact's own files, so
-        the manifests tell.
+        By address. One listing of all files, a request for each thousand, that opens
+        none: but where something was written in vain beside an artifact's own files
+        its manifest tells which those are.
         """
-        found: dict[str, frozenset[str]] = {}
-        folders = [epath.Path(f"{self.root}/{prefix}")]
-        while folders:
-            folder = folders.pop()
-            below = list(folder.iterdir()) if folder.is_dir() else []
-            address = str(folder).removeprefix(self.root).strip("/")
-            if any(path.name == manifests.FILE_NAME for path in below):
-                manifest = self._unsealed(address) or {"files": ()}
-                found[address] = frozenset(manifest["files"])
-            elif address != addresses.DAMAGED:
-                folders += [path for path in below if addresses.is_part(path.name)]
+        system = buckets.file_system(self.root)
+        system.invalidate_cache()
+        root = system._strip_protocol(self.root).strip("/")
+        paths = [
+            path.strip("/").removeprefix(f"{root}/")
+            for path in system.find(f"{self.root}/{prefix}".rstrip("/"))
+        ]
+        ending = f"/{manifests.FILE_NAME}"
+        # By address, the names of files in each of its writings' folders.
+        written: dict[str, dict[str, list[str]]] = {
+            address: collections.defaultdict(list)
+            for address in (
+                one.removesuffix(ending) for one in paths if one.endswith(ending)
+            )
+            if addresses.is_address(address)
+        }
+        for path in paths:
+            address = _above(path, written)
+            if address is not None and path != address + ending:
+                folder, _, name = path.removeprefix(f"{address}/").partition("/")
+                written[address][folder].append(name)
+        # Most artifacts of a kind have the same names.
+        kinds: dict[frozenset[str], frozenset[str]] = {}
+        found = {}
+        for address, folders in written.items():
+            if len(folders) > 1:
+                names = frozenset((self._unsealed(address) or {"files": ()})["files"])
+            else:
+                names = frozenset(*folders.values())
+            found[address] = kinds.setdefault(names, names)
         return found
 
     def _unsealed(self, address: str) -> dict[str, object] | None:
@@ -214,6 +235,13 @@ class Remote:
 
     def _manifest_path(self, address: str) -> epath.Path:
         return epath.Path(f"{self.root}/{address}/{manifests.FILE_NAME}")
+
+
+def _above(path: str, known: Container[str]) -> str | None:
+    """Returns which of the known addresses a file lies at or below, None if at none."""
+    parts = path.split("/")
+    beginnings = ("/".join(parts[:length]) for length in range(1, len(parts)))
+    return next((one for one in beginnings if one in known), None)
 
 
 def _content(path: str) -> tuple[list[str], list[str]]:

@@ -7,9 +7,9 @@ free is what file systems of many hosts (NFS too) and object stores do as one st
 import contextlib
 import os
 
-from etils.epath import backend
+import fsspec
 
-from tflottery.store.errors import StoreError
+from tflottery.store import buckets
 
 
 class LocalFiles:
@@ -115,16 +115,8 @@ class RemoteFiles:
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}"
 
-    def _system(self) -> object:
-        """Returns fsspec's file system of the URL; raises StoreError without one."""
-        try:
-            return backend.fsspec_backend.fs(self._folder)
-        except ImportError as error:
-            raise StoreError(
-                f"To write to {self._folder!r} a package is missing that can make a "
-                f"file only where there is none: {error}. For gs:// it is gcsfs: "
-                "pip install 'tflottery[gcs]'."
-            ) from error
+    def _system(self) -> fsspec.AbstractFileSystem:
+        return buckets.file_system(self._folder)
 
 
 def _write(descriptor: int, data: bytes) -> None:
