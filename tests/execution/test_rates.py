@@ -52,8 +52,6 @@ def trunk(facts_of, store, monkeypatch):
 
 def _measured():
     """Returns (network, batch, precision, updates a second, seconds to compile)."""
-    rows = re.findall(r"^\| ([\w-]+) \| (\d+) of .*", _PAGE.read_text(), re.MULTILINE)
-    assert len(rows) == 4
     for line in _PAGE.read_text().splitlines():
         cells = [one.strip() for one in line.strip("|").split("|")]
         if not re.match(r"\d+ of \d+ x", cells[1] if len(cells) == 7 else ""):
@@ -65,9 +63,16 @@ def _measured():
                 yield name.replace("-", ""), batch, precision, cell, float(cells[6])
 
 
+_MEASURED = list(_measured()) if _PAGE.exists() else []
+
+
+def test_the_page_has_what_was_measured_on_a_gpu():
+    assert len(_MEASURED) == 6 or not _PAGE.exists()
+
+
 @pytest.mark.parametrize(
     ("model", "batch", "precision", "told", "compiling"),
-    list(_measured()) if _PAGE.exists() else [],
+    _MEASURED,
 )
 def test_what_was_measured_on_a_gpu_is_in_the_range_told(
     trunk, model, batch, precision, told, compiling

@@ -67,6 +67,9 @@ def test_workers_are_spread_over_gpus_and_share_them(settings_of):
     assert variables["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
     shared = settings_of(gpus=("0", "1"), distribute="mirrored")
     assert used(shared) == {"all": 1}
+    # A TPU's worker leaves GPUs alone, and does not ask for them.
+    on_tpu = {"distribute": "tpu", "tpu": "mine"}
+    assert used(settings_of(gpus=("0", "1"), **on_tpu)) == {None: 1}
     # Until there is a plan.
     assert used(settings_of(gpus=("0", "1"), distribute="auto")) == {"0": 1, "1": 1}
     assert used(settings_of(distribute="auto")) == {None: 8}

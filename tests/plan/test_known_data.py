@@ -1,10 +1,13 @@
 """Facts by the published sizes of data sets, against networks that have weights."""
 
 import dataclasses
+import pathlib
 
 import pytest
 
+import tflottery
 from tflottery.components import metadata
+from tflottery.core.files import readable_size
 from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import Setting
 from tflottery.core.registry import MODELS
@@ -67,3 +70,11 @@ def test_images_are_as_large_as_a_network_or_another_data_set_has_them():
 def test_a_data_set_whose_size_is_not_known_is_refused():
     with pytest.raises(ValueError, match="size of 'stripes' is not known.*--dry_run"):
         known_data.data_of("lenet", Setting("stripes"))
+
+
+def test_what_the_largest_batch_takes_of_memory_is_on_the_page():
+    known = known_data.facts_of("resnet50", Setting("imagenet2012"))
+    # Of 1,024 images at a time, in float32.
+    size = readable_size(4 * 1024 * known.num_activations)
+    page = pathlib.Path(tflottery.__file__).parents[1] / "docs/scaling.md"
+    assert size.startswith("16") and f"is {size[:2]}0 GB" in page.read_text()

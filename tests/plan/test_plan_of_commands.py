@@ -7,7 +7,9 @@ import pytest
 
 import tflottery
 import tflottery.plan.__main__ as tool
+from tflottery.core import hardware
 from tflottery.core.recipes import Setting
+from tflottery.execution import rates, utilization
 from tflottery.execution.plan import plan_of
 from tflottery.plan import commands, device_time, known_data
 from tflottery.plan.device_time import readable
@@ -87,6 +89,24 @@ def test_hours_are_told_in_a_unit_that_suits_them(hours, text):
 def test_a_paper_or_files_have_to_be_named(names, paper):
     with pytest.raises(ValueError, match="Name a paper .--paper=all, or one of .*or"):
         tool._tell(names, paper=paper)
+
+
+def test_all_gpus_share_the_batches_of_the_pages_commands_for_that(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr(hardware, "visible_gpus", lambda: list("01234567"))
+    monkeypatch.setattr(hardware, "gpu_rate", lambda: rates.H100_RATE)
+    monkeypatch.setattr(hardware, "visible_cores", lambda: 64)
+    page = (_ROOT / "docs/scaling.md").read_text()
+    lines = re.findall(r"experiments\.(.*--distribute=auto.*)", page)
+    assert lines
+    for line in lines:
+        one = commands.parsed(line, folder=_ROOT)
+        facts = {setting: known_data.facts_of(*setting) for setting in one.settings()}
+        networks = {known.network: known for known in facts.values()}
+        goals = one.goals(one.studies(facts))
+        plan = plan_of(goals, Store(tmp_path), facts=networks)
+        assert utilization.is_faster_together(plan, num_devices=8)
 
 
 @pytest.mark.slow

@@ -149,9 +149,9 @@ def settled(
 
     Changes: the pool has other workers, where they train elsewhere from now on.
     """
-    num_gpus = len(hardware.visible_gpus())
     if machine.distribute != distribution.AUTO or machine.workers is not None:
         return placement
+    num_gpus = len(hardware.visible_gpus())
     if num_gpus < 2 or not utilization.is_faster_together(plan, num_devices=num_gpus):
         return placement
     together = distribution.placement("mirrored")
@@ -163,7 +163,8 @@ def _settings(
     machine: Machine, placement: Placement, store: Store
 ) -> list[WorkerSettings]:
     """Returns the settings of each worker; raises ValueError if they are too many."""
-    gpus, threads = hardware.visible_gpus(), placement.threads
+    gpus = [] if placement.device == "tpu" else hardware.visible_gpus()
+    threads = placement.threads
     if placement.distribute != "none":
         devices, usual = ["all" if gpus else None], 1
         if machine.workers not in (None, usual):

@@ -45,7 +45,8 @@ def placement(distribute: str, *, tpu: str = "local", threads: int = 1) -> Place
             f"There is no way to distribute {distribute!r}. Known: {', '.join(known)}."
         )
     distribute = "none" if distribute == AUTO else distribute
-    gpus = len(hardware.visible_gpus())
+    # A TPU needs no GPU, and a broken one does not keep it from training.
+    gpus = 0 if distribute == "tpu" else len(hardware.visible_gpus())
     device = "tpu" if distribute == "tpu" else "gpu" if gpus else "cpu"
     if threads > 1 and device != "cpu":
         raise ValueError(
