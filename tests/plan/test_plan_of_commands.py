@@ -1,7 +1,10 @@
 """What many commands cost together, told before anything is there."""
 
+import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -107,6 +110,28 @@ def test_all_gpus_share_the_batches_of_the_pages_commands_for_that(
         goals = one.goals(one.studies(facts))
         plan = plan_of(goals, Store(tmp_path), facts=networks)
         assert utilization.is_faster_together(plan, num_devices=8)
+
+
+@pytest.mark.slow
+def test_the_program_asks_another_process_for_facts(tmp_path):
+    """Which has what the commands' plugins register."""
+    registered = (
+        "from tflottery.core.registry import MODELS",
+        "lenet = MODELS['lenet']",
+        "MODELS.register('small', **lenet.attributes)(lenet.function)",
+    )
+    (tmp_path / "mine.py").write_text("\n".join(registered))
+    line = f"{_TWO[0].replace('lenet', 'small')} --plugins=mine"
+    (tmp_path / "mine.commands").write_text(f"{line}\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "tflottery.plan", "mine.commands"],
+        env=os.environ | {"PYTHONPATH": f"{_ROOT}{os.pathsep}{tmp_path}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "390" in ended.stdout and line in ended.stdout
 
 
 @pytest.mark.slow

@@ -24,7 +24,6 @@ from absl import flags
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
-from tflottery.core import registry
 from tflottery.core.files import readable_size
 from tflottery.core.identities import Network
 from tflottery.core.recipes import Setting
@@ -34,7 +33,6 @@ from tflottery.plan.commands import Command
 from tflottery.plan.device_time import DeviceTime, readable
 from tflottery.reports import saving
 from tflottery.store.store import Store
-from tflottery.training import process
 
 ALL = "all"
 _HEAD = (
@@ -86,16 +84,10 @@ def facts_of(asked: Iterable[Command]) -> dict[tuple[str, Setting], Facts]:
     plugins = dict.fromkeys(name for each in asked for name in each.plugins)
     spawning = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(
-        1, spawning, initializer=_begin, initargs=(tuple(plugins),)
+        1, spawning, initializer=known_data.begin, initargs=(tuple(plugins),)
     ) as other:
         found = other.map(known_data.facts_of, *zip(*settings, strict=True))
         return dict(zip(settings, found, strict=True))
-
-
-def _begin(plugins: Sequence[str]) -> None:
-    """Sets up the process that is asked for facts."""
-    process.configure()
-    registry.load_plugins(plugins, named_by="--plugins")
 
 
 def told(

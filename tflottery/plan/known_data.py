@@ -9,14 +9,16 @@ import dataclasses
 import functools
 import math
 import typing
+from collections.abc import Sequence
 
 from tflottery.components import metadata
 from tflottery.components.metadata import Facts
-from tflottery.core import subsets
+from tflottery.core import registry, subsets
 from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import Setting
 from tflottery.core.registry import MODELS, PRETEXTS
 from tflottery.datasets import source as sources
+from tflottery.training import process
 
 
 class _Size(typing.NamedTuple):
@@ -39,6 +41,16 @@ SIZES = {
     "imagenet2012": _Size(1_281_167, 50_000, (224, 224, 3), 1000, True),
     "places365_small": _Size(1_803_460, 36_500, (224, 224, 3), 365, True),
 }
+
+
+def begin(plugins: Sequence[str]) -> None:
+    """Sets up a process that is asked for facts, and for nothing else.
+
+    Args:
+      plugins: modules that register what it is asked for.
+    """
+    process.configure()
+    registry.load_plugins(plugins, named_by="--plugins")
 
 
 def facts_of(model: str, setting: Setting) -> Facts:
