@@ -1,5 +1,6 @@
 """A small convolutional network and the digits, for the tests of the loop."""
 
+import contextlib
 import dataclasses
 
 import keras
@@ -77,10 +78,7 @@ class Trainers:
 
     def make(self, kind, *, strategy, sparse, precision=None, **changes):
         model = kind.removesuffix("_sgd").removesuffix("_adam")
-        MODELS.names()
-        with pytest.MonkeyPatch.context() as patch:
-            entry = Entry("small_conv", small_conv, {})
-            patch.setitem(MODELS._entries, "small_conv", entry)
+        with _small_conv_registered():
             return Trainer(
                 model,
                 dataclasses.replace(_RECIPES[kind], **changes),
@@ -98,5 +96,22 @@ def trainers():
 
 
 @pytest.fixture
-def small_conv_registered(register):
-    register(MODELS, "small_conv", small_conv, minimum_image_size=1)
+def small_conv_registered():
+    with _small_conv_registered():
+        yield
+
+
+@pytest.fixture(scope="session")
+def registering_small_conv():
+    """Returns a context in which that network is registered."""
+    return _small_conv_registered
+
+
+@contextlib.contextmanager
+def _small_conv_registered():
+    MODELS.names()
+    attributes = MODELS._defaults | {"minimum_image_size": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        entry = Entry("small_conv", small_conv, attributes)
+        patch.setitem(MODELS._entries, "small_conv", entry)
+        yield

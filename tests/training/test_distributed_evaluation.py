@@ -51,9 +51,11 @@ def pair(trainers):
     return make
 
 
-@pytest.fixture
-def small_conv(pair, small_conv_registered):
-    return pair("small_conv")
+@pytest.fixture(scope="module")
+def small_conv(pair, registering_small_conv):
+    """Such evaluators of convolutions, whose loops are traced once for all tests."""
+    with registering_small_conv():
+        return pair("small_conv")
 
 
 def _measured(evaluator, split, num_examples):
@@ -98,7 +100,7 @@ def test_an_image_is_compared_with_the_next_one_of_the_same_batch(pair, monkeypa
     monkeypatch.setattr(evaluation, "compiled_by_xla", lambda model: False)
     options = {"num_classes": 128, "pretext": "exemplar"}
     alone, together = pair("lenet", _DEVICES[:2], **options)
-    _assert_same_counts(alone, together, [("train", None), ("test", 101)])
+    _assert_same_counts(alone, together, [("test", None), ("test", 101)])
 
 
 def test_images_in_files_are_counted_alike(pair, imagenet, small_conv_registered):

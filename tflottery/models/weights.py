@@ -64,7 +64,9 @@ def assign(model: "keras.Model", weights: Weights) -> None:
                 f"{expected} there."
             )
     for path, variable in variables.items():
-        variable.assign(weights[path])
+        # Keras's own `assign` reads the variable again, which takes as long.
+        value = np.asarray(weights[path], variable.dtype)
+        variable.value.assign(value, read_value=False)
 
 
 def initial_weights(

@@ -275,7 +275,9 @@ def reset(optimizer: SGD | Adam, *, iteration: int, first_iteration: int) -> Non
             "expected 0 <= first_iteration <= iteration."
         )
     for variable in _named_slots(optimizer).values():
-        variable.assign(np.zeros(variable.shape, variable.dtype))
+        # Keras's own `assign` reads the variable again, which takes as long.
+        zeros = np.zeros(variable.shape, variable.dtype)
+        variable.value.assign(zeros, read_value=False)
     optimizer.iterations.assign(iteration)
     if isinstance(optimizer, Adam):
         optimizer.first_iteration.assign(first_iteration)
