@@ -152,6 +152,7 @@ def test_every_field_has_a_flag_of_its_kind(run):
         "tpu": ("name", "name"),
         "checkpoint_every": ("2.5", 2.5),
         "plugins": ("a,b.c", ["a", "b.c"]),
+        "tensorboard": ("board", "board"),
         "dry_run": ("true", True),
     }
     # Density and levels exclude each other, a linear fall and drops too.

@@ -65,7 +65,9 @@ class Machine:
         (), "modules of your own that register models, data sets and more, a list"
     )
     tensorboard: str | None = option(
-        None, "folder for event files: trainings, and what the tables say, as curves"
+        None,
+        "folder for TensorBoard's event files: trainings, and what the tables say, as "
+        "curves; None: none are written",
     )
     dry_run: bool = option(False, "print the plan and stop")
 
