@@ -17,7 +17,10 @@ pytestmark = pytest.mark.skipif(
     "name",
     [
         "tabular",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("sequence", "text")),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("images", "sequence", "text")
+        ),
     ],
 )
 def test_the_ticket_is_within_a_point_of_the_dense_network(name, tmp_path, monkeypatch):
@@ -32,5 +35,5 @@ def test_the_ticket_is_within_a_point_of_the_dense_network(name, tmp_path, monke
 
 
 def test_every_example_is_tried():
-    names = {"tabular", "sequence", "text"}
+    names = {"tabular", "images", "sequence", "text"}
     assert {path.stem for path in _FOLDER.glob("*.py")} == names
