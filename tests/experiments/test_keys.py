@@ -18,6 +18,7 @@ import textwrap
 import tflottery
 from tflottery.components.accuracies import Accuracy
 from tflottery.components.component import Component
+from tflottery.components.gradual_pruning import gradual_pruning
 from tflottery.components.interpolating import Line
 from tflottery.components.mask_counts import MaskCounts
 from tflottery.components.metadata import Facts
@@ -97,6 +98,11 @@ _KEYS = {
     "network": ("a10bdf08 a1ca198c "),
     "data": ("21f96f1c e7cb0443 8c00aea4 "),
     "unusual": ("c186de4b a2e102fa 1aec731c 773746eb 4f471972 "),
+    # Under a constant rate, fine-tuning is learning-rate rewinding.
+    "other kinds": (
+        "2a8cb2fe 07849a47 c19f41a8 83d2e151 6ed615eb c179e0b9 31e920d0 e5c80309 "
+        "31e920d0 e5c80309 8786bf1d "
+    ),
 }
 
 # The first is the usual one, which no key names.
@@ -285,6 +291,20 @@ def _artifacts():
     }
 
 
+def _of_other_kinds():
+    """Yields runs and masks by other criteria, and what prunes while it trains."""
+    study = next(_studies())
+    sparse = Subnetworks(study)
+    kinds = ("snip", "grasp_reinit", "synflow_shuffled", "lr_rewinding", "fine_tuning")
+    for kind in kinds:
+        subnetwork = Subnetwork(kind=kind, level=2, replicate=1, rewind_iteration=100)
+        yield sparse.mask(subnetwork)
+        yield sparse.run(subnetwork, data_order=1)
+    yield gradual_pruning(
+        study.trunk(1), iterations=600, kernels=sparse.kernels, num_survivors=5000
+    )
+
+
 def _found():
     """Returns the beginnings of the keys, by kind."""
     found = {
@@ -304,6 +324,7 @@ def _found():
         dataclasses.replace(next(_runs()), threads=4),
     ]
     found["unusual"] = [fingerprints.fingerprint(one, length=8) for one in unusual]
+    found["other kinds"] = [one.key[:8] for one in _of_other_kinds()]
     return found
 
 
