@@ -5,10 +5,13 @@ is not there.
 """
 
 import errno
+import os
+import shutil
 
 import pytest
 from fsspec.implementations import memory
 
+from tflottery.store import local_copies
 from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
 from tflottery.store.store import Store
 
@@ -33,8 +36,85 @@ def test_artifact_is_there_after_the_block_and_not_before(store, bucket):
         (folder / "a").write_bytes(b"x")
         assert not store.has(ADDRESS) and not bucket.store
     assert store.has(ADDRESS, ("a",))
-    assert str(store.open(ADDRESS)).startswith(f"gs://bucket/store/{ADDRESS}/")
+    assert all(name.startswith(f"/bucket/store/{ADDRESS}/") for name in bucket.store)
     assert (store.open(ADDRESS) / "a").read_bytes() == b"x"
+
+
+def spoil(bucket, content):
+    """Replaces the weights in the bucket."""
+    (name,) = (one for one in bucket.store if one.endswith("/weights.safetensors"))
+    bucket.pipe_file(name, content)
+
+
+@pytest.fixture
+def downloads(bucket, monkeypatch):
+    """The files of artifacts that were read in the bucket; grows as they come."""
+    found = []
+    original = memory.MemoryFileSystem._open
+
+    def opening(self, path, mode="rb", **named):
+        if mode == "rb" and path.endswith(".safetensors"):
+            found.append(path.rpartition("/")[2])
+        return original(self, path, mode=mode, **named)
+
+    monkeypatch.setattr(memory.MemoryFileSystem, "_open", opening)
+    return found
+
+
+def test_nothing_is_downloaded_twice_by_whatever_process(store, downloads, tmp_path):
+    write(store)
+    for one in (store, Store(store.root)):
+        assert (one.open(ADDRESS) / "more/slots.safetensors").read_bytes() == b"slots"
+    assert downloads == []
+    # As on another machine.
+    shutil.rmtree(store._backend.scratch)
+    for one in (Store(store.root), Store(store.root)):
+        for _ in range(2):
+            path = one.open(ADDRESS) / "weights.safetensors"
+            assert path.read_bytes() == b"weights"
+    assert sorted(downloads) == ["slots.safetensors", "weights.safetensors"]
+    # What is written anew is another copy.
+    write(store, content=b"another")
+    path = Store(store.root).open(ADDRESS) / "weights.safetensors"
+    assert path.read_bytes() == b"another"
+    assert len(downloads) == 2
+
+
+def test_a_damaged_copy_is_downloaded_again(store, downloads):
+    write(store)
+    for content in (b"WEIGHTS", b""):
+        (store.open(ADDRESS) / "weights.safetensors").write_bytes(content)
+        path = Store(store.root).open(ADDRESS) / "weights.safetensors"
+        assert path.read_bytes() == b"weights"
+    assert len(downloads) == 4
+
+
+def test_copies_are_bounded_and_what_was_used_last_stays(store, monkeypatch, downloads):
+    monkeypatch.setattr(local_copies, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(local_copies, "_RECENT_SECONDS", -1.0)
+    addresses = [f"lines/{number}" for number in range(8)]
+    for address in addresses:
+        write(store, address, content=bytes(2_000))
+        store.open(addresses[0])
+    folder = f"{store._backend.scratch}/.copies"
+    assert 3 <= len(os.listdir(folder)) <= 5
+    for address in reversed(addresses):
+        store.open(address)
+    assert "weights.safetensors" in downloads
+    store.remove(addresses[0])
+    assert not [one for one in os.listdir(folder) if one.startswith("lines%2F0")]
+
+
+def test_a_disk_too_full_for_a_copy_is_named(store, monkeypatch):
+    write(store)
+    shutil.rmtree(store._backend.scratch)
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(local_copies.LocalCopies, "adopt", full)
+    with pytest.raises(StoreError, match=f"copy of '{ADDRESS}' in .*copies.*No space"):
+        Store(store.root).open(ADDRESS)
 
 
 def fail_at(monkeypatch, ending):
@@ -94,8 +174,12 @@ def test_two_writers_of_one_address_do_not_touch_each_other(store, bucket):
 @pytest.mark.parametrize("change", [b"weight", b"weighty"])
 def test_damage_is_named_set_aside_and_made_again(store, bucket, change):
     write(store)
-    path = store.open(ADDRESS) / "weights.safetensors"
-    path.write_bytes(change)
+    spoil(bucket, change)
+    # What is here as a copy is as it was written.
+    if len(change) == 7:
+        path = store.open(ADDRESS) / "weights.safetensors"
+        assert path.read_bytes() == b"weights"
+    assert "weights.safetensors" in store.fault(ADDRESS)
     assert store.has(ADDRESS) == (len(change) == 7)
     with pytest.raises(DamagedArtifact, match="weights.safetensors") as caught:
         Store(store.root).open(ADDRESS)

@@ -6,6 +6,8 @@ import re
 DRAFTS, LOCKS, DAMAGED = ".drafts", ".locks", "damaged"
 # Who writes the store: the hosts' claims, and the commands of a host.
 CLAIMS, COMMANDS = ".claims", ".commands"
+# Of what lies in a bucket, on this machine.
+COPIES = ".copies"
 # By these a folder is known as a store: it makes one of the first two before anything
 # else, and a copy without hidden files has trained states.
 OF_A_STORE = frozenset({DRAFTS, LOCKS, "runs"})

@@ -6,15 +6,16 @@ which one counts: two writers never touch each other's files.
 """
 
 import collections
+import contextlib
 import errno
 import os
 import shutil
 import uuid
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 
 from etils import epath
 
-from tflottery.store import addresses, buckets, manifests
+from tflottery.store import addresses, buckets, local_copies, manifests
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
@@ -49,6 +50,19 @@ class Local:
     def folder(self, address: str, folder: str) -> epath.Path:
         """Returns the folder with an artifact's files."""
         return epath.Path(self.root, address)
+
+    def readable(
+        self, address: str, manifest: Mapping[str, object]
+    ) -> tuple[epath.Path, bool]:
+        """Returns a local folder with an artifact's files, and whether it is new.
+
+        Never, here, where it is the artifact itself.
+        """
+        return self.folder(address, ""), False
+
+    def forget_copy(self, address: str) -> bool:
+        """Removes local copies; returns whether there can be any."""
+        return False
 
     def new_folder(self) -> str:
         """Returns what the manifest says of where the files are: nothing, here."""
@@ -128,10 +142,11 @@ class Remote:
     def __init__(self, root: str, scratch: str):
         """Args:
         root: the URL.
-        scratch: a local folder for drafts and locks.
+        scratch: a local folder for drafts, locks and copies.
         """
         self.root = root.rstrip("/")
         self.scratch = scratch
+        self._copies = local_copies.LocalCopies(f"{scratch}/{addresses.COPIES}")
 
     def manifest(self, address: str) -> bytes | None:
         """Returns the bytes of the manifest at an address, None if there is none."""
@@ -152,6 +167,34 @@ class Remote:
         """Returns the folder with an artifact's files."""
         return epath.Path(f"{self.root}/{address}/{folder}")
 
+    def readable(
+        self, address: str, manifest: Mapping[str, object]
+    ) -> tuple[epath.Path, bool]:
+        """Returns a local copy of an artifact, and whether it was only just made.
+
+        It is for the caller to compare with the manifest.
+
+        Raises:
+          FileNotFoundError: a file is missing.
+        """
+        writing = manifest["folder"]
+        found = self._copies.find(address, writing)
+        if found is not None:
+            return epath.Path(found), False
+
+        def download(target: str) -> None:
+            for name in manifest["files"]:
+                path = epath.Path(target, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                (self.folder(address, writing) / name).copy(path, overwrite=True)
+
+        return epath.Path(self._copies.add(address, writing, download)), True
+
+    def forget_copy(self, address: str) -> bool:
+        """Removes local copies; returns whether there can be any."""
+        self._copies.remove(address)
+        return True
+
     def new_folder(self) -> str:
         """Returns a name for a writing's own folder."""
         return uuid.uuid4().hex[:16]
@@ -169,11 +212,16 @@ class Remote:
         manifest = self._manifest_path(address)
         manifest.parent.mkdir(parents=True, exist_ok=True)
         epath.Path(draft, manifests.FILE_NAME).copy(manifest, overwrite=True)
+        self._copies.remove(address)
+        # Whoever reads it here, as the next job does, need not download it.
+        with contextlib.suppress(OSError):
+            self._copies.adopt(address, folder, draft)
         if old:
             self.folder(address, old["folder"]).rmtree(missing_ok=True)
 
     def remove(self, address: str, draft: str) -> None:
         """Removes an artifact, its manifest first."""
+        self._copies.remove(address)
         self._manifest_path(address).unlink(missing_ok=True)
         epath.Path(f"{self.root}/{address}").rmtree(missing_ok=True)
 

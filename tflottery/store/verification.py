@@ -8,6 +8,8 @@ import errno
 import hashlib
 from collections.abc import Mapping, Sequence
 
+from etils import epath
+
 from tflottery.store import backends, manifests
 
 
@@ -41,8 +43,13 @@ class Verifier:
                 return f"{name} has {stamp[0]} bytes, {promised['bytes']} were written"
         return None
 
-    def fault(self, address: str, data: bytes) -> str | None:
-        """Returns what is wrong going by every byte; arguments as `visible_fault`.
+    def fault(self, address: str, data: bytes, *, anew: bool = False) -> str | None:
+        """Returns what is wrong going by every byte, None if nothing.
+
+        Args:
+          address: where the artifact is.
+          data: the bytes of its manifest.
+          anew: whether to read it where it lies, and no local copy.
 
         Raises:
           OSError: a file may not be read.
@@ -53,26 +60,22 @@ class Verifier:
         # What was hashed before, and has not changed since, is not hashed again.
         manifest = manifests.unsealed(data, address)
         found = _digest(data), self._stamps(address, manifest)
-        if self._sound.get(address) == found:
-            return None
-        folder = self._backend.folder(address, manifest.get("folder", ""))
-        for name, promised in manifest["files"].items():
+        if anew:
+            self._backend.forget_copy(address)
+        while True:
             try:
-                with (folder / name).open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                folder, is_new = self._backend.readable(address, manifest)
             except FileNotFoundError:
-                return f"{name} is missing"
-            except OSError as error:
-                if error.errno != errno.EIO:
-                    raise
-                return f"{name} cannot be read ({error.strerror})"
-            if digest != promised["sha256"]:
-                return (
-                    f"{name} has sha256 {digest[:12]}..., "
-                    f"{promised['sha256'][:12]}... was written"
-                )
-        self._sound[address] = found
-        return None
+                return "a file is missing"
+            if not is_new and self._sound.get(address) == found:
+                return None
+            fault = _fault_in(folder, manifest)
+            if fault is None:
+                self._sound[address] = found
+                return None
+            # A local copy may be what is damaged.
+            if not self._backend.forget_copy(address) or is_new:
+                return fault
 
     def trust(self, address: str, data: bytes) -> None:
         """Takes an artifact for sound that was hashed while it was written."""
@@ -92,6 +95,30 @@ class Verifier:
         return [
             self._backend.stamp(address, folder, name) for name in manifest["files"]
         ]
+
+
+def _fault_in(folder: epath.Path, manifest: Mapping[str, object]) -> str | None:
+    """Returns what is wrong with files, going by every byte; None if nothing.
+
+    Raises:
+      OSError: a file may not be read.
+    """
+    for name, promised in manifest["files"].items():
+        try:
+            with (folder / name).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return f"{name} is missing"
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return f"{name} cannot be read ({error.strerror})"
+        if digest != promised["sha256"]:
+            return (
+                f"{name} has sha256 {digest[:12]}..., "
+                f"{promised['sha256'][:12]}... was written"
+            )
+    return None
 
 
 def _digest(data: bytes) -> bytes:
