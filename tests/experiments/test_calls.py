@@ -29,7 +29,7 @@ _WRONG = [
 
 
 @pytest.fixture
-def here(runtime, monkeypatch, tmp_path):
+def calls_here(runtime, monkeypatch, tmp_path):
     """Has calls work in this process, with networks that are compiled once for all."""
     monkeypatch.setattr("tflottery.training.runtime.Runtime", lambda **_: runtime)
     monkeypatch.setattr("tflottery.execution.rates.core_rate", lambda: 1e11)
@@ -45,7 +45,7 @@ def _tiny(module):
     }
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("calls_here")
 def test_a_call_makes_what_the_command_makes(tiny, trainings, tmp_path):
     command = tiny(lottery)
     assert command.code == 0
@@ -76,7 +76,7 @@ def test_a_call_makes_what_the_command_makes(tiny, trainings, tmp_path):
     assert found.figure()._repr_png_().startswith(b"\x89PNG")
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("calls_here")
 def test_the_plan_is_data(tmp_path):
     made = {"executor": "inline", "store": tmp_path / "store"}
     found = tflottery.plan("instability", **_tiny(instability), **made)
