@@ -140,6 +140,7 @@ def test_images_are_brought_to_another_shape_as_they_are_decoded(imagenet):
     assert abs(images.mean()) < 0.5 and 0.5 < images.std() < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rotation", "exemplar"])
 def test_pretexts_see_them_as_they_see_arrays(imagenet, name):
     if name == "rotation":

@@ -41,6 +41,7 @@ def masks_of(execute):
     return run
 
 
+@pytest.mark.slow
 def test_lines_of_the_lottery_are_exact_and_the_same_again(masks_of):
     kinds = (*_KINDS, "snip_shuffled", "snip_reinit")
     first, ended = masks_of(*kinds)
@@ -59,6 +60,7 @@ def test_lines_of_the_lottery_are_exact_and_the_same_again(masks_of):
             np.testing.assert_array_equal(own[path], first["snip_reinit", level][path])
 
 
+@pytest.mark.slow
 def test_what_trains_on_from_trained_weights_and_what_prunes_meanwhile(
     masks_of, trainings
 ):

@@ -94,6 +94,7 @@ def test_the_tables_the_config_and_the_figure(output, study, tmp_path):
     assert image.std() > 0.01
 
 
+@pytest.mark.slow
 def test_a_style_of_the_users_does_not_show(output, study, tmp_path):
     made = output()
     made.claim()

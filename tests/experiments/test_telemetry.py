@@ -246,6 +246,7 @@ def test_a_replicate_that_lacks_an_iteration_is_in_no_phase(tiny, study, tmp_pat
     assert value == first
 
 
+@pytest.mark.slow
 def test_a_command_makes_a_figure_too(execute):
     ended = execute(telemetry, figure=True, replicates=1, iterations=(0, 5))
     assert (ended.folder / "figure.png").read_bytes().startswith(b"\x89PNG")

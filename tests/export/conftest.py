@@ -1,5 +1,6 @@
 """A store with a small network of convolutions and batch norm, pruned and not."""
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -42,14 +43,21 @@ def small_convolutions(*, input_shape, num_classes):
     return keras.Model(images, logits, name="small_convolutions")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def small_network():
-    """Registers the network for these tests."""
+@contextlib.contextmanager
+def _registered():
+    """Registers the network for as long as a block runs."""
     MODELS.names()
     own = {"recipes": {}, "dataset": "digits", "minimum_image_size": 1}
     entry = Entry("small_convolutions", small_convolutions, MODELS._defaults | own)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(MODELS._entries, "small_convolutions", entry)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_network():
+    """Registers the network for the tests of a module."""
+    with _registered():
         yield
 
 
@@ -76,11 +84,12 @@ def _of_component(component):
 
 
 @pytest.fixture(scope="session")
-def stored(small_network, runtime, tmp_path_factory):
+def stored(runtime, tmp_path_factory):
     """The store, addresses and arrays of a dense network and a ticket of it."""
     folder = tmp_path_factory.mktemp("exports")
     store = Store(folder / "store")
-    facts = inspect("small_convolutions", Setting("digits"), runtime)
+    with _registered():
+        facts = inspect("small_convolutions", Setting("digits"), runtime)
     dense = Run(facts.network, facts.data, RECIPE, Initialization(1), None, 2, 3, 4)
     start, end = State(dense, 3), State(dense, 9)
     model = small_convolutions(input_shape=(8, 8, 1), num_classes=10)

@@ -276,9 +276,9 @@ def test_kinds_are_overlaid_with_the_dense_network_in_red(of_kinds):
     means = here.groupby("alpha")["test_error"].mean()
     np.testing.assert_allclose(drawn.get_ydata(), 100 * means)
     # Below, each kind along the line for every k.
-    assert list(row)[4:] == ["unpruned", "IMP", "random pruning", "snip"]
+    assert list(row)[4:] == ["unpruned", "IMP", "random pruning", "SNIP"]
     texts = legend_texts(figure)
-    assert {"unpruned", "IMP", "random pruning", "snip", "k = 0", "k = 500"} <= {*texts}
+    assert {"unpruned", "IMP", "random pruning", "SNIP", "k = 0", "k = 500"} <= {*texts}
     assert len(texts) == len(set(texts))
 
 
@@ -308,7 +308,7 @@ def test_kinds_throughout_training_have_a_panel_each(tables):
     options = {"iterations": (3000, 63000), "rewind_iterations": (0, 500)}
     figure = instability.draw(*overlaid(tables, **options))
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles[4:] == 2 * ["unpruned", "IMP", "random pruning", "snip"]
+    assert titles[4:] == 2 * ["unpruned", "IMP", "random pruning", "SNIP"]
 
 
 def test_imagenet_has_a_linear_axis_in_epochs(tables):

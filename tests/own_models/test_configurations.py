@@ -46,6 +46,7 @@ def _loop(build_model=_dense, *, loss="mse", **options):
     )
 
 
+@pytest.mark.slow
 def test_what_no_configuration_tells_is_another_problem():
     decaying = keras.optimizers.AdamW(0.1, weight_decay=0.5)
     keys = [

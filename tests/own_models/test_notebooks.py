@@ -60,6 +60,7 @@ def _cell(monkeypatch, file):
     return main
 
 
+@pytest.mark.slow
 def test_a_cell_is_stopped_and_goes_on_in_any_thread_and_kernel(tmp_path, monkeypatch):
     begun, train, interrupts = [], update_loop.UpdateLoop.train, []
 

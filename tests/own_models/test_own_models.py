@@ -143,6 +143,7 @@ def test_trainings_are_the_same_bits_wherever_they_are_cut(tmp_path):
     np.testing.assert_array_equal(np.concatenate(parts), every)
 
 
+@pytest.mark.slow
 def test_data_sets_and_arrays_of_one_content_are_one_problem(tmp_path, num_trainings):
     _find(tmp_path, density=1)
     data = tf.data.Dataset.from_tensor_slices(DATA).batch(10)
@@ -184,6 +185,7 @@ def test_regression_of_several_inputs_with_a_loss_of_ones_own(tmp_path):
     assert dense["test_mae"] < 0.5 and sparse["test_mae"] < 0.5
 
 
+@pytest.mark.slow
 def test_instability_falls_where_copies_part_later(tmp_path):
     rows = tflottery.measure_instability(
         _binary,
@@ -220,6 +222,7 @@ def test_a_point_that_is_not_finite_leaves_out_its_column_alone(tmp_path):
     assert row["test_auc"] == 0.625
 
 
+@pytest.mark.slow
 def test_a_stopped_search_goes_on_where_it_was(tmp_path, monkeypatch, num_trainings):
     class Stopping(inline_execution.StopRequest):
         def is_set(self):

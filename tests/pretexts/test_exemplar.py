@@ -85,6 +85,7 @@ def test_an_image_is_not_its_own_negative(outputs):
             judge(None, outputs[:1])
 
 
+@pytest.mark.slow
 def test_it_is_learned_without_a_collapse():
     source = sources.load("digits")
     recipe = Recipe(

@@ -34,6 +34,7 @@ def test_every_step_is_told(tmp_path):
     assert str(found["store"]).startswith("ok ")
 
 
+@pytest.mark.slow
 def test_two_devices_train_and_measure_as_the_processor(mirrored, tmp_path):
     del mirrored
     placement = Placement("mirrored", "local", "cpu", 2)
@@ -43,6 +44,7 @@ def test_two_devices_train_and_measure_as_the_processor(mirrored, tmp_path):
     assert "of the way" in found["lenet_batch_norm trains"].told
 
 
+@pytest.mark.slow
 def test_devices_that_compute_something_else_are_told(tmp_path, monkeypatch):
     plain = device_trials.Trial._updated
 
@@ -83,6 +85,7 @@ def test_a_store_that_cannot_be_written_is_told(tmp_path):
     assert "holds other things" in found["store"].told
 
 
+@pytest.mark.slow
 def test_images_are_decoded_fast_enough_or_not(imagenet_dir, tmp_path, monkeypatch):
     options = {"dataset": "imagenet2012", "data_dir": str(imagenet_dir), "models": []}
     found = findings(Placement(), tmp_path, **options)

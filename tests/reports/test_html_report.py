@@ -90,6 +90,7 @@ def test_a_page_stands_by_itself(folder, tmp_path):
     assert all((tmp_path / one).exists() for one in outside)
 
 
+@pytest.mark.slow
 def test_the_same_results_make_the_same_page(folder):
     assert report.page([str(folder)]) == report.page([str(folder)])
 

@@ -140,6 +140,7 @@ def kill_at_random(root, *, times, seed):
         assert len(drafts_left(root)) == 2
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path):
     kill_at_random(tmp_path, times=6, seed=1)
 

@@ -87,6 +87,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     assert _names(tmp_path / "snapshots") == ["00000000.safetensors"]
 
 
+@pytest.mark.slow
 def test_snapshots_of_a_mirrored_fit_equal_those_of_one_device(tmp_path, mirrored):
     x = np.concatenate([X, X])
     y = np.concatenate([Y, Y])

@@ -90,6 +90,7 @@ def test_counts_are_those_of_one_device(small_conv):
         )
 
 
+@pytest.mark.slow
 def test_so_are_those_of_what_xla_compiles(pair):
     alone, together = pair("lenet", _DEVICES[:2])
     for _ in range(2):
@@ -103,6 +104,7 @@ def test_an_image_is_compared_with_the_next_one_of_the_same_batch(pair, monkeypa
     _assert_same_counts(alone, together, [("test", None), ("test", 101)])
 
 
+@pytest.mark.slow
 def test_images_in_files_are_counted_alike(pair, imagenet, small_conv_registered):
     alone, together = pair("small_conv", _DEVICES[:2], source=imagenet)
     for one in (alone, *together._evaluators):

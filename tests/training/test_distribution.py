@@ -125,6 +125,7 @@ def test_mirrored_strategy_is_one_per_process(mirrored):
     assert distribution.strategy(again) is mirrored
 
 
+@pytest.mark.slow
 def test_no_tpu_says_what_to_check():
     kept, devices = tf.Variable(1.0), tf.config.list_logical_devices()
     with pytest.raises(SetupError) as caught:

@@ -77,6 +77,7 @@ def equal(one, other):
     )
 
 
+@pytest.mark.slow
 def test_cut_at_iteration_7_of_10_equals_unbroken(make, tmp_path):
     first, other = make(), make()
     initial = first.initial_weights(1)
@@ -99,6 +100,7 @@ def test_cut_at_iteration_7_of_10_equals_unbroken(make, tmp_path):
     assert equal(other.state(), unbroken)
 
 
+@pytest.mark.slow
 def test_what_xla_compiles_takes_batches_from_outside(make):
     trainer = make("lenet_sgd")
     place(trainer, trainer.initial_weights(1))
@@ -124,6 +126,7 @@ def test_an_image_that_cannot_be_decoded_is_named(make, broken, request, distrib
     assert sound > 0 and kept == [sound]
 
 
+@pytest.mark.slow
 def test_an_image_that_cannot_be_decoded_is_named_by_what_measures(
     broken, small_conv_registered
 ):
@@ -160,6 +163,7 @@ def test_replicas_share_batches(make, mirrored):
     assert trainer.train(stream(trainer), 2) == 2
 
 
+@pytest.mark.slow
 def test_measuring_counts_what_a_loader_shows(make, imagenet):
     trainer = make()
     evaluator = Evaluator("small_conv", imagenet, num_classes=10)

@@ -106,6 +106,7 @@ def _assert_same_bits(one, two):
         assert value.tobytes() == two[name].tobytes(), name
 
 
+@pytest.mark.slow
 def test_resumed_in_another_trainer_equals_unbroken(dense, make):
     unbroken = _train(dense, [_LAST])
     _assert_same_bits(_train(dense, [_LAST]), unbroken)

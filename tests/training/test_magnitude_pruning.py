@@ -111,6 +111,7 @@ def test_averages_of_an_optimizer_leave_pruned_weights_at_zero():
         assert not kernel[mask == 0].any() and kernel.any()
 
 
+@pytest.mark.slow
 def test_a_callback_is_of_one_model_and_optimizer():
     pruning, model = tflottery.MagnitudePruning({2: 0.5}), _model()
     _fit(model, pruning)

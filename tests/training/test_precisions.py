@@ -62,6 +62,7 @@ def test_layers_compute_in_bfloat16_but_the_last_and_variables_are_float32(both)
     assert inner[-1](inputs).dtype == tf.bfloat16
 
 
+@pytest.mark.slow
 def test_it_learns_as_float32_does_up_to_its_few_digits(both, trainers, masks):
     plain, mixed = (_trained(one, trainers, _LAST, masks=masks)[0] for one in both)
     start = both[0].initial_weights(1)
@@ -93,6 +94,7 @@ def test_outputs_and_losses_are_float32(both):
     assert mixed._task.outputs(mixed.model, images, training=False).dtype == tf.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet20", "alexnet_cifar_stem"])
 def test_a_network_is_the_same_one_in_another_precision(name, monkeypatch):
     # To draw weights that nobody looks at takes longer than all the rest.

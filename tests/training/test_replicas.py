@@ -94,6 +94,7 @@ def _farthest(one, other):
     return max(np.abs(one[path] - other[path]).max() for path in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_devices", [2, 4])
 def test_four_parts_train_alike_on_one_device_and_on_several(num_devices, make):
     alone, slots = _trained(make(4, 1), _LAST)
@@ -174,6 +175,7 @@ def test_frozen_statistics_stay_and_what_is_not_used_has_no_gradient():
     assert (float(layer.moving_mean[0]), float(layer.moving_variance[0])) == (0, 1)
 
 
+@pytest.mark.slow
 def test_parts_that_xla_compiles_are_those_of_two_devices(digits, mirrored):
     """Exemplar compares each image with the next one of its own part."""
     recipe = dataclasses.replace(_RECIPE, batch_size=8, augmentation="none")

@@ -45,6 +45,7 @@ def test_the_network_of_tf_keras_is_the_same(name, shape):
     assert tfmot_pruning._values(own).keys() == values.keys()
 
 
+@pytest.mark.slow
 def test_a_training_keeps_exact_counts_and_is_the_same_again():
     model, drawn = _built("lenet", (8, 8, 1))
     shapes = {path: value.size for path, value in drawn.items() if "kernel" in path}

@@ -127,6 +127,7 @@ def test_updates_end_where_the_plain_loop_ends(runtimes, small_conv_registered):
     assert seen == [[(12, 8, 8, 1), (12,)]] * 2
 
 
+@pytest.mark.slow
 def test_gradients_that_xla_compiles_do_too(runtimes):
     plain, tpu = _trainers(runtimes, "lenet", _ADAM)
     tpu._gradients = _compiled(tpu._gradients)
@@ -136,6 +137,7 @@ def test_gradients_that_xla_compiles_do_too(runtimes):
     assert _farthest(found, start) > 0.05
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_written_from_the_host_and_gone_on_from(
     runtimes, small_conv_registered, tmp_path
 ):
@@ -203,6 +205,7 @@ def test_cores_count_what_one_processor_counts(pair, trainers, small_conv_regist
     )
 
 
+@pytest.mark.slow
 def test_an_image_is_compared_with_the_next_one_of_the_same_batch(pair, trainers):
     options = {"pretext": "exemplar", "num_classes": 128}
     alone, together = pair("lenet", trainers.source("lenet"), **options)
@@ -216,6 +219,7 @@ def test_what_xla_compiles_for_them_counts_alike(pair, trainers):
     _assert_same_counts(alone, together, [("test", None), ("test", 101)])
 
 
+@pytest.mark.slow
 def test_images_in_files_are_decoded_here(pair, imagenet, small_conv_registered):
     alone, together = pair("small_conv", imagenet)
     for one in (alone, together._first):

@@ -78,6 +78,7 @@ def test_resumed_equals_unbroken_wherever_it_is_cut(kind, trainers, tmp_path):
     _assert_same_states(everywhere, unbroken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lenet_adam", "small_conv"])
 def test_resumed_in_another_trainer_equals_unbroken(kind, trainers, tmp_path):
     stream = trainers.stream
@@ -290,6 +291,7 @@ def test_sparse_run_resumed_equals_unbroken(kind, trainers, tmp_path):
     _assert_same_states(trained([1, 7, _LAST]), trained([_LAST]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "tolerance"), [("lenet_sgd", 1e-6), ("lenet_adam", 2e-5)]
 )
@@ -308,6 +310,7 @@ def test_two_devices_equal_one_up_to_rounding(kind, tolerance, trainers, mirrore
     assert moved > 100 * tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lenet_adam", "small_conv"])
 def test_two_devices_resumed_equal_unbroken(kind, trainers, mirrored, tmp_path):
     trainer = trainers(kind, strategy=mirrored, sparse=True)
