@@ -32,7 +32,6 @@ _ENDINGS = {
     "safetensors": (".safetensors",),
     "bundle": (".zip", ""),
 }
-_INPUTS = ("pixels", "normalized")
 
 
 def main() -> None:
@@ -53,8 +52,8 @@ def main() -> None:
     flags.DEFINE_string("data_dir", None, "where tensorflow-datasets keeps its data")
     flags.DEFINE_enum(
         "inputs",
-        "pixels",
-        _INPUTS,
+        resolving.PIXELS,
+        [resolving.PIXELS, resolving.NORMALIZED],
         "of a network of a store: pixels from 0 to 255, as the data set gives them, or "
         "normalized as in training, for which no data set is needed",
     )
@@ -160,7 +159,7 @@ def exported(
     path: pathlib.Path,
     *,
     data_dir: str | None = None,
-    inputs: str = _INPUTS[0],
+    inputs: str = resolving.PIXELS,
     examples: str | None = None,
     ticket: str | None = None,
 ) -> list[str]:

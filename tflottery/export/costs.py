@@ -95,9 +95,11 @@ def measured(network: ExportedNetwork) -> Costs:
     example = keras.tree.map_structure(lambda one: one[:1], network.examples)
     flops, dense_flops = _flops(network)
     models = [_unpruned(network), network.model] if network.masks else [network.model]
-    converted = [tflite.with_zeros(models[0])]
-    if network.masks:
-        converted.append(tflite.converted(network.model, is_sparse=True).data)
+    # Zeros may be left out of the second, which is the pruned one.
+    converted = [
+        tflite.converted(one, is_sparse=bool(number)).data
+        for number, one in enumerate(models)
+    ]
     microseconds = {
         "TensorFlow": _medians([_run_by_tensorflow(one, example) for one in models]),
     }

@@ -94,6 +94,12 @@ def input_of(model: keras.Model) -> object:
     return getattr(model, "_functional", model).input
 
 
+def first_line(error: Exception) -> str:
+    """Returns the beginning of what a framework's error says, or else its kind."""
+    told = str(error).strip().splitlines() or [type(error).__name__]
+    return told[0][:300]
+
+
 def renamed(
     arrays: dict[str, np.ndarray], before: list[str], after: list[str]
 ) -> dict[str, np.ndarray]:

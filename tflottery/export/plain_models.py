@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tflottery import layers
-from tflottery.export.networks import input_of
+from tflottery.export.networks import first_line, input_of
 
 _CONFIG = "config.json"
 _OURS = "tflottery"
@@ -62,10 +62,9 @@ def opened(path: str | pathlib.Path) -> keras.Model:
         return keras.models.load_model(path, compile=False)
     # Of which kind depends on where Keras fails.
     except Exception as error:
-        told = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(
-            f"{str(path)!r} cannot be opened as a Keras model: {told[0][:300]} Is it "
-            "whole? Modules with layers of your own are named by --plugins."
+            f"{str(path)!r} cannot be opened as a Keras model: {first_line(error)} Is "
+            "it whole? Modules with layers of your own are named by --plugins."
         ) from error
 
 

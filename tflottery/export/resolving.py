@@ -16,6 +16,9 @@ from tflottery.store.origins import RUNS, Origins, Reference
 from tflottery.store.store import Store
 
 KERAS, BUNDLE = "keras", "bundle"
+# What an exported network of a store takes: what its data set gives, or what it is
+# trained on.
+PIXELS, NORMALIZED = "pixels", "normalized"
 # What is in every bundle, and tells a folder as one.
 BUNDLE_FILE = "bundle.json"
 _NETWORK = "network"
@@ -23,6 +26,7 @@ _OWN_STATES = "own_states"
 # Columns of what was found, or where: no row is named by them.
 _NO_KEYS = (_NETWORK, "mask", "_error", "_loss", "matching", "diverged_iteration")
 _MOST_NAMED = 5
+_KEY_DIGITS = 8
 _EXPECTED = (
     "Expected a .keras file of a masked model, a bundle (a folder or .zip), an address "
     "as `python -m tflottery.store ls` prints it, or a table of results with --row."
@@ -270,4 +274,4 @@ def name_of(found: ModelFile | StoredNetwork) -> str:
     if isinstance(found, ModelFile):
         return os.path.splitext(os.path.basename(os.path.normpath(found.path)))[0]
     model = found.origins.fields(found.address)["network.model"]
-    return f"{model}_{found.address.split('/')[1][:8]}"
+    return f"{model}_{found.address.split('/')[1][:_KEY_DIGITS]}"

@@ -13,10 +13,10 @@ from tflottery.core.identities import Data, Network
 from tflottery.core.initializers import Initializers
 from tflottery.core.registry import MODELS
 from tflottery.datasets import pipeline
-from tflottery.export import networks, plain_models
+from tflottery.export import networks, plain_models, resolving
 from tflottery.export.networks import ExportedNetwork
 from tflottery.export.plain_models import Scaling
-from tflottery.export.resolving import StoredNetwork
+from tflottery.export.resolving import NORMALIZED, PIXELS, StoredNetwork
 from tflottery.models import weights as model_weights
 from tflottery.models.architecture import architecture
 from tflottery.pruning import masks as pruning_masks
@@ -25,9 +25,7 @@ from tflottery.training import checkpoints
 from tflottery.training.distribution import Placement
 from tflottery.training.runtime import OtherData, Runtime, UnusableData
 
-PIXELS, NORMALIZED = "pixels", "normalized"
 _NUM_EXAMPLES = 32
-_KEY_DIGITS = 8
 _PIXELS_TOLD = (
     "pixels from 0 to 255, as the data set gives them; the layer 'scaling' brings them "
     "to what the network was trained on"
@@ -74,7 +72,7 @@ def open_network(
         "outputs": "one logit for each class, before softmax",
     }
     return ExportedNetwork(
-        name=f"{network.model}_{address.split('/')[1][:_KEY_DIGITS]}",
+        name=resolving.name_of(found),
         model=exported,
         examples=shown,
         expected=expected,

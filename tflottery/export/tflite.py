@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 
+from tflottery.export.networks import first_line
+
 _LITERT = "ai_edge_litert"
 _INSTALL = "pip install tflottery[export]"
 
@@ -60,12 +62,6 @@ def converted(model: keras.Model, *, is_sparse: bool) -> Converted:
     return Converted(min(sparse, dense, key=len), len(dense))
 
 
-def with_zeros(model: keras.Model) -> bytes:
-    """Returns a model as TFLite, zeros kept like all other weights."""
-    with _saved(model) as folder:
-        return _converted(folder, is_sparse=False)
-
-
 @contextlib.contextmanager
 def _saved(model: keras.Model) -> Iterator[str]:
     """Gives the folder of a model as TensorFlow saves it.
@@ -87,9 +83,9 @@ def _converted(folder: str, *, is_sparse: bool) -> bytes:
         return converter.convert()
     # Of which kind depends on where it fails.
     except Exception as error:
-        told = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(
-            f"TFLite cannot hold this network: {told[0][:300]} Take another --format."
+            f"TFLite cannot hold this network: {first_line(error)} Take another "
+            "--format."
         ) from error
 
 

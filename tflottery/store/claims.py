@@ -33,7 +33,6 @@ import json
 import os
 import threading
 import time
-import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -228,8 +227,7 @@ class Claims:
     def _members(self) -> str:
         """The folder in which each command of this host that holds the claim has a
         lock."""
-        host = urllib.parse.quote(locks.host(), safe="")
-        return os.path.join(self._scratch, addresses.COMMANDS, host)
+        return os.path.join(self._scratch, addresses.COMMANDS, locks.host_in_paths())
 
     def _joined(self) -> locks.Lock:
         """Returns a new lock, by which other commands of this host know of this one."""

@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import socket
+import urllib.parse
 
 # Of the OSError that `acquire` raises on a file system without locks.
 UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
@@ -101,6 +102,11 @@ def acquire(path: str) -> Lock | None:
 def host() -> str:
     """Returns the name of this host, as notes, drafts and claims have it."""
     return socket.gethostname()
+
+
+def host_in_paths() -> str:
+    """Returns the name of this host as it can be part of a file's name."""
+    return urllib.parse.quote(host(), safe="")
 
 
 def sweep(folder: str) -> None:

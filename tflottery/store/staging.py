@@ -7,7 +7,6 @@ same host that writes. Of another host nobody knows here who is dead.
 
 import os
 import shutil
-import urllib.parse
 import uuid
 import weakref
 
@@ -41,8 +40,9 @@ class Staging:
         except FileNotFoundError:
             return 0
         removed = 0
+        host = locks.host_in_paths()
         tokens = {name.removesuffix(".lock") for name in names}
-        for token in (one for one in tokens if one.rpartition(".")[0] == _host()):
+        for token in (one for one in tokens if one.rpartition(".")[0] == host):
             lock = locks.acquire(self._lock_path(token))
             if lock is not None:
                 with lock:
@@ -58,7 +58,7 @@ class Staging:
         lock = None
         # A sweeping process may catch the file between its making and its locking.
         while lock is None:
-            token = f"{_host()}.{uuid.uuid4().hex[:16]}"
+            token = f"{locks.host_in_paths()}.{uuid.uuid4().hex[:16]}"
             lock = locks.acquire(self._lock_path(token))
         folder = os.path.join(self._root, token)
         os.makedirs(folder)
@@ -67,11 +67,6 @@ class Staging:
 
     def _lock_path(self, token: str) -> str:
         return os.path.join(self._root, token + ".lock")
-
-
-def _host() -> str:
-    """Returns the name of this host as it can be part of a file's name."""
-    return urllib.parse.quote(locks.host(), safe="")
 
 
 def _end(lock: locks.Lock, folder: str, pid: int) -> None:

@@ -78,6 +78,14 @@ class Prepared:
     placement: Placement
     stop: StopRequest
 
+    @functools.cached_property
+    def learned(self) -> dict[str, float]:
+        """How long work such as what is left to do took, by the store's manifests."""
+        artifacts = (one for step in self.todo.steps for one in step.artifacts)
+        # Where such work is told of.
+        folders = {artifact.address.split("/")[0] for artifact in artifacts}
+        return work.learned(self.store, folders)
+
 
 @dataclasses.dataclass(frozen=True)
 class Ending:
@@ -229,7 +237,7 @@ def summary(ready: Prepared) -> str:
         store=ready.store.root,
         num_workers=ready.pool.size,
         placement=ready.placement,
-        learned=_learned(ready),
+        learned=ready.learned,
     )
 
 
@@ -239,16 +247,8 @@ def seconds(ready: Prepared) -> estimate.Range | None:
         ready.todo,
         num_workers=ready.pool.size,
         placement=ready.placement,
-        learned=_learned(ready),
+        learned=ready.learned,
     )
-
-
-def _learned(ready: Prepared) -> dict[str, float]:
-    """Returns how long work such as what is left to do took."""
-    artifacts = (one for step in ready.todo.steps for one in step.artifacts)
-    # Where such work is told of.
-    folders = {artifact.address.split("/")[0] for artifact in artifacts}
-    return work.learned(ready.store, folders)
 
 
 def _title(module: types.ModuleType, study: Study) -> str:
