@@ -16,12 +16,13 @@ from rich.console import Console
 from benchmarks.processes import Advance, total_rate
 from tflottery.components.runs import Run, State
 from tflottery.core.recipes import LABELS
-from tflottery.execution.executor import Executor, ask
+from tflottery.execution.executor import Executor
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.log import Log
 from tflottery.execution.plan import plan_of
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
+from tflottery.execution.questions import ask
 from tflottery.execution.worker import WorkerSettings
 from tflottery.experiments.instability import Config
 from tflottery.store.store import Store

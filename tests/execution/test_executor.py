@@ -7,12 +7,13 @@ from rich.console import Console
 
 from tflottery.components.runs import State
 from tflottery.core.recipes import Setting
-from tflottery.execution.executor import Executor, WorkerFailed, ask
+from tflottery.execution.executor import Executor
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.log import Log
 from tflottery.execution.plan import plan_of
 from tflottery.execution.progress import Progress
+from tflottery.execution.questions import WorkerFailed, ask
 from tflottery.execution.run_index import divergence_address
 from tflottery.execution.worker import Message
 from tflottery.store.errors import DamagedArtifact

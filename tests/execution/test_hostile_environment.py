@@ -16,7 +16,8 @@ PROGRAM = """
 import io, sys
 from rich.console import Console
 from tflottery.components.runs import State
-from tflottery.execution.executor import Executor, ask
+from tflottery.execution.executor import Executor
+from tflottery.execution.questions import ask
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.log import Log
 from tflottery.execution.plan import plan_of

@@ -19,7 +19,7 @@ from tflottery.experiments import instability, lottery
 from tflottery.experiments.instability import Config, Point, Row
 from tflottery.store.errors import MissingArtifact
 from tflottery.store.store import Store
-from tflottery.studies import session
+from tflottery.studies import endings
 from tflottery.studies.study import resolve
 from tflottery.studies.subnetworks import DENSE, IMP, RANDOM_PRUNING, RANDOM_REINIT
 from tflottery.training import checkpoints
@@ -436,7 +436,7 @@ def test_wrong_options_on_pruning_are_refused(execute, trainings, tmp_path, text
 def test_where_every_copy_diverges_there_is_a_table(execute):
     options = {"optimizer": "sgd", "learning_rate": 1e20}
     ended = execute(subnetworks=(IMP,), levels=("1",), figure=True, **options)
-    assert ended.code == session.INCOMPLETE
+    assert ended.code == endings.INCOMPLETE
     rows = ended.table()
     assert len(rows) == 2 and (rows["diverged_iteration"] > 0).all()
     assert rows[[*MEASURED, *COMPARED]].isna().all(axis=None)

@@ -17,7 +17,7 @@ from tflottery.execution.run_index import divergence_address
 from tflottery.experiments import lottery
 from tflottery.experiments.lottery import Best
 from tflottery.store.store import Store
-from tflottery.studies import session
+from tflottery.studies import endings
 from tflottery.studies.accuracy_table import TrainedNetwork
 from tflottery.studies.subnetworks import (
     DENSE,
@@ -485,7 +485,7 @@ def test_a_diverged_subnetwork_takes_only_what_comes_of_it_along(
     with Store(tmp_path / "store").writing(divergence_address(lost), {"iteration": 11}):
         pass
     ended = execute(lottery)
-    assert ended.code == session.INCOMPLETE
+    assert ended.code == endings.INCOMPLETE
     assert "diverged" in ended.text
     table, whole = ended.table("accuracy"), tiny(lottery).table("accuracy")
     assert places(table) == places(whole)
@@ -506,7 +506,7 @@ def test_a_diverged_subnetwork_takes_only_what_comes_of_it_along(
 def test_a_setting_in_which_all_diverges_is_told(execute, trainings):
     options = {"optimizer": "sgd", "learning_rate": 1e20, "replicates": 1}
     ended = execute(lottery, figure=True, **options)
-    assert ended.code == session.INCOMPLETE
+    assert ended.code == endings.INCOMPLETE
     assert (ended.table("accuracy")["diverged_iteration"] > 0).all()
     assert len(ended.table("best")) == 0
     trainings.clear()

@@ -12,10 +12,10 @@ import pytest
 from absl import flags
 
 import tflottery
-from tflottery.execution.executor import WorkerFailed
+from tflottery.execution.questions import WorkerFailed
 from tflottery.experiments import instability
 from tflottery.experiments.instability import Config
-from tflottery.studies import program, session
+from tflottery.studies import endings, program, session
 from tflottery.studies.session import Machine
 
 ROOT = pathlib.Path(tflottery.__file__).parents[1]
@@ -29,7 +29,7 @@ import dataclasses, importlib, json, os, sys, tempfile
 from tflottery.core import environment
 environment.fix()
 from tflottery.core import registry
-from tflottery.studies import program, session
+from tflottery.studies import endings, program, session
 
 def begin(module, config, *, machine):
     for one in getattr(module, "members", lambda config: [config])(config):
@@ -271,7 +271,7 @@ def test_a_worker_that_dies_at_the_first_question_is_told_in_a_line(
 
     monkeypatch.setattr(session, "execute", execute)
     monkeypatch.setattr(program, "from_flags", lambda options, values: None)
-    assert program._main(instability, ["program"], set_aside=[]) == session.INCOMPLETE
+    assert program._main(instability, ["program"], set_aside=[]) == endings.INCOMPLETE
     assert capsys.readouterr().err == "error: Gave up after a worker died 3 times\n"
 
 

@@ -28,7 +28,7 @@ from tflottery.status.__main__ import status
 from tflottery.store import claims, locks, staging
 from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
-from tflottery.studies import session, tabulation
+from tflottery.studies import endings, session, tabulation
 from tflottery.studies.output import Output
 from tflottery.studies.study import resolve
 from tflottery.training.distribution import Placement
@@ -358,7 +358,7 @@ def test_what_is_lost_each_time_is_given_up_by_name(
     with monkeypatch.context() as patch:
         calls = _losing(patch, lose, times=4)
         ended = execute()
-    assert ended.code == session.INCOMPLETE
+    assert ended.code == endings.INCOMPLETE
     # Made, made again three times, and given up.
     assert len(calls) == 5
     assert "Given up: lines/" in ended.text and "again 3 times" in ended.text
@@ -372,7 +372,7 @@ def test_a_disk_that_fills_up_is_told_once_and_the_same_command_goes_on(
 ):
     with small_disk():
         ended = execute()
-    assert ended.code == session.STORE_UNUSABLE
+    assert ended.code == endings.STORE_UNUSABLE
     assert ended.text.count("no room in the store") == 1
     assert "Traceback" not in ended.text
     assert "To go on after that:" in ended.text
@@ -422,7 +422,7 @@ def test_a_stop_does_not_wait_for_much_to_be_read(execute, monkeypatch, tiny_csv
 
     with monkeypatch.context() as patch:
         patch.setattr(Line, "execute", interrupting)
-        patch.setattr(session, "_STOP_SECONDS", -1.0)
+        patch.setattr(endings, "STOP_SECONDS", -1.0)
         stopped = execute()
     assert stopped.code == stopping.INTERRUPTED
     assert "takes more than" in stopped.text and "To go on:" in stopped.text
@@ -433,7 +433,7 @@ def test_a_stop_does_not_wait_for_much_to_be_read(execute, monkeypatch, tiny_csv
 def test_an_incomplete_end_is_marked(execute, monkeypatch):
     monkeypatch.setattr(Line, "execute", lambda *_: 1 / 0)
     ended = execute()
-    assert ended.code == session.INCOMPLETE
+    assert ended.code == endings.INCOMPLETE
     assert config(ended.folder)["complete"] is False
     assert "Tables of what is known (0 of 2 artifacts)" in ended.text
 
@@ -456,7 +456,7 @@ def test_whole_tables_are_not_replaced_by_those_of_a_stop(
     with monkeypatch.context() as patch:
         patch.setattr(Line, "execute", lambda *_: 1 / 0)
         ended = execute(store="other")
-    assert ended.code == session.INCOMPLETE
+    assert ended.code == endings.INCOMPLETE
     assert "whole tables of an earlier command stay" in ended.text
     assert ended.csvs == tiny_csvs
     assert config(ended.folder)["complete"] is True
@@ -510,7 +510,7 @@ def test_tables_that_cannot_be_written_lose_nothing(
         full = OSError(errno.ENOSPC, "No space left on device")
         patch.setattr("tflottery.core.tables.write", lambda *_, **__: raise_(full))
         ended = execute()
-    assert ended.code == session.INCOMPLETE
+    assert ended.code == endings.INCOMPLETE
     assert "output' cannot be written: No space left on device" in ended.text
     assert "the same command with another --output_dir needs nothing more" in ended.text
     trainings.clear()
@@ -561,7 +561,7 @@ def test_a_diverged_copy_leaves_the_other_rows_complete(execute, facts, tmp_path
     ):
         pass
     ended = execute()
-    assert ended.code == session.INCOMPLETE
+    assert ended.code == endings.INCOMPLETE
     rows = ended.table().set_index("rewind_iteration")
     assert rows.loc[8, "diverged_iteration"] == 11
     assert rows.loc[8].isna()[["test_instability", "l2_distance"]].all()
@@ -598,7 +598,7 @@ def test_networks_that_do_not_exist_have_empty_rows(execute, register, trainings
 
 def test_a_setting_that_diverges_is_told_and_not_trained_again(execute, trainings):
     ended = execute(optimizer="sgd", learning_rate=1e20)
-    assert ended.code == session.INCOMPLETE
+    assert ended.code == endings.INCOMPLETE
     rows = ended.table()
     assert (rows["diverged_iteration"] > 0).all()
     assert (rows["diverged_iteration"] < 24).all()
@@ -630,7 +630,7 @@ def test_a_failing_component_leaves_the_rest_done(execute, monkeypatch, tiny_csv
     with monkeypatch.context() as patch:
         patch.setattr(Line, "execute", failing)
         ended = execute()
-    assert ended.code == session.INCOMPLETE
+    assert ended.code == endings.INCOMPLETE
     assert "this line cannot be measured" in ended.text
     assert list(ended.table()["rewind_iteration"]) == [0]
     assert execute().csvs == tiny_csvs
@@ -646,7 +646,7 @@ def test_what_needs_a_failed_job_is_named(execute, monkeypatch):
 
     monkeypatch.setattr(Trainer, "train", failing)
     ended = execute()
-    assert ended.code == session.INCOMPLETE
+    assert ended.code == endings.INCOMPLETE
     assert "no training from 8 on" in ended.text
     assert "not made because of that" in ended.text
     assert list(ended.table()["rewind_iteration"]) == [0]
@@ -750,7 +750,7 @@ def test_what_needs_no_data_is_refused_before_a_worker_starts(
     execute, monkeypatch, tmp_path
 ):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(session, "_studies", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(session, "asking", lambda *_, **__: 1 / 0)
     options = {"dataset": "mnist", "executor": "local"}
     for wrong in (
         {"data_dir": str(tmp_path / "file")},

@@ -9,7 +9,7 @@ from tflottery.core import tables
 from tflottery.core.registry import MODELS
 from tflottery.experiments import instability, table1
 from tflottery.experiments.table1 import Config, Row
-from tflottery.studies import answers, session
+from tflottery.studies import answers, endings
 from tflottery.studies.accuracy_table import TrainedNetwork
 from tflottery.studies.output import Output
 
@@ -131,7 +131,7 @@ def test_one_replicate_has_no_deviation_and_none_no_mean(execute):
     assert one["test_accuracy_std"].isna().all()
     diverging = {"optimizer": "sgd", "learning_rate": 1e20}
     ended = execute(table1, replicates=1, output="diverged", **diverging)
-    assert ended.code == session.INCOMPLETE
+    assert ended.code == endings.INCOMPLETE
     [row] = ended.table("table1").to_dict("records")
     assert row["num_replicates"] == 0
     assert ended.table("table1")["test_accuracy_mean"].isna().all()

@@ -24,7 +24,7 @@ from tflottery.experiments.telemetry import (
     Weight,
 )
 from tflottery.store.store import Store
-from tflottery.studies import session
+from tflottery.studies import endings
 from tflottery.studies.columns import NetworkKeys
 from tflottery.training import checkpoints
 
@@ -390,7 +390,7 @@ def test_final_is_what_is_named(execute, study, stored):
 def test_what_was_measured_before_a_divergence_is_told(execute, trainings):
     options = {"optimizer": "sgd", "learning_rate": 1e20, "replicates": 1}
     ended = execute(telemetry, **options)
-    assert ended.code == session.INCOMPLETE
+    assert ended.code == endings.INCOMPLETE
     table = ended.table("telemetry")
     assert list(table["iteration"]) == ITERATIONS
     assert (table["diverged_iteration"] > 0).all()

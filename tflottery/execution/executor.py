@@ -7,7 +7,6 @@ same artifacts.
 import collections
 import dataclasses
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,7 +15,6 @@ from tflottery.components.metadata import Facts
 from tflottery.core.identities import Network
 from tflottery.execution import job_context
 from tflottery.execution.inline import InlinePool
-from tflottery.execution.jobs import Inspect
 from tflottery.execution.plan import Plan, Step, plan_of
 from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
@@ -60,59 +58,6 @@ class Outcome:
     refused: str | None = None
 
 
-class WorkerFailed(Exception):
-    """A worker cannot answer, and not because of what the user asked for."""
-
-
-def _print(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def ask(
-    pool: Pool | InlinePool,
-    question: Inspect,
-    stopping: Callable[[], bool],
-    *,
-    note: Callable[[str], None] = _print,
-) -> Facts:
-    """Returns the answer of an idle worker to a question outside of any plan.
-
-    Args:
-      pool: of the worker.
-      question: what is asked.
-      stopping: whether to stop; asked several times a second.
-      note: tells the user what the worker notes.
-
-    Raises:
-      ValueError: what was asked about cannot be; says what is wrong.
-      WorkerFailed: the worker failed, or died each time.
-      KeyboardInterrupt: it has to stop.
-    """
-    deaths = 0
-    pool.submit(0, question)
-    while not stopping():
-        for _, message in pool.messages(_POLL_SECONDS):
-            if message.kind == "ended":
-                return message.value
-            if message.kind == "note":
-                note(message.value)
-            if message.kind == "refused":
-                raise ValueError(message.value)
-            if message.kind == "died":
-                deaths += 1
-                if deaths == _MAX_SETBACKS:
-                    raise WorkerFailed(
-                        f"Gave up after a worker died {deaths} times while it looked "
-                        f"at model {question.model!r} and data set "
-                        f"{question.setting.dataset!r}: {message.value} Short of "
-                        "memory?"
-                    )
-                pool.submit(0, question)
-            elif message.kind in ENDINGS:
-                raise WorkerFailed(f"A worker failed. {message.value}")
-    raise KeyboardInterrupt
-
-
 class Executor:
     """Makes the artifacts wanted, with a pool of workers and a store."""
 
@@ -153,6 +98,7 @@ class Executor:
         self._noted: set[str] = set()
         self._outcome = Outcome()
         self._goals: Sequence[Artifact] = ()
+        self._schedule: Schedule | None = None
 
     def execute(self, goals: Sequence[Artifact]) -> Outcome:
         """Makes all goals, or as many as can be made.
@@ -160,13 +106,13 @@ class Executor:
         Changes: the store.
         """
         self._goals = goals
-        schedule = self._planned()
+        schedule = self._schedule = self._planned()
         while schedule:
             self._work_off(schedule)
             if self._outcome.stopped:
                 break
             # What was lost meanwhile, though its job had made it, shows here.
-            schedule = self._planned()
+            schedule = self._schedule = self._planned()
         self._outcome.skipped = tuple(
             address for step in schedule.steps for address in step.makes
         )
@@ -202,6 +148,13 @@ class Executor:
     def outcome(self) -> Outcome:
         """How the work ended, or what is known of that by now."""
         return self._outcome
+
+    def is_settled(self, address: str) -> bool:
+        """Returns whether a goal is made by now, or known never to be made."""
+        if self._schedule is None:
+            return False
+        known = address in self._outcome.unobtainable
+        return known or not self._schedule.lacks(address)
 
     def lose(self, loss: DamagedArtifact | MissingArtifact) -> None:
         """Records that a goal is lost, though it was made.

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from etils import epath
 
-from tflottery.execution import executor, jobs
+from tflottery.execution import jobs, questions
 from tflottery.execution.plan import Step
 from tflottery.store.errors import StoreError
 from tflottery.studies import program, session
@@ -121,7 +121,7 @@ def run(experiment: str, /, **options: object) -> ExperimentResults:
     command = shlex.join(["python", "-m", module.__name__, *arguments])
     try:
         ending = session.carry_out(module, config, machine=machine, command=command)
-    except executor.WorkerFailed as failure:
+    except questions.WorkerFailed as failure:
         raise RuntimeError(str(failure)) from failure
     _refuse_unfinished(ending)
     tables = ending.output.frames()
@@ -146,7 +146,7 @@ def plan(experiment: str, /, **options: object) -> ExperimentPlan:
     module = program.experiment(experiment)
     config, machine = program.options_of(module, _arguments(options))
     with session.prepared(module, config, machine=machine) as ready:
-        todo, seconds = ready.todo, session.seconds(ready)
+        todo, seconds = ready.todo, ready.seconds()
         return ExperimentPlan(
             jobs=pandas.DataFrame(map(_row, todo.steps), columns=list(_COLUMNS)),
             num_runs=todo.num_runs,

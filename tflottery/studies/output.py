@@ -58,11 +58,18 @@ class Extent:
 class Output:
     """Where an experiment's results go; holds no others."""
 
-    def __init__(self, module: types.ModuleType, *studies: Study, folder: str | None):
+    def __init__(
+        self,
+        module: types.ModuleType,
+        *studies: Study,
+        folder: str | None,
+        parent: str | None = None,
+    ):
         """Args:
         module: the experiment.
         *studies: whose results they are; one, but for an experiment over networks.
         folder: the folder; None is one named after experiment and configuration.
+        parent: in which folder that is, then; None: results.
 
         Raises:
           OutputError: the folder holds other results.
@@ -70,7 +77,8 @@ class Output:
         self._module = module
         self._studies = studies
         self._experiment = module.__name__.rsplit(".", 1)[-1]
-        default = epath.Path("results", self._experiment, _name(studies))
+        parent = paths.expanded(parent) if parent else "results"
+        default = epath.Path(parent, self._experiment, _name(studies))
         self.folder = epath.Path(paths.expanded(folder)) if folder else default
         self._check()
 

@@ -19,10 +19,10 @@ from absl import app, flags
 from tflottery.core import command_line, environment, stopping
 from tflottery.core.durations import Duration
 from tflottery.core.environment import SetupError
-from tflottery.execution.executor import WorkerFailed
+from tflottery.execution.questions import WorkerFailed
 from tflottery.execution.stop_request import say
 from tflottery.store.errors import StoreError
-from tflottery.studies import manual, session
+from tflottery.studies import endings, manual, session
 from tflottery.studies.config import Config
 from tflottery.studies.session import Machine
 
@@ -86,7 +86,7 @@ def _main(
         return command_line.WRONG_INPUT
     except WorkerFailed as failure:
         print(f"error: {failure}", file=sys.stderr)
-        return session.INCOMPLETE
+        return endings.INCOMPLETE
 
 
 def define_flags(options: type, values: flags.FlagValues, *, program: str) -> None:

@@ -31,8 +31,21 @@ from tflottery.studies.tensorboard import Board
 _PAUSE_SECONDS, _PAUSE_FACTOR = 300.0, 50.0
 
 
+def pause_after(seconds: float) -> float:
+    """Returns how long to wait before the next writing of what is known.
+
+    Args:
+      seconds: that the last one took.
+    """
+    return max(_PAUSE_SECONDS, _PAUSE_FACTOR * seconds)
+
+
 class Tabulation:
-    """Makes the tables of a command from its goals, and has them written."""
+    """Makes the tables of a command from its goals, and has them written.
+
+    Attributes:
+      written: what the tables were made from that were made last, if any were.
+    """
 
     def __init__(
         self,
@@ -62,6 +75,10 @@ class Tabulation:
         self._log = log
         self._board = board
         self._whole: tuple[dict[str, list], Extent] | None = None
+        # What a thread beside the work has verified is no business of the end's.
+        self._store_for_updates = Store(store.root)
+        self._gave_up = False
+        self.written: Extent | None = None
 
     def collect(
         self, unobtainable: Unobtainable
@@ -121,6 +138,7 @@ class Tabulation:
                 f"in {self._output.folder} are those of the last minutes, if any."
             )
         written = self._output.write(tables, extent)
+        self.written = extent
         self._board.show_tables(tables)
         if extent.is_complete:
             return f"Results are in {self._output.folder}"
@@ -156,27 +174,41 @@ class Tabulation:
         self, unobtainable: Callable[[], Unobtainable], ended: threading.Event
     ) -> None:
         """Writes what is known again and again, until the work has ended."""
-        # What this thread has verified is no business of the other's.
-        store, pause = Store(self._store.root), _PAUSE_SECONDS
+        pause = _PAUSE_SECONDS
         while not ended.wait(pause):
             started = time.monotonic()
-            lost = unobtainable()
-            reader = PartialReader(store, unobtainable=lost, stopping=ended.is_set)
-            try:
-                tables, extent = self._known(reader, lost)
-                self._output.write(tables, extent)
-                self._board.show_tables(tables)
-            except ReadingStopped:
-                return
-            except (OutputError, StoreError) as error:
-                # The end tells for good; until then a full disk may get room again.
-                self._log.say(f"Tables of what is known were not written: {error}")
-            except Exception:
-                # Never worth the work that goes on beside it.
-                reason = traceback.format_exc()
-                self._log.say(f"Tables of what is known were not written: {reason}")
-                return
-            pause = max(_PAUSE_SECONDS, _PAUSE_FACTOR * (time.monotonic() - started))
+            self.update(unobtainable(), stopping=ended.is_set)
+            pause = pause_after(time.monotonic() - started)
+
+    def update(
+        self, unobtainable: Unobtainable, *, stopping: Callable[[], bool]
+    ) -> None:
+        """Writes the tables of what is known by now; tells what keeps it from that.
+
+        Args:
+          unobtainable: as of `ResultsReader`, as far as it is known.
+          stopping: whether to leave it.
+        """
+        if self._gave_up:
+            return
+        reader = PartialReader(
+            self._store_for_updates, unobtainable=unobtainable, stopping=stopping
+        )
+        try:
+            tables, extent = self._known(reader, unobtainable)
+            self._output.write(tables, extent)
+            self.written = extent
+            self._board.show_tables(tables)
+        except ReadingStopped:
+            pass
+        except (OutputError, StoreError) as error:
+            # The end tells for good; until then a full disk may get room again.
+            self._log.say(f"Tables of what is known were not written: {error}")
+        except Exception:
+            # Never worth the work that goes on beside it.
+            self._gave_up = True
+            reason = traceback.format_exc()
+            self._log.say(f"Tables of what is known were not written: {reason}")
 
     def _known(
         self, reader: PartialReader, unobtainable: Unobtainable

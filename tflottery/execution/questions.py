@@ -1,0 +1,67 @@
+"""What a worker is asked outside of any plan: the facts of a network on its data."""
+
+import sys
+from collections.abc import Callable
+
+from tflottery.components.metadata import Facts
+from tflottery.execution.inline import InlinePool
+from tflottery.execution.jobs import Inspect
+from tflottery.execution.pool import Pool
+from tflottery.execution.worker import ENDINGS
+
+_POLL_SECONDS = 0.25
+# How often it is asked again after the death of the worker.
+_MAX_DEATHS = 3
+
+
+class WorkerFailed(Exception):
+    """A worker cannot answer, and not because of what the user asked for."""
+
+
+def _print(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def ask(
+    pool: Pool | InlinePool,
+    question: Inspect,
+    stopping: Callable[[], bool],
+    *,
+    note: Callable[[str], None] = _print,
+) -> Facts:
+    """Returns the answer of an idle worker to a question outside of any plan.
+
+    Args:
+      pool: of the worker.
+      question: what is asked.
+      stopping: whether to stop; asked several times a second.
+      note: tells the user what the worker notes.
+
+    Raises:
+      ValueError: what was asked about cannot be; says what is wrong.
+      WorkerFailed: the worker failed, or died each time.
+      KeyboardInterrupt: it has to stop.
+    """
+    deaths = 0
+    pool.submit(0, question)
+    while not stopping():
+        for _, message in pool.messages(_POLL_SECONDS):
+            if message.kind == "ended":
+                return message.value
+            if message.kind == "note":
+                note(message.value)
+            if message.kind == "refused":
+                raise ValueError(message.value)
+            if message.kind == "died":
+                deaths += 1
+                if deaths == _MAX_DEATHS:
+                    raise WorkerFailed(
+                        f"Gave up after a worker died {deaths} times while it looked "
+                        f"at model {question.model!r} and data set "
+                        f"{question.setting.dataset!r}: {message.value} Short of "
+                        "memory?"
+                    )
+                pool.submit(0, question)
+            elif message.kind in ENDINGS:
+                raise WorkerFailed(f"A worker failed. {message.value}")
+    raise KeyboardInterrupt

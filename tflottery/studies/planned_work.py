@@ -1,0 +1,191 @@
+"""What is left to do for one command or for several, and the workers that do it."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from tflottery.components.component import Artifact
+from tflottery.components.metadata import Facts
+from tflottery.core.identities import Network
+from tflottery.core.recipes import Setting
+from tflottery.execution import estimate, utilization, work
+from tflottery.execution.executor import Executor, Outcome
+from tflottery.execution.inline import InlinePool
+from tflottery.execution.jobs import Inspect
+from tflottery.execution.log import Log
+from tflottery.execution.plan import Plan, Step
+from tflottery.execution.pool import Pool
+from tflottery.execution.progress import Progress
+from tflottery.execution.questions import ask
+from tflottery.execution.stop_request import StopRequest
+from tflottery.execution.unobtainable import Unobtainable
+from tflottery.store.store import Store
+from tflottery.studies import batch_sizes
+from tflottery.studies.machine import Machine, placement_of, pool_of
+from tflottery.studies.study import Study
+from tflottery.studies.tabulation import Tabulation
+from tflottery.training.distribution import Placement
+
+# Has tables written while a block works, of what is known by then; it is given an
+# executor that works, and what tells by now what cannot be made.
+KeepingUp = Callable[
+    [Executor, Callable[[], Unobtainable]], contextlib.AbstractContextManager[None]
+]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlannedWork:
+    """What is asked for, and what it is made with.
+
+    Attributes:
+      goals: the artifacts wanted.
+      facts: of every network that takes part.
+      todo: what is left to do.
+      store: keeps what is made.
+      pool: makes it.
+      placement: where.
+      stop: says whether to stop.
+    """
+
+    goals: Sequence[Artifact]
+    facts: dict[Network, Facts]
+    todo: Plan
+    store: Store
+    pool: Pool | InlinePool
+    placement: Placement
+    stop: StopRequest
+
+    @functools.cached_property
+    def learned(self) -> dict[str, float]:
+        """How long work such as what is left to do took, by the store's manifests."""
+        artifacts = (one for step in self.todo.steps for one in step.artifacts)
+        # Where such work is told of.
+        folders = {artifact.address.split("/")[0] for artifact in artifacts}
+        return work.learned(self.store, folders)
+
+    def summary(self, title: str) -> str:
+        """Returns what is left to do and what that costs, in a few lines for people."""
+        return estimate.summary(
+            self.todo,
+            title=title,
+            store=self.store.root,
+            num_workers=self.pool.size,
+            placement=self.placement,
+            learned=self.learned,
+        )
+
+    def seconds(self) -> estimate.Range | None:
+        """Returns about how long that takes; None if there is no telling."""
+        return estimate.seconds(
+            self.todo,
+            num_workers=self.pool.size,
+            placement=self.placement,
+            learned=self.learned,
+        )
+
+    @contextlib.contextmanager
+    def claimed(self, note: Callable[[str], None]) -> Iterator[None]:
+        """Has this host alone write the store during a block, if there is work to do.
+
+        A store that holds all that is wanted may be another user's, or be written by
+        another host.
+
+        Raises:
+          StoreError: the store cannot be written, or has too little room.
+        """
+        with contextlib.ExitStack() as claim:
+            if self.todo.steps:
+                claim.enter_context(self.store.claimed(note))
+                self.store.ensure_writable(self.todo.num_bytes)
+            yield
+
+    def made(
+        self,
+        tabulations: Callable[[], Sequence[Tabulation]],
+        *,
+        keeping_up: KeepingUp,
+        log: Log,
+        observe: Callable[[Step, int, Mapping[str, float]], None],
+    ) -> Outcome:
+        """Makes all goals, and tables of what is known by then; returns how it ended.
+
+        What is found missing or damaged when the tables are made is made again.
+
+        Args:
+          tabulations: returns those whose tables are to be made in the end.
+          keeping_up: has tables written meanwhile.
+          log: shows how far the work is.
+          observe: as of `Executor`.
+        """
+        with Progress(self.todo, log=log) as progress:
+            executor = Executor(
+                self.pool,
+                self.store,
+                facts=self.facts,
+                progress=progress,
+                stopping=self.stop.is_set,
+                planned=self.todo,
+                observe=observe,
+            )
+            while True:
+                with keeping_up(executor, lambda: dict(executor.outcome.unobtainable)):
+                    outcome = executor.execute(self.goals)
+                if outcome.stopped or outcome.failures or outcome.skipped:
+                    return outcome
+                found = (one.collect(outcome.unobtainable) for one in tabulations())
+                # Several may want what is lost.
+                lost = {loss.address: loss for losses in found for loss in losses}
+                if not lost:
+                    return outcome
+                for loss in lost.values():
+                    executor.lose(loss)
+
+
+@contextlib.contextmanager
+def workers_of(
+    machine: Machine,
+) -> Iterator[tuple[Store, Pool | InlinePool, Placement, StopRequest]]:
+    """Gives a block the store, workers that end with it, where they train, the stop.
+
+    Raises:
+      ValueError: an option is wrong.
+      StoreError: the store cannot be used.
+    """
+    machine.validate()
+    placement = placement_of(machine)
+    store = Store(machine.store)
+    store.ensure_root()
+    with pool_of(machine, placement, store) as pool, StopRequest(pool) as stop:
+        yield store, pool, placement, stop
+
+
+def asking(
+    pool: Pool | InlinePool, stop: StopRequest
+) -> Callable[[str, Setting], Facts]:
+    """Returns a function that asks a worker for facts of a network, each once."""
+
+    @functools.cache
+    def facts_of(model: str, setting: Setting) -> Facts:
+        return ask(pool, Inspect(model, setting), stop.is_set)
+
+    return facts_of
+
+
+def networks_of(studies: Sequence[Study]) -> dict[Network, Facts]:
+    """Returns the facts of every network that takes part."""
+    return {
+        one.facts.network: one.facts
+        for study in studies
+        for one in (study, *study.related.values())
+    }
+
+
+def remarks(studies: Sequence[Study], placement: Placement) -> list[str]:
+    """Returns what is to be known of what takes part and of where, each once."""
+    parts = (one for study in studies for one in (study, *study.related.values()))
+    said = (batch_sizes.remark(one.recipe.batch_size, one.facts) for one in parts)
+    found = [text for text in said if text is not None]
+    if placement != studies[0].placement:
+        found.append(utilization.told_of_sharing(placement.num_devices))
+    return list(dict.fromkeys(found))
