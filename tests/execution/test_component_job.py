@@ -31,7 +31,7 @@ def make(store):
 
         context = JobContext(
             store=store,
-            runtime=types.SimpleNamespace(num_devices=1),
+            runtime=types.SimpleNamespace(num_devices=1, num_measuring=1),
             checkpoint_seconds=seconds,
             report=report,
             stopping=lambda: then == "stop" and done[-1] >= until,

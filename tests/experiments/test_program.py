@@ -270,7 +270,7 @@ def test_a_worker_that_dies_at_the_first_question_is_told_in_a_line(
         raise WorkerFailed("Gave up after a worker died 3 times")
 
     monkeypatch.setattr(session, "execute", execute)
-    monkeypatch.setattr(program, "from_flags", lambda options, values: None)
+    monkeypatch.setattr(program, "from_flags", lambda options, values: options())
     assert program._main(instability, ["program"], set_aside=[]) == endings.INCOMPLETE
     assert capsys.readouterr().err == "error: Gave up after a worker died 3 times\n"
 

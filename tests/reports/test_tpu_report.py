@@ -113,7 +113,9 @@ def test_what_a_core_runs_trains_as_the_plain_loop(network):
     plain.train(stream, _UPDATES, dropout_seed=5)
     batches = stream.batches(0, _UPDATES)
     for indices, bits in zip(batches.indices, batches.bits, strict=True):
-        images, labels = plain._feed.shown(tf.constant(indices), tf.constant(bits))
+        images, labels = plain._input.feed.shown(
+            tf.constant(indices), tf.constant(bits)
+        )
         program.function(tf.constant(0), images, labels)
     expected, found = plain.state()[0], trainer.state()[0]
     for path, value in found.items():

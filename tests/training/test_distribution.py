@@ -110,7 +110,8 @@ def test_other_devices_are_refused(chosen, gpus, fact, found):
 
 def test_unknown_way_to_distribute_lists_the_known_ones():
     with pytest.raises(
-        ValueError, match="distribute 'rings'. Known: none, mirrored, tpu, auto"
+        ValueError,
+        match="distribute 'rings'. Known: none, mirrored, multi_worker, tpu, auto",
     ):
         distribution.placement("rings")
 

@@ -127,7 +127,7 @@ def test_more_iterations_than_a_call_has_room_for(trainers, tmp_path):
     unbroken = _trained(trainer, stream, [600], folder=tmp_path)
     assert optimizers.iteration(trainer.optimizer) == 600
     _place(trainer)
-    advance = trainer._calls(stream(trainer), 0)
+    advance = trainer.calls(stream(trainer), 0, dropout_seed=None)
     for first in range(0, 600, 100):
         advance(first, 100)
     _assert_same_states(trainer.state(), unbroken)

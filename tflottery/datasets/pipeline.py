@@ -143,10 +143,13 @@ def as_dataset(
     augmentation: str,
     pretext: str | None = None,
     pretext_seed: int = 0,
+    num_devices: int = 1,
+    own: range = range(1),
 ) -> tf.data.Dataset:
     """Returns the training batches of a stream, endless, from any iteration on.
 
-    The batches are those of `loader`, bit for bit.
+    The batches are those of `loader`, bit for bit; where several devices share them,
+    the slices of some of these in their place.
 
     Args:
       source: the data; its training split is used.
@@ -155,10 +158,11 @@ def as_dataset(
       augmentation: one of `AUGMENTATIONS`.
       pretext: name of a registered pretext task.
       pretext_seed: of what is random in it but the same in all epochs.
+      num_devices: that share a batch; they have to divide it.
+      own: the devices whose slices come, in turn; from 0.
 
     Returns:
-      A dataset of (images [batch, height, width, channels] float32, labels [batch]
-      int32) of static shapes.
+      (images [size, height, width, channels] float32, labels [size] int32), statically.
 
     Raises:
       ValueError: `first_iteration` is negative, or stream and source do not fit.
@@ -166,6 +170,8 @@ def as_dataset(
     import tensorflow as tf
 
     _validate_stream(source, stream, first_iteration)
+    size = stream.batch_size // num_devices
+    given = functools.partial(_slices, stream, first_iteration, size=size, own=own)
     load = loader(
         source,
         split="train",
@@ -174,22 +180,17 @@ def as_dataset(
         pretext_seed=pretext_seed,
     )
     if source.is_encoded:
-        windows = encoded_batches.Windows(
-            source.train.images, augmentation=augmentation
-        )
-        dataset = encoded_batches.as_dataset(
-            windows,
-            lambda: rows(stream, first_iteration),
-            batch_size=stream.batch_size,
-        )
-        count = num_shown_at_once(stream.batch_size, source.image_shape)
-        return dataset.map(load.show, num_parallel_calls=count, deterministic=True)
+        encoded = source.train.images
+        windows = encoded_batches.Windows(encoded, augmentation=augmentation)
+        dataset = encoded_batches.as_dataset(windows, given, batch_size=size)
+        count = num_shown_at_once(size, source.image_shape)
+        shown = dataset.map(load.show, num_parallel_calls=count, deterministic=True)
+        return _endless(shown)
     # Indices and bits come from Python, in blocks; images are read in the graph.
-    spec = tf.TensorSpec((stream.batch_size,), tf.int32)
-    dataset = tf.data.Dataset.from_generator(
-        lambda: rows(stream, first_iteration), output_signature=(spec, spec)
-    )
-    dataset = dataset.map(load, num_parallel_calls=1, deterministic=True).prefetch(2)
+    spec = tf.TensorSpec((size,), tf.int32)
+    dataset = tf.data.Dataset.from_generator(given, output_signature=(spec, spec))
+    dataset = dataset.map(load, num_parallel_calls=1, deterministic=True)
+    dataset = _endless(dataset.prefetch(2 * len(own)))
     # tf.data's graph rewriting would copy all images into each iterator's graph.
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
@@ -221,6 +222,30 @@ def rows(stream: DataStream, first: int) -> Iterator[tuple[np.ndarray, np.ndarra
         batches = stream.batches(first, _ITERATIONS_PER_READ)
         yield from zip(batches.indices, batches.bits, strict=True)
         first += _ITERATIONS_PER_READ
+
+
+def _slices(
+    stream: DataStream, first: int, *, size: int, own: range
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields indices and bits of some devices' slices of each batch: [size] int32."""
+    for indices, bits in rows(stream, first):
+        for device in own:
+            of_device = slice(device * size, (device + 1) * size)
+            yield indices[of_device], bits[of_device]
+
+
+def _endless(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns a dataset of which is known that it does not end.
+
+    Else hosts that train together ask each other before each batch.
+    """
+    import tensorflow as tf
+
+    return dataset.apply(
+        tf.data.experimental.assert_cardinality(
+            tf.data.experimental.INFINITE_CARDINALITY
+        )
+    )
 
 
 def _validate_stream(source: Source, stream: DataStream, first: int) -> None:

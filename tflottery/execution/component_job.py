@@ -41,7 +41,7 @@ def execute(component: Component, context: JobContext) -> str:
     store.refuse_damaged(partial)
 
     manifest = _description(component)
-    manifest["num_devices"] = context.runtime.num_devices
+    manifest["num_devices"] = context.runtime.num_measuring
 
     def remember(value: object, fraction: float) -> None:
         """Reports how far the job is; saves partial results when that is due."""
@@ -93,7 +93,7 @@ def _make(
         # What goes on from partial results tells nothing of the whole.
         if passes is not None and remembered is None:
             seconds = time.monotonic() - started
-            kind = work.measuring(passes.run, num_devices=context.runtime.num_devices)
+            kind = work.measuring(passes.run, num_devices=context.runtime.num_measuring)
             manifest["work"] = work.done(kind, passes.number, seconds)
 
 

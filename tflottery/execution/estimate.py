@@ -118,9 +118,7 @@ def seconds(
         return None
     num_devices, unlearned = _num_served(placement), rates.seconds_on(placement)
     costs = {
-        step.job.name: _cost(
-            step, learned, num_devices=placement.num_devices, unlearned=unlearned
-        )
+        step.job.name: _cost(step, learned, placement=placement, unlearned=unlearned)
         for step in plan.steps
     }
     if None in costs.values():
@@ -172,7 +170,7 @@ def _memory(plan: Plan) -> list[str]:
 def _num_served(placement: Placement) -> float:
     """Returns how many workers have devices, or cores, of their own."""
     if placement.device == "gpu":
-        return len(hardware.visible_gpus()) / placement.num_devices
+        return len(hardware.visible_gpus()) / placement.num_local_devices
     return hardware.visible_cores() / placement.threads
 
 
@@ -180,7 +178,7 @@ def _cost(
     step: Step,
     learned: Mapping[str, float],
     *,
-    num_devices: int,
+    placement: Placement,
     unlearned: Callable[[Step], float | None],
 ) -> Range | None:
     """Returns what a step takes a worker that works alone; None if nobody knows.
@@ -188,15 +186,15 @@ def _cost(
     Args:
       step: of a plan.
       learned: how long work took.
-      num_devices: devices of a worker.
+      placement: where a worker trains.
       unlearned: returns what a step takes that nothing was learned of.
     """
     job, kind, amount = step.job, None, 0
     if isinstance(job, Advance):
-        kind = work.training(job.run, num_devices=num_devices)
+        kind = work.training(job.run, num_devices=placement.num_devices)
         amount = step.num_iterations
     elif (passes := job.component.passes()) is not None:
-        kind = work.measuring(passes.run, num_devices=num_devices)
+        kind = work.measuring(passes.run, num_devices=placement.num_local_devices)
         amount = passes.number
     if kind in learned:
         took, (low, high) = learned[kind] * amount, _LEARNED_RANGE

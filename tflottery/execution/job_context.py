@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing import connection
 
 from tflottery.store.store import Store
 from tflottery.training.runtime import Runtime
@@ -22,6 +23,7 @@ class JobContext:
     Attributes:
       store: where artifacts are read and put.
       runtime: the process's networks and data.
+      chief: connection to the process that this one follows, if it does.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class JobContext:
         checkpoint_seconds: float,
         report: Callable[[str, object], None],
         stopping: Callable[[], bool],
+        chief: connection.Connection | None = None,
     ):
         """Args:
         store: where artifacts are read and put.
@@ -39,9 +42,11 @@ class JobContext:
         checkpoint_seconds: how much work of the job may be lost to a kill.
         report: is given the kind and value of each `worker.Message` of the job.
         stopping: whether the job has to stop at the next good moment.
+        chief: connection to the process that this one follows, if it does.
         """
         self.store = store
         self.runtime = runtime
+        self.chief = chief
         self._checkpoint_seconds = checkpoint_seconds
         self._report = report
         self._stopping = stopping

@@ -7,7 +7,8 @@ from tflottery.components.metadata import Facts, inspect
 from tflottery.components.runs import Run, State
 from tflottery.core.recipes import Setting
 from tflottery.execution import component_job
-from tflottery.execution.job_context import BUSY, STOPPED, JobContext, Stopped
+from tflottery.execution.job_context import BUSY, FINISHED, STOPPED, JobContext, Stopped
+from tflottery.training import orders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +54,20 @@ class Inspect:
         return f"inspect/{self.model}/{self.setting}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Follow:
+    """The job of training what another host's process does, for as long as it does."""
+
+    @property
+    def name(self) -> str:
+        """What the job is called."""
+        return "follow"
+
+
 Job = Advance | Make
 
 
-def execute(job: Job | Inspect, context: JobContext) -> str | Facts:
+def execute(job: Job | Inspect | Follow, context: JobContext) -> str | Facts:
     """Does a job, whole or up to a stop, under a lock of its own.
 
     Returns:
@@ -68,6 +79,13 @@ def execute(job: Job | Inspect, context: JobContext) -> str | Facts:
     """
     if isinstance(job, Inspect):
         return inspect(job.model, job.setting, context.runtime)
+    if isinstance(job, Follow):
+        orders.follow(
+            context.chief,
+            context.runtime,
+            advanced=lambda iteration: context.measured(iteration, {}),
+        )
+        return FINISHED
     lock = context.store.lock(job.name)
     if lock is None:
         return BUSY

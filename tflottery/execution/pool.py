@@ -32,6 +32,7 @@ class _Worker:
     process: multiprocessing.process.BaseProcess
     pipe: connection.Connection
     log: typing.BinaryIO
+    pulse: ctypes.c_long
     busy: bool = False
 
 
@@ -154,14 +155,14 @@ class Pool:
     def _start(self, number: int) -> None:
         """Starts a worker."""
         ours, theirs = self._context.Pipe()
-        log = _log()
+        log, pulse = _log(), self._context.RawValue(ctypes.c_long, 0)
         started = self._context.Process(
             target=worker.main,
-            args=(theirs, self._stop, self._settings[number], _OpenFile(log)),
+            args=(theirs, self._stop, pulse, self._settings[number], _OpenFile(log)),
             name=f"{worker.NAME}-{number}",
             daemon=True,
         )
-        self._workers[number] = _Worker(started, ours, log)
+        self._workers[number] = _Worker(started, ours, log, pulse)
         # Signals reach every process of a group, also one that is still starting: it
         # inherits that they are blocked until it ignores them. So does the tracker,
         # which comes first, since starting it lifts the mask of two of them.

@@ -131,7 +131,7 @@ def _on_gpus(placement: Placement) -> Callable[[Step], float | None]:
     """As of `seconds_on`, on GPUs."""
     peak, num_gpus = hardware.gpu_rate(), placement.num_devices
     # A worker's part of the cores decodes while its devices compute.
-    num_workers = max(1.0, len(hardware.visible_gpus()) / num_gpus)
+    num_workers = max(1.0, len(hardware.visible_gpus()) / placement.num_local_devices)
     num_cores = max(1.0, hardware.visible_cores() / num_workers)
 
     def seconds(step: Step) -> float | None:

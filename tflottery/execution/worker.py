@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import sys
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -20,15 +21,18 @@ from tflottery.datasets.encoded import DamagedImage
 from tflottery.datasets.records import DamagedRecords
 from tflottery.execution import jobs, notes
 from tflottery.execution.job_context import JobContext
-from tflottery.execution.jobs import Inspect, Job
+from tflottery.execution.jobs import Follow, Inspect, Job
 from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
 from tflottery.store.store import Store
 from tflottery.training import distribution, process, runtime
 from tflottery.training.distribution import NUM_LOGICAL_CPUS, Placement
+from tflottery.training.orders import Orders
 
 NAME = "tflottery-worker"
 # Exit code of a worker whose program has no main guard.
 IMPORTED_AGAIN = 77
+
+_BEAT_SECONDS = 1.0
 
 # Kinds of messages after which a worker waits for its next job.
 ENDINGS = ("ended", "failed", "refused", "damaged", "missing", "unusable", "died")
@@ -65,6 +69,8 @@ class WorkerSettings:
       gpu: id of the GPU to use, "all", or None.
       checkpoint_seconds: how much work of a job may be lost to a kill.
       plugins: modules to import, which register models and more.
+      orders: of hosts that train together, connections to the processes that follow
+        this one, or to the one that it follows.
     """
 
     store: str
@@ -73,11 +79,13 @@ class WorkerSettings:
     gpu: str | None
     checkpoint_seconds: float
     plugins: tuple[str, ...] = ()
+    orders: tuple[connection.Connection, ...] = ()
 
 
 def main(
     pipe: connection.Connection,
     stop: ctypes.c_bool,
+    pulse: ctypes.c_long,
     settings: WorkerSettings,
     log: int,
 ) -> None:
@@ -86,6 +94,7 @@ def main(
     Args:
       pipe: jobs come in, messages go out.
       stop: true, in shared memory, when jobs have to stop at the next good moment.
+      pulse: in shared memory, changes every second from when jobs can be done.
       settings: of this worker.
       log: descriptor of a file for what libraries print; shown if the worker dies.
     """
@@ -100,6 +109,8 @@ def main(
     except SetupError as error:
         pipe.send(Message("unfit", str(error)))
         return
+    # Not before: libraries that are loaded may let no other thread run for long.
+    threading.Thread(target=_beat, args=(pulse,), daemon=True).start()
     while True:
         try:
             job = pipe.recv()
@@ -148,6 +159,9 @@ def set_up(
         logical_cpus=NUM_LOGICAL_CPUS if mirrored_cpus else 1,
         tpu=settings.placement.device == "tpu",
     )
+    if settings.orders:
+        # Before anything computes. A plan alone takes no other hosts.
+        distribution.strategy(settings.placement)
     distribution.validate(settings.placement)
     registry.load_plugins(settings.plugins, named_by="--plugins")
     return contexts(settings, send=send, stopping=stopping)
@@ -163,19 +177,24 @@ def contexts(
 
     Args: as of `set_up`.
     """
+    cluster = settings.placement.cluster
+    follows = bool(settings.orders) and not cluster.is_chief
     return functools.partial(
         JobContext,
         store=Store(settings.store),
         runtime=runtime.Runtime(
-            data_dir=settings.data_dir, placement=settings.placement
+            data_dir=settings.data_dir,
+            placement=settings.placement,
+            orders=Orders(() if follows else settings.orders),
         ),
+        chief=settings.orders[0] if follows else None,
         checkpoint_seconds=settings.checkpoint_seconds,
         report=lambda kind, value: send(Message(kind, value)),
         stopping=stopping,
     )
 
 
-def respond(job: Job | Inspect, context: JobContext) -> Message:
+def respond(job: Job | Inspect | Follow, context: JobContext) -> Message:
     """Does a job and returns the message that says how it ended."""
     try:
         return Message("ended", jobs.execute(job, context))
@@ -202,6 +221,13 @@ def _print_into(log: int) -> None:
     """Sends whatever this process prints, from C++ too, into a file."""
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
+
+
+def _beat(pulse: ctypes.c_long) -> None:
+    """Shows for as long as this process lives that it does."""
+    while True:
+        pulse.value += 1
+        time.sleep(_BEAT_SECONDS)
 
 
 def _die_with_parent() -> None:

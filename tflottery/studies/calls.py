@@ -25,6 +25,7 @@ from tflottery.store.errors import StoreError
 from tflottery.studies import program, session
 from tflottery.studies.output import Output, OutputError
 from tflottery.studies.session import Ending
+from tflottery.training import distribution
 
 if typing.TYPE_CHECKING:
     import matplotlib.figure
@@ -118,6 +119,11 @@ def run(experiment: str, /, **options: object) -> ExperimentResults:
     config, machine = program.options_of(module, arguments)
     if machine.dry_run:
         raise ValueError("dry_run=True makes no results: call tflottery.plan instead.")
+    if machine.distribute == distribution.MULTI_WORKER:
+        raise ValueError(
+            "distribute='multi_worker' takes the same command on every host, which a "
+            f"call is not: python -m {module.__name__}."
+        )
     command = shlex.join(["python", "-m", module.__name__, *arguments])
     try:
         ending = session.carry_out(module, config, machine=machine, command=command)

@@ -6,7 +6,9 @@ import typing
 from tflottery.core import hardware
 from tflottery.datasets import tfds_source
 from tflottery.execution import utilization
+from tflottery.execution.cluster_pool import ClusterPool
 from tflottery.execution.inline import InlinePool
+from tflottery.execution.leader import Leader
 from tflottery.execution.plan import Plan
 from tflottery.execution.pool import Pool
 from tflottery.execution.worker import WorkerSettings
@@ -53,9 +55,10 @@ class Machine:
     )
     distribute: str = option(
         "none",
-        "spread each batch: none, mirrored (over all GPUs), tpu, or auto (over all "
-        "GPUs where too few runs go on at once for them and keys stay the same; not "
-        "with --workers)",
+        "spread each batch: none, mirrored (over all GPUs), multi_worker (over those "
+        "of all hosts that TF_CONFIG or Slurm names, each of which runs the command), "
+        "tpu, or auto (over all GPUs where too few runs go on at once for them and "
+        "keys stay the same; not with --workers)",
     )
     tpu: str = option("local", "with --distribute=tpu: local, or the TPU's name")
     checkpoint_every: float = option(
@@ -97,6 +100,11 @@ class Machine:
                 f"There is no executor {self.executor!r}. Known: "
                 f"{', '.join(EXECUTORS)}."
             )
+        if self.executor != "local" and self.distribute == distribution.MULTI_WORKER:
+            raise ValueError(
+                f"--distribute='multi_worker' has one worker process a host, and "
+                f"--executor={self.executor!r} works otherwise. Say --executor=local."
+            )
         if self.executor == "inline" and self.distribute == distribution.AUTO:
             raise ValueError(
                 "--distribute='auto' chooses among worker processes, and "
@@ -118,14 +126,36 @@ def placement_of(machine: Machine) -> Placement:
     return chosen
 
 
-def pool_of(machine: Machine, placement: Placement, store: Store) -> Pool | InlinePool:
+def pool_of(
+    machine: Machine,
+    placement: Placement,
+    store: Store,
+    *,
+    leader: Leader | None = None,
+) -> Pool | InlinePool:
     """Returns the pool: one worker per GPU or core, one in all where they share.
+
+    Args:
+      machine: the options.
+      placement: where workers train.
+      store: theirs.
+      leader: of hosts that train together, where this one is their chief.
 
     Raises:
       ValueError: there are to be more workers, or threads, than would get on.
     """
     settings = _settings(machine, placement, store)
+    if leader is not None:
+        own = dataclasses.replace(settings[0], orders=leader.orders)
+        return ClusterPool(own, others=leader)
     return InlinePool(settings[0]) if machine.executor == "inline" else Pool(settings)
+
+
+def cluster_settings(
+    machine: Machine, placement: Placement, store: Store
+) -> WorkerSettings:
+    """Returns the settings of a host's one worker, where hosts train together."""
+    return _settings(machine, placement, store)[0]
 
 
 def settled(

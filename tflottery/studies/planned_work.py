@@ -13,6 +13,7 @@ from tflottery.execution import estimate, utilization, work
 from tflottery.execution.executor import Executor, Outcome
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
+from tflottery.execution.leader import Leader
 from tflottery.execution.log import Log
 from tflottery.execution.plan import Plan, Step
 from tflottery.execution.pool import Pool
@@ -107,7 +108,6 @@ class PlannedWork:
         keeping_up: KeepingUp,
         log: Log,
         observe: Callable[[Step, int, Mapping[str, float]], None],
-        refusal_stops: bool = True,
     ) -> Outcome:
         """Makes all goals, and tables of what is known by then; returns how it ended.
 
@@ -118,7 +118,6 @@ class PlannedWork:
           keeping_up: has tables written meanwhile.
           log: shows how far the work is.
           observe: as of `Executor`.
-          refusal_stops: as of `Executor`.
         """
         with Progress(self.todo, log=log) as progress:
             executor = Executor(
@@ -129,7 +128,6 @@ class PlannedWork:
                 stopping=self.stop.is_set,
                 planned=self.todo,
                 observe=observe,
-                refusal_stops=refusal_stops,
             )
             while True:
                 with keeping_up(executor, lambda: dict(executor.outcome.unobtainable)):
@@ -147,9 +145,13 @@ class PlannedWork:
 
 @contextlib.contextmanager
 def workers_of(
-    machine: Machine,
+    machine: Machine, *, leader: Leader | None = None
 ) -> Iterator[tuple[Store, Pool | InlinePool, Placement, StopRequest]]:
     """Gives a block the store, workers that end with it, where they train, the stop.
+
+    Args:
+      machine: the options.
+      leader: of hosts that train together, where this one is their chief.
 
     Raises:
       ValueError: an option is wrong.
@@ -159,7 +161,8 @@ def workers_of(
     placement = placement_of(machine)
     store = Store(machine.store)
     store.ensure_root()
-    with pool_of(machine, placement, store) as pool, StopRequest(pool) as stop:
+    made = pool_of(machine, placement, store, leader=leader)
+    with made as pool, StopRequest(pool) as stop:
         yield store, pool, placement, stop
 
 

@@ -12,19 +12,20 @@ import signal
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from absl import app, flags
 
-from tflottery.core import command_line, environment, stopping
+from tflottery.core import clusters, command_line, environment, stopping
 from tflottery.core.durations import Duration
 from tflottery.core.environment import SetupError
 from tflottery.execution.questions import WorkerFailed
 from tflottery.execution.stop_request import say
 from tflottery.store.errors import StoreError
-from tflottery.studies import endings, manual, session
+from tflottery.studies import cluster_session, endings, manual, session
 from tflottery.studies.config import Config
 from tflottery.studies.session import Machine
+from tflottery.training import distribution
 
 _PACKAGE = "tflottery.experiments"
 
@@ -35,22 +36,11 @@ def run(module_name: str) -> None:
     Args:
       module_name: full name of the experiment's module.
 
-    Changes: as `stoppable`.
-    """
-    stoppable(lambda: _run(module_name))
-
-
-def stoppable(main: Callable[[], None]) -> None:
-    """Runs a program that goes on where it was stopped, and tells how.
-
-    Args:
-      main: the program; it exits.
-
     Changes: how this process handles the signals that ask it to stop.
     """
     stopping.handle(stopping.interrupt)
     try:
-        main()
+        _run(module_name)
     except KeyboardInterrupt as interrupt:
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
         say(f"Stopped. To go on:\n  {session.own_command()}")
@@ -63,7 +53,7 @@ def stoppable(main: Callable[[], None]) -> None:
 def _run(module_name: str) -> None:
     """Defines flags, parses them, executes, exits."""
     # First, because libraries read it while they are imported.
-    set_aside = environment.fix()
+    set_aside = environment.fix(clusters.kept_variables())
     module = importlib.import_module(module_name)
     if command_line.asks_for_help(sys.argv):
         print(manual.text(module, Machine, sys.argv))
@@ -80,24 +70,6 @@ def _main(
     module: types.ModuleType, arguments: Sequence[str], *, set_aside: Sequence[str]
 ) -> int:
     """Executes an experiment with the flags given; returns the exit code."""
-
-    def execute() -> int:
-        command_line.refuse_arguments(arguments)
-        config, machine = (
-            from_flags(options, flags.FLAGS) for options in (module.Config, Machine)
-        )
-        return session.execute(module, config, machine=machine)
-
-    return exit_code_of(execute, set_aside=set_aside)
-
-
-def exit_code_of(execute: Callable[[], int], *, set_aside: Sequence[str]) -> int:
-    """Returns the exit code of a program, having told why it ended early, if it did.
-
-    Args:
-      execute: does the work, and returns the exit code.
-      set_aside: variables of the environment that are not heeded.
-    """
     if set_aside:
         print(
             f"Environment variables not heeded, since results may not depend on them: "
@@ -105,7 +77,13 @@ def exit_code_of(execute: Callable[[], int], *, set_aside: Sequence[str]) -> int
             file=sys.stderr,
         )
     try:
-        return execute()
+        command_line.refuse_arguments(arguments)
+        config, machine = (
+            from_flags(options, flags.FLAGS) for options in (module.Config, Machine)
+        )
+        together = machine.distribute == distribution.MULTI_WORKER
+        execute = cluster_session.execute if together else session.execute
+        return execute(module, config, machine=machine)
     except (ValueError, StoreError, OSError, SetupError) as error:
         print(f"error: {error}", file=sys.stderr)
         return command_line.WRONG_INPUT

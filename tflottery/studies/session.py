@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from tflottery.core import registry
 from tflottery.execution.executor import Outcome
+from tflottery.execution.leader import Leader
 from tflottery.execution.log import Log
 from tflottery.execution.plan import plan_of
 from tflottery.studies import endings
@@ -83,7 +84,12 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
 
 
 def carry_out(
-    module: types.ModuleType, config: Config, *, machine: Machine, command: str
+    module: types.ModuleType,
+    config: Config,
+    *,
+    machine: Machine,
+    command: str,
+    leader: Leader | None = None,
 ) -> Ending | None:
     """Makes an experiment's results; returns how that ended, None of a dry run.
 
@@ -92,6 +98,7 @@ def carry_out(
       config: its options.
       machine: where and how.
       command: the command line that makes the same; told after a stop.
+      leader: of hosts that train together, where this one is their chief.
 
     Raises:
       ValueError: an option is wrong; nothing was trained.
@@ -100,7 +107,7 @@ def carry_out(
     log = Log()
     log.keep(command)
     with contextlib.ExitStack() as until_the_end:
-        with prepared(module, config, machine=machine) as ready:
+        with prepared(module, config, machine=machine, leader=leader) as ready:
             log.say(summary(ready))
             if machine.dry_run:
                 return None
@@ -146,7 +153,11 @@ def _carried_out(
 
 @contextlib.contextmanager
 def prepared(
-    module: types.ModuleType, config: Config, *, machine: Machine
+    module: types.ModuleType,
+    config: Config,
+    *,
+    machine: Machine,
+    leader: Leader | None = None,
 ) -> Iterator[Prepared]:
     """Gives what an experiment asks for to a block, with workers that end with it.
 
@@ -154,6 +165,7 @@ def prepared(
       module: the experiment.
       config: its options.
       machine: where and how.
+      leader: of hosts that train together, where this one is their chief.
 
     Raises:
       ValueError: an option is wrong.
@@ -162,7 +174,7 @@ def prepared(
     # What needs no worker is refused first.
     registry.load_plugins(machine.plugins, named_by="--plugins")
     configs = validated_members(module, config)
-    with workers_of(machine) as (store, pool, placement, stop):
+    with workers_of(machine, leader=leader) as (store, pool, placement, stop):
         facts_of = asking(pool, stop)
         studies = [study_of(one, facts_of, placement) for one in configs]
         output = Output(module, *studies, folder=machine.output_dir)
@@ -200,7 +212,5 @@ def title(module: types.ModuleType, study: Study) -> str:
 def own_command() -> str:
     """Returns the command line of this program."""
     spec = sys.modules["__main__"].__spec__
-    program = ["python", sys.argv[0]]
-    if spec:
-        program = ["python", "-m", spec.name.removesuffix(".__main__")]
+    program = ["python", "-m", spec.name] if spec else ["python", sys.argv[0]]
     return shlex.join([*program, *sys.argv[1:]])

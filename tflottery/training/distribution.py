@@ -1,12 +1,15 @@
-"""Where a network trains: one device, mirrored over several, or a TPU."""
+"""Where a network trains: one device, several of one or many hosts, or a TPU."""
 
 import dataclasses
 import functools
+import os
 
-from tflottery.core import hardware
+from tflottery.core import clusters, hardware
+from tflottery.core.clusters import Cluster
 from tflottery.core.environment import SetupError
 
-KINDS = ("none", "mirrored", "tpu")
+MULTI_WORKER = "multi_worker"
+KINDS = ("none", "mirrored", MULTI_WORKER, "tpu")
 # One device, until a plan shows that all at one run are faster.
 AUTO = "auto"
 NUM_LOGICAL_CPUS = 2
@@ -17,11 +20,12 @@ class Placement:
     """What of the machine decides results, known before TensorFlow starts.
 
     Attributes:
-      distribute: "none", "mirrored" or "tpu".
+      distribute: "none", "mirrored", "multi_worker" or "tpu".
       tpu: "local", or a TPU's name or address; only with "tpu".
       device: "cpu", "gpu" or "tpu".
       num_devices: how many share a batch; 0 where only the TPU can tell.
       threads: that compute in a process, where that is on the CPU.
+      cluster: the hosts; only with "multi_worker".
     """
 
     distribute: str = "none"
@@ -29,14 +33,21 @@ class Placement:
     device: str = "cpu"
     num_devices: int = 1
     threads: int = 1
+    cluster: Cluster | None = None
+
+    @property
+    def num_local_devices(self) -> int:
+        """How many of the devices are this host's."""
+        num_hosts = len(self.cluster.workers) if self.cluster else 1
+        return self.num_devices // num_hosts
 
 
 def placement(distribute: str, *, tpu: str = "local", threads: int = 1) -> Placement:
     """Returns the placement on this machine; two logical CPUs stand in for GPUs.
 
     Raises:
-      ValueError: there is no such way to distribute, or threads are asked of what
-        does not compute with them.
+      ValueError: there is no such way to distribute, threads are asked of what does
+        not compute with them, or the environment tells of no cluster.
       SetupError: there are GPUs that cannot be used.
     """
     known = (*KINDS, AUTO)
@@ -55,6 +66,19 @@ def placement(distribute: str, *, tpu: str = "local", threads: int = 1) -> Place
         )
     if distribute == "tpu":
         return Placement(distribute, tpu=tpu, device=device, num_devices=0)
+    if distribute == MULTI_WORKER:
+        cluster = clusters.cluster_of(os.environ)
+        if len(cluster.workers) > 1:
+            num_devices = len(cluster.workers) * (gpus or 1)
+            return Placement(
+                distribute,
+                device=device,
+                num_devices=num_devices,
+                threads=threads,
+                cluster=cluster,
+            )
+        # One host by itself is a host like others.
+        distribute = "mirrored" if gpus > 1 else "none"
     # Mirroring over a single device is training on that device.
     if distribute == "none" or gpus == 1:
         return Placement(device=device, threads=threads)
@@ -165,10 +189,11 @@ def has_gpu() -> bool:
 
 
 def mirrored_devices(chosen: Placement) -> list[str]:
-    """Returns TensorFlow's names of the devices that networks are mirrored over."""
-    if chosen.distribute != "mirrored":
+    """Returns TensorFlow's names of this host's devices, if networks are mirrored."""
+    if chosen.distribute not in ("mirrored", MULTI_WORKER):
         return []
-    return [f"{chosen.device.upper()}:{index}" for index in range(chosen.num_devices)]
+    count = chosen.num_local_devices
+    return [f"{chosen.device.upper()}:{index}" for index in range(count)]
 
 
 @functools.cache
@@ -176,10 +201,11 @@ def strategy(chosen: Placement) -> object | None:
     """Returns the tf.distribute strategy of a placement; None is one device.
 
     There is one of each per process: a second over the same devices would reuse the
-    first one's collective keys and fail.
+    first one's collective keys and fail. That of several hosts is made before anything
+    else of TensorFlow runs, and waits for all of them.
 
     Raises:
-      SetupError: no TPU answers; says what to check.
+      SetupError: no TPU answers, or the hosts do not find together; says what to check.
     """
     import tensorflow as tf
 
@@ -187,6 +213,8 @@ def strategy(chosen: Placement) -> object | None:
         return None
     if chosen.distribute == "mirrored":
         return tf.distribute.MirroredStrategy(mirrored_devices(chosen))
+    if chosen.distribute == MULTI_WORKER:
+        return _over_hosts(chosen)
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=chosen.tpu)
         tf.config.experimental_connect_to_cluster(resolver)
@@ -195,6 +223,35 @@ def strategy(chosen: Placement) -> object | None:
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error)[:80]!r}"
         raise SetupError(_no_tpu(chosen.tpu, reason)) from error
+
+
+def _over_hosts(chosen: Placement) -> object:
+    """Returns the strategy over the devices of several hosts."""
+    import tensorflow as tf
+
+    cluster, distribute = chosen.cluster, tf.distribute
+    resolver = distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(cluster.workers)}),
+        task_type="worker",
+        task_id=cluster.index,
+        rpc_layer="grpc",
+    )
+    # Named, so that it is the same each time, and with it the order of sums.
+    known = distribute.experimental.CommunicationImplementation
+    implementation = known.NCCL if chosen.device == "gpu" else known.RING
+    try:
+        return distribute.MultiWorkerMirroredStrategy(
+            cluster_resolver=resolver,
+            communication_options=distribute.experimental.CommunicationOptions(
+                implementation=implementation
+            ),
+        )
+    except Exception as error:
+        raise SetupError(
+            f"TensorFlow's processes on {', '.join(cluster.workers)} do not find "
+            f"together ({type(error).__name__}: {str(error)[:200]!r}). Each has to "
+            "reach the others at these ports."
+        ) from error
 
 
 def _no_tpu(tpu: str, reason: str) -> str:

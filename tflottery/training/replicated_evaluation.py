@@ -18,17 +18,17 @@ from tflottery.training.evaluation import Evaluator, Measurement
 def over(
     placement: Placement, make: Callable[..., Evaluator]
 ) -> "Evaluator | distributed_evaluation.DistributedEvaluator":
-    """Returns what measures on all devices of a placement.
+    """Returns what measures on all devices of a placement, of this host alone.
 
     Args:
       placement: the devices.
       make: returns a new evaluator, on the `device` or for the `strategy` it is given.
     """
-    if placement.distribute == "none":
+    if placement.num_local_devices == 1:
         return make()
-    if placement.distribute == "mirrored":
+    if devices := distribution.mirrored_devices(placement):
         return distributed_evaluation.DistributedEvaluator(
-            [make(device=device) for device in distribution.mirrored_devices(placement)]
+            [make(device=device) for device in devices]
         )
     return ReplicatedEvaluator(distribution.strategy(placement), make)
 

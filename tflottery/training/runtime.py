@@ -16,6 +16,7 @@ from tflottery.datasets import source as sources
 from tflottery.datasets.source import Source
 from tflottery.training import distribution, precisions
 from tflottery.training.distribution import Placement
+from tflottery.training.orders import Orders
 
 if typing.TYPE_CHECKING:
     from tflottery.training import evaluation, probing, trainer
@@ -25,6 +26,7 @@ if typing.TYPE_CHECKING:
     _Built |= probing.Probe
 # Of a command over many networks, as many of each stay built; tracing takes seconds.
 _MOST_BUILT = 4
+_NO_ORDERS = Orders()
 
 
 class UnusableData(RuntimeError):
@@ -44,15 +46,18 @@ class Runtime:
         data_dir: str | None,
         placement: Placement,
         most_built: int = _MOST_BUILT,
+        orders: Orders = _NO_ORDERS,
     ):
         """Args:
         data_dir: folder of prepared tensorflow-datasets, or None for the default.
         placement: where this process trains.
         most_built: how many trainers, and as many evaluators, stay built at most.
+        orders: have other hosts' trainers do what the ones of this process do.
         """
         self._data_dir = data_dir
         self._placement = placement
         self._most_built = most_built
+        self._orders = orders
         self._trainers: dict[str, trainer.Trainer] = {}
         self._evaluators: dict[str, evaluation.Evaluator | DistributedEvaluator] = {}
 
@@ -64,7 +69,14 @@ class Runtime:
     @property
     def num_devices(self) -> int:
         """How many devices share a batch."""
-        return distribution.num_devices_of(self.strategy)
+        # A plan alone needs no other hosts.
+        known = self._placement.num_devices
+        return known or distribution.num_devices_of(self.strategy)
+
+    @property
+    def num_measuring(self) -> int:
+        """How many devices measure: those of this host."""
+        return self._placement.num_local_devices or self.num_devices
 
     @functools.lru_cache(maxsize=4)  # noqa: B019 - a runtime lives with its process
     def source(self, dataset: str, *, model: str | None) -> Source:
@@ -149,6 +161,15 @@ class Runtime:
         from tflottery.training import trainer
 
         num_replicas = num_replicas or self.num_devices
+        self._orders.give(
+            "trainer",
+            network,
+            data,
+            recipe=recipe,
+            sparse=sparse,
+            num_replicas=num_replicas,
+            precision=precision,
+        )
         parts = [network, data, recipes.trajectory(recipe), sparse, num_replicas]
         parts.append(precision)
         key = fingerprints.fingerprint(parts)
@@ -165,6 +186,7 @@ class Runtime:
                 strategy=self.strategy,
                 num_replicas=num_replicas,
                 precision=precision,
+                orders=self._orders,
             )
             _validate_architecture(network, self._trainers[key], precision=precision)
         return self._trainers[key]

@@ -5,7 +5,6 @@ saved or measured. How many is a tensor, not a shape, so nothing is traced again
 cutting a run anywhere changes no bit of it.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -16,17 +15,20 @@ import tensorflow as tf
 from tflottery.core import recipes
 from tflottery.core.initializers import Initializers
 from tflottery.core.recipes import Recipe
-from tflottery.datasets import feeds, pipeline
+from tflottery.datasets import feeds
 from tflottery.datasets.source import Source
 from tflottery.datasets.stream import DataStream, stream_of
 from tflottery.layers import masked, normalization, pooling
 from tflottery.models import weights as model_weights
 from tflottery.training import distribution, optimizers, precisions, replicas, tasks
 from tflottery.training.generators import Generators
+from tflottery.training.orders import Orders
+from tflottery.training.training_input import TrainingInput
 
 # A call lasts about so long: progress is seen and a stop obeyed at its end.
 _CALL_SECONDS = 1.0
 _INITIALIZERS = Initializers()
+_NO_ORDERS = Orders()
 
 
 class Diverged(Exception):
@@ -57,6 +59,7 @@ class Trainer:
         strategy: tf.distribute.Strategy | None = None,
         num_replicas: int | None = None,
         precision: str | None = None,
+        orders: Orders = _NO_ORDERS,
     ):
         """Args:
         model_name: a registered model.
@@ -69,20 +72,26 @@ class Trainer:
         strategy: distributes each batch over its devices; None is one device.
         num_replicas: parts of a batch, each normalized by itself; None: one a device.
         precision: in what the network computes (`precisions`); None: its own.
+        orders: have other hosts' trainers do what this one does.
 
         Raises:
           ValueError: devices or parts do not divide a batch.
         """
         self.recipe = recipe = recipes.simplified(recipe)
+        self._orders = orders
         self._strategy = strategy
         self._num_parts, self._part_size = distribution.parts(
             strategy, batch_size=recipe.batch_size, num_replicas=num_replicas
         )
         self._source = source
-        self._pretext = {"pretext": pretext, "pretext_seed": pretext_seed}
         self._task = tasks.task_of(pretext)
-        # A strategy distributes batches of its own (`_calls`).
-        self._feed = None if strategy else self._fed()
+        self._input = TrainingInput(
+            source,
+            augmentation=recipe.augmentation,
+            pretext=pretext,
+            pretext_seed=pretext_seed,
+            strategy=strategy,
+        )
         scope = strategy.scope() if strategy else tf.distribute.get_strategy().scope()
         with scope:
             self.model = precisions.build(
@@ -91,14 +100,8 @@ class Trainer:
                 num_classes=num_classes,
                 precision=precision,
             )
-            use_masks = masked.mask_gradients_only if sparse else masked.ignore_masks
-            use_masks(self.model)
-            if distribution.has_gpu():
-                pooling.make_pooling_deterministic(self.model)
             self.optimizer = optimizers.make(recipe)
-            self.optimizer.build(self.model.trainable_variables)
-            # The loop below trains; compiling lets Keras callbacks find the optimizer.
-            self.model.compile(optimizer=self.optimizer)
+            _ready(self.model, self.optimizer, sparse=sparse)
             self._generators = Generators(self.model)
         self._advance = self._distributed_loop() if strategy else self._local_loop()
         self._seconds_per_iteration: float | None = None
@@ -127,6 +130,14 @@ class Trainer:
           iteration: updates done so far.
           first_iteration: where the slots were fresh, from which Adam counts.
         """
+        self._orders.give(
+            "restore",
+            weights,
+            masks=masks,
+            slots=slots,
+            iteration=iteration,
+            first_iteration=first_iteration,
+        )
         model_weights.assign(self.model, weights)
         masked.set_masks(self.model, masks)
         optimizers.reset(
@@ -185,17 +196,14 @@ class Trainer:
         points = {last}.union(*(getattr(c, "iterations", ()) for c in callbacks))
         iteration = optimizers.iteration(self.optimizer)
         self.model.stop_training = False
-        self._generators.reseed(dropout_seed)
-        advance = self._calls(stream, iteration)
+        advance = self.calls(stream, iteration, dropout_seed=dropout_seed)
         notify.on_train_begin()
         while iteration < last and not self.model.stop_training:
             next_point = min(point for point in points if point > iteration)
             count = min(next_point - iteration, self._affordable())
             notify.on_train_batch_begin(iteration)
             started = time.perf_counter()
-            with self._watched(stream, iteration, count):
-                done, loss = advance(iteration, count)
-                done, loss = int(done), float(loss)
+            done, loss = advance(iteration, count)
             iteration += done
             if not np.isfinite(loss):
                 raise Diverged(iteration)
@@ -227,47 +235,29 @@ class Trainer:
         known = self._seconds_per_iteration
         self._seconds_per_iteration = min(pace, known) if known else pace
 
-    def _calls(self, stream: DataStream, first: int) -> Callable:
-        """Returns a function of (iteration, count) that makes `count` updates."""
-        if self._strategy is None:
-            given = self._feed.stream(stream, first)
-            return lambda iteration, count: self._advance(
-                given(iteration, count), tf.constant(count)
-            )
-        batches = pipeline.as_dataset(
-            self._source,
-            stream,
-            first_iteration=first,
-            augmentation=self.recipe.augmentation,
-            **self._pretext,
-        )
-        iterator = iter(self._strategy.experimental_distribute_dataset(batches))
-        return lambda _, count: self._advance(iterator, tf.constant(count))
+    def calls(
+        self, stream: DataStream, first: int, *, dropout_seed: int | None
+    ) -> Callable[[int, int], tuple[int, float]]:
+        """Returns a function of (iteration, count) that makes `count` updates.
 
-    def _watched(
-        self, stream: DataStream, first: int, count: int
-    ) -> contextlib.AbstractContextManager:
-        """Has said what is wrong with the images of `count` iterations."""
+        It returns how many were made and the last loss; followers make the same calls.
 
-        def rows() -> tuple[np.ndarray, np.ndarray]:
-            batches = stream.batches(first, count)
-            return batches.indices, batches.bits
+        Args:
+          stream: the training examples of every iteration.
+          first: the iteration of the first call; the others go on from one another.
+          dropout_seed: as of `train`.
+        """
+        self._orders.give("begin", stream, first, dropout_seed=dropout_seed)
+        self._generators.reseed(dropout_seed)
+        given = self._input.of(stream, first)
 
-        return feeds.watched(
-            self._source,
-            split="train",
-            augmentation=self.recipe.augmentation,
-            rows=rows,
-        )
+        def advance(iteration: int, count: int) -> tuple[int, float]:
+            self._orders.give("advance", iteration, count)
+            with self._input.watched(stream, iteration, count):
+                done, loss = self._advance(given(iteration, count), tf.constant(count))
+                return int(done), float(loss)
 
-    def _fed(self) -> feeds.Feed:
-        """Returns the batches that the loop for one device trains on."""
-        return feeds.feed(
-            self._source,
-            split="train",
-            augmentation=self.recipe.augmentation,
-            **self._pretext,
-        )
+        return advance
 
     def replica_update(self, images: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """Makes an update, on each device of a strategy of its part of a batch.
@@ -330,7 +320,7 @@ class Trainer:
 
     def _local_loop(self) -> tf.types.experimental.PolymorphicFunction:
         """Returns the compiled loop for one device."""
-        feed, jit = self._feed, compiled_by_xla(self.model)
+        feed, jit = self._input.feed, compiled_by_xla(self.model)
         update = feed.compiled_part(
             lambda *batch: self._update(feed.shown, *batch), jit=jit
         )
@@ -357,6 +347,19 @@ class Trainer:
             return _iterate(step, count)
 
         return advance
+
+
+def _ready(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, *, sparse: bool
+) -> None:
+    """Has a model just built, and its optimizer, train as the loop expects of them."""
+    use_masks = masked.mask_gradients_only if sparse else masked.ignore_masks
+    use_masks(model)
+    if distribution.has_gpu():
+        pooling.make_pooling_deterministic(model)
+    optimizer.build(model.trainable_variables)
+    # The loop trains; compiling lets Keras callbacks find the optimizer.
+    model.compile(optimizer=optimizer)
 
 
 def _iterate(step: Callable, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

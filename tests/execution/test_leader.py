@@ -1,0 +1,201 @@
+"""Commands of several hosts, as threads: who is admitted, and how a loss is noticed."""
+
+import contextlib
+import socket
+import threading
+import time
+import types
+from multiprocessing.connection import Connection
+
+import pytest
+
+from tflottery.core.clusters import Cluster
+from tflottery.core.environment import SetupError
+from tflottery.execution import follower, leader, links
+from tflottery.execution.follower import Follower
+from tflottery.execution.leader import Leader, LostWorker
+from tflottery.execution.links import Link
+
+_OPTIONS = {"--levels": "3", "keras": "3.15"}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(leader, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(follower, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(leader, "_FAREWELL_SECONDS", 0.2)
+
+
+@pytest.fixture
+def cluster():
+    """Returns the cluster of two commands of this machine, as each of them sees it."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    workers = tuple(f"127.0.0.1:{port}" for port in ports)
+    return lambda index: Cluster(workers, index)
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def together(cluster, told):
+    """Returns a leader and the function of a thread that joins it, with its outcome."""
+
+    def make(*, seconds=5.0, options=_OPTIONS):
+        found = types.SimpleNamespace(error=None)
+        one = Follower(cluster(1), options, say=told.append, seconds=seconds)
+
+        def join():
+            try:
+                found.orders = one._admitted()
+                found.code = one._chiefs_ending()
+            except Exception as error:
+                found.error = error
+
+        found.thread = threading.Thread(target=join)
+        found.follower = one
+        chief = Leader(cluster(0), _OPTIONS, say=told.append, seconds=seconds)
+        return chief, found
+
+    return make
+
+
+def soon(condition):
+    last = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < last
+        time.sleep(0.01)
+
+
+def test_followers_get_orders_and_end_as_the_chief_does(together):
+    chief, joined = together()
+    joined.thread.start()
+    with chief:
+        (orders,) = chief.orders
+        orders.send("train")
+        assert chief.watch() is None
+        joined.follower._tell("stop", 15)
+        soon(lambda: chief.watch() == 15)
+        chief.exit_code = 75
+    joined.thread.join()
+    assert joined.error is None
+    assert (joined.orders.recv(), joined.code) == ("train", 75)
+
+
+def test_other_flags_are_refused_on_both_sides(together, told):
+    chief, joined = together(seconds=0.5, options=_OPTIONS | {"--levels": "4"})
+    joined.thread.start()
+    fact = "worker 1 of 2 .*, refused since --levels is 4 there and 3 here"
+    with pytest.raises(SetupError, match=fact), chief:
+        pass
+    joined.thread.join()
+    assert isinstance(joined.error, SetupError)
+    assert "chief refuses this command: --levels is 4 there" in str(joined.error)
+    assert any("worker 1 was refused: --levels" in text for text in told)
+
+
+def test_one_that_does_not_come_is_named(cluster, told):
+    chief = Leader(cluster(0), _OPTIONS, say=told.append, seconds=0.1)
+    with pytest.raises(SetupError, match=r"within 0 s from worker 1 of 2 \(127"), chief:
+        pass
+    assert "Waiting at 127.0.0.1" in told[0]
+
+
+def test_a_chief_that_does_not_come_is_named(cluster, told):
+    alone = Follower(cluster(1), _OPTIONS, say=told.append, seconds=0.1)
+    with pytest.raises(SetupError, match="chief, worker 0 of 2 .* answers at 127"):
+        alone.follow(None)
+    assert "Waiting for the chief's command" in told[0]
+
+
+def test_another_key_is_refused(together, monkeypatch):
+    chief, joined = together(seconds=0.5)
+    keys = iter([b"ours", b"theirs"])
+    monkeypatch.setattr(links, "_key", lambda: next(keys))
+    joined.thread.start()
+    with pytest.raises(SetupError, match="No command came"), chief:
+        pass
+    joined.thread.join()
+    assert "has another $TFLOTTERY_CLUSTER_KEY" in str(joined.error)
+
+
+def test_a_stranger_that_says_nothing_keeps_nobody_out(together, cluster):
+    chief, joined = together()
+    strangers = []
+
+    def call():
+        while not strangers:
+            with contextlib.suppress(OSError):
+                strangers.append(socket.create_connection(cluster(0).meeting_point))
+        joined.thread.start()
+
+    stranger = threading.Thread(target=call)
+    stranger.start()
+    with chief:
+        assert len(chief.orders) == 1
+    joined.thread.join()
+    stranger.join()
+    assert joined.error is None
+
+
+def test_a_follower_that_is_gone_is_named(together):
+    chief, joined = together()
+    joined.thread.start()
+    with chief:
+        joined.follower._link.close()
+        soon(lambda: next(iter(chief._links.values())).fault)
+        fact = "worker 1 of 2 .* is lost: its connection ended.*go on from the last"
+        with pytest.raises(LostWorker, match=fact):
+            chief.watch()
+    joined.thread.join()
+    assert "The chief, worker 0 of 2" in str(joined.error)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "fact"),
+    [
+        ("failed", LostWorker, "worker 1 of 2 .* failed: no memory"),
+        ("refused", ValueError, "worker 1 of 2 .*: no memory"),
+    ],
+)
+def test_what_a_follower_says_of_its_end_is_told(together, kind, error, fact):
+    chief, joined = together()
+    joined.thread.start()
+    with chief:
+        joined.follower._tell(kind, "no memory")
+        joined.follower._link.close()
+
+        def watched():
+            with pytest.raises(error, match=fact):
+                chief.watch()
+            return True
+
+        soon(lambda: next(iter(chief._links.values())).fault)
+        assert watched()
+    joined.thread.join()
+
+
+def test_a_port_in_use_is_refused(cluster, told):
+    with socket.create_server(("", cluster(0).own_port)):
+        fact = f"Port {cluster(0).own_port} of this host cannot be listened at"
+        with pytest.raises(SetupError, match=fact):
+            Leader(cluster(0), _OPTIONS, say=told.append).__enter__()
+
+
+def test_silence_is_a_fault_and_a_heartbeat_is_not():
+    ours, theirs = socket.socketpair()
+    link = Link(Connection(ours.detach()), beat_seconds=0.02, silent_seconds=0.1)
+    other = Link(Connection(theirs.detach()), beat_seconds=0.02, silent_seconds=0.1)
+    time.sleep(0.3)
+    assert link.fault is None and other.fault is None
+    # From now on it hears and says nothing, as one that is frozen.
+    other._ended.set()
+    soon(lambda: link.fault)
+    assert link.fault == "no sign of life for 0 s"
+    link.close()
+    other.close()

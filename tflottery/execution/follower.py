@@ -1,0 +1,193 @@
+"""A host that trains together with others, and is not their chief.
+
+Its command starts one worker, which does what the chief's worker orders; it plans,
+reads and writes nothing, and ends as the chief does.
+"""
+
+import dataclasses
+import signal
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing import AuthenticationError, connection
+
+from tflottery.core import stopping
+from tflottery.core.clusters import Cluster
+from tflottery.core.command_line import WRONG_INPUT
+from tflottery.core.environment import SetupError
+from tflottery.execution import leader, links
+from tflottery.execution.cluster_pool import ClusterPool
+from tflottery.execution.jobs import Follow
+from tflottery.execution.leader import GO_ON, START_SECONDS, LostWorker
+from tflottery.execution.links import Link, LostLink
+from tflottery.execution.stop_request import StopRequest
+from tflottery.execution.worker import ENDINGS, Message, WorkerSettings
+
+_POLL_SECONDS, _MINUTE = 0.5, 60.0
+_CALL_SECONDS = 5.0
+
+
+class Follower:
+    """A follower's side of the connection to its chief."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        options: Mapping[str, str],
+        *,
+        say: Callable[[str], None],
+        seconds: float = START_SECONDS,
+    ):
+        """Args: as of `leader.Leader`, of which this host is not the chief."""
+        self._cluster = cluster
+        self._options = dict(options)
+        self._say = say
+        self._seconds = seconds
+        self._link: Link | None = None
+        self._exit_code: int | None = None
+        self._dismissed = False
+
+    def follow(self, settings: WorkerSettings) -> int:
+        """Has a worker follow the chief; returns the exit code that the chief has.
+
+        Args:
+          settings: of the worker.
+
+        Raises:
+          SetupError: no chief answers, it refuses this command, or a port is taken.
+          LostWorker: the chief is lost, or this host's worker.
+          KeyboardInterrupt: a second signal asks to stop at once.
+
+        Changes: how signals are handled, until it returns.
+        """
+        leader.refuse_taken_port(self._cluster.own_port)
+        try:
+            settings = dataclasses.replace(settings, orders=(self._admitted(),))
+            with ClusterPool(settings, others=self) as pool, StopRequest(pool) as stop:
+                if (failure := self._followed(pool, stop)) is not None:
+                    return self._told_the_chief(failure)
+            return self._chiefs_ending()
+        except (SetupError, LostWorker) as error:
+            self._tell("failed", str(error))
+            raise
+        finally:
+            if self._link is not None:
+                self._link.close()
+
+    def watch(self) -> None:
+        """Takes in what the chief says; raises LostWorker if it is gone."""
+        while self._exit_code is None and (message := self._next()):
+            kind, value = message
+            if kind == "end":
+                self._exit_code = value
+            self._dismissed = self._dismissed or kind in ("end", "dismissed")
+
+    def dismiss(self) -> None:
+        """Tells nobody anything: the chief decides."""
+
+    def _admitted(self) -> connection.Connection:
+        """Returns the connection to the chief's worker, once all hosts are there."""
+        last = time.monotonic() + self._seconds
+        self._link = Link(self._called(self._options, last))
+        self._await("admitted", last)
+        orders = self._called(None, last)
+        self._say(
+            f"This is {self._cluster.name(self._cluster.index)}; it follows "
+            f"{self._cluster.name(0)}, which plans, writes and tells."
+        )
+        # The chief itself ends where another one does not come.
+        self._await("begin", last + self._seconds)
+        return orders
+
+    def _called(
+        self, options: Mapping[str, str] | None, last: float
+    ) -> connection.Connection:
+        """Returns a connection to the chief's command, tried until a moment."""
+        address = self._cluster.meeting_point
+        reason: Exception | None = None
+        told = False
+        while time.monotonic() < last:
+            try:
+                return links.connected(
+                    address, (self._cluster.index, options), seconds=_CALL_SECONDS
+                )
+            except AuthenticationError as error:
+                raise SetupError(
+                    f"The chief's command at {address[0]}:{address[1]} has another "
+                    f"${links.KEY_VARIABLE} than this one."
+                ) from error
+            except OSError as error:
+                reason = error
+            if not told:
+                self._say(
+                    f"Waiting for the chief's command at {address[0]}:{address[1]}."
+                )
+                told = True
+            time.sleep(_POLL_SECONDS)
+        raise SetupError(
+            f"No command of the chief, {self._cluster.name(0)}, answers at "
+            f"{address[0]}:{address[1]} within {self._seconds:.0f} s ({reason}). Begin "
+            "the same command there; both hosts have to reach each other at that port."
+        )
+
+    def _await(self, kind: str, last: float) -> None:
+        """Waits for a message of the chief."""
+        while time.monotonic() < last:
+            found, value = self._next() or (None, None)
+            if found == kind:
+                return
+            if found == "refused":
+                raise SetupError(f"The chief refuses this command: {value}")
+            if found == "end":
+                raise SetupError("The chief has ended; what it says tells why.")
+            time.sleep(0.05)
+        raise SetupError(f"The chief did not say {kind!r} in time.")
+
+    def _followed(self, pool: ClusterPool, stop: StopRequest) -> Message | None:
+        """Has the worker do as the chief's does; returns how it failed, if it did."""
+        pool.submit(0, Follow())
+        iteration, told, asked = 0, time.monotonic(), False
+        while not self._dismissed:
+            for _, message in pool.messages(_POLL_SECONDS):
+                if message.kind == "note":
+                    self._say(message.value)
+                elif message.kind == "measured":
+                    iteration, _ = message.value
+                elif message.kind in ENDINGS and message.kind != "ended":
+                    # Who has lost the chief's worker may have been dismissed.
+                    return None if self._dismissed else message
+            if stop.is_set() and not asked:
+                # The chief decides when all stop.
+                asked = True
+                interrupted = stop.exit_code == stopping.INTERRUPTED
+                self._tell("stop", signal.SIGINT if interrupted else signal.SIGTERM)
+            if time.monotonic() - told > _MINUTE:
+                told += _MINUTE
+                self._say(f"Following the chief, at iteration {iteration:,} of a run.")
+        return None
+
+    def _chiefs_ending(self) -> int:
+        """Returns the exit code of the chief, once it has ended."""
+        while self._exit_code is None:
+            time.sleep(_POLL_SECONDS)
+            self.watch()
+        return self._exit_code
+
+    def _next(self) -> tuple[str, object] | None:
+        """Returns the chief's next message, if any; raises LostWorker if it is gone."""
+        try:
+            return self._link.next()
+        except LostLink as lost:
+            raise LostWorker(
+                f"The chief, {self._cluster.name(0)}, is lost: {lost}. {GO_ON}"
+            ) from lost
+
+    def _told_the_chief(self, failure: Message) -> int:
+        """Tells the chief and the user that the worker cannot go on."""
+        kind = "refused" if failure.kind == "refused" else "failed"
+        self._say(f"error: {failure.value}")
+        self._tell(kind, str(failure.value))
+        return WRONG_INPUT if kind == "refused" else 1
+
+    def _tell(self, kind: str, value: object) -> None:
+        if self._link is not None:
+            self._link.send(kind, value)

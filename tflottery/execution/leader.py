@@ -1,0 +1,238 @@
+"""The chief among hosts that train together: admits the others and watches over them.
+
+Every host runs the same command. That of the chief plans, writes and tells; those of
+the others, the followers, have each a worker that trains what the chief's trains.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import connection
+
+from tflottery.core.clusters import Cluster
+from tflottery.core.environment import SetupError
+from tflottery.execution import links
+from tflottery.execution.links import Link, LostLink
+from tflottery.execution.questions import WorkerFailed
+
+# How long all commands have to come up.
+START_SECONDS = 300.0
+GO_ON = "The same commands, begun again on all hosts, go on from the last checkpoint."
+
+_POLL_SECONDS = 0.25
+# For the followers to read how it ended, before the connections do.
+_FAREWELL_SECONDS = 1.0
+
+
+class LostWorker(WorkerFailed):
+    """A host that trains together with others is gone, or its process is."""
+
+
+class Leader:
+    """The followers of a chief. A context manager: at its end they are told to end.
+
+    Attributes:
+      orders: a connection to each follower's worker, for the chief's.
+      exit_code: with which the followers are to end; to be set before the block ends.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        options: Mapping[str, str],
+        *,
+        say: Callable[[str], None],
+        seconds: float = START_SECONDS,
+    ):
+        """Args:
+        cluster: of which this host is the chief.
+        options: what has to be the same for all commands, by its name.
+        say: tells the user.
+        seconds: in which all have to come up.
+        """
+        self._cluster = cluster
+        self._options = dict(options)
+        self._say = say
+        self._seconds = seconds
+        self._links: dict[int, Link] = {}
+        self._orders: dict[int, connection.Connection] = {}
+        self._refusals: dict[int, str] = {}
+        self._admitting = threading.Lock()
+        self.exit_code = 1
+
+    @property
+    def orders(self) -> tuple[connection.Connection, ...]:
+        return tuple(self._orders[index] for index in sorted(self._orders))
+
+    def __enter__(self) -> "Leader":
+        """Awaits all followers.
+
+        Raises:
+          SetupError: one has not come in time, or a port is taken.
+        """
+        try:
+            self._admit()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._end()
+
+    def watch(self) -> int | None:
+        """Looks after the followers; to be called several times a second.
+
+        Returns:
+          The signal by which one of them was asked to stop, if it was.
+
+        Raises:
+          LostWorker: one is gone, or has failed.
+          ValueError: the data of one are refused.
+        """
+        asked = None
+        for index, link in self._links.items():
+            name = self._cluster.name(index)
+            try:
+                while message := link.next():
+                    kind, value = message
+                    if kind == "stop":
+                        asked = value
+                    elif kind == "refused":
+                        raise ValueError(f"{name}: {value}")
+                    elif kind == "failed":
+                        raise LostWorker(f"{name} failed: {value} {GO_ON}")
+            except LostLink as lost:
+                raise LostWorker(f"{name} is lost: {lost}. {GO_ON}") from lost
+        return asked
+
+    def dismiss(self) -> None:
+        """Tells the followers that their workers have nothing more to do."""
+        for link in self._links.values():
+            link.send("dismissed")
+
+    def _admit(self) -> None:
+        """Listens until all followers are there, and has them begin."""
+        host, port = self._cluster.meeting_point
+        refuse_taken_port(self._cluster.own_port)
+        told = time.monotonic()
+        last = told + self._seconds
+        with _listening(host, port) as server:
+            while missing := self._missing():
+                if time.monotonic() > last:
+                    raise SetupError(self._told_of(missing))
+                if time.monotonic() > told:
+                    self._say(
+                        f"Waiting at {host}:{port} for "
+                        f"{', '.join(map(self._cluster.name, missing))}, for "
+                        f"{self._seconds:.0f} s at most."
+                    )
+                    told += 60.0
+                try:
+                    made, _ = server.accept()
+                except TimeoutError:
+                    continue
+                threading.Thread(target=self._greet, args=(made,), daemon=True).start()
+        for link in self._links.values():
+            link.send("begin")
+
+    def _missing(self) -> list[int]:
+        """Returns the followers that have not come, or are gone again."""
+        with self._admitting:
+            for index in [one for one, link in self._links.items() if link.fault]:
+                self._links.pop(index).close()
+                self._orders.pop(index, None)
+            others = range(1, len(self._cluster.workers))
+            return [one for one in others if one not in self._orders]
+
+    def _greet(self, made: socket.socket) -> None:
+        """Admits who has called, or refuses it."""
+        found = links.greeted(made)
+        if found is None:
+            return
+        other, (index, options) = found
+        with self._admitting:
+            if options is None and index in self._links:
+                # The second connection of a follower that was admitted.
+                self._orders[index] = other
+                return
+            link = Link(other)
+            refusal = self._refusal(index, options or {})
+            if refusal is None:
+                self._links[index] = link
+                link.send("admitted")
+                return
+            self._refusals[index] = refusal
+        self._say(f"A command that says it is worker {index} was refused: {refusal}")
+        link.send("refused", refusal)
+        _await_ends([link])
+
+    def _refusal(self, index: int, options: Mapping[str, str]) -> str | None:
+        """Returns why a follower cannot take part; None if it can."""
+        if index in self._links and not self._links[index].fault:
+            return "there is one of that number already."
+        differing = [
+            f"{name} is {options.get(name, 'absent')} there and {value} here"
+            for name, value in self._options.items()
+            if options.get(name) != value
+        ]
+        if not differing:
+            return None
+        return (
+            f"{'; '.join(differing)} (here: on the chief). All hosts run one command."
+        )
+
+    def _told_of(self, missing: list[int]) -> str:
+        """Returns what to say where followers have not come in time."""
+        told = [
+            f"{self._cluster.name(one)}"
+            + (
+                f", refused since {reason}"
+                if (reason := self._refusals.get(one))
+                else ""
+            )
+            for one in missing
+        ]
+        host, port = self._cluster.meeting_point
+        return (
+            f"No command came to {host}:{port} within {self._seconds:.0f} s from "
+            f"{'; '.join(told)}. Begin the same command on every host."
+        )
+
+    def _end(self) -> None:
+        """Tells the followers how it ended."""
+        for link in self._links.values():
+            link.send("end", self.exit_code)
+        _await_ends(list(self._links.values()))
+        for other in self._orders.values():
+            other.close()
+
+
+def _await_ends(ending: Sequence[Link]) -> None:
+    """Closes links once the other ends have read what they were told, or soon."""
+    last = time.monotonic() + _FAREWELL_SECONDS
+    while time.monotonic() < last and any(one.fault is None for one in ending):
+        time.sleep(0.02)
+    for link in ending:
+        link.close()
+
+
+def refuse_taken_port(port: int) -> None:
+    """Raises SetupError if a port of this host is in use."""
+    with _listening("", port):
+        pass
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Returns a socket that listens at a port, on this machine alone if it is local."""
+    local = host == "localhost" or host.startswith("127.")
+    try:
+        server = socket.create_server((host if local else "", port))
+    except OSError as error:
+        raise SetupError(
+            f"Port {port} of this host cannot be listened at ({error}). Is an earlier "
+            "command still at work? Else name other ports for the workers."
+        ) from error
+    server.settimeout(_POLL_SECONDS)
+    return server
