@@ -5,6 +5,7 @@ import time
 import pytest
 import tensorflow as tf
 
+from tflottery.execution import event_files
 from tflottery.execution.event_files import EventFile
 
 
@@ -17,12 +18,12 @@ def events(path):
 
 
 def test_what_was_written_is_read(tmp_path):
-    file = EventFile(tmp_path / "a/run", "7.0")
+    file = EventFile(tmp_path / "a/run")
     before = time.time()
-    file.write(0, {"loss": 2.5, "learning_rate": 0.1})
-    file.write(99_999_999, {"größe": -1e-30})
+    file.write((0, {"loss": 2.5, "learning_rate": 0.1}))
+    file.write((99_999_999, {"größe": -1e-30}))
     [path] = (tmp_path / "a/run").iterdir()
-    assert path.name == "events.out.tfevents.7.0"
+    assert path.name.startswith("events.out.tfevents.")
     version, first, last = events(path)
     assert version.file_version == "brain.Event:2"
     assert before <= version.wall_time <= first.wall_time <= last.wall_time
@@ -33,9 +34,15 @@ def test_what_was_written_is_read(tmp_path):
     assert value.tag == "größe" and value.simple_value == pytest.approx(-1e-30)
 
 
-def test_an_earlier_file_of_the_name_is_replaced(tmp_path):
-    for value in (1.0, 2.0):
-        EventFile(tmp_path, "table").write(3, {"error": value})
-    [path] = tmp_path.iterdir()
-    _, event = events(path)
-    assert event.summary.value[0].simple_value == 2.0
+def test_files_are_in_the_order_of_time_and_the_newest_step_is_known(tmp_path):
+    assert event_files.newest_step(tmp_path / "none") == -1
+    for step in (300, 5):
+        EventFile(tmp_path).write((step - 1, {"error": 1.0}), (step, {"error": 0.5}))
+    first, second = event_files.files(tmp_path)
+    assert [event.step for event in events(first)] == [0, 299, 300]
+    assert [event.step for event in events(second)] == [0, 4, 5]
+    assert event_files.newest_step(tmp_path) == 300
+    # What a killed process left is read as far as it is whole.
+    with open(first, "r+b") as file:
+        file.truncate(file.seek(0, 2) - 1)
+    assert event_files.newest_step(tmp_path) == 299

@@ -3,11 +3,14 @@
 import dataclasses
 import io
 import pathlib
+import re
+import types
 
 import pytest
 import tensorflow as tf
 from rich.console import Console
 
+from tflottery.execution.jobs import Advance
 from tflottery.execution.log import Log
 from tflottery.experiments import instability, lottery
 from tflottery.studies.session import Machine
@@ -23,7 +26,8 @@ def curves(folder):
             for value in event.summary.value:
                 name = path.parent.relative_to(folder).as_posix()
                 curve = found.setdefault((name, value.tag), {})
-                assert event.step not in curve
+                # A later step follows an earlier one, in the order of the files.
+                assert event.step > max(curve, default=-1)
                 curve[event.step] = value.simple_value
     return found
 
@@ -42,12 +46,15 @@ def test_trainings_and_tables_are_shown(execute, tmp_path):
     assert list(rates.values()) == [pytest.approx(0.03)] * len(rates)
     # Along k, as all pairs are compared at the end.
     table = ended.table().set_index("rewind_iteration")
-    measured = found["instability/all", "test_instability"]
+    [name] = {name for name, tag in found if tag == "test_instability"}
+    configuration = r"lenet-digits-standard-\w{8}"
+    assert re.fullmatch(rf"instability/{configuration}/instability/all", name)
+    measured = found[name, "test_instability"]
     assert measured == {
         k: pytest.approx(value) for k, value in table["test_instability"].items()
     }
     # Thirty points of a line are no curve over iterations.
-    assert not any(name.startswith("interpolation/") for name, _ in found)
+    assert not any("/interpolation/" in name for name, _ in found)
     # Known again, it is shown once.
     assert execute(tensorboard=str(folder)).csvs == ended.csvs
     assert curves(folder) == found
@@ -60,26 +67,66 @@ def test_pruned_networks_are_shown_along_levels(tiny, study_of):
         lottery.TABLES["accuracy"](**{name: row[name] for name in names})
         for row in table.astype(object).where(table.notna(), None).to_dict("records")
     ]
-    found = points("accuracy", rows)
-    setting = "accuracy/subnetwork=imp,replicate=1,rewind_iteration=8,data_order=1"
+    found = points(rows)
+    setting = "subnetwork=imp,replicate=1,rewind_iteration=8,data_order=1"
     shown = {step: values for name, step, values in found if name == setting}
     assert sorted(shown) == [1, 2]
     assert shown[1]["density"] == pytest.approx(0.8, abs=1e-3)
     assert {"test_error", "train_loss"} <= shown[2].keys()
 
 
+@dataclasses.dataclass
+class Best:
+    """A row of a table."""
+
+    replicate: int
+    level: int
+    test_error: float
+
+
+def board(folder, screen=None):
+    return Board(str(folder), log=Log(Console(file=screen or io.StringIO(), width=500)))
+
+
+def test_a_training_that_begins_again_is_one_curve(tmp_path):
+    network = types.SimpleNamespace(model="lenet")
+    run = types.SimpleNamespace(network=network, key="0123456789")
+    step = types.SimpleNamespace(job=Advance(run, ()))
+    # Killed at 70, the training goes on from a checkpoint at 40 in another process.
+    for iterations in ((20, 50, 70), (45, 60, 75), (90,)):
+        showing = board(tmp_path)
+        for iteration in iterations:
+            showing.show_training(step, iteration, {"loss": iteration / 100})
+    found = curves(tmp_path)["training/lenet-01234567", "loss"]
+    assert list(found) == [20, 50, 70, 75, 90]
+
+
+def test_what_tables_said_before_is_not_shown_beside_what_they_say(tmp_path):
+    first = [Best(1, 1, 0.25), Best(1, 2, 0.5)]
+    whole = [*first, Best(2, 1, 0.125), Best(2, 2, 0.75)]
+    showing = board(tmp_path)
+    showing.show_tables({"best": first}, of="lottery/a")
+    assert curves(tmp_path) == {("lottery/a/best/all", "test_error"): {1: 0.25, 2: 0.5}}
+    # In the same process or in another one, and beside other commands.
+    for now in (showing, board(tmp_path)):
+        now.show_tables({"best": whole}, of="lottery/a")
+        now.show_tables({"best": first[:1]}, of="lottery/b")
+        assert curves(tmp_path) == {
+            ("lottery/a/best/replicate=1", "test_error"): {1: 0.25, 2: 0.5},
+            ("lottery/a/best/replicate=2", "test_error"): {1: 0.125, 2: 0.75},
+            ("lottery/b/best/all", "test_error"): {0: 0.25},
+        }
+    whole[0].test_error = 0.0
+    showing.show_tables({"best": whole}, of="lottery/a")
+    assert curves(tmp_path)["lottery/a/best/replicate=1", "test_error"][1] == 0.0
+
+
 def test_a_folder_that_cannot_be_written_is_told_once(tmp_path):
     (tmp_path / "file").write_text("")
     screen = io.StringIO()
-    board = Board(str(tmp_path / "file"), log=Log(Console(file=screen, width=500)))
-
-    @dataclasses.dataclass
-    class Row:
-        level: int
-        test_error: float
-
+    showing = board(tmp_path / "file", screen)
     for _ in range(2):
-        board.show_tables({"best": [Row(0, 0.5), Row(1, 0.25)]})
+        showing.show_tables({"best": [Best(1, 0, 0.5), Best(1, 1, 0.25)]}, of="a/b")
     assert screen.getvalue().count("cannot be written") == 1
 
 
@@ -109,10 +156,10 @@ def test_instability_in_the_course_of_training_is_along_iterations():
         for k in (0, 8)
         for iteration in (10, 20)
     ]
-    found = [(name, step) for name, step, _ in points("instability", rows)]
+    found = [(name, step) for name, step, _ in points(rows)]
     assert found == [
-        ("instability/rewind_iteration=0", 10),
-        ("instability/rewind_iteration=0", 20),
-        ("instability/rewind_iteration=8", 10),
-        ("instability/rewind_iteration=8", 20),
+        ("rewind_iteration=0", 10),
+        ("rewind_iteration=0", 20),
+        ("rewind_iteration=8", 10),
+        ("rewind_iteration=8", 20),
     ]

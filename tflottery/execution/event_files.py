@@ -8,7 +8,7 @@ number takes two fields.
 import os
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from tflottery.datasets.records import masked_crc32c
 
@@ -22,18 +22,22 @@ _VERSION = b"brain.Event:2"
 
 
 class EventFile:
-    """A file of events of one curve, or of several with the same steps."""
+    """A file of events of one curve, or of several with the same steps.
 
-    def __init__(self, folder: str | os.PathLike, name: str):
+    TensorBoard reads the files of a folder by name, one after the other, and what
+    steps back takes the place of what was there: names are in the order of time.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
         """Args:
         folder: what TensorBoard calls a run.
-        name: tells the file from others in the folder; an earlier one is replaced.
         """
-        self._path = os.path.join(folder, f"{_PREFIX}.{name}")
+        self._folder = os.fspath(folder)
+        self._path = os.path.join(self._folder, f"{_PREFIX}.{time.time_ns()}")
         self._begun = False
 
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Appends values at a step, by what TensorBoard calls their tags.
+    def write(self, *points: tuple[int, Mapping[str, float]]) -> None:
+        """Appends points: a step, and values by what TensorBoard calls their tags.
 
         Raises:
           OSError: the file cannot be written.
@@ -41,13 +45,45 @@ class EventFile:
         Changes: the file, and its folder where there is none.
         """
         content = b"" if self._begun else _record(_event(_FILE_VERSION, _VERSION))
-        summary = b"".join(_bytes(_VALUE, _value(*one)) for one in values.items())
-        content += _record(_event(_SUMMARY, summary, step=step))
+        for step, values in points:
+            summary = b"".join(_bytes(_VALUE, _value(*one)) for one in values.items())
+            content += _record(_event(_SUMMARY, summary, step=step))
         if not self._begun:
-            os.makedirs(os.path.dirname(self._path), exist_ok=True)
-        with open(self._path, "ab" if self._begun else "wb") as file:
+            os.makedirs(self._folder, exist_ok=True)
+        with open(self._path, "ab") as file:
             file.write(content)
         self._begun = True
+
+
+def newest_step(folder: str | os.PathLike) -> int:
+    """Returns the last step that the event files of a folder tell of; -1: none.
+
+    Raises:
+      OSError: a file cannot be read.
+    """
+    return max((step for path in files(folder) for step in _steps(path)), default=-1)
+
+
+def files(folder: str | os.PathLike) -> list[str]:
+    """Returns the paths of the event files in a folder, in order of time."""
+    if not os.path.isdir(folder):
+        return []
+    names = sorted(one for one in os.listdir(folder) if one.startswith(_PREFIX))
+    return [os.path.join(folder, name) for name in names]
+
+
+def _steps(path: str) -> Iterator[int]:
+    """Yields the steps of a file's events, as far as it is whole."""
+    with open(path, "rb") as file:
+        content = file.read()
+    position = 0
+    while position + 12 <= len(content):
+        (size,) = struct.unpack_from("<Q", content, position)
+        event = content[position + 12 : position + 12 + size]
+        position += size + 16
+        # A killed process may leave half an event.
+        if position <= len(content) and event[9:10] == _tag(_STEP, _VARINT):
+            yield _read_varint(event[10:])
 
 
 def _record(data: bytes) -> bytes:
@@ -86,3 +122,13 @@ def _varint(number: int) -> bytes:
         found.append(number & 127 | 128)
         number >>= 7
     return bytes([*found, number])
+
+
+def _read_varint(data: bytes) -> int:
+    """Returns the number that bytes begin with, as `_varint` writes it."""
+    number = 0
+    for place, byte in enumerate(data):
+        number |= (byte & 127) << 7 * place
+        if byte < 128:
+            break
+    return number

@@ -56,7 +56,12 @@ class Extent:
 
 
 class Output:
-    """Where an experiment's results go; holds no others."""
+    """Where an experiment's results go; holds no others.
+
+    Attributes:
+      name: of these results and no others, "experiment/configuration".
+      folder: where they go.
+    """
 
     def __init__(
         self,
@@ -78,7 +83,8 @@ class Output:
         self._studies = studies
         self._experiment = module.__name__.rsplit(".", 1)[-1]
         parent = paths.expanded(parent) if parent else "results"
-        default = epath.Path(parent, self._experiment, _name(studies))
+        self.name = f"{self._experiment}/{_name(studies)}"
+        default = epath.Path(parent, self.name)
         self.folder = epath.Path(paths.expanded(folder)) if folder else default
         self._check()
 

@@ -139,7 +139,7 @@ class Tabulation:
             )
         written = self._output.write(tables, extent)
         self.written = extent
-        self._board.show_tables(tables)
+        self._board.show_tables(tables, of=self._output.name)
         if extent.is_complete:
             return f"Results are in {self._output.folder}"
         known = f"{extent.made:,} of {extent.wanted:,} artifacts"
@@ -198,7 +198,7 @@ class Tabulation:
             tables, extent = self._known(reader, unobtainable)
             self._output.write(tables, extent)
             self.written = extent
-            self._board.show_tables(tables)
+            self._board.show_tables(tables, of=self._output.name)
         except ReadingStopped:
             pass
         except (OutputError, StoreError) as error:

@@ -1,25 +1,30 @@
 """What --tensorboard shows: trainings as they go on, and tables as they are known.
 
-    DIR/training/MODEL-KEY/   loss and learning rate of a run that this command trains
-    DIR/TABLE/SETTING/        what is measured, over iterations, levels or k
+    DIR/training/MODEL-KEY/                         loss and learning rate of a run
+    DIR/EXPERIMENT/CONFIGURATION/TABLE/SETTING/     what is measured
 
 A setting is told by the columns in which rows differ; its steps are the iterations of a
-table that has several, else its levels, else its k.
+table that has several, else its levels, else its k. Commands may share a folder.
+
+A run that goes on, or begins again at a checkpoint, is shown from where its curve ends:
+it is the same run. A table is shown as it is by now. What it said before goes, since
+means are over more networks by then, and settings may be told by more columns.
 """
 
 import collections
+import contextlib
 import os
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tflottery.core import paths
+from tflottery.execution import event_files
 from tflottery.execution.event_files import EventFile
 from tflottery.execution.jobs import Advance
 from tflottery.execution.log import Log
 from tflottery.execution.plan import Step
 
-_TABLE_FILE = "table"
 # Of a table the first of these that differs is what its curves go along.
 _STEPS = ("iteration", "level", "rewind_iteration")
 # Columns of whole numbers that tell settings apart, beside all that are text.
@@ -28,6 +33,7 @@ _COUNTED = ("replicate", "data_order", "data_order_a", "data_order_b", *_STEPS)
 _ADDRESSES = ("network", "network_a", "network_b", "final_network", "mask")
 _UNFIT = re.compile(r"[^\w.,=+-]+")
 
+# A setting; a step; values by tag.
 Point = tuple[str, int, dict[str, float]]
 
 
@@ -44,8 +50,11 @@ class Board:
         """
         self._folder = paths.expanded(folder) if folder else None
         self._log = log
+        # Of a run the file it is shown in, and how far it is shown.
         self._files: dict[str, EventFile] = {}
-        self._shown: set[tuple[str, int, str, float]] = set()
+        self._newest: dict[str, int] = {}
+        # What the folder of a setting says by now.
+        self._shown: dict[str, list[tuple[int, dict[str, float]]]] = {}
         # Tables are shown from a thread of their own.
         self._writing = threading.Lock()
 
@@ -59,63 +68,75 @@ class Board:
           iteration: updates made of the run.
           values: loss and learning rate there.
         """
-        if self._folder is None or not isinstance(step.job, Advance):
+        if not isinstance(step.job, Advance):
             return
         run = step.job.run
-        name = f"training/{run.network.model}-{run.key[:8]}"
-        # A run that goes on later has a file for each stretch.
-        self._write(
-            [(name, iteration, dict(values))], file=f"{os.getpid()}.{iteration}"
-        )
+        with self._each_written() as folder:
+            if folder is None:
+                return
+            path = os.path.join(
+                folder, "training", f"{run.network.model}-{run.key[:8]}"
+            )
+            if path not in self._files:
+                self._files[path] = EventFile(path)
+                self._newest[path] = event_files.newest_step(path)
+            if iteration > self._newest[path]:
+                self._files[path].write((iteration, values))
+                self._newest[path] = iteration
 
-    def show_tables(self, tables: Mapping[str, Sequence[object]]) -> None:
-        """Shows what tables say by now that they did not say before.
+    def show_tables(self, tables: Mapping[str, Sequence[object]], *, of: str) -> None:
+        """Shows what tables say by now, and no longer what they said before.
 
         Args:
           tables: rows, dataclasses, by the name of the table.
+          of: whose they are: names of folders, "experiment/configuration".
         """
-        if self._folder is None:
-            return
-        for name, rows in tables.items():
-            self._write(points(name, rows), file=_TABLE_FILE)
+        with self._each_written() as folder:
+            if folder is None:
+                return
+            for name, rows in tables.items():
+                self._show_table(os.path.join(folder, of, name), points(rows))
 
-    def _write(self, found: Sequence[Point], *, file: str) -> None:
-        """Appends points to the files of their folders, each once."""
+    def _show_table(self, folder: str, found: Sequence[Point]) -> None:
+        """Makes the folders of a table's settings say what is measured by now."""
+        curves: dict[str, list[tuple[int, dict[str, float]]]] = {}
+        for setting, step, values in found:
+            curves.setdefault(os.path.join(folder, setting), []).append((step, values))
+        for path, curve in curves.items():
+            if self._shown.get(path) != curve:
+                before = event_files.files(path)
+                EventFile(path).write(*sorted(curve, key=lambda point: point[0]))
+                _remove(before)
+                self._shown[path] = curve
+        # What settings were called when less was known.
+        others = os.listdir(folder) if os.path.isdir(folder) else ()
+        for path in {os.path.join(folder, one) for one in others} - curves.keys():
+            _remove(event_files.files(path))
+            self._shown.pop(path, None)
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+
+    @contextlib.contextmanager
+    def _each_written(self) -> Iterator[str | None]:
+        """Gives the folder to a block, alone; the first error there is the last."""
         with self._writing:
-            for name, step, values in found:
-                new = {
-                    tag: value
-                    for tag, value in values.items()
-                    if (name, step, tag, value) not in self._shown
-                }
-                if not new or self._folder is None:
-                    continue
-                self._shown |= {(name, step, tag, value) for tag, value in new.items()}
-                try:
-                    self._file(name, file).write(step, new)
-                except OSError as error:
-                    self._log.say(
-                        f"--tensorboard={self._folder!r} cannot be written ("
-                        f"{error.strerror or error}); the rest is not shown there."
-                    )
-                    self._folder = None
-
-    def _file(self, name: str, file: str) -> EventFile:
-        """Returns the file that the points of a folder go into."""
-        if name not in self._files:
-            folder = os.path.join(self._folder, *name.split("/"))
-            self._files[name] = EventFile(folder, file)
-        return self._files[name]
+            try:
+                yield self._folder
+            except OSError as error:
+                self._log.say(
+                    f"--tensorboard={self._folder!r} cannot be written ("
+                    f"{error.strerror or error}); the rest is not shown there."
+                )
+                self._folder = None
 
 
-def points(name: str, rows: Sequence[object]) -> list[Point]:
-    """Returns what is measured in the rows of a table: folder, step, values by tag.
+def points(rows: Sequence[object]) -> list[Point]:
+    """Returns what is measured in the rows of a table: setting, step, values by tag.
 
     A setting of which two rows have one step, such as the points of a line between two
     networks, has no curve, and is left out.
 
     Args:
-      name: of the table.
       rows: dataclasses.
     """
     table = [vars(row) for row in rows]
@@ -125,7 +146,7 @@ def points(name: str, rows: Sequence[object]) -> list[Point]:
         column
         for column in (table[0] if table else ())
         if column not in (*_ADDRESSES, step)
-        and (column in _COUNTED or isinstance(table[0][column], str))
+        and (column in _COUNTED or any(isinstance(row[column], str) for row in table))
         and _differs(table, column)
     ]
     found, counted = [], collections.Counter()
@@ -136,7 +157,7 @@ def points(name: str, rows: Sequence[object]) -> list[Point]:
             column: value for column, value in row.items() if isinstance(value, float)
         }
         if at is not None and values:
-            found.append((f"{name}/{setting or 'all'}", at, values))
+            found.append((setting or "all", at, values))
             counted[found[-1][:2]] += 1
     twice = {setting for (setting, _), count in counted.items() if count > 1}
     return [point for point in found if point[0] not in twice]
@@ -145,3 +166,10 @@ def points(name: str, rows: Sequence[object]) -> list[Point]:
 def _differs(table: Sequence[Mapping[str, object]], column: str) -> bool:
     """Returns whether a column has several values."""
     return len({row.get(column) for row in table}) > 1
+
+
+def _remove(paths: Sequence[str]) -> None:
+    """Removes files, which another command may have removed by now."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
