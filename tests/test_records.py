@@ -1,18 +1,22 @@
 """The records under experiments/ say of the papers' claims what the program says.
 
 `python -m tests.test_records` writes the claims into the records, as of today's program
-and tables.
+and tables, and the table and overview of all of them into experiments/claims.
 """
 
 import pathlib
 import re
 
+import pandas
 import pytest
 
 import tflottery
-from tflottery.reports import claims
+from tflottery.claims.judging import Judgement
+from tflottery.core import tables
+from tflottery.reports import claim_tables, claims, claims_overview
 
 _ROOT = pathlib.Path(tflottery.__file__).parents[1] / "experiments"
+_OVERVIEW = _ROOT / "claims"
 _HEADING = "\n## Claims\n"
 _INTRODUCTION = (
     "By `python -m tflottery.reports.claims` of this folder, with 95% intervals over\n"
@@ -36,7 +40,7 @@ def _records():
 
 def _section(record):
     """Returns what a record has to say of the claims: the end of its README."""
-    told = claims.markdown(claims.judge(claims.load([str(_ROOT / record)])))
+    told = claims.markdown(claims.judge(claim_tables.load([str(_ROOT / record)])))
     return f"{_INTRODUCTION}{told}\n"
 
 
@@ -49,8 +53,41 @@ def test_a_record_says_what_the_program_says(record):
     assert not re.findall(_JUDGEMENTS, prose, re.IGNORECASE)
 
 
+def _all_judgements():
+    return claims.judge(claim_tables.load([str(_ROOT)]))
+
+
+@pytest.mark.slow
+def test_the_table_of_all_records_is_what_the_program_says(tmp_path):
+    told = _all_judgements()
+    tables.write(told, tmp_path / "claims.csv", row_type=Judgement)
+    is_now, was = (
+        tables.read(folder / "claims.csv") for folder in (tmp_path, _OVERVIEW)
+    )
+    pandas.testing.assert_frame_equal(is_now, was)
+    _, _, overview = (_OVERVIEW / "README.md").read_text().partition("\n## ")
+    assert f"## {overview}" == f"{claims_overview.markdown(told)}\n"
+
+
+def test_the_index_names_every_record():
+    text = (_ROOT / "README.md").read_text()
+    pages = [path for path in _ROOT.rglob("README.md") if path.parent != _ROOT]
+    names = {path.relative_to(_ROOT).as_posix() for path in pages}
+    assert set(re.findall(r"\]\(([^\s)]+)\)", text)) == names
+
+
+def _write_overview():
+    """Writes the table of all records, and what it says at a glance."""
+    told = _all_judgements()
+    claims.save(told, output=str(_OVERVIEW / "claims.csv"))
+    path = _OVERVIEW / "README.md"
+    prose = path.read_text().partition("\n## ")[0].rstrip("\n")
+    path.write_text(f"{prose}\n\n{claims_overview.markdown(told)}\n")
+
+
 if __name__ == "__main__":
     for one in _records():
         path = _ROOT / one / "README.md"
         prose = path.read_text().partition(_HEADING)[0].rstrip("\n")
         path.write_text(f"{prose}\n{_HEADING}{_section(one)}")
+    _write_overview()

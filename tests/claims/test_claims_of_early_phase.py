@@ -233,6 +233,13 @@ def test_what_falls_back_to_tickets_of_0_has_to_have_something_to_lose(claim):
         alike = perturbed(0, {other: START, one: START}, later=START)
     found = judged(claim, alike)
     assert found.answer == judging.NOT_ENOUGH and "EP-F1.2" in found.lacking
+    # More replicates may show a gain.
+    assert found.command and "--replicates" in found.lacking
+
+
+def test_where_rewinding_hurts_there_is_nothing_to_lose():
+    found = judged("EP-F1.4", by_k({0: 0.05, 800: 0.3, 5000: 0.05}))
+    assert found.answer == judging.NOT_ENOUGH and found.command == ""
 
 
 def test_a_change_that_changes_nothing_says_nothing():
@@ -259,8 +266,23 @@ def test_networks_that_the_recipe_perturbs_have_its_k_for_500():
     ]
     table = rows(sparse("dense", test_error=0.05), *own, **laptop)
     assert judged("EP-F1.2", table).answer == judging.HOLDS
-    found = judged("EP-F1.4", table)
-    assert "k = 1000 alone" in found.lacking
+    for claim in ("EP-F1.4", "EP-F4.5"):
+        own = table.assign(perturbation="shuffle") if claim == "EP-F4.5" else table
+        found = judged(claim, own)
+        # No command supplies it.
+        assert "k = 1000 alone" in found.lacking and found.command == ""
+
+
+def test_every_k_is_several():
+    found = judged("EP-F1.3", by_k({0: 0.1, 200: 0.05}))
+    assert found.answer == judging.NOT_ENOUGH and "k = 200 alone" in found.lacking
+
+
+@pytest.mark.parametrize("claim", ["EP-F3.11", "EP-F3.13", "EP-A1.3"])
+def test_what_is_asked_of_4000_iterations_is_not_told_of_2000(claim):
+    table = growing(-0.5 if claim == "EP-A1.3" else 0.5)
+    found = judged(claim, table[table["iteration"] <= 2000])
+    assert found.answer == judging.NOT_ENOUGH and "4000" in found.lacking
 
 
 def test_what_falls_does_not_rise_ever_more_slowly():

@@ -1,5 +1,6 @@
 """Each claim of LMC on a made table where it holds, and on one where it fails."""
 
+import pandas
 import pytest
 from made_tables import judged, pair, points, rows, sparse
 
@@ -181,6 +182,26 @@ TABLES = {
 def test_what_is_claimed_of_other_tickets_is_not_asked(claim, table):
     found = judged(claim, table)
     assert found.answer == judging.NOT_ENOUGH and "stable" in found.lacking
+
+
+@pytest.mark.parametrize(
+    ("claim", "table"),
+    [
+        ("LMC-F7.7", of_tickets(0.5, kind="random_pruning")),
+        ("LMC-F7.9", rewound("random_pruning", (0.1,))),
+        ("LMC-F8.1", networks(imp=0.05)),
+        ("LMC-F8.2", networks(imp=0.05, level=16)),
+    ],
+)
+def test_no_k_is_several(claim, table):
+    if claim == "LMC-F8.2":
+        table = pandas.concat([networks(), table])
+    found = judged(claim, table)
+    assert found.answer == judging.NOT_ENOUGH and "k = 0 alone" in found.lacking
+
+
+def test_tickets_that_match_at_one_k_match_at_some():
+    assert judged("LMC-F8.1", networks()).answer == judging.HOLDS
 
 
 def test_trainings_that_diverged_are_not_stable():

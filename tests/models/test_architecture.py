@@ -221,6 +221,37 @@ def test_the_order_in_which_layers_were_made_does_not_count():
     assert architecture(model(True)) == architecture(model(False))
 
 
+def test_slices_and_constants_count():
+    def found(take):
+        inputs = keras.Input((4, 6))
+        return architecture(keras.Model(inputs, keras.ops.sum(take(inputs), axis=1)))
+
+    takes = (
+        lambda x: x[:, 0],
+        lambda x: x[:, :2],
+        lambda x: x[..., None],
+        lambda x: x * keras.ops.arange(6, dtype="float32"),
+        lambda x: x * keras.ops.ones(6),
+        lambda x: x + keras.Variable(np.ones(6, np.float32)),
+    )
+    assert len({found(take) for take in takes}) == len(takes)
+    assert list(map(found, takes)) == list(map(found, takes))
+
+
+def test_a_call_with_what_nobody_can_tell_again_is_refused():
+    class Odd(keras.Operation):
+        def call(self, x, what):
+            return x
+
+        def compute_output_spec(self, x, what):
+            return keras.KerasTensor(x.shape)
+
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, Odd(name="odd")(inputs, object()))
+    with pytest.raises(ValueError, match="'odd' of class .*Odd is called with.*object"):
+        architecture(model)
+
+
 def test_outputs_count():
     model = _joined()
     inside = model.layers[-2].output

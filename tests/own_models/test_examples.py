@@ -16,6 +16,24 @@ def test_a_data_set_without_end_is_refused():
         examples.examples_of(endless, called="test_data")
 
 
+def test_a_data_set_that_is_another_each_time_is_refused():
+    data = tf.data.Dataset.from_tensor_slices((np.arange(64), np.arange(64)))
+    with pytest.raises(ValueError, match=r"another one each time.*`shuffle`"):
+        examples.examples_of(data.shuffle(64).batch(8), called="data")
+
+
+def test_what_is_no_batch_of_one_shape_is_refused():
+    data = tf.data.Dataset.from_tensor_slices((X, Y))
+    lengths = tf.data.Dataset.range(1, 4).map(lambda n: (tf.ones([2, n]), [0, 1]))
+    for wrong in (data, lengths):
+        with pytest.raises(
+            ValueError, match=r"data is a data set of .*TensorSpec.*`ba"
+        ):
+            examples.examples_of(wrong, called="data")
+    with pytest.raises(ValueError, match=r"A list is taken for several arrays"):
+        examples.examples_of((X.tolist(), Y), called="data")
+
+
 def test_text_comes_from_arrays_and_data_sets():
     words = ["a b", "c", "d", "e", "f"]
     data = tf.data.Dataset.from_tensor_slices((words, Y)).batch(2)

@@ -240,9 +240,13 @@ def test_a_stopped_search_goes_on_where_it_was(tmp_path, monkeypatch, num_traini
 
 
 def test_what_diverges_is_said_and_not_trained_again(tmp_path, num_trainings):
+    broken = X[:64].copy()
+    broken[40, :2] = np.nan
+    settings = _OPTIONS | {"store": tmp_path / "store", "loss": "mse"}
+    settings["optimizer"] = keras.optimizers.SGD(1e30)
     for _ in range(2):
-        with pytest.raises(ValueError, match="dense training diverged"):
-            _find(tmp_path, loss="mse", optimizer=keras.optimizers.SGD(1e30))
+        with pytest.raises(ValueError, match=r"training diverged.*2 of the values in"):
+            tflottery.find_ticket(_binary, (broken, Y[:64]), **settings)
     assert num_trainings == [(0, 3)]
 
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tflottery import layers
 from tflottery.execution.plan import plan_of
@@ -18,11 +19,11 @@ def _model(*inner, **settings):
     return keras.Sequential([keras.Input((6,)), *inner, head])
 
 
-def _loop(build_model=_model, **options):
+def _loop(build_model=_model, data=DATA, **options):
     settings = {"optimizer": "sgd", "loss": "mse", "metrics": (), "batch_size": 16}
     settings |= {"test_data": DATA, "unpruned": ()}
     settings |= options
-    return update_loop.UpdateLoop(problem.of_arguments(build_model, DATA, **settings))
+    return update_loop.UpdateLoop(problem.of_arguments(build_model, data, **settings))
 
 
 class Noise(keras.layers.Layer):
@@ -52,6 +53,74 @@ def test_what_cannot_be_drawn_again_is_refused():
 
     with pytest.raises(ValueError, match=r"\['memory'\] are stateful"):
         _loop(stateful)
+
+
+class OptimizerOfItsOwn(keras.Model):
+    """Trains by an optimizer that nobody begins anew."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+        self.another = keras.optimizers.SGD(0.1, momentum=0.9)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+    def train_step(self, data):
+        inputs, targets = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(inputs, targets, self(inputs))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.another.apply_gradients(
+            zip(gradients, self.trainable_variables, strict=True)
+        )
+        return {"loss": loss}
+
+
+def test_a_step_that_goes_on_from_another_training_is_refused():
+    with pytest.raises(ValueError, match=r"Trained twice.*dense/kernel.*an optimizer"):
+        _ = _loop(OptimizerOfItsOwn).key
+
+
+def test_what_does_not_fit_together_is_said_of_its_split():
+    other = (X[:, :4], X[:, 0])
+    with pytest.raises(ValueError, match=r"of test_data, .*float32\(16, 4\)"):
+        _ = _loop(test_data=other).key
+
+    with pytest.raises(ValueError, match=r"first examples of data, .*label value of"):
+        _loop(
+            lambda: keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)]),
+            (X, np.full(48, 7)),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+    with pytest.raises(ValueError, match=r"build_model=<Sequential.*a function"):
+        _loop(_model())
+
+
+def test_text_is_trained_and_measured_on():
+    words = np.array(["red blue", "blue", "red", "green red"] * 8)
+
+    def build_model():
+        indices = keras.layers.TextVectorization(
+            output_mode="multi_hot", vocabulary=["red", "green", "blue"]
+        )
+        head = keras.layers.Dense(1, activation="sigmoid")
+        return keras.Sequential([keras.Input((), dtype="string"), indices, head])
+
+    data = (words, np.float32(np.strings.find(words, "red") >= 0))
+    loop = _loop(
+        build_model,
+        data,
+        test_data=data,
+        optimizer=keras.optimizers.SGD(5.0),
+        loss="binary_crossentropy",
+        metrics=["accuracy"],
+    )
+    options = {"masks": {}, "seeds": (1, 2), "tell": lambda fraction: None}
+    weights, _ = loop.train(
+        loop.initial_weights(1), None, iterations=(0, 40), **options
+    )
+    assert loop.measure(weights, split="test")["accuracy"] == 1
 
 
 def test_masks_that_were_there_and_kernels_that_do_not_train_are_refused():

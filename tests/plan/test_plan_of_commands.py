@@ -91,7 +91,7 @@ def test_hours_are_told_in_a_unit_that_suits_them(hours, text):
 @pytest.mark.parametrize(("names", "paper"), [([], None), (["a.flags"], "all")])
 def test_a_paper_or_files_have_to_be_named(names, paper):
     with pytest.raises(ValueError, match="Name a paper .--paper=all, or one of .*or"):
-        tool._tell(names, paper=paper)
+        tool._groups(names, paper=paper)
 
 
 def test_all_gpus_share_the_batches_of_the_pages_commands_for_that(

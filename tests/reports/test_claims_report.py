@@ -15,7 +15,7 @@ from tflottery.experiments.instability import Row
 from tflottery.experiments.pretraining import PretrainedNetwork
 from tflottery.experiments.telemetry import Reading
 from tflottery.figures.densities import SETTING
-from tflottery.reports import claims
+from tflottery.reports import claim_tables, claims, claims_overview
 from tflottery.studies.line_tables import Pair, Point
 from tflottery.studies.sign_table import SignChange
 
@@ -67,7 +67,7 @@ def pairs(*instabilities, **columns):
 
 def verdict(claim, *sources):
     """Returns the verdicts on one claim."""
-    told = claims.judge(claims.load(sources))
+    told = claims.judge(claim_tables.load(sources))
     return [one for one in told if one.claim == claim]
 
 
@@ -107,11 +107,14 @@ def test_what_is_older_than_an_option_is_as_all_was_then():
         "decisions": {"model": "resnet20", "variant": "early_phase"},
         "recipe": {"optimizer": "sgd", "learning_rate": 0.1},
     }
-    assert claims.changes(said) == ["batch_norm_scale"]
+    assert claim_tables.changes(said) == ["batch_norm_scale"]
     said["recipe"]["batch_norm_scale"] = "uniform"
-    assert claims.changes(said) == []
+    assert claim_tables.changes(said) == []
     lenet = {"model": "lenet", "variant": "standard"}
-    assert claims.changes({"decisions": lenet, "recipe": {"optimizer": "adam"}}) == []
+    assert (
+        claim_tables.changes({"decisions": lenet, "recipe": {"optimizer": "adam"}})
+        == []
+    )
 
 
 def test_what_the_interval_leaves_open_is_undecided(command):
@@ -134,10 +137,46 @@ def test_rows_of_two_commands_count_once(command):
     assert found.num_replicates == 3
 
 
-def test_tables_that_contradict_are_refused(command):
-    a, b = command("a", pairs(0.002, 0.003)), command("b", pairs(0.002, 0.0031))
+def test_networks_made_anew_are_asked_by_themselves(command, capsys):
+    """On another kind of processor the same commands have other numbers."""
+    a, b = command("a", pairs(0.002, 0.003)), command("b", pairs(0.002, 0.0931))
+    c = command("c", pairs(0.002, 0.003, 0.004))
+    found = verdict("LMC-F2.1", a, b, c)
+    assert "b has other numbers of networks" in capsys.readouterr().err
+    assert [(one.making, one.tables) for one in found] == [(1, "a, c"), (2, "b")]
+    assert [one.num_replicates for one in found] == [3, 2]
+    first, second = map(claims.title, found)
+    assert second.replace(", making 2", "") == first
+
+
+def test_a_table_that_contradicts_itself_is_refused(command):
+    folder = command("a", [*pairs(0.002, 0.003), *pairs(0.002, 0.0031)])
     with pytest.raises(ValueError, match="'instability' .* differ in test_instability"):
-        claims.load([a, b])
+        claim_tables.load([folder])
+
+
+def test_a_claim_at_a_glance_counts_settings(command):
+    """In the paper's setting; of its network otherwise; of another network."""
+    low, high = (0.002, 0.003, 0.004), (0.08, 0.09, 0.1)
+    folders = [
+        command("a", pairs(*low)),
+        command("b", pairs(*high, config="76543210")),
+        command("c", pairs(*high, dataset="digits")),
+        command("d", pairs(0.002, model="my_net")),
+    ]
+    told = claims.judge(claim_tables.load(folders))
+    grid = claims_overview.rows(claims_overview.by_paper(told)["LMC"])
+    by_claim = {claim: cells for claim, *cells in grid}
+    assert by_claim["LMC-F2.1"][1:] == [
+        "lenet",
+        "a small fraction of a point",
+        "1 contradicted, 1 holds",
+        "fails",
+        "",
+    ]
+    assert by_claim["LMC-F2.2"][-3:] == ["not enough data", "", ""]
+    assert by_claim["LMC-F7.4"][1] == "all"
+    assert "## EP: The Early Phase" in claims_overview.markdown(told)
 
 
 def test_signs_between_several_iterations_are_those_of_several_commands(command):
@@ -163,7 +202,7 @@ def test_signs_between_several_iterations_are_those_of_several_commands(command)
     }
     folders = [command(name, rows, table="sign_changes") for name, rows in own.items()]
     again = command("again", own["01234567"], table="sign_changes")
-    assert len(claims.load([*folders, again])["sign_changes"]) == 12
+    assert len(claim_tables.load([*folders, again])["sign_changes"]) == 12
 
 
 def test_what_is_missing_is_told_with_the_command(command):
@@ -182,7 +221,7 @@ def test_what_is_missing_is_told_with_the_command(command):
 
 def test_pairs_along_the_training_are_a_table_of_their_own(command):
     own = [*pairs(0.5, 0.5, iteration=12000), *pairs(0.002, 0.003)]
-    found = claims.load([command("a", own)])
+    found = claim_tables.load([command("a", own)])
     assert len(found["instability"]) == 2
 
 
@@ -196,7 +235,7 @@ def test_lines_between_epochs_are_none_of_those_between_ends(command):
         for at, error in ((390, 0.9), (24000, 0.5))
         for one in pairs(0.1, 0.1, iteration=at)
     ]
-    found = claims.load([command("a", own, table="interpolation")])
+    found = claim_tables.load([command("a", own, table="interpolation")])
     assert found["interpolation"]["test_error"].to_list() == [0.5, 0.5]
 
 
@@ -222,8 +261,9 @@ def test_numbers_of_one_network_are_not_asked_of_others(command):
         for one in pairs(0.1, 0.1)
     ]
     folder = command("a", readings, table="telemetry")
-    [found] = verdict("EP-F3.10", folder)
-    assert found.model is None
+    for claim in ("EP-F3.10", "EP-F3.2", "EP-F3.4", "EP-A1.2"):
+        [found] = verdict(claim, folder)
+        assert found.model is None and found.claimed_of.startswith("resnet")
     [found] = verdict("EP-F3.13", folder)
     assert found.about == "another network"
 
@@ -246,13 +286,13 @@ def test_pretrained_networks_are_none_of_accuracy():
     ]
     import pandas
 
-    parts = dict(claims.named("accuracy", pandas.DataFrame(own)))
+    parts = dict(claim_tables.named("accuracy", pandas.DataFrame(own)))
     assert len(parts["pretrained"]) == 2 and len(parts["accuracy"]) == 1
     assert "pretext" not in parts["accuracy"]
 
 
 def test_incomplete_tables_are_named(command, capsys):
-    claims.load([command("a", pairs(0.1, 0.2), said={"complete": False})])
+    claim_tables.load([command("a", pairs(0.1, 0.2), said={"complete": False})])
     assert "a is incomplete" in capsys.readouterr().err
 
 

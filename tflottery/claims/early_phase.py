@@ -25,7 +25,7 @@ from tflottery.claims.judging import (
     below,
     between,
 )
-from tflottery.claims.selecting import PERCENT, K, Lacking, select, studied
+from tflottery.claims.selecting import PERCENT, K, Lacking, NotAsked, select, studied
 from tflottery.core.registry import CLAIMS
 
 if TYPE_CHECKING:
@@ -71,12 +71,13 @@ def named_k(table: "pandas.DataFrame", position: int) -> int:
 
     Raises:
       Lacking: there is none.
+      NotAsked: its recipe says the first alone.
     """
     known = [selecting.perturbed_k(table, at) for at in (0, position)]
     if known[0] is None:
         return selecting.k_within(table, (FIRST, SECOND)[position])
     if known[1] is None:
-        raise Lacking(f"the network's recipe perturbs k = {known[0]} alone")
+        raise NotAsked(f"the network's recipe perturbs k = {known[0]} alone")
     return known[1]
 
 
@@ -88,7 +89,11 @@ def _margins(networks: "pandas.DataFrame", *, later: bool) -> "pandas.Series":
     own = tickets(networks)
     first = named_k(own, 0)
     dense = selecting.accuracy(networks, subnetwork="dense")
-    own = own[own[K] >= first] if later else select(own, rewind_iteration=first)
+    if later:
+        own = own[own[K] >= first]
+        selecting.refuse_one_k(own)
+    else:
+        own = select(own, rewind_iteration=first)
     worst = own.groupby(["replicate", K])["test_error"].mean().groupby("replicate")
     return selecting.matching_margin(PERCENT * (1 - worst.max()), dense)
 
@@ -165,8 +170,14 @@ def refuse_without_gain(gain: "pandas.Series") -> None:
     Args:
       gain: in accuracy, by replicate.
     """
-    if not statistics.t_interval(gain).low > 0:
-        raise Lacking("tickets of k are not shown to beat those of 0 here, see EP-F1.2")
+    interval = statistics.t_interval(gain)
+    if interval.high <= 0:
+        raise NotAsked("tickets of k do not beat those of 0, see EP-F1.2")
+    if not interval.low > 0:
+        raise Lacking(
+            "tickets of k are not shown to beat those of 0, see EP-F1.2: more "
+            "--replicates may show it"
+        )
 
 
 def _at(readings: "pandas.DataFrame", column: str, iteration: int) -> "pandas.Series":
@@ -251,18 +262,20 @@ for _place, (_column, _name) in enumerate(
         unit="iterations",
         claimed=between(100, 300),
         reported="200",
+        particular=True,
     )(functools.partial(_lowest_gradient, column=_column))
     _of_telemetry(
         f"EP-F3.{4 + _place}",
-        says=f"it is 10% above that at iteration 500 ({_name})",
+        says=f"the gradient ({_name}) is 10% above its minimum at iteration 500",
         effect="gradient at 500 above its minimum",
         unit="percent",
         claimed=between(5, 20),
         reported="10",
+        particular=True,
     )(functools.partial(_rebound, column=_column, iteration=500))
     _of_telemetry(
         f"EP-F3.{6 + _place}",
-        says=f"it stays about the same after 500 ({_name})",
+        says=f"the gradient ({_name}) stays about the same after 500",
         effect="gradient after 2,000 beside that of 500 to 2,000",
         unit="percent",
         claimed=between(-20, 20),
@@ -270,18 +283,24 @@ for _place, (_column, _name) in enumerate(
     )(functools.partial(_later_change, column=_column))
     _of_telemetry(
         f"EP-A1.{2 + 3 * _place}",
-        says=f"it is 10% above its minimum at iteration 250 ({_name})",
+        says=f"the gradient ({_name}) is 10% above its minimum at iteration 250",
         source="Figure A1",
         networks=(RESNET18,),
         effect="gradient at 250 above its minimum",
         unit="percent",
         claimed=between(5, 20),
         reported="10",
+        particular=True,
     )(functools.partial(_rebound, column=_column, iteration=250))
 
 
 def _trend(readings: "pandas.DataFrame", *, column: str) -> "pandas.Series":
-    """EP, Figures 3 and A3: rank correlation with the iteration, up to 4,000."""
+    """EP, Figures 3 and A3: rank correlation with the iteration, up to 4,000.
+
+    Raises:
+      Lacking: not all of these were measured.
+    """
+    _until(readings, column, 4000)
     own = readings[readings["iteration"] <= 4000]
     return selecting.rank_correlation(own, column, along="iteration")
 

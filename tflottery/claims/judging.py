@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tflottery.analysis import statistics
 from tflottery.analysis.statistics import Interval
 from tflottery.claims import selecting
-from tflottery.claims.selecting import Lacking
+from tflottery.claims.selecting import Lacking, NotAsked
 from tflottery.core.registry import Entry
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 HOLDS, FAILS, CONTRADICTED = "holds", "fails", "contradicted"
 UNDECIDED, NOT_ENOUGH = "undecided", "not enough data"
+ANOTHER_NETWORK = "another network"
+# What the recipes are called that a paper has of every network.
+_PLAIN_VARIANTS = ("standard", "early_phase", "limited_supervision")
 # How near to the paper a setting is.
 PAPERS_OWN = "the paper's setting"
 
@@ -35,6 +38,11 @@ class PaperNetwork:
     variant: str
     dataset: str
     iterations: int
+
+    def __str__(self) -> str:
+        """Returns how people tell it from the paper's others."""
+        is_plain = self.variant in _PLAIN_VARIANTS
+        return self.model if is_plain else f"{self.model} ({self.variant})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +88,7 @@ class Judgement:
       claim: its ID: the paper, the figure, a number.
       says: the claim in words.
       source: where the paper makes it.
+      claimed_of: the networks of which the paper says so.
       model: whose setting it is; None, with all up to `config`, where no table has rows
         that the claim is about.
       variant: name of its recipe.
@@ -87,6 +96,9 @@ class Judgement:
       task: what is learned of it.
       training_iterations: length of a whole training.
       config: short hash of whatever else decides the rows.
+      making: 1, or which making of the same it is, where commands differ in what they
+        measured of networks that they have in common.
+      tables: the folders in which rows of the setting lie, with ", " between.
       about: how near the setting is to the paper's: its own, or another network,
         recipe, data set or length.
       answer: "holds"; "fails", in the paper's own setting "contradicted"; "undecided",
@@ -103,18 +115,21 @@ class Judgement:
       claimed: the range in which the value has to lie.
       reported: how the paper puts it.
       lacking: what is missing, where there is not enough data.
-      command: what would supply it.
+      command: what would supply it; "" where the claim is not about such a network.
     """
 
     claim: str
     says: str
     source: str
+    claimed_of: str
     model: str | None = None
     variant: str | None = None
     dataset: str | None = None
     task: str | None = None
     training_iterations: int | None = None
     config: str | None = None
+    making: int = 1
+    tables: str = ""
     about: str
     answer: str
     effect: str
@@ -154,7 +169,8 @@ def judged(
         found = _estimated(claim.function(table))
     except Lacking as lacking:
         told = f"{lacking}{diverged(judgement)}"
-        return dataclasses.replace(judgement, lacking=told)
+        command = "" if isinstance(lacking, NotAsked) else judgement.command
+        return dataclasses.replace(judgement, lacking=told, command=command)
     except KeyError as error:
         # A column of newer tables, or an iteration at which nothing was measured.
         return dataclasses.replace(judgement, lacking=f"the table has no {error}")
@@ -195,6 +211,7 @@ def _undetermined(
         claim=claim.name,
         **words,
         **setting,
+        claimed_of=", ".join(dict.fromkeys(map(str, claim["networks"]))),
         about=about,
         answer=NOT_ENOUGH,
         claimed=claim["claimed"].text,
@@ -276,7 +293,7 @@ def nearness(
     model, variant = setting["model"], setting["variant"]
     same_model = [one for one in known if one.model == model]
     if not same_model:
-        return None if particular else "another network"
+        return None if particular else ANOTHER_NETWORK
     same = [one for one in same_model if one.variant == variant]
     meant = [one for one in same or same_model if one in networks]
     if not meant:

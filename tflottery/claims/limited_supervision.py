@@ -216,11 +216,11 @@ for _id, _says, _one, _other, _claimed, _densities, _networks, (_source, _comman
     + ("random", above(0.0), ALL, _NOT_ALEXNET, _FIGURE_1),
     ("P2.2", "tickets of exemplar are better than random ones", "exemplar")
     + ("random", above(0.0), ALL, _NOT_ALEXNET, _FIGURE_1),
-    ("P2.3", "so are those of exemplar where little is pruned", "exemplar")
+    ("P2.3", "where little is pruned tickets of exemplar beat random ones", "exemplar")
     + ("random", above(0.0), 0.8, _NOT_ALEXNET, _FIGURE_1),
-    ("P3.1", "those of rotation come near labels at very low density", "rotation")
+    ("P3.1", "tickets of rotation come near labels at very low density", "rotation")
     + (LABELS, at_least(-SIMILAR), 0.005, _NOT_ALEXNET, _FIGURE_1),
-    ("P3.2", "those of exemplar come near labels at very low density", "exemplar")
+    ("P3.2", "tickets of exemplar come near labels at very low density", "exemplar")
     + (LABELS, at_least(-SIMILAR), 0.005, _NOT_ALEXNET, _FIGURE_1),
     ("P4.1", "tickets of rotation are far below those of labels", "rotation")
     + (LABELS, below(-SIMILAR), 0.018, (ALEXNET,), _FIGURE_1),

@@ -170,7 +170,7 @@ def train_instability_is_like_test(pairs: "pandas.DataFrame") -> "pandas.Series"
 
 @_of_pairs(
     "LMC-F3.5",
-    says="it is slightly higher on train images",
+    says="the instability of the dense network is higher on train images",
     source="Figure 3, Section 3",
     networks=(RESNET50,),
     effect="train minus test instability, mean over k",
@@ -198,7 +198,7 @@ def instability_rises_along_training(pairs: "pandas.DataFrame") -> "pandas.Serie
 
 @_of_epochs(
     "LMC-F4.2",
-    says="it follows what the networks gain over chance",
+    says="the instability of k = 0 follows what networks gain over chance",
     effect="correlation of instability with chance minus test error, over epochs",
     unit="correlation",
     claimed=above(0.0),

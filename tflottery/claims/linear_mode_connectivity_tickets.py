@@ -30,7 +30,7 @@ from tflottery.claims.linear_mode_connectivity import (
     instability,
     stable_at,
 )
-from tflottery.claims.selecting import PERCENT, K, Lacking, select, studied
+from tflottery.claims.selecting import PERCENT, K, Lacking, NotAsked, select, studied
 from tflottery.core.registry import CLAIMS
 
 if TYPE_CHECKING:
@@ -244,6 +244,7 @@ def tickets_match_once_stable(pairs: "pandas.DataFrame") -> "pandas.Series":
 def _least_unstable(pairs: "pandas.DataFrame", *, kind: str) -> "pandas.Series":
     """LMC, Figure 7: the lowest instability of random subnetworks over all k."""
     own = select(studied(pairs), subnetwork=kind)
+    selecting.refuse_one_k(own)
     by_k = own.groupby(["replicate", K])["test_instability"].mean()
     return PERCENT * by_k.groupby("replicate").min()
 
@@ -251,6 +252,7 @@ def _least_unstable(pairs: "pandas.DataFrame", *, kind: str) -> "pandas.Series":
 def _best_margin(pairs: "pandas.DataFrame", *, kind: str) -> "pandas.Series":
     """LMC, Figure 7: the margin of random subnetworks at their best k, by replicate."""
     own = select(studied(pairs), subnetwork=kind)
+    selecting.refuse_one_k(own)
     by_k = [_margin(group).rename(k) for k, group in own.groupby(K)]
     return functools.reduce(lambda one, other: one.combine(other, max), by_k)
 
@@ -293,13 +295,19 @@ def latest_rewinding_hurts(pairs: "pandas.DataFrame") -> "pandas.Series":
 
 
 def _best_k_margin(networks: "pandas.DataFrame", *, beyond: bool) -> "pandas.Series":
-    """LMC, Figure 8 and Appendix A: tickets of the k that is best in the mean."""
+    """LMC, Figure 8 and Appendix A: tickets of the k that is best in the mean.
+
+    That they match at none, or do not at some, takes more than one k.
+    """
     tickets = select(networks, subnetwork="imp")
     level = studied(tickets)["level"].iloc[0]
     own = select(tickets, level=int(level) + beyond)
     dense = selecting.accuracy(networks, subnetwork="dense")
     accuracy = selecting.accuracy(own, rewind_iteration=selecting.best(own, by=K))
-    return selecting.matching_margin(accuracy, dense)
+    margin = selecting.matching_margin(accuracy, dense)
+    if beyond or margin.mean() < 0:
+        selecting.refuse_one_k(own)
+    return margin
 
 
 for _number, _says, _beyond, _claimed in (
@@ -324,7 +332,7 @@ def _relative_distance(pairs: "pandas.DataFrame", *, latest: bool) -> "pandas.Se
     tickets = select(own, subnetwork="imp", rewind_iteration=k)
     if (instability(tickets).mean() < STABLE) != latest:
         found = "unstable" if latest else "stable"
-        raise Lacking(f"tickets of k = {k} are {found}: the claim is not about them")
+        raise NotAsked(f"tickets of k = {k} are {found}: the claim is not about them")
     distances = [
         selecting.mean(select(own, subnetwork=kind, rewind_iteration=k), "l2_distance")
         for kind in ("imp", "random_reinit")

@@ -23,6 +23,10 @@ class Lacking(Exception):
     """Rows that a claim needs are not in the table; says which."""
 
 
+class NotAsked(Lacking):
+    """A claim is not about such a network, so that no more rows help; says why."""
+
+
 def select(table: "pandas.DataFrame", **columns: object) -> "pandas.DataFrame":
     """Returns the rows in which columns have these values, or one of a tuple of them.
 
@@ -140,6 +144,14 @@ def k_within(table: "pandas.DataFrame", fraction: float) -> int:
     if not known:
         raise Lacking(f"no k of about {most / 1.05:.0f} iterations")
     return int(max(known))
+
+
+def refuse_one_k(table: "pandas.DataFrame") -> None:
+    """Raises Lacking if what is claimed of every k was measured at one alone."""
+    known = table[K].unique()
+    if len(known) < 2:
+        told = f"k = {known[0]} alone" if len(known) else "no k"
+        raise Lacking(f"{told}, a claim on all takes several: see --rewind_iterations")
 
 
 def perturbed_k(table: "pandas.DataFrame", position: int) -> int | None:

@@ -71,6 +71,7 @@ class Executor:
         stopping: Callable[[], bool] = lambda: False,
         planned: Plan | None = None,
         observe: Callable[[Step, int, Mapping[str, float]], None] | None = None,
+        refusal_stops: bool = True,
     ):
         """Args:
         pool: does the jobs.
@@ -80,6 +81,8 @@ class Executor:
         stopping: whether to stop; asked several times a second.
         planned: what is to be done first, where that was worked out already.
         observe: is given what is known of a training: its step, an iteration, values.
+        refusal_stops: whether all work ends where data turn out damaged, or only what
+          is done with those data.
         """
         self._pool = pool
         self._store = store
@@ -88,6 +91,7 @@ class Executor:
         self._stopping = stopping
         self._first = planned
         self._observe = observe
+        self._refusal_stops = refusal_stops
         self._running: dict[int, Step] = {}
         self._made: set[str] = set()
         # Of a job since it last got anywhere; of an artifact in all.
@@ -247,6 +251,8 @@ class Executor:
             self._outcome.unusable = self._outcome.unusable or message.value
             self._outcome.stopped = True
             self._pool.stop()
+        elif message.kind == "refused" and not self._refusal_stops and step.run:
+            self._leave_out_data(step, message.value, schedule)
         elif message.kind == "refused":
             # Every job on these data would meet it, early or late.
             self._outcome.refused = self._outcome.refused or message.value
@@ -326,6 +332,20 @@ class Executor:
             return
         lost = [one.address for one in step.artifacts if one.iteration >= diverged]
         self._leave_out(dict.fromkeys(lost, diverged), schedule)
+
+    def _leave_out_data(self, step: Step, reason: str, schedule: Schedule) -> None:
+        """Counts whatever is done with the data of a step as failed.
+
+        Every job on these data would meet what is wrong with them, early or late.
+        """
+        alike = [
+            one.job.name
+            for one in schedule.steps
+            if one.run is not None and one.run.data.name == step.run.data.name
+        ]
+        schedule.leave_out(alike)
+        failed = dict.fromkeys([step.job.name, *alike], reason)
+        self._outcome.failures = failed | self._outcome.failures
 
     def _leave_out(self, unobtainable: Unobtainable, schedule: Schedule) -> None:
         """Leaves out what needs artifacts that cannot be made.

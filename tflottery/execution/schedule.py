@@ -150,6 +150,12 @@ class Schedule:
                 lost.update(step.makes)
         return lost
 
+    def leave_out(self, names: Iterable[str]) -> None:
+        """Takes out the steps of jobs that are not to be done; others may need them."""
+        for name in names:
+            self._able.discard(name)
+            self._remove(name)
+
     def _put(self, step: Step) -> None:
         """Adds a step."""
         name = step.job.name

@@ -11,6 +11,7 @@ whoever changes what a layer or function of their own computes gives it another 
 a registered one (`keras.saving.register_keras_serializable`) that counts versions.
 """
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -152,18 +153,33 @@ def _connected(graph: object, masks: set[int]) -> dict[str, object]:
         "calls": [
             {
                 "layer": numbers[id(node.operation)],
-                "args": _plain(node.arguments.args, reference),
-                "kwargs": {
-                    name: _plain(value, reference)
-                    for name, value in node.arguments.kwargs.items()
-                    if value is not None
-                },
+                **_arguments(node, reference),
             }
             for node in nodes
         ],
         "inputs": [reference(tensor) for tensor in graph.inputs],
         "outputs": [reference(tensor) for tensor in graph.outputs],
     }
+
+
+def _arguments(node: object, reference: object) -> dict[str, object]:
+    """Returns what a layer or operation is called with, symbolic tensors by reference.
+
+    Raises:
+      ValueError: with something that cannot be told again.
+    """
+    given = {k: v for k, v in node.arguments.kwargs.items() if v is not None}
+    try:
+        return {
+            "args": _plain(node.arguments.args, reference),
+            "kwargs": {name: _plain(one, reference) for name, one in given.items()},
+        }
+    except TypeError as error:
+        raise ValueError(
+            f"{node.operation.name!r} of class {_path(type(node.operation))} is called "
+            f"with what could not be told apart in another process ({error}). Call it "
+            "inside of a layer of your own."
+        ) from error
 
 
 def _nodes(graph: object) -> list[object]:
@@ -268,16 +284,24 @@ def _plain(value: object, reference: object = None) -> object:
     if isinstance(value, int | float):
         # 1 and 1.0 compute the same.
         return int(value) if value == value // 1 else float(value)
+    within = functools.partial(_plain, reference=reference)
     if isinstance(value, list | tuple):
-        return [_plain(one, reference) for one in value]
+        return [within(one) for one in value]
     if isinstance(value, Mapping):
         return {
-            str(name): _plain(one, reference)
+            str(name): within(one)
             for name, one in value.items()
             if name not in _APART and not str(name).endswith("_initializer")
         }
     if isinstance(value, keras.KerasTensor) and reference is not None:
         return reference(value)
+    if isinstance(value, slice):
+        return {"slice": within([value.start, value.stop, value.step])}
+    if value is Ellipsis:
+        return {"slice": "..."}
+    if isinstance(value, keras.Variable) or keras.ops.is_tensor(value):
+        # A constant: what a model trains is a weight of one of its layers.
+        value = keras.ops.convert_to_numpy(value)
     if isinstance(value, np.ndarray):
         digest = hashlib.sha256(np.ascontiguousarray(value)).hexdigest()
         return {"array": digest, "shape": list(value.shape), "dtype": str(value.dtype)}

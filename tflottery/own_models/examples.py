@@ -17,8 +17,8 @@ def examples_of(data: object, *, called: str) -> Examples:
 
     Args:
       data: (inputs, targets) or (inputs, targets, weights), each an array or arrays by
-        name; or a finite tf.data.Dataset of batches of these, which is read once, so
-        that it must not shuffle.
+        name; or a finite tf.data.Dataset of batches of these, in the same order each
+        time. It is read once, and its beginning twice.
       called: what the argument is called, for messages.
 
     Raises:
@@ -80,8 +80,22 @@ def digest_of(tree: object) -> str:
     return digest.hexdigest()[:32]
 
 
+def num_not_finite(examples: Examples) -> int:
+    """Returns how many values of the examples are NaN or infinite."""
+    return sum(
+        int(np.count_nonzero(~np.isfinite(one)))
+        for one in keras.tree.flatten(examples)
+        if np.issubdtype(one.dtype, np.inexact)
+    )
+
+
 def _concatenated(data: tf.data.Dataset, *, called: str) -> object:
-    """Returns the batches of a data set as one."""
+    """Returns the batches of a data set as one.
+
+    Raises:
+      ValueError: it has no end, no batches, or batches of different shapes; or it is
+        another one each time.
+    """
     if data.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError(
             f"{called} is a data set without end, and is to be held in memory: leave "
@@ -90,7 +104,30 @@ def _concatenated(data: tf.data.Dataset, *, called: str) -> object:
     batches = list(data.as_numpy_iterator())
     if not batches:
         raise ValueError(f"{called} is an empty data set.")
+    shapes = {tuple(map(np.shape, keras.tree.flatten(one))) for one in batches}
+    if () in next(iter(shapes)) or len({_of_one(one) for one in shapes}) > 1:
+        raise ValueError(
+            f"{called} is a data set of {data.element_spec}, expected one of batches "
+            "whose examples have one shape: call its `batch`, after padding what is "
+            "not as long."
+        )
+    before, again = (
+        digest_of(keras.tree.map_structure(_array, one))
+        for one in (batches[0], next(data.as_numpy_iterator(), batches[0]))
+    )
+    if before != again:
+        raise ValueError(
+            f"{called} is a data set that is another one each time it is read, so that "
+            "a second call would find nothing of what the first one trained. Leave out "
+            "its `shuffle` (trainings shuffle by themselves) and what it draws at "
+            "random: layers of the model do that."
+        )
     return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
+
+
+def _of_one(shapes: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
+    """Returns the shapes of one example, from those of a batch."""
+    return tuple(shape[1:] for shape in shapes)
 
 
 def _array(values: object) -> np.ndarray:
@@ -104,7 +141,8 @@ def _array(values: object) -> np.ndarray:
             array = array.astype(kind)
     if array.dtype == object or not array.ndim:
         raise ValueError(
-            f"Examples came as {array.dtype} of shape {array.shape}: expected numbers "
-            "or text, [examples, ...]."
+            f"Examples came as {array.dtype} of shape {array.shape}: expected arrays "
+            "of numbers or text, [examples, ...]. A list is taken for several arrays: "
+            "np.array(...) makes one of it."
         )
     return array

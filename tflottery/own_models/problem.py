@@ -44,7 +44,14 @@ class Problem:
     unpruned: Sequence[str] | None
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a batch size that the data do not allow."""
+        """Raises ValueError for no function, or a batch size that data do not allow."""
+        if isinstance(self.build_model, keras.layers.Layer) or not callable(
+            self.build_model
+        ):
+            raise ValueError(
+                f"build_model={self.build_model!r}, expected a function that returns a "
+                "new keras.Model each time it is called."
+            )
         if not 1 <= self.batch_size <= self.num_train:
             raise ValueError(
                 f"batch_size={self.batch_size!r}, expected from 1 to the "

@@ -23,7 +23,7 @@ from tflottery.core.durations import Duration
 from tflottery.core.registry import CRITERIA
 from tflottery.models import weights as model_weights
 from tflottery.own_models import inline_execution, own_components, problem
-from tflottery.own_models.examples import digest_of
+from tflottery.own_models.examples import digest_of, num_not_finite
 from tflottery.own_models.own_components import METRICS_FILE, OwnState
 from tflottery.own_models.problem import Problem
 from tflottery.own_models.update_loop import UpdateLoop
@@ -267,9 +267,14 @@ def _found(
     ]
     there = next(filter(None, alive), None)
     if there is None:
+        wrong = num_not_finite(stated.train)
         raise ValueError(
-            "The dense training diverged: its weights are not finite at the end. Try a "
-            "lower learning rate."
+            "The dense training diverged: its weights are not finite at the end. "
+            + (
+                f"{wrong} of the values in data are NaN or infinite."
+                if wrong
+                else "Try a lower learning rate."
+            )
         )
     final = there[-1]
     masks = {}

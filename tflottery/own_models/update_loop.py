@@ -5,9 +5,10 @@ begins from, its masks and its seeds, wherever it is cut: the optimizer's state 
 whole, batches go by a permutation of each epoch, and what layers draw by iteration.
 """
 
+import contextlib
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -29,6 +30,8 @@ from tflottery.training.generators import Generators
 _SECONDS_AT_ONCE = 2.0
 # By which trainings are told apart that say the same of themselves.
 _UPDATES_TRIED = 3
+# By how much of their movement weights may differ the second time.
+_ROUNDING = 0.01
 _DRAWN_ANEW = (
     "build_model returned other initial weights than a moment ago, of the same "
     "replicate. Draw them by Keras's initializers, whose seeds are set, or by Python's "
@@ -68,7 +71,7 @@ class UpdateLoop:
         with numbered_anew():
             problem.compiled(model)
             # Builds losses and metrics, which cannot be done inside a compiled loop.
-            found = model.test_on_batch(*self._first_batch("train"), return_dict=True)
+            found = self._measured_first("train")
         self._names = list(_numbers(found))
         self._fresh = self._slots()
         self._data = keras.tree.map_structure(tf.constant, problem.train)
@@ -184,7 +187,9 @@ class UpdateLoop:
         """
         model_weights.assign(self._model, weights)
         layers.set_masks(self._model, {})
-        inputs, targets, *sample_weights = getattr(self.problem, split)
+        inputs, targets, *sample_weights = keras.tree.map_structure(
+            _measurable, getattr(self.problem, split)
+        )
         found = self._model.evaluate(
             inputs,
             targets,
@@ -196,13 +201,54 @@ class UpdateLoop:
         return _numbers(found)
 
     def _tried(self) -> str:
-        """Returns a digest of what a few updates from the initial weights come to."""
+        """Returns a digest of what a few updates from the initial weights come to.
+
+        Raises:
+          ValueError: they fail, or come to something else a second time.
+        """
+        weights = self._few_updates()
+        measured = {
+            name: np.float64(one)
+            for name, one in _numbers(self._measured_first("test")).items()
+        }
+        found = digest_of((weights, self._slots(), measured))
+        _validate_repeated(self._initial_weights, weights, self._few_updates())
+        return found
+
+    def _few_updates(self) -> Weights:
+        """Returns the weights after a few updates from the initial ones."""
         self._begin(self._initial_weights, None, masks={}, seed=0)
-        self._update(0, first=0, last=_UPDATES_TRIED)
-        weights = model_weights.weights(self._model)
-        found = self._model.test_on_batch(*self._first_batch("test"), return_dict=True)
-        measured = {name: np.float64(one) for name, one in _numbers(found).items()}
-        return digest_of((weights, self._slots(), measured))
+        with self._blaming("train"):
+            self._update(0, first=0, last=_UPDATES_TRIED)
+        return model_weights.weights(self._model)
+
+    def _measured_first(self, split: str) -> Mapping[str, object]:
+        """Returns loss and metrics of the first examples of a split, by name."""
+        batch = keras.tree.map_structure(_measurable, self._first_batch(split))
+        with self._blaming(split):
+            return self._model.test_on_batch(*batch, return_dict=True)
+
+    @contextlib.contextmanager
+    def _blaming(self, split: str) -> Iterator[None]:
+        """Has what fails say that the model and a split do not fit together.
+
+        Raises:
+          ValueError: something failed; says what.
+        """
+        try:
+            yield
+        except (tf.errors.OpError, ValueError, TypeError) as error:
+            told = [
+                keras.tree.map_structure(lambda one: f"{one.dtype}{one.shape}", part)
+                for part in self._first_batch(split)
+            ]
+            called = "data" if split == "train" else "test_data"
+            # Before it, TensorFlow lists every line that led there.
+            why = str(error).strip().split("\n\n")[-1]
+            raise ValueError(
+                f"Model, loss and metrics fail on the first examples of {called}, "
+                f"which come as {told}: {why}"
+            ) from error
 
     def _begin(
         self,
@@ -279,6 +325,31 @@ def _validate_built_anew(model: keras.Model, another: keras.Model) -> None:
     first, second = map(model_weights.weights, (model, another))
     if digest_of(first) != digest_of(second):
         raise ValueError(_DRAWN_ANEW)
+
+
+def _validate_repeated(initial: Weights, first: Weights, second: Weights) -> None:
+    """Raises ValueError unless two trainings from one state come to the same.
+
+    But for rounding, which threads and GPUs do in one order or another.
+    """
+    for path in initial:
+        begin, one, other = (np.float64(v[path]) for v in (initial, first, second))
+        with np.errstate(invalid="ignore"):
+            # Of a training that diverges, which is told later, they are NaN.
+            moved, apart = (abs(one - v).max(initial=0) for v in (begin, other))
+        if apart > _ROUNDING * moved:
+            raise ValueError(
+                f"Trained twice from the same state, {path!r} comes out otherwise: "
+                f"after {_UPDATES_TRIED} updates by {apart:.3g}, where they move it by "
+                f"{moved:.3g}. Something that the model's train_step uses goes on from "
+                "one training to the next, such as an optimizer beside that of "
+                "`compile`, or draws from no keras.random.SeedGenerator of a layer."
+            )
+
+
+def _measurable(values: np.ndarray) -> object:
+    """Returns examples as Keras measures on them: text as TensorFlow's."""
+    return tf.constant(values) if values.dtype.kind in "SU" else values
 
 
 def _numbers(found: Mapping[str, object]) -> dict[str, float]:

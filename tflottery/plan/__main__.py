@@ -3,12 +3,16 @@
     python -m tflottery.plan --paper=all
     python -m tflottery.plan configs/lottery/*_paper.flags
     python -m tflottery.plan my.commands
+    python -m tflottery.plan my.commands --execute --store=STORE --output_dir=FOLDER
 
 Of each command its runs, updates, disk and hours by itself; then of all of them as one
 plan, which is what they take with one store, whatever their order. From an empty
 store, and by the published sizes of the data sets, which need not be there: nothing is
 read, and nothing trained. What it takes on this machine, with what its store holds, a
 command tells by itself with --dry_run.
+
+With --execute they are carried out as one (`joint_session`): what several want is made
+once, and each command has its own folder of results.
 
 A list of commands is a text file with a command a line, as it is typed behind `python
 -m tflottery.experiments.`; configs/ has one of each paper.
@@ -17,22 +21,25 @@ A list of commands is a text file with a command a line, as it is typed behind `
 import concurrent.futures
 import dataclasses
 import multiprocessing
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
-from absl import flags
+from absl import app, flags
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
+from tflottery.core import command_line, environment
 from tflottery.core.files import readable_size
 from tflottery.core.identities import Network
 from tflottery.core.recipes import Setting
 from tflottery.execution.plan import Plan, plan_of
-from tflottery.plan import commands, device_time, known_data
+from tflottery.plan import commands, device_time, joint_session, known_data
 from tflottery.plan.commands import Command
 from tflottery.plan.device_time import DeviceTime, readable
-from tflottery.reports import saving
 from tflottery.store.store import Store
+from tflottery.studies import program, session
+from tflottery.studies.machine import Machine
 
 ALL = "all"
 _HEAD = (
@@ -152,8 +159,8 @@ def _cost(plan: Plan, networks: dict[Network, Facts]) -> Cost:
     return Cost(plan.num_runs, plan.num_iterations, plan.num_bytes, time)
 
 
-def _tell(names: Sequence[str], *, paper: str | None) -> str:
-    """Prints what is asked for, and returns by which rates.
+def _groups(names: Sequence[str], *, paper: str | None) -> dict[str, list[Command]]:
+    """Returns the commands asked for, by what they make together.
 
     Args:
       names: of lists of commands and flag files.
@@ -168,21 +175,53 @@ def _tell(names: Sequence[str], *, paper: str | None) -> str:
             f"Name a paper (--paper={ALL}, or one of {', '.join(commands.PAPERS)}), "
             "or flag files and lists of commands."
         )
+    if paper is None:
+        return {"these": [one for name in names for one in commands.of_file(name)]}
     papers = commands.PAPERS if paper == ALL else [paper]
-    if paper is not None:
-        groups = {one: commands.of_paper(one) for one in papers}
-    else:
-        groups = {"these": [one for name in names for one in commands.of_file(name)]}
+    return {one: commands.of_paper(one) for one in papers}
+
+
+def _execute(arguments: Sequence[str]) -> int:
+    """Tells what commands cost, or carries them out; returns the exit code."""
+    values = flags.FLAGS
+    groups = _groups(arguments[1:], paper=values["paper"].value)
+    if values["execute"].value:
+        asked = [one for group in groups.values() for one in group]
+        machine = program.from_flags(Machine, values)
+        return joint_session.execute(asked, machine, command=session.own_command())
+    given = [name for name in vars(Machine()) if values[name].present]
+    if given:
+        raise ValueError(
+            f"--{given[0]} says where and how commands are carried out: it goes with "
+            "--execute."
+        )
     facts = facts_of(one for group in groups.values() for one in group)
     for line in told(groups, facts):
         print(line, flush=True)
-    return _RATES
+    print(_RATES)
+    return 0
+
+
+def _run() -> None:
+    """Defines flags, parses them, executes, exits."""
+    # First, because libraries read it while they are imported.
+    set_aside = environment.fix()
+    flags.DEFINE_enum("paper", None, [*commands.PAPERS, ALL], "whose commands")
+    flags.DEFINE_bool(
+        "execute", False, "carry them out as one; the flags below say where and how"
+    )
+    program.define_flags(Machine, flags.FLAGS, program=sys.argv[0])
+    app.run(
+        lambda arguments: program.exit_code_of(
+            lambda: _execute(arguments), set_aside=set_aside
+        ),
+        flags_parser=command_line.parsed,
+    )
 
 
 def main() -> None:
     """Runs the tool as a program: defines its flags, parses them, exits."""
-    flags.DEFINE_enum("paper", None, [*commands.PAPERS, ALL], "whose commands")
-    saving.run(lambda arguments: _tell(arguments[1:], paper=flags.FLAGS["paper"].value))
+    program.stoppable(_run)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from tflottery.core import registry
 from tflottery.core.recipes import Setting
 from tflottery.studies import program
 from tflottery.studies.config import Config, validated_members
+from tflottery.studies.machine import Machine
 from tflottery.studies.study import Study, study_of
 from tflottery.training import distribution
 from tflottery.training.distribution import Placement
@@ -41,6 +42,7 @@ class Command:
       configs: of its studies.
       placement: where it trains, as far as that decides what is trained.
       plugins: modules that register what takes part.
+      machine: all that its line says of where and how.
     """
 
     text: str
@@ -48,6 +50,7 @@ class Command:
     configs: tuple[Config, ...]
     placement: Placement = Placement()
     plugins: tuple[str, ...] = ()
+    machine: Machine = Machine()
 
     def settings(self) -> set[tuple[str, Setting]]:
         """Returns the networks that take part, each with what it learns."""
@@ -135,6 +138,7 @@ def parsed(text: str, *, folder: pathlib.Path = pathlib.Path()) -> Command:
         tuple(validated_members(module, config)),
         placement=Placement(threads=machine.threads),
         plugins=machine.plugins,
+        machine=machine,
     )
 
 

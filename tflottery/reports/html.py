@@ -35,7 +35,7 @@ from tflottery.claims.judging import (
 )
 from tflottery.core import table_files
 from tflottery.figures import facts, reported, style
-from tflottery.reports import claims, figure, markup, saving
+from tflottery.reports import claim_tables, claims, figure, markup, saving
 from tflottery.studies import answers
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _claims(found: Sequence[Results]) -> str:
     """Returns what the papers' claims come to in these results."""
     heading = f"<section>{markup.heading('Claims of the papers')}"
     try:
-        told = claims.judge(claims.load([one.folder for one in found]))
+        told = claims.judge(claim_tables.load([one.folder for one in found]))
     except ValueError as error:
         return f"{heading}<p>{html.escape(str(error))}</p></section>"
     known = [one for one in told if one.model]

@@ -108,6 +108,7 @@ class PlannedWork:
         keeping_up: KeepingUp,
         log: Log,
         observe: Callable[[Step, int, Mapping[str, float]], None],
+        refusal_stops: bool = True,
     ) -> Outcome:
         """Makes all goals, and tables of what is known by then; returns how it ended.
 
@@ -118,6 +119,7 @@ class PlannedWork:
           keeping_up: has tables written meanwhile.
           log: shows how far the work is.
           observe: as of `Executor`.
+          refusal_stops: as of `Executor`.
         """
         with Progress(self.todo, log=log) as progress:
             executor = Executor(
@@ -128,6 +130,7 @@ class PlannedWork:
                 stopping=self.stop.is_set,
                 planned=self.todo,
                 observe=observe,
+                refusal_stops=refusal_stops,
             )
             while True:
                 with keeping_up(executor, lambda: dict(executor.outcome.unobtainable)):

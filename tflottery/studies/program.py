@@ -12,7 +12,7 @@ import signal
 import sys
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
@@ -36,11 +36,22 @@ def run(module_name: str) -> None:
     Args:
       module_name: full name of the experiment's module.
 
+    Changes: as `stoppable`.
+    """
+    stoppable(lambda: _run(module_name))
+
+
+def stoppable(main: Callable[[], None]) -> None:
+    """Runs a program that goes on where it was stopped, and tells how.
+
+    Args:
+      main: the program; it exits.
+
     Changes: how this process handles the signals that ask it to stop.
     """
     stopping.handle(stopping.interrupt)
     try:
-        _run(module_name)
+        main()
     except KeyboardInterrupt as interrupt:
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
         say(f"Stopped. To go on:\n  {session.own_command()}")
@@ -70,6 +81,26 @@ def _main(
     module: types.ModuleType, arguments: Sequence[str], *, set_aside: Sequence[str]
 ) -> int:
     """Executes an experiment with the flags given; returns the exit code."""
+
+    def execute() -> int:
+        command_line.refuse_arguments(arguments)
+        config, machine = (
+            from_flags(options, flags.FLAGS) for options in (module.Config, Machine)
+        )
+        together = machine.distribute == distribution.MULTI_WORKER
+        alone_or_not = cluster_session if together else session
+        return alone_or_not.execute(module, config, machine=machine)
+
+    return exit_code_of(execute, set_aside=set_aside)
+
+
+def exit_code_of(execute: Callable[[], int], *, set_aside: Sequence[str]) -> int:
+    """Returns the exit code of a program, having told why it ended early, if it did.
+
+    Args:
+      execute: does the work, and returns the exit code.
+      set_aside: variables of the environment that are not heeded.
+    """
     if set_aside:
         print(
             f"Environment variables not heeded, since results may not depend on them: "
@@ -77,13 +108,7 @@ def _main(
             file=sys.stderr,
         )
     try:
-        command_line.refuse_arguments(arguments)
-        config, machine = (
-            from_flags(options, flags.FLAGS) for options in (module.Config, Machine)
-        )
-        together = machine.distribute == distribution.MULTI_WORKER
-        execute = cluster_session.execute if together else session.execute
-        return execute(module, config, machine=machine)
+        return execute()
     except (ValueError, StoreError, OSError, SetupError) as error:
         print(f"error: {error}", file=sys.stderr)
         return command_line.WRONG_INPUT

@@ -212,5 +212,7 @@ def title(module: types.ModuleType, study: Study) -> str:
 def own_command() -> str:
     """Returns the command line of this program."""
     spec = sys.modules["__main__"].__spec__
-    program = ["python", "-m", spec.name] if spec else ["python", sys.argv[0]]
+    program = ["python", sys.argv[0]]
+    if spec:
+        program = ["python", "-m", spec.name.removesuffix(".__main__")]
     return shlex.join([*program, *sys.argv[1:]])

@@ -1,0 +1,243 @@
+"""Commands of a list carried out as one, which share runs, workers and time.
+
+What several of them want is made once, and whatever is ready goes to whoever is idle,
+whichever command wants it. Each has the tables, figure, config.json and log in its own
+folder that it makes by itself, as soon as all that they are read from is there.
+"""
+
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from tflottery.execution.executor import Executor, Outcome
+from tflottery.execution.log import Log
+from tflottery.execution.plan import plan_of
+from tflottery.execution.unobtainable import Unobtainable
+from tflottery.plan.commands import Command
+from tflottery.plan.prepared_commands import (
+    PreparedCommand,
+    machine_of,
+    prepared_commands,
+)
+from tflottery.store.store import Store
+from tflottery.studies import endings, planned_work, tabulation
+from tflottery.studies.machine import Machine, settled
+from tflottery.studies.planned_work import PlannedWork
+from tflottery.studies.tensorboard import Board
+
+# Between two looks at whose goals are all there.
+_LOOK_SECONDS = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JointWork(PlannedWork):
+    """What the commands of a list ask for together, and what it is made with.
+
+    Attributes:
+      commands: those that are carried out.
+      refused: by the others' text, what is wrong with them.
+    """
+
+    commands: Sequence[PreparedCommand]
+    refused: Mapping[str, str]
+
+
+class JointLog(Log):
+    """Says what concerns all commands: on the terminal, and in the log of each."""
+
+    def __init__(self):
+        super().__init__()
+        self.commands: Sequence[PreparedCommand] = ()
+
+    def keep(self, text: str) -> None:
+        """Writes text into the logs of the commands that are not finished."""
+        for one in self.commands:
+            if not one.is_finished:
+                one.log.keep(text)
+
+
+def execute(asked: Sequence[Command], machine: Machine, *, command: str) -> int:
+    """Makes the results of all commands.
+
+    Args:
+      asked: the commands.
+      machine: where and how.
+      command: the command line that does the same; told after a stop.
+
+    Returns:
+      The exit code, as `endings` has them; `endings.INCOMPLETE` also where a command
+      was refused and the others are done.
+
+    Raises:
+      ValueError: an option is wrong, or every command; nothing was trained.
+      StoreError: the store cannot be used or has too little room.
+    """
+    machine = machine_of(asked, machine)
+    log = JointLog()
+    with contextlib.ExitStack() as until_the_end:
+        with prepared(asked, machine, log) as ready:
+            log.say(_summary(ready))
+            if machine.dry_run:
+                return endings.INCOMPLETE if ready.refused else 0
+            until_the_end.enter_context(ready.claimed(log.say))
+            # Read beside the work, by a thread of its own.
+            store = Store(ready.store.root)
+            for one in ready.commands:
+                until_the_end.callback(one.end)
+                one.begin(store, told=command, tensorboard=machine.tensorboard)
+            log.commands = ready.commands
+            outcome = ready.made(
+                lambda: [one.tabulation for one in _unfinished(ready.commands)],
+                keeping_up=lambda executor, unobtainable: _kept_up(
+                    ready.commands, executor, unobtainable
+                ),
+                log=log,
+                observe=Board(machine.tensorboard, log=log).show_training,
+                # What is wrong with the data of one command is no matter of others.
+                refusal_stops=False,
+            )
+        # What is known is told and written without workers.
+        _finish(ready.commands, outcome)
+        code = endings.exit_code(
+            outcome, log, written=True, stop_code=ready.stop.exit_code, command=command
+        )
+        return code or _told_what_is_not_done(ready, log)
+
+
+@contextlib.contextmanager
+def prepared(
+    asked: Sequence[Command], machine: Machine, log: JointLog
+) -> Iterator[JointWork]:
+    """Gives what commands ask for to a block, with workers that end with it.
+
+    Raises:
+      ValueError: an option is wrong, or every command.
+      StoreError: the store cannot be used.
+    """
+    with planned_work.workers_of(machine) as (store, pool, placement, stop):
+        commands, refused = prepared_commands(
+            asked,
+            planned_work.asking(pool, stop),
+            placement,
+            parent=machine.output_dir,
+            log=log,
+        )
+        for text, reason in refused.items():
+            log.say(f"error: {text}: {reason}")
+        if not commands:
+            raise ValueError("No command is left to carry out.")
+        studies = [study for one in commands for study in one.studies]
+        goals = [goal for one in commands for goal in one.goals]
+        facts = planned_work.networks_of(studies)
+        todo = plan_of(goals, store, facts=facts)
+        placement = settled(machine, placement, todo, pool=pool, store=store)
+        yield JointWork(
+            commands=commands,
+            refused=refused,
+            goals=goals,
+            facts=facts,
+            todo=todo,
+            store=store,
+            pool=pool,
+            placement=placement,
+            stop=stop,
+        )
+
+
+def _summary(ready: JointWork) -> str:
+    """Returns what is left to do for all commands and what that costs, for people."""
+    studies = [study for one in ready.commands for study in one.studies]
+    titles = [f"{len(ready.commands)} commands as one plan:"]
+    titles += [f"  {one.command.text}" for one in ready.commands]
+    titles += planned_work.remarks(studies, ready.placement)
+    return ready.summary("\n".join(titles))
+
+
+def _unfinished(commands: Sequence[PreparedCommand]) -> list[PreparedCommand]:
+    return [one for one in commands if not one.is_finished]
+
+
+@contextlib.contextmanager
+def _kept_up(
+    commands: Sequence[PreparedCommand],
+    executor: Executor,
+    unobtainable: Callable[[], Unobtainable],
+) -> Iterator[None]:
+    """Has tables written while a block works, by a thread of its own.
+
+    Whole ones as soon as all goals of a command are there; those of what is known
+    every few minutes, in a fiftieth of the time at most.
+    """
+    ended = threading.Event()
+
+    def keep_up() -> None:
+        # What turns out damaged when it is read, the end makes again.
+        tried: set[PreparedCommand] = set()
+        update_at = time.monotonic() + tabulation.pause_after(0.0)
+        while not ended.wait(_LOOK_SECONDS):
+            for one in _unfinished(commands):
+                if one not in tried and one.is_settled(executor.is_settled):
+                    tried.add(one)
+                    _write_whole(one, unobtainable(), stopping=ended.is_set)
+            started = time.monotonic()
+            if started >= update_at:
+                for one in _unfinished(commands):
+                    one.tabulation.update(unobtainable(), stopping=ended.is_set)
+                now = time.monotonic()
+                update_at = now + tabulation.pause_after(now - started)
+
+    thread = threading.Thread(target=keep_up, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _write_whole(
+    one: PreparedCommand, unobtainable: Unobtainable, *, stopping: Callable[[], bool]
+) -> None:
+    """Writes, tells and draws the tables of a command whose goals are all there."""
+    if stopping():
+        return
+    one.tabulation.update(unobtainable, stopping=stopping)
+    one.show_if_whole()
+    if one.is_finished:
+        one.end()
+
+
+def _finish(commands: Sequence[PreparedCommand], outcome: Outcome) -> None:
+    """Writes the tables of those commands that have no whole ones yet."""
+    deadline = time.monotonic() + endings.STOP_SECONDS
+    for one in _unfinished(commands):
+        # After a stop all of them have the time that one command has.
+        left = deadline - time.monotonic()
+        if outcome.stopped and left <= 0:
+            return
+        one.say_which()
+        written = endings.finish(
+            outcome,
+            one.tabulation,
+            one.output,
+            one.log,
+            seconds=left if outcome.stopped else None,
+        )
+        extent = one.tabulation.written
+        one.is_finished = written and extent is not None and extent.is_complete
+
+
+def _told_what_is_not_done(ready: JointWork, log: Log) -> int:
+    """Names the commands that are not done; returns the exit code."""
+    lacking = {one.command.text: one.lacks() for one in ready.commands}
+    reasons = {text: reason for text, reason in lacking.items() if reason}
+    reasons |= {text: f"refused: {reason}" for text, reason in ready.refused.items()}
+    if not reasons:
+        return 0
+    lines = (f"  {text}: {reason}" for text, reason in reasons.items())
+    num_asked = len(ready.commands) + len(ready.refused)
+    log.say(f"{len(reasons)} of {num_asked} commands are not done:")
+    log.say("\n".join(lines))
+    return endings.INCOMPLETE

@@ -1,0 +1,224 @@
+"""The tables of commands as the papers' claims are asked of them.
+
+Tables of the same name come from different experiments, and are asked by these names:
+`instability` and `interpolation` (pairs at the end of training), `throughout` (at every
+epoch), `accuracy` (networks neither perturbed nor pre-trained), `perturbed` and
+`pretrained` (with those that were, and what they are compared with), `tickets` (found
+in different ways), and every other table by its own.
+
+Commands that have networks in common have the same numbers of them, unless they were
+made anew with other bits, as on another kind of processor. Then each making is asked by
+itself: `making` numbers them, and `folder` says where a row was read.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+import pandas
+
+from tflottery.core import table_files, tables
+from tflottery.core.registry import CLAIMS, MODELS
+from tflottery.figures import facts, merging
+from tflottery.figures.densities import SETTING
+
+# What claims compare with all of its command is worked out from the rows themselves.
+_NO_KEYS = (*merging.UNTELLING, "diverged_iteration", "changes", "folder")
+# What the papers say of a training beyond its length, and what they measured all of.
+_PUBLISHED = ("optimizer", "learning_rate", "batch_size", "momentum", "weight_decay")
+_PUBLISHED += ("decay_factor", "augmentation", "kernel_initializer")
+_PUBLISHED += ("batch_norm_scale", "input_scaling")
+# What a command had that does not say it, being older than the option.
+_BEFORE_OPTIONS = {"batch_norm_scale": "ones"}
+# Columns by which a table of some experiment is known, and its name here.
+_KINDS = {"search": "tickets", "perturbation": "perturbed", "pretext": "pretrained"}
+
+Tables = dict[str, pandas.DataFrame]
+
+
+def load(sources: Sequence[str]) -> Tables:
+    """Returns the rows of tables by the names that claims have for them, each once.
+
+    Args:
+      sources: CSV files, folders (all below them) or patterns of either.
+
+    Raises:
+      FileNotFoundError: a source holds no table.
+      ValueError: a file is not a table, none was named, or rows of one contradict.
+    """
+    by_folder = _by_folder(sources)
+    if not by_folder:
+        raise ValueError(
+            "No claim is about these tables: name those of experiments, which have "
+            f"columns {', '.join(SETTING)}."
+        )
+    makings: list[dict[str, list[pandas.DataFrame]]] = []
+    for folder, own in by_folder.items():
+        for name, table in own.items():
+            _refuse_contradicting(table, name=name, folder=folder)
+        making = next((one for one in makings if _agree(one, own)), None)
+        if making is None:
+            making = {}
+            makings.append(making)
+        if makings[0] is not making:
+            print(_told(folder, makings.index(making) + 1), file=sys.stderr)
+        for name, table in own.items():
+            making.setdefault(name, []).append(table)
+    found: dict[str, list[pandas.DataFrame]] = {}
+    for number, making in enumerate(makings, start=1):
+        for name, parts in making.items():
+            united = _once(parts).assign(making=number)
+            found.setdefault(name, []).append(united)
+    return {name: pandas.concat(own, ignore_index=True) for name, own in found.items()}
+
+
+def _told(folder: str, number: int) -> str:
+    return (
+        f"{folder} has other numbers of networks that commands before it have too, as "
+        f"those made on another kind of processor do: it is asked by itself, making "
+        f"{number}."
+    )
+
+
+def _by_folder(sources: Sequence[str]) -> dict[str, Tables]:
+    """Returns the tables that claims ask, by folder and name, those with rows.
+
+    A folder is named by its path below what all have in common.
+    """
+    wanted = {CLAIMS[name]["table"] for name in CLAIMS.names()}
+    found: dict[str, Tables] = {}
+    files = table_files.find(sources)
+    whole = {path: os.path.dirname(os.path.abspath(path)) for path in files}
+    common = os.path.commonpath([os.path.dirname(one) for one in whole.values()])
+    for path in files:
+        # Others, such as weights one by one, may be large.
+        if table_files.table_name(path) not in {*wanted, "instability", "accuracy"}:
+            continue
+        table = tables.filled(tables.read(path), ["task"])
+        if not len(table):
+            continue
+        # A table of one's own has no settings, and no claim is about it.
+        if not set(SETTING) <= set(table.columns):
+            continue
+        said = facts.beside(os.path.dirname(path))
+        folder = os.path.relpath(whole[path], common)
+        if not said.get("complete", True) and folder not in found:
+            print(
+                f"{folder} is incomplete: its command has not ended.", file=sys.stderr
+            )
+        own = found.setdefault(folder, {})
+        table = facts.with_facts(table, said)
+        table = table.assign(changes=", ".join(changes(said)), folder=folder)
+        parts = named(table_files.table_name(path), table)
+        own.update({name: part for name, part in parts if name in wanted})
+    return {folder: own for folder, own in found.items() if own}
+
+
+def changes(said: Mapping[str, object]) -> list[str]:
+    """Returns which options of a command are not those of the recipe that it names.
+
+    Of a network without a recipe here, or a command that says nothing, that is not
+    known: none.
+
+    Args:
+      said: what its config.json says.
+    """
+    options = said.get("decisions") or {}
+    model = options.get("model")
+    recipes = MODELS[model]["recipes"] if model in MODELS else {}
+    recipe = recipes.get(options.get("variant"))
+    used = _BEFORE_OPTIONS | said["recipe"] if said.get("recipe") else {}
+    found = [
+        name
+        for name in _PUBLISHED
+        # What the recipe leaves open is the data set's.
+        if used.get(name) is not None
+        and getattr(recipe, name, None) not in (None, used[name])
+    ]
+    parts = ("evaluation_examples", "subset")
+    return found + [name for name in parts if options.get(name) is not None]
+
+
+def named(name: str, table: pandas.DataFrame) -> Iterator[tuple[str, pandas.DataFrame]]:
+    """Yields the parts of an experiment's table under the names that claims have."""
+    if name in ("instability", "interpolation") and "iteration" in table:
+        at_end = table["iteration"] == table["training_iterations"]
+        yield name, table[at_end]
+        if name == "instability" and not at_end.all():
+            yield "throughout", table
+    elif name == "accuracy":
+        kinds = [kind for column, kind in _KINDS.items() if column in table]
+        for kind in kinds:
+            yield kind, table
+        plain = _plain(table)
+        if len(plain) and "tickets" not in kinds:
+            yield name, plain
+    else:
+        yield name, table
+
+
+def _plain(networks: pandas.DataFrame) -> pandas.DataFrame:
+    """Returns the networks that were neither perturbed nor pre-trained."""
+    plain = networks
+    if "perturbation" in plain:
+        plain = plain[plain["perturbation"] == "none"]
+        plain = plain.drop(columns=["perturbation", "condition"])
+        plain = plain[[name for name in plain if not name.startswith("effective_")]]
+    if "pretext" in plain:
+        plain = plain[plain["pretext"].isna()]
+        new = ["pretext", "pretraining_epochs", "sparse_pretraining"]
+        plain = plain.drop(columns=new)
+    return plain
+
+
+def _agree(making: Mapping[str, Sequence[pandas.DataFrame]], own: Tables) -> bool:
+    """Returns whether tables have the numbers of a making, where both have rows."""
+    shared = [name for name in own if name in making]
+    return all(_difference([*making[name], own[name]]) is None for name in shared)
+
+
+def _refuse_contradicting(table: pandas.DataFrame, *, name: str, folder: str) -> None:
+    """Raises ValueError if rows that nothing tells apart differ in one table."""
+    difference = _difference([table])
+    if difference is not None:
+        told, columns = difference
+        raise ValueError(
+            f"Several rows of the table {name!r} in {folder} are of {told} and differ "
+            f"in {', '.join(columns)}: it was put together from several commands' "
+            "tables; name their own folders."
+        )
+
+
+def _keys(table: pandas.DataFrame) -> list[str]:
+    """Returns the columns that tell the rows of a table apart."""
+    return [key for key in (*SETTING, *merging.NAMES, "alpha") if key in table]
+
+
+def _difference(
+    parts: Sequence[pandas.DataFrame],
+) -> tuple[dict[str, object], list[str]] | None:
+    """Returns rows that nothing tells apart, and in what they differ, if they do."""
+    table = pandas.concat(parts, ignore_index=True)
+    keys = _keys(table)
+    several = table.duplicated(keys, keep=False)
+    if not several.any():
+        return None
+    measured = [one for one in table if one not in (*keys, *_NO_KEYS)]
+    numbers = table[several].groupby(keys, dropna=False, sort=False)[measured].nunique()
+    differing = numbers[(numbers > 1).any(axis="columns")]
+    if not len(differing):
+        return None
+    told = dict(zip(keys, differing.index[0], strict=True))
+    return told, [one for one in measured if (differing[one] > 1).any()]
+
+
+def _once(parts: Sequence[pandas.DataFrame]) -> pandas.DataFrame:
+    """Returns the rows of tables that agree, those that several have once."""
+    table = pandas.concat(parts, ignore_index=True)
+    keys = _keys(table)
+    several = table.duplicated(keys, keep=False)
+    if not several.any():
+        return table
+    groups = table[several].groupby(keys, dropna=False, sort=False)
+    once = groups.first().reset_index()
+    return pandas.concat([table[~several], once], ignore_index=True)
