@@ -6,7 +6,7 @@ import numpy as np
 import pandas
 import pytest
 
-from tflottery.figures import telemetry
+from tflottery.figures import telemetry, timeline
 
 _SETTING = {
     "model": "resnet20",
@@ -292,5 +292,7 @@ def test_other_networks_have_a_timeline_of_their_own_numbers():
     own = phases((0, 10, 40), model="lenet")
     texts = timeline_texts(telemetry.draw(readings, weights, own))
     assert len(texts) == 2 + 3 and not any("paper" in text for text in texts)
+    # There is no blank strip where the paper says nothing.
+    assert timeline.height(own) < 0.75 * timeline.height(phases())
     elsewhere = telemetry.draw(readings, weights, phases())
     assert not any("Timeline" in one.get_title() for one in elsewhere.axes)

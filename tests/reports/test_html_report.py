@@ -207,3 +207,14 @@ def test_what_is_wrong_is_refused(text, folder, tmp_path):
     with pytest.raises((ValueError, OSError), match=text):
         report.save(named, output=os.fspath(tmp_path / output))
     assert not list(tmp_path.glob("report.*"))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_page_begins_with_the_claims_at_a_glance(folder):
+    page = report.page([str(folder)])
+    text = Parsed(page).text
+    first = text.index("Linear Mode Connectivity and the Lottery")
+    assert first < text.index("Setting by setting") < text.index("in the papers")
+    # Of a paper no claim of which is decided nothing stands there.
+    assert "Finding Winning Tickets" not in text[:first]
+    assert 'class="text holds">holds<' in page

@@ -14,7 +14,7 @@ from tflottery.figures import reported
 # Draws a panel on the axes that it is given.
 Panel = Callable[[Axes], None]
 
-_TITLE_INCHES, _FOOTER_INCHES = 0.5, 2.3
+_TITLE_INCHES = 0.5
 # Of a legend, in inches: a letter, a line, and what stands before a label.
 _LETTER_INCHES, _LINE_INCHES, _HANDLE_INCHES = 0.06, 0.19, 0.52
 
@@ -27,6 +27,7 @@ class Block:
       title: what they have in common.
       rows: the panels, row by row.
       footer: a panel as wide as the figure, below the others; None: there is none.
+      footer_inches: its height.
       has_legend: whether there is a legend; the same label looks the same in all
         panels of a block.
       shares_y: whether all panels of a row have one scale of y.
@@ -35,13 +36,13 @@ class Block:
     title: str
     rows: Sequence[Sequence[Panel]]
     footer: Panel | None = None
+    footer_inches: float = 0.0
     has_legend: bool = True
     shares_y: bool = False
 
     def height(self, panel_height: float) -> float:
         """Returns its height without a legend, in inches."""
-        footer = _FOOTER_INCHES if self.footer is not None else 0.0
-        return panel_height * len(self.rows) + footer + _TITLE_INCHES
+        return panel_height * len(self.rows) + self.footer_inches + _TITLE_INCHES
 
 
 def drawn(blocks: Sequence[Block], *, inches: tuple[float, float]) -> Figure:
@@ -74,7 +75,7 @@ def _draw_panels(
 ) -> None:
     """Draws the panels of a block."""
     heights = [panel_height] * len(block.rows)
-    heights += [_FOOTER_INCHES] if block.footer is not None else []
+    heights += [block.footer_inches] if block.footer is not None else []
     grid = part.add_gridspec(len(heights), num_columns, height_ratios=heights)
     for row_index, row in enumerate(block.rows):
         first = None

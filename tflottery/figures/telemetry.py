@@ -81,8 +81,11 @@ def draw(
         replicates = panels.counted(readings["replicate"].nunique(), "replicate")
         title = panels.title(readings, replicates)
         own = phases[(phases[_SETTING] == list(setting.values())).all(axis=1)]
-        footer = functools.partial(timeline.draw, phases=own) if len(own) else None
-        blocks.append(panels.Block(title, rows, footer=footer))
+        footer = {}
+        if len(own):
+            footer["footer"] = functools.partial(timeline.draw, phases=own)
+            footer["footer_inches"] = timeline.height(own)
+        blocks.append(panels.Block(title, rows, **footer))
     return panels.drawn(blocks, inches=_PANEL_INCHES)
 
 

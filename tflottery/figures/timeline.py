@@ -17,6 +17,8 @@ PAPER, VARIANT = "early_phase", "early_phase"
 
 _PERCENT = 100.0
 _FONT_SIZE = 8
+# Of the axis upwards: where boxes end, and how high a unit is.
+_TOP, _UNIT_INCHES = 1.0, 1.35
 # What boxes say: a name, the statistic's column, and how its values are written.
 _SAID: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("test accuracy", "test_error", lambda error: f"{_PERCENT * (1 - error):.0f}%"),
@@ -62,7 +64,7 @@ def draw(axes: Axes, *, phases: pandas.DataFrame) -> None:
         axes.plot([place, place], [-0.03, 0.03], color="black", linewidth=1.5)
         _write(axes, place, -0.06, iteration_name(bound), weight="bold")
     # The later, the higher, so that no line crosses a text.
-    moments = sorted(_moments(phases, last=bounds[-1]).items(), reverse=True)
+    moments = sorted(_moments(phases).items(), reverse=True)
     for row, (iteration, said) in enumerate(moments):
         place, y = _place(iteration, bounds), -0.26 - 0.13 * row
         top = -0.18 if iteration in bounds else 0
@@ -71,8 +73,18 @@ def draw(axes: Axes, *, phases: pandas.DataFrame) -> None:
         _write(axes, place, y, text, horizontalalignment="left")
     axes.set_title("Timeline", fontsize=10)
     axes.set_xlim(-0.05, len(bounds) - 1 + 0.06)
-    axes.set_ylim(-0.7, 1.0)
+    axes.set_ylim(_bottom(phases), _TOP)
     axes.set_axis_off()
+
+
+def height(phases: pandas.DataFrame) -> float:
+    """Returns how high the panel of a timeline is, in inches."""
+    return _UNIT_INCHES * (_TOP - _bottom(phases))
+
+
+def _bottom(phases: pandas.DataFrame) -> float:
+    """Returns where a timeline ends: lower if the paper says something."""
+    return -0.7 if _moments(phases) else -0.2
 
 
 def _draw_box(axes: Axes, place: int, text: str) -> None:
@@ -119,8 +131,9 @@ def _reported_signs(phase: pandas.DataFrame) -> str:
     return f" (paper {found.value:g}%)" if found else ""
 
 
-def _moments(phases: pandas.DataFrame, *, last: int) -> dict[int, list[str]]:
+def _moments(phases: pandas.DataFrame) -> dict[int, list[str]]:
     """Returns what the paper says of iterations, up to the last one shown."""
+    last = phases["phase_end"].max()
     found: dict[int, list[str]] = {}
     for metric, text in _MOMENTS.items():
         # A method and its figure may both say it.

@@ -20,6 +20,8 @@ PAPERS = {
 # How near settings are to the paper's, from near to far.
 _NEARNESS = ("in the paper's setting", "its network, otherwise", "another network")
 COLUMNS = ("claim", "says", "claimed of", "paper", *_NEARNESS)
+# Of the columns the last ones.
+NUM_ANSWERS = len(_NEARNESS)
 
 
 def by_paper(told: Sequence[Judgement]) -> dict[str, list[Judgement]]:

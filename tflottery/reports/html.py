@@ -11,50 +11,38 @@ whole tables where they lie beside it.
 """
 
 import base64
-import collections
 import dataclasses
 import html
-import itertools
 import os
 import pathlib
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags
 from etils import epath
 
-from tflottery.claims.judging import (
-    CONTRADICTED,
-    FAILS,
-    HOLDS,
-    NOT_ENOUGH,
-    PAPERS_OWN,
-    UNDECIDED,
-    Judgement,
-)
 from tflottery.core import table_files
 from tflottery.figures import facts, reported, style
-from tflottery.reports import claim_tables, claims, figure, markup, saving
+from tflottery.reports import (
+    claim_tables,
+    claims,
+    figure,
+    html_claims,
+    markup,
+    saving,
+)
 from tflottery.studies import answers
 
 if TYPE_CHECKING:
     import pandas
 
-_MOST_ROWS = 50
+_MOST_ROWS, _MOST_LINKS, _MOST_ANSWERS = 50, 10, 30
 _TITLE = "Lottery tickets: results"
 # Options that have another name since.
 _RENAMED = {"subnetwork": "subnetworks"}
 # Options of commands over several networks that are lists.
 _JOINED = ("model", "optimizers")
-# How answers to claims look, by their class in the page's style.
-_LOOKS = {
-    HOLDS: "holds",
-    FAILS: "fails",
-    CONTRADICTED: "fails",
-    UNDECIDED: "undecided",
-    NOT_ENOUGH: "lacking",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +109,9 @@ def page(sources: Sequence[str], *, beside: str = ".") -> str:
     found = find(sources)
     links = [f"<li>{markup.link_to(one.name)}: {_question(one)}</li>" for one in found]
     contents = f"<nav><ul>{''.join(links)}</ul></nav>"
+    if len(links) > _MOST_LINKS:
+        # The claims are what a page begins with.
+        contents = markup.folded(f"{len(links)} results of commands", contents)
     parts = [_section(one, beside=beside) for one in found]
     return markup.document(_TITLE, [contents, _claims(found), *parts])
 
@@ -132,45 +123,8 @@ def _claims(found: Sequence[Results]) -> str:
         told = claims.judge(claim_tables.load([one.folder for one in found]))
     except ValueError as error:
         return f"{heading}<p>{html.escape(str(error))}</p></section>"
-    known = [one for one in told if one.model]
-    is_own = [one.about == PAPERS_OWN for one in known]
-    parts = [
-        heading,
-        _counts("In the papers' settings", itertools.compress(known, is_own)),
-        _counts("In others", itertools.compress(known, (not own for own in is_own))),
-        "<p>Effects are means over replicates with 95% confidence intervals; "
-        "differences are paired.</p>",
-    ]
-    by_setting = claims.by_setting(known, decided=False)
-    for title, every in sorted(by_setting.items(), key=_importance):
-        own = [one for one in every if one.answer != NOT_ENOUGH]
-        rows = [[*claims.cells(one), one.source] for one in own]
-        columns = (*claims.COLUMNS, "where")
-        parts += [
-            f"<h3>{html.escape(title)}</h3>",
-            _where(every[0].config, found),
-            markup.table(columns, rows, classes=_LOOKS),
-            _lacking([one for one in every if one.answer == NOT_ENOUGH]),
-        ]
-    return "\n".join([*filter(None, parts), "</section>"])
-
-
-def _counts(place: str, told: Iterable[Judgement]) -> str:
-    """Returns how many claims have which answer; "" if there are none."""
-    counts = collections.Counter(one.answer for one in told)
-    words = [
-        f'<span class="{look}">{counts[answer]} {answer}</span>'
-        for answer, look in _LOOKS.items()
-        if counts[answer]
-    ]
-    return f"<p>{html.escape(place)}: {', '.join(words)}.</p>" if words else ""
-
-
-def _importance(setting: tuple[str, Sequence[Judgement]]) -> tuple[bool, bool]:
-    """Returns what sorts settings: decided ones first, of these the papers' own."""
-    _, told = setting
-    is_decided = any(one.answer != NOT_ENOUGH for one in told)
-    return not is_decided, told[0].about != PAPERS_OWN
+    parts = html_claims.parts(told, where=lambda config: _where(config, found))
+    return "\n".join([heading, *filter(None, parts), "</section>"])
 
 
 def _where(config: str | None, found: Sequence[Results]) -> str:
@@ -181,15 +135,6 @@ def _where(config: str | None, found: Sequence[Results]) -> str:
         if config in [each.get("config") for each in _members(one.said).values()]
     ]
     return f"<p>{', '.join(links)}</p>" if links else ""
-
-
-def _lacking(told: Sequence[Judgement]) -> str:
-    """Returns the claims without enough data, folded away; "" if there are none."""
-    if not told:
-        return ""
-    rows = [[one.claim, one.says, one.lacking, one.command] for one in told]
-    grid = markup.table(("claim", "says", "lacks", "command"), rows)
-    return markup.folded(f"Not enough data for {len(told)} more", grid)
 
 
 def _section(results: Results, *, beside: str) -> str:
@@ -205,7 +150,11 @@ def _section(results: Results, *, beside: str) -> str:
     answer = answers.of(module, found)
     if answer is not None:
         parts.append(f"<h3>{html.escape(answer.title)}</h3>")
-        parts.append(markup.table(answer.columns, answer.rows))
+        grid = markup.table(answer.columns, answer.rows)
+        is_long = len(answer.rows) > _MOST_ANSWERS
+        parts.append(
+            markup.folded(f"{len(answer.rows)} rows", grid) if is_long else grid
+        )
     parts.append(_drawn(module, found))
     parts.append(_printed(next(iter(found.values()))))
     words = [f"<span>{html.escape(word)}</span>" for word in command(said).split()]
@@ -342,7 +291,7 @@ def _rows(name: str, table: "pandas.DataFrame", *, folder: str, beside: str) -> 
         return ""
     table = table.drop(columns=[one for one in facts.COLUMNS if one in table])
     shown = table.head(_MOST_ROWS)
-    count = f"{len(table):,} rows"
+    count = f"{len(table):,} row{'s' if len(table) > 1 else ''}"
     if len(table) > len(shown):
         count += f", the first {len(shown)} here"
     link = f'<p><a href="{_link(path, beside=beside)}">{name}.csv</a></p>'

@@ -15,13 +15,14 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid #e4e4e4; text-align: right;
   vertical-align: top; }
 th { border-bottom: 1px solid #999; } .text { text-align: left; }
-.wide, pre { overflow-x: auto; } img { width: 100%; min-width: 44rem; }
+.wide, pre { overflow-x: auto; } img { max-width: max(100%, 44rem); }
 td.number, td:first-child, pre span { white-space: nowrap; }
 pre { background: #f5f5f5; padding: .6rem; white-space: pre-wrap; }
 summary { cursor: pointer; color: #345; margin: .4rem 0; } a { color: #235a9f; }
 .holds { color: #176b2c; } .fails { color: #a01c1c; }
 .undecided { color: #8a6100; } .lacking { color: #666; }
 nav li { margin: .15rem 0; } nav, p, h2, h3 { overflow-wrap: anywhere; }
+@media (max-width: 40rem) { td.text:nth-child(2) { min-width: 11rem; } }
 """
 
 
