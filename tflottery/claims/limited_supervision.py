@@ -22,6 +22,7 @@ from tflottery.claims.judging import (
     between,
 )
 from tflottery.claims.selecting import PERCENT, K, Lacking, select
+from tflottery.core.percentages import percent
 from tflottery.core.recipes import LABELS
 from tflottery.core.registry import CLAIMS
 
@@ -174,7 +175,7 @@ def _trend(
 def _at(densities: tuple[float, float] | float) -> str:
     """Returns in words which densities are meant."""
     if isinstance(densities, float):
-        return f"at {100 * densities:.3g}%"
+        return f"at {percent(densities)}"
     low, high = densities
     if not low:
         return "over all densities" if high == 1 else f"below {100 * high:.0f}%"

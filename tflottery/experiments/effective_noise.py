@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from tflottery.analysis import statistics
 from tflottery.components.component import Artifact
+from tflottery.core.percentages import percent
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import columns, layer_tables, perturbed_runs, program
 from tflottery.studies.answers import Answer
@@ -142,7 +143,7 @@ def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
     """Returns the correlation of accuracy with the size of the change, by k."""
     rows = [
         (
-            f"{100 * row.density:.3g}%",
+            percent(row.density),
             str(row.rewind_iteration),
             str(row.num_points),
             "" if math.isnan(row.r) else f"{row.r:.3f}",

@@ -25,6 +25,7 @@ from tflottery.components.component import Artifact
 from tflottery.components.interpolating import Line
 from tflottery.components.runs import State
 from tflottery.core.durations import Duration
+from tflottery.core.percentages import percent
 from tflottery.core.recipes import Recipe
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import (
@@ -220,7 +221,7 @@ def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
         measured = (*(own[name] for name in found.values()), error)
         rows.append(
             (
-                kind if kind == DENSE else f"{kind}, {100 * density:.3g}%",
+                kind if kind == DENSE else f"{kind}, {percent(density)}",
                 str(k),
                 str(int(error.notna().sum())),
                 *(answers.mean_and_std(column, scale=100) for column in measured),

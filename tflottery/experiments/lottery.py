@@ -21,6 +21,7 @@ from tflottery.analysis.matching import is_matching
 from tflottery.components.component import Artifact
 from tflottery.components.gradual_pruning import gradual_pruning
 from tflottery.core.durations import Duration
+from tflottery.core.percentages import percent
 from tflottery.core.recipes import LABELS
 from tflottery.core.registry import PRETEXTS
 from tflottery.execution.results_reader import ResultsReader
@@ -193,7 +194,7 @@ def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
             if kind == IMP and k is not None:
                 shown = shown[shown["rewind_iteration"] == k]
             cells.append(answers.accuracy(shown))
-        density = f"{100 * own['density'].iloc[0]:.3g}%"
+        density = percent(own["density"].iloc[0])
         told = "" if k is None else str(k)
         matches = best["matching"].get(level)
         matches = {True: "yes", False: "no"}.get(matches, "")

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from tflottery.analysis import statistics
 from tflottery.components.component import Artifact
+from tflottery.core.percentages import percent
 from tflottery.core.registry import MODELS
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.figures import reported
@@ -147,7 +148,7 @@ def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
                 str(row.batch_size),
                 _optimizer(row),
                 _schedule(row),
-                f"{100 * row.studied_density:.3g}%, {row.pruning.replace('_', '-')}",
+                f"{percent(row.studied_density)}, {row.pruning.replace('_', '-')}",
                 str(len(own)),
                 answers.accuracy(own) if len(own) else "",
                 "" if math.isnan(paper) else f"{paper:.1f}",

@@ -15,6 +15,7 @@ from rich import console as rich_console
 from rich import table as rich_table
 
 from tflottery.analysis import statistics
+from tflottery.core.percentages import percent
 
 if typing.TYPE_CHECKING:
     import pandas
@@ -157,10 +158,10 @@ def accuracy_by_density(
       name: of the first column.
     """
     # Parts of a network have densities of their own that read the same.
-    told = networks.assign(percent=networks["density"].map(_percent))
+    told = networks.assign(percent=networks["density"].map(percent))
     sparse = told[told["level"] > 0].sort_values("density", ascending=False)
     found = thinned(list(sparse["percent"].unique()), most=_MAX_DENSITIES)
-    densities = [_percent(1.0), *found]
+    densities = [percent(1.0), *found]
     # A line may begin with a dense network of the same name.
     lines: dict[str, list[str]] = {}
     for key, own in told.groupby(list(by), sort=False, dropna=False):
@@ -189,11 +190,6 @@ def thinned(items: Sequence, *, most: int) -> list:
         return list(items)
     step = (len(items) - 1) / (most - 1)
     return [items[round(index * step)] for index in range(most)]
-
-
-def _percent(density: float) -> str:
-    """Returns a density as columns are headed."""
-    return f"{100 * density:.3g}%"
 
 
 def _usual(tables: Mapping[str, "pandas.DataFrame"]) -> Answer | None:

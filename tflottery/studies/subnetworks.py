@@ -25,6 +25,7 @@ from tflottery.components.component import Artifact
 from tflottery.components.masking import Kernels, Mask
 from tflottery.components.runs import Initialization, Run, State
 from tflottery.core import recipes, seeds
+from tflottery.core.percentages import percent
 from tflottery.core.registry import CRITERIA
 from tflottery.pruning import counts
 from tflottery.pruning.prunable import prunable
@@ -237,7 +238,7 @@ class Subnetworks:
     def describe(self, level: int) -> str:
         """Returns a level in words: "level 15, 3.5% of the prunable weights"."""
         density = self._densities(level)["density"]
-        return f"level {level}, {100 * density:.3g}% of the prunable weights"
+        return f"level {level}, {percent(density)} of the prunable weights"
 
     @functools.cached_property
     def kernels(self) -> Kernels:
