@@ -12,7 +12,7 @@ from tflottery import layers
 from tflottery.models import weights as model_weights
 from tflottery.own_models import (
     examples,
-    inline_execution,
+    execution,
     instability_measurement,
     own_components,
     problem,
@@ -224,12 +224,12 @@ def test_a_point_that_is_not_finite_leaves_out_its_column_alone(tmp_path):
 
 @pytest.mark.slow
 def test_a_stopped_search_goes_on_where_it_was(tmp_path, monkeypatch, num_trainings):
-    class Stopping(inline_execution.StopRequest):
+    class Stopping(execution.StopRequest):
         def is_set(self):
             return len(num_trainings) >= 2
 
     with monkeypatch.context() as patch:
-        patch.setattr(inline_execution, "StopRequest", Stopping)
+        patch.setattr(execution, "StopRequest", Stopping)
         with pytest.raises(KeyboardInterrupt):
             _find(tmp_path)
     before = len(num_trainings)

@@ -14,12 +14,13 @@ import signal
 import sys
 import tempfile
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import connection, reduction, resource_tracker
 
 from tflottery.core import environment, stopping
 from tflottery.core.environment import SetupError
 from tflottery.execution import worker
+from tflottery.execution.job_context import JobContext
 from tflottery.execution.worker import Message, WorkerSettings
 from tflottery.store.store import Store
 from tflottery.training import process
@@ -54,12 +55,19 @@ class Pool:
     A context manager: at its end no process is left.
     """
 
-    def __init__(self, settings: Sequence[WorkerSettings]):
+    def __init__(
+        self,
+        settings: Sequence[WorkerSettings],
+        *,
+        set_up: Callable[..., Callable[[], JobContext]] = worker.set_up,
+    ):
         """Args:
         settings: of each worker; workers start when they first get a job.
+        set_up: readies a worker, as `worker.set_up`; sent to it.
         """
         worker.end_if_imported_again()
         self._settings = list(settings)
+        self._set_up = set_up
         # Spawned, not forked: TensorFlow does not survive a fork.
         self._context = multiprocessing.get_context("spawn")
         # Not an Event, whose lock a worker may hold when it is killed.
@@ -158,7 +166,14 @@ class Pool:
         log, pulse = _log(), self._context.RawValue(ctypes.c_long, 0)
         started = self._context.Process(
             target=worker.main,
-            args=(theirs, self._stop, pulse, self._settings[number], _OpenFile(log)),
+            args=(
+                theirs,
+                self._stop,
+                pulse,
+                self._settings[number],
+                _OpenFile(log),
+                self._set_up,
+            ),
             name=f"{worker.NAME}-{number}",
             daemon=True,
         )
@@ -225,5 +240,6 @@ def _no_main_guard() -> str:
         "data that it may register, and this time it began the whole work again. Put "
         "what it does, all but imports and definitions, under\n"
         '    if __name__ == "__main__":\n'
-        'or have everything done in this process with executor="inline".'
+        'or have everything done in this process: executor="inline", or workers=1 of '
+        "find_ticket."
     )

@@ -88,6 +88,7 @@ def main(
     pulse: ctypes.c_long,
     settings: WorkerSettings,
     log: int,
+    set_up: Callable[..., Callable[[], JobContext]],
 ) -> None:
     """Does the jobs that arrive, until the pipe closes.
 
@@ -97,6 +98,7 @@ def main(
       pulse: in shared memory, changes every second from when jobs can be done.
       settings: of this worker.
       log: descriptor of a file for what libraries print; shown if the worker dies.
+      set_up: readies this process, as `set_up` below.
     """
     leave_to_parent()
     _print_into(log)

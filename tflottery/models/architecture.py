@@ -60,6 +60,9 @@ _DTYPES = "dtypes"
 # package draws initial values itself.
 _APART = ("name", "trainable", "dtype", "build_config", "module")
 
+# What a spawned process calls the program that its parent calls by the other name.
+_MAIN = {"__mp_main__": "__main__"}
+
 
 def architecture(model: "keras.Model", *, compute_dtype: str | None = None) -> str:
     """Returns the fingerprint of a built model: 16 hexadecimal digits.
@@ -249,7 +252,7 @@ def _path(code: object) -> str:
     """Returns the name of a class or function: Keras moves its own between modules."""
     module = code.__module__.split(".")[0]
     module = module if module == "keras" else code.__module__
-    return f"{module}>{code.__qualname__}"
+    return f"{_MAIN.get(module, module)}>{code.__qualname__}"
 
 
 def _whole_config(layer: object) -> object:

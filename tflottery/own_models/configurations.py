@@ -4,6 +4,7 @@ Keras tells of an object by a configuration in which functions and schedules sta
 their names. Here they count by what they compute, and copies hold the same ones.
 """
 
+import dataclasses
 import functools
 import inspect
 import types
@@ -16,36 +17,85 @@ from tflottery.models.architecture import kind
 from tflottery.own_models.examples import digest_of
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class TakenApart:
+    """An object of Keras's as what it is made of: to be made again, anywhere.
+
+    Attributes:
+      cls: its class.
+      config: what its `get_config` says.
+      held: functions and schedules that it was made with, by argument.
+      excluded: the names that an optimizer was told to leave without weight decay.
+    """
+
+    cls: type
+    config: dict[str, object]
+    held: dict[str, object]
+    excluded: str | None
+
+    def made(self) -> object:
+        """Returns an object like the one that was taken apart, in its initial state."""
+        if self.held:
+            made = self.cls(**self.config | self.held)
+        else:
+            made = self.cls.from_config(dict(self.config))
+        if self.excluded is not None:
+            made.exclude_from_weight_decay(var_names=[self.excluded])
+        return made
+
+
+def taken_apart(one: object) -> object:
+    """Returns what an object of Keras's is made of; others as they are.
+
+    Raises:
+      ValueError: it does not say all that it was made with.
+    """
+    return _apart_and_made(one)[0]
+
+
+def put_together(one: object) -> object:
+    """Returns the object of Keras's that was taken apart; others as they are."""
+    return one.made() if isinstance(one, TakenApart) else one
+
+
 def copied(one: object) -> object:
     """Returns an object of Keras's like another one, in its initial state.
 
     Raises:
       ValueError: it does not say all that it was made with, so the copy is another.
     """
+    return _apart_and_made(one)[1]
+
+
+def _apart_and_made(one: object) -> tuple[object, object]:
+    """Returns what an object is made of, and one that was made of that."""
     if not hasattr(one, "get_config"):
-        return one
+        return one, one
     if getattr(one, "use_ema", False) and not one.ema_overwrite_frequency:
         raise ValueError(
             f"{type(one).__name__} with use_ema=True averages weights that nobody "
             "would see: give it an ema_overwrite_frequency, or leave use_ema out."
         )
-    config, held = one.get_config(), _held(one)
+    config = one.get_config()
     lacking = _lacking(one, config)
     _refuse_incomplete(one, [name for name, default in lacking.items() if not default])
     if _is_numbered(one):
         # The copy gets a name of its own, whatever this process made before.
         config["name"] = None
-    config = _accepted(type(one), config)
-    made = type(one)(**config | held) if held else type(one).from_config(config)
+    # What an optimizer is told after it was made is in no configuration.
+    excluded = getattr(one, "_exclude_from_weight_decay_pattern", None)
+    parts = TakenApart(
+        type(one),
+        _accepted(type(one), config),
+        _held(one),
+        excluded.pattern if excluded is not None else None,
+    )
+    made = parts.made()
     _refuse_incomplete(
         one,
         [name for name in lacking if _argument(one, name) != _argument(made, name)],
     )
-    # What an optimizer is told after it was made is in no configuration.
-    excluded = getattr(one, "_exclude_from_weight_decay_pattern", None)
-    if excluded is not None:
-        made.exclude_from_weight_decay(var_names=[excluded.pattern])
-    return made
+    return parts, made
 
 
 def plain(value: object, *, inside: tuple[object, ...] = ()) -> object:

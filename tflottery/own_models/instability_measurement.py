@@ -6,6 +6,7 @@ less the mean of its ends.
 """
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,8 @@ import numpy as np
 
 from tflottery.analysis import instability, interpolation
 from tflottery.core.durations import Duration
-from tflottery.own_models import inline_execution, own_components, problem
+from tflottery.own_models import execution, own_components, problem
+from tflottery.own_models import workers as own_workers
 from tflottery.own_models.own_components import LINE_FILE, OwnLine, OwnState
 from tflottery.own_models.ticket_search import in_iterations, initial_digests, trunk
 from tflottery.own_models.update_loop import UpdateLoop
@@ -37,6 +39,7 @@ def measure_instability(
     num_points: int = interpolation.NUM_ALPHAS,
     higher_is_better: Mapping[str, bool] | None = None,
     store: str | os.PathLike | None = None,
+    workers: int = 1,
 ) -> list[dict[str, object]]:
     """Returns how stable your own model is to the order of its data, by k.
 
@@ -71,16 +74,15 @@ def measure_instability(
         unpruned=None,
     )
     last = in_iterations(training_iterations, stated)
-    ks = [
-        in_iterations(one, stated, training_iterations=last)
-        for one in rewind_iterations
-    ]
+    within = functools.partial(in_iterations, training_iterations=last)
+    ks = [within(one, stated) for one in rewind_iterations]
+    own_workers.validate(stated, workers)
     with own_components.kept(stated) as loop:
         rises = _directions(loop, higher_is_better or {})
         starts = _starts(loop, replicates, ks)
         lines = [_line(start, last, num_points) for start in starts]
         kept = Store(store)
-        absent = inline_execution.make(lines, kept)
+        absent = execution.make(lines, kept, loop=loop, num_workers=workers)
     return [_row(line, kept, absent, rises) for line in lines]
 
 

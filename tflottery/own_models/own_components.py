@@ -35,13 +35,18 @@ def kept(problem: Problem) -> Iterator[UpdateLoop]:
     Changes: holds model and data in memory, up to the end of the context.
     """
     loop = UpdateLoop(problem)
-    _loops[loop.key] = loop
+    keep(loop)
     try:
         yield loop
     finally:
         # Another thread may have one of its own by now.
         if _loops.get(loop.key) is loop:
             del _loops[loop.key]
+
+
+def keep(loop: UpdateLoop) -> None:
+    """Keeps a problem for as long as this process lives, or `kept` says."""
+    _loops[loop.key] = loop
 
 
 def _loop_of(key: str) -> UpdateLoop:

@@ -12,10 +12,12 @@ import numpy as np
 from tflottery import layers
 from tflottery.core import seeds
 from tflottery.own_models import examples
-from tflottery.own_models.configurations import copied
+from tflottery.own_models.configurations import copied, put_together, taken_apart
 from tflottery.own_models.examples import Examples
 
 _SEED_BITS = 32
+# Fields with what Keras tells of by configurations.
+_OF_KERAS = ("optimizer", "loss", "metrics")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,6 +59,22 @@ class Problem:
                 f"batch_size={self.batch_size!r}, expected from 1 to the "
                 f"{self.num_train} examples that are trained on."
             )
+
+    def __reduce__(self) -> tuple:
+        """Is sent to another process as what its objects of Keras's are made of."""
+        given = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        for name in _OF_KERAS:
+            given[name] = keras.tree.map_structure(taken_apart, given[name])
+        return _received, (given,)
+
+    def without_examples(self) -> "Problem":
+        """Returns the same problem with no more than one example of each kind."""
+        return dataclasses.replace(
+            self,
+            train=examples.first(self.train, 1),
+            test=examples.first(self.test, 1),
+            batch_size=1,
+        )
 
     @property
     def num_train(self) -> int:
@@ -128,6 +146,13 @@ class Problem:
         # Saved unbuilt, it would be said not to fit when it is loaded.
         model.optimizer.build(model.trainable_variables)
         return model
+
+
+def _received(given: dict[str, object]) -> Problem:
+    """Returns a problem that came from another process."""
+    for name in _OF_KERAS:
+        given[name] = keras.tree.map_structure(put_together, given[name])
+    return Problem(**given)
 
 
 @contextlib.contextmanager

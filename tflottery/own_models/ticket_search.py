@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 import keras
 
 from tflottery import layers
-from tflottery.components.component import Artifact
 from tflottery.components.masking import Mask
 from tflottery.components.runs import MASK_FILE
 from tflottery.core import durations
 from tflottery.core.durations import Duration
 from tflottery.core.registry import CRITERIA
 from tflottery.models import weights as model_weights
-from tflottery.own_models import inline_execution, own_components, problem
+from tflottery.own_models import execution, own_components, problem
+from tflottery.own_models import workers as own_workers
 from tflottery.own_models.examples import digest_of, num_not_finite
 from tflottery.own_models.own_components import METRICS_FILE, OwnState
 from tflottery.own_models.problem import Problem
@@ -92,18 +92,16 @@ def find_ticket(
     replicates: int = 1,
     unpruned: Sequence[str] = (),
     store: str | os.PathLike | None = None,
+    workers: int = 1,
 ) -> FoundTickets:
     """Returns the tickets that IMP with rewinding finds of your own model.
 
     Dense, it is trained once through; then, level by level, the weights of least
-    magnitude are pruned, the others rewound and trained again. Called again, it reads
-    what is known from the store, and makes what is missing.
+    magnitude are pruned, the others rewound and trained again.
 
     Args:
-      build_model: returns a new Keras model, as of `tflottery.mask`; it may stand in
-        `__main__` or in a notebook, as all is done in this process.
-      data: (inputs, targets) arrays, or a tf.data.Dataset of batches, not shuffled.
-      test_data: the same, to measure on.
+      build_model: returns a new Keras model, as of `tflottery.mask`.
+      data, test_data: (inputs, targets) arrays, or a tf.data.Dataset of batches.
       optimizer, loss, metrics: as `compile` takes them.
       batch_size: examples of an update.
       training_iterations: length of a training, such as 2000 or "10ep".
@@ -113,10 +111,11 @@ def find_ticket(
       replicates: independent repetitions, of initial weights of their own.
       unpruned: what stays as it is, as of `tflottery.mask`.
       store: folder or URL that keeps what was trained; None: that of the commands.
+      workers: processes that train replicates side by side; 1: this one alone.
 
     Raises:
       ValueError: an argument is wrong; nothing was trained. Or all diverged.
-      RuntimeError: a training failed.
+      RuntimeError: a training failed, or workers cannot train as this process does.
     """
     stated = problem.of_arguments(
         build_model,
@@ -128,14 +127,15 @@ def find_ticket(
         batch_size=batch_size,
         unpruned=unpruned,
     )
+    own_workers.validate(stated, workers)
     last = in_iterations(training_iterations, stated)
     rewind = in_iterations(rewind_iteration, stated, training_iterations=last)
     num_levels = _num_levels(density, pruning_fraction=pruning_fraction)
     with own_components.kept(stated) as loop:
-        digests = initial_digests(loop, replicates)
         of_levels = ((rewind, last), pruning_fraction, num_levels)
-        lines = [_line(loop, *one, *of_levels) for one in digests.items()]
-        return _found(stated, lines, Store(store))
+        digests = initial_digests(loop, replicates).items()
+        lines = [_line(loop, *one, *of_levels) for one in digests]
+        return _found(loop, lines, Store(store), num_workers=workers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,12 +255,16 @@ def _line(
 
 
 def _found(
-    stated: Problem, lines: Sequence[Sequence[_Level]], store: Store
+    loop: UpdateLoop,
+    lines: Sequence[Sequence[_Level]],
+    store: Store,
+    *,
+    num_workers: int,
 ) -> FoundTickets:
     """Makes all levels of all replicates, and returns what came of them."""
-    every = [one for line in lines for one in line]
-    goals: list[Artifact] = [one.trained for one in every]
-    absent = inline_execution.make(goals, store)
+    stated, every = loop.problem, [one for line in lines for one in line]
+    goals = [one.trained for one in every]
+    absent = execution.make(goals, store, loop=loop, num_workers=num_workers)
     rows = tuple(_row(one, store, absent) for one in every)
     alive = [
         [one for one in line if one.trained.address not in absent] for line in lines

@@ -1,37 +1,47 @@
-"""Making what is wanted of a user's problem in the process that asks for it.
+"""Making what is wanted of a user's problem, here or by workers.
 
-By the plan, the store and the executor of the commands, but without their workers and
-without settings of the whole process: in a notebook TensorFlow has long been started.
-With more than one thread (`training.process.configure` sets one) another machine may
-add up in another order, and so come to other bits.
+By the plan, the store and the executor of the commands, but without settings of the
+whole process: in a notebook TensorFlow has long been started. With more than one thread
+(`training.process.configure` sets one) another machine may add up in another order, and
+so come to other bits.
 """
 
 import contextlib
 from collections.abc import Sequence
 
 from tflottery.components.component import Artifact
-from tflottery.execution import worker
 from tflottery.execution.executor import Executor, Outcome
-from tflottery.execution.inline import InlinePool
 from tflottery.execution.log import Log
 from tflottery.execution.plan import plan_of
 from tflottery.execution.progress import Progress
 from tflottery.execution.stop_request import StopRequest
 from tflottery.execution.worker import WorkerSettings
+from tflottery.own_models import workers
+from tflottery.own_models.update_loop import UpdateLoop
 from tflottery.store.store import Store
 from tflottery.training.distribution import Placement
 
 _CHECKPOINT_SECONDS = 60.0
 
 
-def make(goals: Sequence[Artifact], store: Store) -> frozenset[str]:
+def make(
+    goals: Sequence[Artifact], store: Store, *, loop: UpdateLoop, num_workers: int = 1
+) -> frozenset[str]:
     """Makes all goals that the store lacks.
+
+    Args:
+      goals: states and lines of a problem.
+      store: keeps them.
+      loop: the problem's.
+      num_workers: processes that make them; 1 is this one itself.
 
     Returns:
       Addresses of goals that there are none of: their training diverged, or that of
       what they are made from.
 
     Raises:
+      ValueError: they go too deep for workers.
+      SetupError: workers cannot train as this process does; says why.
       RuntimeError: a training failed; says how.
       KeyboardInterrupt: it was asked to stop; what was finished is kept.
       StoreError: the store cannot be used.
@@ -48,8 +58,10 @@ def make(goals: Sequence[Artifact], store: Store) -> frozenset[str]:
         gpu=None,
         checkpoint_seconds=_CHECKPOINT_SECONDS,
     )
-    pool = InlinePool(settings, set_up=worker.contexts)
-    with contextlib.ExitStack() as working, StopRequest(pool) as stop:
+    if num_workers > 1:
+        workers.validate_depth(goals)
+    pool = workers.pool(loop.problem, loop.key, settings=settings, workers=num_workers)
+    with contextlib.ExitStack() as working, pool, StopRequest(pool) as stop:
         if todo.steps:
             working.enter_context(store.claimed(log.say))
             store.ensure_writable(todo.num_bytes)
