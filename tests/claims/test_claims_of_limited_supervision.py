@@ -259,3 +259,27 @@ def test_what_the_papers_own_tables_say_of_its_claims(network_of):
         found = judged(f"LS-{claim}", table)
         assert (claim, found.answer) == (claim, answer)
         assert found.value == pytest.approx(value, abs=0.01)
+
+
+def test_a_hundredth_of_ten_classes_is_not_asked():
+    """No command can make such tickets; of a data set of 1,000 classes one can."""
+    table = tickets({"labels": 0.3, "classes:0.3": 0.3})
+    found = judged("LS-P8", table)
+    assert "10 classes" in found.lacking and found.command == ""
+    found = judged("LS-P8", table.assign(num_classes=1000))
+    assert found.command.endswith(" --subsets=classes:0.01")
+
+
+def test_the_command_supplies_the_side_that_is_missing():
+    table = tickets({"labels": 0.3, "places365_small": 0.3})
+    found = judged("LS-P12", table)
+    assert found.lacking == "no tickets of images:0.1"
+    assert ".low_shot " in found.command
+    assert found.command.endswith(" --subsets=images:0.1")
+    assert ".transfer " in judged("LS-P12", tickets({"images:0.1": 0.3})).command
+
+
+def test_cifar10_is_no_other_data_set_for_itself():
+    table = tickets({"labels": 0.3}).assign(dataset="cifar10_16x16")
+    found = judged("LS-P13", table)
+    assert "CIFAR-10 itself" in found.lacking and found.command == ""

@@ -66,9 +66,20 @@ def pairs(*instabilities, **columns):
 
 
 def verdict(claim, *sources):
-    """Returns the verdicts on one claim."""
+    """Returns the verdicts on one claim, of settings that tables have if there are."""
     told = claims.judge(claim_tables.load(sources))
-    return [one for one in told if one.claim == claim]
+    own = [one for one in told if one.claim == claim]
+    return [one for one in own if one.model] or own
+
+
+def test_what_the_papers_own_setting_takes_is_told_beside_others(command):
+    folder = command("a", pairs(0.002, 0.003, 0.004, dataset="digits"))
+    told = claims.judge(claim_tables.load([folder]))
+    found, missing = (one for one in told if one.claim == "LMC-F2.1")
+    assert (found.answer, missing.answer) == ("holds", "not enough data")
+    assert missing.command.endswith("--dataset=mnist --rewind_iterations=0")
+    # But not to people, beside what there is.
+    assert missing.command not in claims.text(told)
 
 
 def test_a_claim_is_told_with_its_interval(command):
@@ -242,7 +253,7 @@ def test_lines_between_epochs_are_none_of_those_between_ends(command):
 def test_of_a_network_that_no_table_has_it_is_said_so(command):
     folder = command("a", pairs(0.002, 0.003))
     [found] = verdict("LMC-F7.1", folder)
-    assert found.lacking == "no table 'instability' of resnet20"
+    assert found.lacking.startswith("no table 'instability' of resnet20, as the paper")
 
 
 def test_numbers_of_one_network_are_not_asked_of_others(command):

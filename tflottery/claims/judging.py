@@ -90,7 +90,7 @@ class Judgement:
       source: where the paper makes it.
       claimed_of: the networks of which the paper says so.
       model: whose setting it is; None, with all up to `config`, where no table has rows
-        that the claim is about.
+        in the paper's own setting.
       variant: name of its recipe.
       dataset: name of the data set.
       task: what is learned of it.
@@ -169,7 +169,8 @@ def judged(
         found = _estimated(claim.function(table))
     except Lacking as lacking:
         told = f"{lacking}{diverged(judgement)}"
-        command = "" if isinstance(lacking, NotAsked) else judgement.command
+        command = command_for(claim, setting, experiment=lacking.experiment)
+        command = "" if isinstance(lacking, NotAsked) else command
         return dataclasses.replace(judgement, lacking=told, command=command)
     except KeyError as error:
         # A column of newer tables, or an iteration at which nothing was measured.
@@ -187,10 +188,10 @@ def judged(
 
 
 def missing(claim: Entry) -> Judgement:
-    """Returns the judgement on a claim of which there is no table."""
+    """Returns the judgement on a claim of which no table is in the paper's setting."""
     judgement = _undetermined(claim, about="nothing", setting={})
     models = dict.fromkeys(one.model for one in claim["networks"])
-    told = f"no table {claim['table']!r} of {', '.join(models)}"
+    told = f"no table {claim['table']!r} of {', '.join(models)}, as the paper has it"
     return dataclasses.replace(judgement, lacking=told)
 
 
@@ -309,14 +310,17 @@ def nearness(
     return f"another {changed}" if changed else PAPERS_OWN
 
 
-def command_for(claim: Entry, setting: Mapping[str, object]) -> str:
+def command_for(
+    claim: Entry, setting: Mapping[str, object], *, experiment: str | None = None
+) -> str:
     """Returns the command that supplies what a claim lacks.
 
     Args:
       claim: an entry of the registry.
       setting: whose rows are to be made; {}: that of the claim's first network.
+      experiment: what supplies them, with its options; None: what measures the claim.
     """
-    experiment, _, options = claim["command"].partition(" ")
+    name, _, options = (experiment or claim["command"]).partition(" ")
     first: PaperNetwork = claim["networks"][0]
     names = ("model", "variant", "dataset", "training_iterations")
     own = (first.model, first.variant, first.dataset, first.iterations)
@@ -327,5 +331,5 @@ def command_for(claim: Entry, setting: Mapping[str, object]) -> str:
         # The recipe's own length.
         del wanted["training_iterations"]
     flags = [f"--{name}={value}" for name, value in wanted.items()]
-    words = [f"python -m tflottery.experiments.{experiment}", *flags, options]
+    words = [f"python -m tflottery.experiments.{name}", *flags, options]
     return " ".join(word for word in words if word)

@@ -21,10 +21,12 @@ from tflottery.claims.judging import (
     below,
     between,
 )
-from tflottery.claims.selecting import PERCENT, K, Lacking, select
+from tflottery.claims.selecting import PERCENT, K, Lacking, NotAsked, select
 from tflottery.core.percentages import percent
 from tflottery.core.recipes import LABELS
 from tflottery.core.registry import CLAIMS
+from tflottery.core.subsets import CLASSES
+from tflottery.figures import facts
 
 if TYPE_CHECKING:
     import pandas
@@ -62,7 +64,7 @@ def accuracies(tickets: "pandas.DataFrame", search: str) -> "pandas.DataFrame":
         no search found.
 
     Raises:
-      Lacking: there are none.
+      Lacking, NotAsked: as `of_search`.
     """
     if search in _UNSEARCHED:
         own = select(tickets, subnetwork=_UNSEARCHED[search])
@@ -75,7 +77,12 @@ def accuracies(tickets: "pandas.DataFrame", search: str) -> "pandas.DataFrame":
 
 
 def of_search(tickets: "pandas.DataFrame", search: str) -> "pandas.DataFrame":
-    """Returns the rows of tickets that were found on a task, part or data set."""
+    """Returns the rows of tickets that were found on a task, part or data set.
+
+    Raises:
+      Lacking: there are none.
+      NotAsked: the part is of less than two classes.
+    """
     selecting.refuse_lacking(tickets, ("ticket_task", "ticket_subset"))
     is_own = tickets["ticket_dataset"] == tickets["dataset"]
     is_whole = tickets["ticket_subset"].isna()
@@ -91,8 +98,21 @@ def of_search(tickets: "pandas.DataFrame", search: str) -> "pandas.DataFrame":
     else:
         found = tickets[is_own & is_whole & (tickets["ticket_task"] == search)]
     if not len(found):
-        raise Lacking(f"no tickets of {search}")
+        _refuse_too_few_classes(tickets, search)
+        experiment = f"low_shot --subsets={search}" if ":" in search else None
+        raise Lacking(f"no tickets of {search}", experiment=experiment)
     return found
+
+
+def _refuse_too_few_classes(tickets: "pandas.DataFrame", search: str) -> None:
+    """Raises NotAsked if a part of a data set has not two classes to tell apart."""
+    kind, _, part = search.partition(":")
+    chance = facts.chance_error(tickets)
+    if kind != CLASSES or chance is None:
+        return
+    num_classes = round(1 / (1 - chance))
+    if float(part) * num_classes < 2:
+        raise NotAsked(f"the data set has {num_classes} classes, too few for {search}")
 
 
 def latest(tickets: "pandas.DataFrame") -> "pandas.DataFrame":

@@ -24,7 +24,7 @@ from tflottery.claims.limited_supervision import (
     of_tickets,
     whole,
 )
-from tflottery.claims.selecting import PERCENT, Lacking, select
+from tflottery.claims.selecting import PERCENT, Lacking, NotAsked, select
 from tflottery.core.recipes import LABELS
 from tflottery.core.registry import CLAIMS
 
@@ -130,10 +130,12 @@ def few_images_or_others(tickets: "pandas.DataFrame") -> "pandas.Series":
     networks=(RESNET50,),
     effect="accuracy of cifar10 less the next worse data set, over all densities",
     claimed=below(0.0),
-    command="transfer",
+    command="transfer --ticket_datasets=cifar10,places365_small",
 )
 def cifar10_is_the_worst(tickets: "pandas.DataFrame") -> "pandas.Series":
     """LS, Figure 5 (b), on ImageNet."""
+    if any(name.startswith("cifar10") for name in tickets["dataset"].unique()):
+        raise NotAsked("the data set is CIFAR-10 itself")
     found = [
         difference(tickets, searches=("cifar10", other))
         for other in _other_datasets(whole(tickets))
@@ -173,6 +175,9 @@ for _number, (_part, _times) in enumerate(
 
 def _natural_sparsity(networks: "pandas.DataFrame", *, optimizer: str) -> object:
     """LS, Figure 6: the part (%) of the weights below machine precision."""
+    used = networks["optimizer"].iloc[0] if len(networks) else None
+    if used not in (None, optimizer):
+        raise NotAsked(f"trained with {used}")
     own = select(networks, optimizer=optimizer)
     return PERCENT * selecting.mean(own, "natural_sparsity")
 

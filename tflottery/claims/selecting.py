@@ -20,7 +20,15 @@ _SAME_DENSITY = 1.3
 
 
 class Lacking(Exception):
-    """Rows that a claim needs are not in the table; says which."""
+    """Rows that a claim needs are not in the table; says which.
+
+    Attributes:
+      experiment: what supplies them, with its options; None: the claim's own.
+    """
+
+    def __init__(self, told: str, *, experiment: str | None = None):
+        super().__init__(told)
+        self.experiment = experiment
 
 
 class NotAsked(Lacking):

@@ -31,6 +31,7 @@ __all__ = ["TABLES", "Config", "answer", "figure", "plan", "rows", "subject"]
 _DATASETS = {
     "imagenet2012": ("places365_small", "cifar10"),
     "cifar10": ("mnist",),
+    "cifar10_16x16": ("mnist",),
     "mnist": ("cifar10",),
 }
 

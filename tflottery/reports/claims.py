@@ -23,7 +23,7 @@ import pandas
 from absl import flags
 
 from tflottery.claims import judging
-from tflottery.claims.judging import NOT_ENOUGH, Judgement
+from tflottery.claims.judging import NOT_ENOUGH, PAPERS_OWN, Judgement
 from tflottery.core import tables
 from tflottery.core.registry import CLAIMS, Entry
 from tflottery.figures.densities import SETTING
@@ -58,7 +58,7 @@ def _of_claim(
     *,
     known: Sequence[judging.PaperNetwork],
 ) -> list[Judgement]:
-    """Returns the judgements on one claim: that rows are missing, if nothing else."""
+    """Returns the judgements on one claim, also if its own setting has no rows."""
     told = []
     groups = () if table is None else table.groupby([*SETTING, "making"], sort=False)
     for (*values, making), own in groups:
@@ -79,7 +79,9 @@ def _of_claim(
                     tables=", ".join(sorted(own["folder"].unique())),
                 )
             )
-    return told or [judging.missing(claim)]
+    if not any(one.about == PAPERS_OWN for one in told):
+        told.append(judging.missing(claim))
+    return told
 
 
 def _paper(claim: Entry) -> str:
@@ -161,10 +163,14 @@ def cells(one: Judgement) -> list[str]:
 
 
 def _missing(told: Iterable[Judgement]) -> dict[tuple[str, str], list[str]]:
-    """Returns the claims without enough data by what is missing and its command."""
+    """Returns the claims without enough data by what is missing and its command.
+
+    Of a paper's own setting that is told where a claim has no table at all.
+    """
     found: dict[tuple[str, str], list[str]] = {}
+    asked = {one.claim for one in told if one.model}
     for one in told:
-        if one.answer == NOT_ENOUGH:
+        if one.answer == NOT_ENOUGH and (one.model or one.claim not in asked):
             ids = found.setdefault((one.lacking, one.command), [])
             ids += [] if one.claim in ids else [one.claim]
     return found
