@@ -14,6 +14,7 @@ from tflottery.studies.machine import Machine
         (["lottery --dry_run"], Machine(), "--dry_run holds for all"),
         (["lottery --workers=3"], Machine(workers=3), "--workers holds for all"),
         (["lottery --threads=2", "lottery"], Machine(), "--threads=1,2: workers of"),
+        (["lottery"], Machine(distribute="multi_worker"), "is for one command"),
         (["lottery --threads=2"], Machine(threads=4), "--threads=2,4: workers of"),
     ],
 )

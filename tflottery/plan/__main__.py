@@ -198,7 +198,7 @@ def _execute(arguments: Sequence[str]) -> int:
     facts = facts_of(one for group in groups.values() for one in group)
     for line in told(groups, facts):
         print(line, flush=True)
-    print(_RATES)
+    print(f"{_RATES}\nThe same with --execute carries them out, as one plan.")
     return 0
 
 

@@ -84,9 +84,10 @@ def execute(asked: Sequence[Command], machine: Machine, *, command: str) -> int:
             until_the_end.enter_context(ready.claimed(log.say))
             # Read beside the work, by a thread of its own.
             store = Store(ready.store.root)
+            board = Board(machine.tensorboard, log=log)
             for one in ready.commands:
                 until_the_end.callback(one.end)
-                one.begin(store, told=command, tensorboard=machine.tensorboard)
+                one.begin(store, told=command, board=board)
             log.commands = ready.commands
             outcome = ready.made(
                 lambda: [one.tabulation for one in _unfinished(ready.commands)],
@@ -94,7 +95,7 @@ def execute(asked: Sequence[Command], machine: Machine, *, command: str) -> int:
                     ready.commands, executor, unobtainable
                 ),
                 log=log,
-                observe=Board(machine.tensorboard, log=log).show_training,
+                observe=board.show_training,
                 # What is wrong with the data of one command is no matter of others.
                 refusal_stops=False,
             )

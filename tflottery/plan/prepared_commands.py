@@ -17,6 +17,7 @@ from tflottery.studies.output import LOG_FILE, Output, OutputError
 from tflottery.studies.study import Study, study_of
 from tflottery.studies.tabulation import Tabulation
 from tflottery.studies.tensorboard import Board
+from tflottery.training import distribution
 from tflottery.training.distribution import Placement
 
 # What a command of a list may say of the machine for itself.
@@ -61,13 +62,13 @@ class PreparedCommand:
         module = self.command.module
         return "\n".join(session.title(module, study) for study in self.studies)
 
-    def begin(self, store: Store, *, told: str, tensorboard: str | None) -> None:
+    def begin(self, store: Store, *, told: str, board: Board) -> None:
         """Makes the output folder this command's, and has its log written there.
 
         Args:
           store: that its tables are read from.
           told: the command line that it is carried out by.
-          tensorboard: a folder for TensorBoard's files of all commands, or None.
+          board: shows what the tables of all commands say.
 
         Raises:
           OutputError: another command came first, or it cannot be written.
@@ -77,12 +78,10 @@ class PreparedCommand:
         _, _, options = self.command.text.partition(" ")
         alone = f"python -m {self.command.module.__name__} {options}"
         self.log.keep(
-            f"{told}\n(which carries out others too; of which this is {alone})"
+            f"{told}\nwhich carries out several commands, this one among them:\n{alone}"
         )
         self.log.keep(self.title)
         self.log.keep_in(self.output.folder / LOG_FILE)
-        own = "/".join(self.output.folder.parts[-2:])
-        board = Board(tensorboard and f"{tensorboard}/{own}", log=self.log)
         self.tabulation = Tabulation(
             self.command.module,
             self.studies,
@@ -156,6 +155,11 @@ def machine_of(asked: Sequence[Command], machine: Machine) -> Machine:
                     f"{one.text!r}: --{field.name} holds for all commands of a list. "
                     "Take it out there, and say it once, beside --execute."
                 )
+    if machine.distribute == distribution.MULTI_WORKER:
+        raise ValueError(
+            "--distribute='multi_worker' is for one command, which each host runs. "
+            "Leave it out with --execute."
+        )
     threads = {one.machine.threads for one in asked}
     if threads == {usual.threads}:
         threads = {machine.threads}
