@@ -47,6 +47,7 @@ _RETIRED_MODULES = {
     "agreement": "key_mismatch",
     "drafts": "staging",
     "findings": "results_reader",
+    "inline_execution": "execution",
     "inspection": "metadata",
     "keys": "columns",
     "making": "component_job",

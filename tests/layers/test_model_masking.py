@@ -128,53 +128,6 @@ _BUILD = {
 }
 
 
-# Of the same shape behind as before, so that any follows on any.
-_BLOCKS = {
-    (6, 6): (
-        lambda: keras.layers.Dense(6, activation="tanh"),
-        lambda: keras.layers.Conv1D(6, 3, padding="same", use_bias=False),
-        lambda: keras.layers.SeparableConv1D(6, 3, padding="same"),
-        lambda: keras.layers.DepthwiseConv1D(3, padding="same"),
-        lambda: keras.layers.Conv1DTranspose(6, 3, padding="same"),
-        lambda: keras.layers.TimeDistributed(keras.layers.Dense(6)),
-        lambda: keras.layers.LayerNormalization(),
-        lambda: Residual(5),
-        lambda: keras.Sequential([keras.Input((6, 6)), keras.layers.Dense(6)]),
-    ),
-    (6, 6, 4): (
-        lambda: keras.layers.Conv2D(4, 3, padding="same", groups=2),
-        lambda: keras.layers.SeparableConv2D(4, 3, padding="same", activation="relu"),
-        lambda: keras.layers.DepthwiseConv2D(3, padding="same"),
-        lambda: keras.layers.Conv2DTranspose(4, 2, padding="same"),
-        lambda: keras.layers.BatchNormalization(),
-        lambda: keras.layers.EinsumDense("abcd,de->abce", (6, 6, 4)),
-    ),
-}
-
-
-def _random_model(seed):
-    """Returns a model of a few layers in a few branches, and what it takes."""
-    generator = np.random.default_rng(seed)
-    shape = list(_BLOCKS)[generator.integers(len(_BLOCKS))]
-    inputs = x = keras.Input(shape)
-    for _ in range(generator.integers(1, 5)):
-        made = _BLOCKS[shape][generator.integers(len(_BLOCKS[shape]))]()
-        before, x = x, made(x)
-        if generator.random() < 0.3:
-            x = keras.layers.Add()([before, made(x)])
-    if len(shape) == 2 and generator.random() < 0.5:
-        x = keras.layers.MultiHeadAttention(2, 3)(x, inputs)
-    outputs = keras.layers.Dense(3)(keras.layers.Flatten()(x))
-    return keras.Model(inputs, outputs), shape
-
-
-def _updated(model, x):
-    """Returns loss and weights after an update, without masks."""
-    model.compile("adam", "mse", run_eagerly=True)
-    loss = model.train_on_batch(x, np.ones((len(x), 3), np.float32))
-    return [np.asarray(loss), *(one.numpy() for one in model.trainable_variables)]
-
-
 def _randomized(model, generator):
     for variable in model.trainable_variables:
         variable.assign(generator.normal(size=variable.shape) / 2)
@@ -250,27 +203,6 @@ def test_any_model_is_the_same_masked_saved_and_loaded(tmp_path, kind, seed, suf
     )
     for found, expected in pairs:
         np.testing.assert_array_equal(found, expected)
-
-
-@pytest.mark.parametrize(
-    "seed",
-    [*range(3), *(pytest.param(s, marks=pytest.mark.slow) for s in range(3, 24))],
-)
-def test_random_models_compute_and_learn_the_same_with_full_masks(tmp_path, seed):
-    generator = np.random.default_rng(seed)
-    model, shape = _random_model(seed)
-    x = generator.normal(size=(4, *shape)).astype(np.float32)
-    weights, before = model.get_weights(), np.asarray(model(x))
-    updated = _updated(model, x)
-    model.set_weights(weights)
-    layers.mask(model)
-    np.testing.assert_array_equal(model(x), before)
-    assert sorted(layers.masks(model)) == _kernel_paths(model)
-    model.save(tmp_path / "model.keras")
-    for masked in (model, keras.models.load_model(tmp_path / "model.keras")):
-        np.testing.assert_array_equal(masked(x), before)
-        for one, expected in zip(_updated(masked, x), updated, strict=True):
-            np.testing.assert_array_equal(one, expected)
 
 
 def test_layers_without_build_are_masked_when_a_model_opens(tmp_path):
