@@ -201,6 +201,11 @@ def test_what_results_do_not_need_stays_while_somebody_is_at_work(
     assert told.returncode == 2
     assert f"process {os.getpid()}" in told.stderr
     assert store.has("lines/l")
+    # A command between two jobs holds no lock of any.
+    with store.claimed(print):
+        told = program("gc", str(tmp_path), "--yes")
+    assert f"process {os.getpid()}" in told.stderr
+    assert store.has("lines/l")
     told = program("gc", str(tmp_path))
     assert "not of these results        1" in told.stdout
     assert store.has("lines/l")

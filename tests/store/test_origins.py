@@ -1,9 +1,13 @@
 """A store's artifacts tell how they came about, and in what they differ."""
 
+import errno
+import os
+
 import pytest
 
 from tflottery.core import fingerprints
 from tflottery.store import differences, needs, telling
+from tflottery.store.errors import StoreError
 from tflottery.store.origins import Origins, Reference
 
 
@@ -209,6 +213,54 @@ def test_needed_is_what_results_name_and_all_it_comes_from(store, chain, put, re
     kept = {chain["start"]}
     everything = set(chain.values()) | {other, measured, both}
     assert set(needs.unneeded(Origins(store), [folder])) == everything - kept
+
+
+def test_tables_are_found_whatever_separates_their_cells_and_through_links(
+    store, chain, results, tmp_path
+):
+    elsewhere, kept = tmp_path / "disk", tmp_path / "kept"
+    for folder, name, text in (
+        (elsewhere, "accuracy.CSV", f'level;"network"\n1;"{chain["sparse"]}"\n'),
+        (kept, "of excel.csv", f"{chain['start']}\tna\u00efve \0 " + 200_000 * "x"),
+    ):
+        folder.mkdir()
+        (folder / name).write_bytes(text.encode("latin-1"))
+    (kept / "linked").symlink_to(elsewhere)
+    (elsewhere / "in circles").symlink_to(kept)
+    named = needs.named_in([str(kept)], Origins(store))
+    assert named == {chain["start"], chain["sparse"]}
+    assert needs.unneeded(Origins(store), [str(kept)]) == []
+
+
+def test_results_that_cannot_be_read_are_no_reason_to_remove_what_they_need(
+    store, chain, results, monkeypatch
+):
+    folder = results(chain["start"])
+    scandir = os.scandir
+
+    def refused(path):
+        if str(path).endswith("lottery"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(PermissionError):
+        needs.unneeded(Origins(store), [folder])
+
+
+def test_what_damaged_artifacts_come_from_is_not_called_unneeded(store, chain, results):
+    folder = results(chain["sparse"])
+    assert needs.unneeded(Origins(store), [folder]) == []
+    os.remove(f"{store.root}/{chain['sparse']}/weights.safetensors")
+    with pytest.raises(StoreError, match=f"1 artifacts .*damaged.*: {chain['sparse']}"):
+        needs.unneeded(Origins(store), [folder])
+
+
+def test_results_that_are_not_whole_are_named(tmp_path):
+    for name, said in (("a", "true"), ("b", "false"), ("c", "no json")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(f'{{"complete": {said}}}')
+    assert needs.unfinished([str(tmp_path)]) == [str(tmp_path / "b")]
 
 
 def test_own_models_stay_where_no_table_tells_of_any(store, chain, put, results):

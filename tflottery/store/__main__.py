@@ -22,7 +22,7 @@ from absl import app, flags
 from etils import epath
 
 from tflottery.core import command_line
-from tflottery.store import leftovers, telling
+from tflottery.store import leftovers, needs, telling
 from tflottery.store.errors import StoreError
 from tflottery.store.origins import Origins
 from tflottery.store.store import Store
@@ -85,7 +85,9 @@ def collected(store: Store, results: Sequence[str] = (), *, really: bool) -> str
 
     Raises:
       ValueError: a folder's results name nothing in the store.
-      StoreError: somebody is at work in it, who may need what no results name yet.
+      StoreError: somebody is at work in it, who may need what no results name yet; or
+        what is needed is damaged.
+      OSError: results cannot be read.
     """
     with contextlib.ExitStack() as stack:
         if really:
@@ -101,6 +103,12 @@ def collected(store: Store, results: Sequence[str] = (), *, really: bool) -> str
         sizes = [one.num_bytes for one in found if one.kind == kind]
         if results or kind != leftovers.UNNEEDED:
             lines.append(f"  {kind:20} {len(sizes):8,} {sum(sizes) / 1e6:12,.1f} MB")
+    if unfinished := needs.unfinished(results):
+        lines.append(
+            "Not all was made of these results; what was made after their tables were "
+            "last written counts as not needed:"
+        )
+        lines += [f"  {folder}" for folder in unfinished]
     if not really:
         lines.append("Nothing was removed; --yes does it." if found else "All needed.")
         return "\n".join(lines)

@@ -113,6 +113,16 @@ class Claims:
             with contextlib.suppress(OSError, StoreError):
                 self._give_back()
 
+    def commands(self) -> list[locks.HeldLock]:
+        """Returns the locks of this host's commands that hold the claim.
+
+        Raises:
+          OSError: they cannot be looked at.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            return locks.held_locks(self._members)
+        return []
+
     def refuse_others(self) -> None:
         """Raises ClaimedStore if another host holds the claim."""
         _, data = self._latest()

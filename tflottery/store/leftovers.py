@@ -75,7 +75,9 @@ def find(store: Store, results: Sequence[str] = ()) -> list[Leftover]:
 
 def refuse_at_work(store: Store) -> None:
     """Raises StoreError if somebody works who may need what no results name yet."""
-    found = store.at_work()
+    others = [one for one in store.commands_at_work() if one.pid != os.getpid()]
+    at_work = [*store.jobs_at_work().values(), *others]
+    found = list(dict.fromkeys(one.holder for one in at_work))
     if found:
         raise StoreError(
             f"Somebody is at work in {store.root!r} ({', '.join(found)}) and may need "

@@ -5,16 +5,25 @@ come from, and what was measured of nothing else: so the commands that made the 
 train nothing again.
 """
 
-import csv
+import json
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
+from tflottery.core import paths
+from tflottery.store.errors import StoreError
 from tflottery.store.origins import CHECKPOINTS, PARTIAL, RUNS, Origins
 
 # Of a run that ended without a network, and of what cannot be made: some bytes each.
 _MARKERS = ("diverged",)
 # Trainings of models that no command knows, and lines between them.
 _OWN = "own_"
+# What stands between the cells of tables, and is in no address.
+_BETWEEN = re.compile(r"[^\w./-]+")
+_TABLE = ".csv"
+# What an experiment writes beside its tables, and whether these are whole.
+_CONFIG_FILE, _IS_WHOLE = "config.json", "complete"
+_MOST_NAMED = 3
 
 
 def named_in(folders: Sequence[str], origins: Origins) -> set[str]:
@@ -26,14 +35,15 @@ def named_in(folders: Sequence[str], origins: Origins) -> set[str]:
 
     Raises:
       ValueError: a folder names nothing that is in the store.
+      OSError: a folder or a table cannot be read.
     """
     found: set[str] = set()
     for folder in folders:
         own = {
-            cell
-            for path in _tables(folder)
-            for cell in _cells(path)
-            if cell in origins.listing
+            named
+            for path in _files(folder)
+            if path.lower().endswith(_TABLE)
+            for named in _named(path, origins)
         }
         if not own:
             raise ValueError(
@@ -51,11 +61,22 @@ def needed(origins: Origins, named: Iterable[str]) -> set[str]:
     Args:
       origins: of the store.
       named: addresses of what is needed in any case.
+
+    Raises:
+      StoreError: some of it is damaged, so that what it was made from is not known.
     """
     found: set[str] = set()
     for address in named:
         if address not in found:
             found |= origins.ancestors(address)
+    damaged = sorted(one for one in found if not origins.manifest(one))
+    if damaged:
+        more = ", ..." if len(damaged) > _MOST_NAMED else ""
+        raise StoreError(
+            f"{len(damaged):,} artifacts that are needed are damaged, and what they "
+            f"were made from is not known: {', '.join(damaged[:_MOST_NAMED])}{more}. "
+            "Have the command that made the results make them again first."
+        )
     runs = {address.split("/")[1] for address in found if address.startswith(RUNS)}
     found |= {
         address
@@ -85,7 +106,8 @@ def unneeded(origins: Origins, folders: Sequence[str]) -> list[str]:
     Of models of the user's own only where results name some of these.
 
     Raises:
-      ValueError: as `named_in`.
+      ValueError: as `named_in`, as is OSError.
+      StoreError: as `needed`.
     """
     kept = needed(origins, named_in(folders, origins))
     # What was begun is looked at by those who look for leftovers.
@@ -102,16 +124,62 @@ def _comes_from_own(address: str, origins: Origins) -> bool:
     return any(one.startswith(_OWN) for one in origins.ancestors(address))
 
 
-def _tables(folder: str) -> list[str]:
-    """Returns the paths of the CSV files at or below a folder."""
+def unfinished(folders: Sequence[str]) -> list[str]:
+    """Returns the folders of results whose commands have not made all of them yet.
+
+    What these made after their tables were last written no table names.
+
+    Args:
+      folders: as of `named_in`.
+    """
     found = []
-    for parent, folders, names in os.walk(os.path.expanduser(folder)):
+    for folder in folders:
+        for path in _files(folder):
+            if os.path.basename(path) == _CONFIG_FILE and not _is_whole(path):
+                found.append(os.path.dirname(path))
+    return list(dict.fromkeys(found))
+
+
+def _is_whole(path: str) -> bool:
+    """Returns whether a config.json does not say that its tables lack something."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        try:
+            said = json.load(file)
+        except ValueError:
+            return True
+    return not isinstance(said, dict) or said.get(_IS_WHOLE, True)
+
+
+def _files(folder: str) -> Iterator[str]:
+    """Yields the paths of the files at or below a folder, through links too.
+
+    Raises:
+      OSError: a folder below it cannot be read.
+    """
+    seen = set()
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    walk = os.walk(paths.expanded(folder), onerror=refuse, followlinks=True)
+    for parent, folders, names in walk:
+        # A link may lead to where it is.
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders.sort()
-        found += [os.path.join(parent, one) for one in sorted(names)]
-    return [path for path in found if path.endswith(".csv")]
+        yield from (os.path.join(parent, one) for one in sorted(names))
 
 
-def _cells(path: str) -> set[str]:
-    """Returns what stands in the cells of a CSV file and may be an address."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return {cell for row in csv.reader(file) for cell in row if "/" in cell}
+def _named(path: str, origins: Origins) -> set[str]:
+    """Returns what of a store a table names."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return {
+            one
+            for line in file
+            for one in _BETWEEN.split(line)
+            if one in origins.listing
+        }

@@ -205,9 +205,9 @@ class Store:
         """Returns who holds a lock ("process 12 on host a"), None if unknown."""
         return locks.holder(self._lock_path(name))
 
-    def at_work(self) -> list[str]:
-        """Returns who holds locks of this store, each once ("process 12 on host a")."""
-        return list(dict.fromkeys(one.holder for one in self.jobs_at_work().values()))
+    def commands_at_work(self) -> list[locks.HeldLock]:
+        """Returns the locks of this host's commands that make something for it."""
+        return self._claims.commands()
 
     def jobs_at_work(self) -> dict[str, locks.HeldLock]:
         """Returns the locks of this store that somebody holds, by what they are of."""
