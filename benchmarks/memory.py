@@ -7,24 +7,18 @@ is, on the CPU. Its peak (VmHWM), less that of a process that only imports, stan
 beside the plan's figure, which counts what layers put out and nothing of TensorFlow.
 """
 
-import dataclasses
 import multiprocessing
 import re
 import tempfile
 import time
 
-import numpy as np
 from absl import app, flags
 
-from benchmarks import conditions
+from benchmarks import conditions, made_training
 from tflottery.core.files import readable_size
 from tflottery.execution.plan import plan_of
-from tflottery.experiments.instability import Config
-from tflottery.plan import known_data
 from tflottery.store.store import Store
-from tflottery.studies.study import Study, study_of
 from tflottery.training import process
-from tflottery.training.distribution import Placement
 
 _MODELS = flags.DEFINE_multi_string("model", ["lenet", "resnet20"], "networks to train")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "None: that of the paper")
@@ -66,18 +60,10 @@ def _imported() -> tuple[int, None]:
     return _peak_bytes(), None
 
 
-def _study(model: str, batch_size: int | None, precision: str | None) -> Study:
-    """Returns the study of a network on its paper's data, by their published size."""
-    config = Config(
-        model=model, batch_size=batch_size, precision=precision, replicates=1
-    )
-    return study_of(config, known_data.facts_of, Placement())
-
-
 def _told(model: str, batch_size: int | None, precision: str | None) -> tuple[int, int]:
     """Returns the images of a batch, and what a plan says that training takes."""
     process.configure()
-    study = _study(model, batch_size, precision)
+    study = made_training.study(model, batch_size=batch_size, precision=precision)
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_of(
             [study.trunk_state(1, study.last)],
@@ -97,43 +83,9 @@ def _trained(
 ) -> tuple[int, float]:
     """Returns the peak of a process that makes some updates, and how long they took."""
     process.configure()
-    from tflottery.datasets.arrays import Source, Split
-    from tflottery.training.trainer import Trainer
-
-    study = _study(model, batch_size, precision)
-    recipe = dataclasses.replace(study.recipe, augmentation="none")
-    data = study.facts.data
-    shape = (recipe.batch_size, *data.image_shape)
-    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    labels = np.arange(recipe.batch_size, dtype=np.int32) % data.num_classes
-    split, channels = Split(images, labels), data.image_shape[-1]
-    source = Source(
-        name="made",
-        version="",
-        digest="",
-        train=split,
-        test=split,
-        num_classes=data.num_classes,
-        mean=(0.5,) * channels,
-        std=(0.25,) * channels,
+    trainer, stream = made_training.ready(
+        model, batch_size=batch_size, precision=precision, sparse=sparse
     )
-    trainer = Trainer(
-        model,
-        recipe,
-        source,
-        num_classes=data.num_classes,
-        sparse=sparse,
-        num_replicas=study.num_replicas,
-        precision=precision,
-    )
-    weights = trainer.initial_weights(1)
-    masks = {}
-    if sparse:
-        masks = {
-            path: np.ones_like(weights[path]) for path in study.facts.kernel_shapes
-        }
-    trainer.restore(weights, masks=masks, slots=None, iteration=0, first_iteration=0)
-    stream = trainer.stream(data_order_seed=1, augmentation_seed=1)
     started = time.perf_counter()
     trainer.train(stream, updates)
     return _peak_bytes(), time.perf_counter() - started
