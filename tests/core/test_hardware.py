@@ -56,8 +56,8 @@ def test_cores_are_those_this_process_may_use(monkeypatch):
         assert hardware.visible_cores() == expected >= 1
 
 
-# An A100 with less of everything: 2 x 1 GHz x 10 multiprocessors x 64 units.
-GPU = [1_000_000, 10, 8, 0]
+# An A100 with less of everything: 2 x 1 GHz x 10 multiprocessors x 64 units, 40 GB.
+GPU = [1_000_000, 10, 8, 0, 40_000_000_000]
 
 
 @pytest.fixture
@@ -160,8 +160,9 @@ def test_where_a_tpu_may_be(monkeypatch):
 
 
 def test_the_rate_of_gpus_is_the_slowest_ones(driver):
-    driver([2_000_000, 10, 9, 0], GPU)
+    driver([2_000_000, 10, 9, 0, 80_000_000_000], GPU)
     assert hardware.gpu_rate() == 1.28e12
+    assert hardware.gpu_bytes() == 40_000_000_000
 
 
 def test_the_driver_is_asked_in_a_process_of_its_own():
@@ -187,13 +188,19 @@ class Driver:
     def cuDeviceGetAttribute(self, value, attribute, device):
         value._obj.value = 100 * attribute + device.value
 
+    def cuDeviceTotalMem_v2(self, size, device):
+        size._obj.value = 16_000_000_000 + device.value
+
 
 def test_the_probe_asks_for_each_device(monkeypatch):
     monkeypatch.setattr(cuda_probe.ctypes, "CDLL", lambda name: Driver())
     assert cuda_probe.probed() == {
         "library": True,
         "code": 0,
-        "gpus": [[1300, 1600, 7500, 7600], [1301, 1601, 7501, 7601]],
+        "gpus": [
+            [1300, 1600, 7500, 7600, 16_000_000_000],
+            [1301, 1601, 7501, 7601, 16_000_000_001],
+        ],
     }
 
 

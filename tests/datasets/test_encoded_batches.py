@@ -193,6 +193,21 @@ def test_a_process_decodes_with_its_part_of_the_cores(
     assert encoded_batches.num_threads.__wrapped__() == expected
 
 
+def test_processes_that_share_a_gpu_share_its_part_of_the_cores(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
+    monkeypatch.setattr(encoded_batches.hardware, "visible_cores", lambda: 16)
+    monkeypatch.setattr(encoded_batches.hardware, "num_gpus", lambda: 2)
+    try:
+        found = []
+        for num_processes in (1, 3, 20):
+            encoded_batches.share_devices(num_processes)
+            found.append(encoded_batches.num_threads())
+        assert found == [8, 2, 1]
+    finally:
+        encoded_batches.share_devices(1)
+
+
 def test_a_process_of_several_threads_decodes_with_as_many(monkeypatch):
     monkeypatch.setattr(
         tf.config.threading, "get_intra_op_parallelism_threads", lambda: 4

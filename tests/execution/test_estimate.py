@@ -43,6 +43,25 @@ def test_the_summary_says_all_that_a_user_decides_by(todo, store):
     assert "memory      about 0.8 GB a worker, which trains lenet on 60 images" in text
 
 
+@pytest.mark.parametrize(
+    ("num_workers", "num_bytes", "says"),
+    [
+        (3, 10e9, ""),
+        (3, 0, ""),
+        (3, 0.5e9, "more than the 0.5 GB of a GPU: --replica_batch_size has parts"),
+        (9, 2e9, "more than the 2.0 GB of a GPU: 3 workers share it, take fewer"),
+    ],
+)
+def test_the_summary_says_where_a_gpu_has_too_little_memory(
+    todo, store, three_gpus, monkeypatch, num_workers, num_bytes, says
+):
+    monkeypatch.setattr(hardware, "gpu_bytes", lambda: num_bytes)
+    told = {"title": "", "store": store.root, "learned": {}}
+    alone = Placement(device="gpu")
+    text = estimate.summary(todo, placement=alone, num_workers=num_workers, **told)
+    assert ("of a GPU:" in text) == bool(says) and says in text
+
+
 def test_the_summary_says_what_cannot_be_made(todo, store):
     lost = dataclasses.replace(todo, unobtainable={"a/a": 7, "a/b": 7, "a/c": None})
     text = estimate.summary(

@@ -61,6 +61,9 @@ def test_workers_are_spread_over_gpus_and_share_them(settings_of):
     assert used(settings_of(gpus=("0", "1"), workers=1)) == {"0": 1}
     assert used(settings_of(gpus=("0", "1"), workers=8)) == {"0": 4, "1": 4}
     assert used(settings_of(gpus=("3",), workers=8)) == {"3": 8}
+    # Those of a GPU share the cores that decode for it.
+    uneven = settings_of(gpus=("0", "1"), workers=5)
+    assert [one.num_sharing for one in uneven] == [3, 2, 3, 2, 3]
     # Each takes of its memory what it needs.
     variables = environment.cleaned(process.variables("3"))
     assert variables["CUDA_VISIBLE_DEVICES"] == "3"
@@ -194,6 +197,7 @@ class GpusOfThisProcess(InlinePool):
 def test_a_plan_says_that_gpus_share_each_batch(execute, monkeypatch, part, says):
     monkeypatch.setattr(hardware, "visible_gpus", lambda: ["0", "1"])
     monkeypatch.setattr(hardware, "gpu_rate", lambda: 1e7)
+    monkeypatch.setattr(hardware, "gpu_bytes", lambda: 80e9)
     # What would set this process up for a GPU.
     monkeypatch.setattr(process, "configure", lambda **_: None)
     monkeypatch.setattr(distribution, "validate", lambda _: None)

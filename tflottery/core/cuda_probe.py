@@ -19,7 +19,8 @@ def probed() -> dict[str, object]:
     Returns:
       library: whether there is a driver's library.
       code: what cuInit or cuDeviceGetCount returned, 0 for success.
-      gpus: of each GPU its clock in kHz, multiprocessors and compute capability.
+      gpus: of each GPU its clock in kHz, multiprocessors and compute capability, and
+        its memory in bytes.
     """
     try:
         cuda = ctypes.CDLL(_LIBRARY)
@@ -32,14 +33,15 @@ def probed() -> dict[str, object]:
 
 
 def _attributes(cuda: ctypes.CDLL, index: int) -> list[int]:
-    """Returns clock, multiprocessors and both parts of the compute capability."""
-    device, value = ctypes.c_int(), ctypes.c_int()
+    """Returns clock, multiprocessors, both parts of the capability, and memory."""
+    device, value, size = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
     cuda.cuDeviceGet(ctypes.byref(device), index)
     values = []
     for attribute in (_CLOCK, _MULTIPROCESSORS, _MAJOR, _MINOR):
         cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
         values.append(value.value)
-    return values
+    cuda.cuDeviceTotalMem_v2(ctypes.byref(size), device)
+    return [*values, size.value]
 
 
 if __name__ == "__main__":

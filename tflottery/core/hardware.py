@@ -1,8 +1,8 @@
 """What there is to compute with on this machine, told without a framework."""
 
+import dataclasses
 import functools
 import glob
-import itertools
 import json
 import os
 import pathlib
@@ -61,7 +61,7 @@ def visible_gpus() -> list[str]:
     Raises:
       SetupError: there are GPUs that cannot be used, or fewer than were named.
     """
-    return list(_gpus(os.environ.get("CUDA_VISIBLE_DEVICES")))
+    return list(_visible())
 
 
 def num_gpus() -> int:
@@ -80,7 +80,12 @@ def may_have_tpu() -> bool:
 
 def gpu_rate() -> float:
     """Returns the float32 operations a second of the slowest GPU, at its peak."""
-    return min(_gpus(os.environ.get("CUDA_VISIBLE_DEVICES")).values())
+    return min(one.rate for one in _visible().values())
+
+
+def gpu_bytes() -> int:
+    """Returns the memory of the smallest GPU."""
+    return min(one.num_bytes for one in _visible().values())
 
 
 @functools.cache
@@ -104,9 +109,21 @@ def processor() -> str | None:
     return _processor().get("model name") or platform.processor() or None
 
 
+@dataclasses.dataclass(frozen=True)
+class _Gpu:
+    """A GPU: its float32 operations a second at its peak, and its memory."""
+
+    rate: float
+    num_bytes: int
+
+
+def _visible() -> dict[str, _Gpu]:
+    return _gpus(os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
 @functools.cache
-def _gpus(allowed: str | None) -> dict[str, float]:
-    """Returns the peak rates of the GPUs this process may use, by id.
+def _gpus(allowed: str | None) -> dict[str, _Gpu]:
+    """Returns the GPUs this process may use, by id.
 
     Args:
       allowed: as of the environment variable CUDA_VISIBLE_DEVICES.
@@ -130,7 +147,8 @@ def _gpus(allowed: str | None) -> dict[str, float]:
     if not usable and _has_gpu(library=told["library"]):
         raise SetupError(f"There is a GPU here that cannot be used: {reason}. {_CURE}")
     names = names or map(str, range(len(told["gpus"])))
-    return dict(zip(names, itertools.starmap(_peak_rate, told["gpus"]), strict=True))
+    found = [_Gpu(_peak_rate(*one), size) for *one, size in told["gpus"]]
+    return dict(zip(names, found, strict=True))
 
 
 def _probe() -> dict[str, object]:

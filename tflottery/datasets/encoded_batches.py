@@ -6,6 +6,7 @@ A batch is a function of indices and bits, whoever asks for it, in however many 
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,10 @@ from tflottery.datasets.encoded import EncodedImages
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+
+# Processes on the GPUs of this one, itself among them.
+_sharing = types.SimpleNamespace(num_processes=1)
 
 
 class Windows:
@@ -157,13 +162,23 @@ def as_dataset(
     return dataset.with_options(options)
 
 
+def share_devices(num_processes: int) -> None:
+    """Says how many processes use this one's GPUs, at its start.
+
+    Changes: `num_threads` of this process.
+    """
+    _sharing.num_processes = num_processes
+    num_threads.cache_clear()
+
+
 @functools.cache
 def num_threads() -> int:
     """Returns how many threads decode for this process: its own, or its devices' part.
 
-    A TPU has one process, and GPUs one or several, for all cores of their machine. On a
-    CPU there is a core for each of a process's threads, and the loop has them to
-    itself but for the input. How many there are changes no batch.
+    A TPU has one process for all cores of its machine; those of a GPU's part are for
+    the processes that share it. On a CPU there is a core for each of a process's
+    threads, and the loop has them to itself but for the input. How many there are
+    changes no batch.
     """
     import tensorflow as tf
 
@@ -174,4 +189,4 @@ def num_threads() -> int:
         # 0 where nobody has said.
         return max(1, tf.config.threading.get_intra_op_parallelism_threads())
     of_each = hardware.visible_cores() / max(num_own, hardware.num_gpus())
-    return max(1, int(of_each * num_own))
+    return max(1, int(of_each * num_own / _sharing.num_processes))

@@ -7,6 +7,7 @@ store come on top.
 """
 
 import dataclasses
+import math
 import operator
 from collections.abc import Callable, Mapping
 
@@ -86,7 +87,7 @@ def summary(
         f"  disk        {readable_size(plan.num_bytes)} in {store}{longer}",
         f"  time        {told} with {workers} on {_devices(placement, num_workers)}",
     ]
-    lines += _memory(plan)
+    lines += _memory(plan, placement, num_workers=num_workers)
     if duration is not None and duration.high > _LONG_SECONDS:
         lines += utilization.remarks(plan, placement, num_workers=num_workers)
     if plan.unobtainable:
@@ -149,21 +150,37 @@ def readable(duration: float) -> str:
     return f"{duration / _YEAR:,.1f} years"
 
 
-def _memory(plan: Plan) -> list[str]:
-    """Returns a line on what the largest training takes; none where that is not known.
+def _memory(plan: Plan, placement: Placement, *, num_workers: int) -> list[str]:
+    """Returns lines on what the largest training takes; none where that is not known.
 
-    Of the memory of the device that it trains on, which on a CPU is the worker's own.
+    Of the memory of the device that it trains on, which on a CPU is the worker's own. A
+    second one where that may be more than a GPU has.
     """
     steps = [step for step in plan.steps if step.num_working_bytes]
     if not steps:
         return []
     largest = max(steps, key=operator.attrgetter("num_working_bytes"))
     run = largest.job.run
-    size = readable_size(_PROCESS_BYTES + largest.num_working_bytes)
+    num_bytes = _PROCESS_BYTES + largest.num_working_bytes
     num_examples = run.recipe.batch_size // run.num_replicas
+    lines = [
+        f"  memory      about {readable_size(num_bytes)} a worker, which trains "
+        f"{run.network.model} on {num_examples:,} images at a time"
+    ]
+    if placement.device != "gpu":
+        return lines
+    num_sharing = math.ceil(num_workers / _num_served(placement))
+    of_gpu = hardware.gpu_bytes()
+    # 0 where the driver does not say.
+    if not of_gpu or num_sharing * num_bytes <= of_gpu:
+        return lines
+    cure = "--replica_batch_size has parts of a batch trained in turn, as other runs"
+    if num_sharing > 1:
+        cure = f"{num_sharing} workers share it, take fewer --workers"
     return [
-        f"  memory      about {size} a worker, which trains {run.network.model} on "
-        f"{num_examples:,} images at a time"
+        *lines,
+        f"              which may be more than the {readable_size(of_gpu)} of a GPU: "
+        f"{cure}",
     ]
 
 

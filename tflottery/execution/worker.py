@@ -16,6 +16,7 @@ from multiprocessing import connection
 from tflottery.core import registry
 from tflottery.core.environment import SetupError
 from tflottery.core.stopping import leave_to_parent
+from tflottery.datasets import encoded_batches
 from tflottery.datasets.arrays import ChangedData
 from tflottery.datasets.encoded import DamagedImage
 from tflottery.datasets.records import DamagedRecords
@@ -67,6 +68,7 @@ class WorkerSettings:
       data_dir: folder of prepared tensorflow-datasets, or None for the default.
       placement: where it trains.
       gpu: id of the GPU to use, "all", or None.
+      num_sharing: workers on that GPU, this one among them.
       checkpoint_seconds: how much work of a job may be lost to a kill.
       plugins: modules to import, which register models and more.
       orders: of hosts that train together, connections to the processes that follow
@@ -79,6 +81,7 @@ class WorkerSettings:
     gpu: str | None
     checkpoint_seconds: float
     plugins: tuple[str, ...] = ()
+    num_sharing: int = 1
     orders: tuple[connection.Connection, ...] = ()
 
 
@@ -161,6 +164,7 @@ def set_up(
         logical_cpus=NUM_LOGICAL_CPUS if mirrored_cpus else 1,
         tpu=settings.placement.device == "tpu",
     )
+    encoded_batches.share_devices(settings.num_sharing)
     if settings.orders:
         # Before anything computes. A plan alone takes no other hosts.
         distribution.strategy(settings.placement)

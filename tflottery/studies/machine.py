@@ -217,11 +217,19 @@ def _settings(
             placement=placement,
             # Several on a GPU take its memory as they need it (`core.environment`).
             gpu=devices[number % len(devices)],
+            num_sharing=_num_sharing(number, count=count, num_gpus=len(gpus)),
             checkpoint_seconds=machine.checkpoint_every,
             plugins=machine.plugins,
         )
         for number in range(count)
     ]
+
+
+def _num_sharing(number: int, *, count: int, num_gpus: int) -> int:
+    """Returns how many of so many workers use a worker's GPU, which go round."""
+    if num_gpus < 1 or count == 1:
+        return 1
+    return len(range(number % num_gpus, count, num_gpus))
 
 
 def _validate_workers(count: int, *, threads: int, gpus: int) -> None:
