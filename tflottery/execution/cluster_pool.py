@@ -8,15 +8,17 @@ import signal
 import time
 from typing import Protocol
 
-from tflottery.execution.leader import GO_ON, START_SECONDS, LostWorker
+from tflottery.execution.leader import START_SECONDS, LostWorker
 from tflottery.execution.pool import Pool
 from tflottery.execution.worker import Message, WorkerSettings
 
 # After how long without a sign of life a worker is lost.
-SILENT_SECONDS = 20.0
+SILENT_SECONDS = 15.0
 # Where a worker fails since another host is gone, that is known after so long.
-_GRACE_SECONDS = 3.0
+_GRACE_SECONDS = 5.0
 _POLL_SECONDS = 0.25
+# What TensorFlow's errors say where processes no longer add up together.
+_COLLECTIVE = "Collective ops"
 
 
 class Others(Protocol):
@@ -58,17 +60,24 @@ class ClusterPool(Pool):
         arrived = super().messages(timeout)
         self._refuse_silence()
         for _, message in arrived:
-            if message.kind not in ("failed", "died"):
-                continue
-            last = time.monotonic() + _GRACE_SECONDS
-            while time.monotonic() < last:
-                self._others.watch()
-                time.sleep(_POLL_SECONDS)
-            if message.kind == "died":
-                raise LostWorker(
-                    f"The worker of this host died: {message.value} {GO_ON}"
-                )
+            if message.kind in ("failed", "died"):
+                self._refuse_loss(message)
         return arrived
+
+    def _refuse_loss(self, message: Message) -> None:
+        """Raises LostWorker if a worker failed for want of others, or died."""
+        last = time.monotonic() + _GRACE_SECONDS
+        while time.monotonic() < last:
+            # Who is lost, it says.
+            self._others.watch()
+            time.sleep(_POLL_SECONDS)
+        if message.kind == "died":
+            raise LostWorker(f"The worker of this host died: {message.value}")
+        if _COLLECTIVE in message.value:
+            told = message.value[message.value.index(_COLLECTIVE) :].splitlines()
+            raise LostWorker(
+                f"TensorFlow's processes have lost one another: {' '.join(told[:2])}."
+            )
 
     def close(self) -> None:
         """As `Pool.close`; workers of other hosts end as well."""
@@ -85,6 +94,5 @@ class ClusterPool(Pool):
         seconds = SILENT_SECONDS if pulse else START_SECONDS
         if time.monotonic() - self._moved > seconds:
             raise LostWorker(
-                f"The worker of this host shows no sign of life for {seconds:.0f} s. "
-                f"{GO_ON}"
+                f"The worker of this host shows no sign of life for {seconds:.0f} s."
             )

@@ -17,7 +17,7 @@ from tflottery.core.environment import SetupError
 from tflottery.execution import leader, links
 from tflottery.execution.cluster_pool import ClusterPool
 from tflottery.execution.jobs import Follow
-from tflottery.execution.leader import GO_ON, START_SECONDS, LostWorker
+from tflottery.execution.leader import START_SECONDS, LostWorker
 from tflottery.execution.links import Link, LostLink
 from tflottery.execution.stop_request import StopRequest
 from tflottery.execution.worker import ENDINGS, Message, WorkerSettings
@@ -66,8 +66,11 @@ class Follower:
                 if (failure := self._followed(pool, stop)) is not None:
                     return self._told_the_chief(failure)
             return self._chiefs_ending()
-        except (SetupError, LostWorker) as error:
+        except SetupError as error:
             self._tell("failed", str(error))
+            raise
+        except LostWorker as loss:
+            self._tell("failed", loss.what)
             raise
         finally:
             if self._link is not None:
@@ -145,7 +148,7 @@ class Follower:
     def _followed(self, pool: ClusterPool, stop: StopRequest) -> Message | None:
         """Has the worker do as the chief's does; returns how it failed, if it did."""
         pool.submit(0, Follow())
-        iteration, told, asked = 0, time.monotonic(), False
+        iteration, told, asked = None, time.monotonic(), False
         while not self._dismissed:
             for _, message in pool.messages(_POLL_SECONDS):
                 if message.kind == "note":
@@ -162,7 +165,11 @@ class Follower:
                 self._tell("stop", signal.SIGINT if interrupted else signal.SIGTERM)
             if time.monotonic() - told > _MINUTE:
                 told += _MINUTE
-                self._say(f"Following the chief, at iteration {iteration:,} of a run.")
+                at = "which trains nothing at the moment"
+                if iteration is not None:
+                    at = f"at iteration {iteration:,} of a run"
+                self._say(f"Following the chief, {at}.")
+                iteration = None
         return None
 
     def _chiefs_ending(self) -> int:
@@ -170,6 +177,11 @@ class Follower:
         while self._exit_code is None:
             time.sleep(_POLL_SECONDS)
             self.watch()
+        if self._exit_code:
+            self._say(
+                f"The chief ended with exit code {self._exit_code}; what it says tells "
+                "why."
+            )
         return self._exit_code
 
     def _next(self) -> tuple[str, object] | None:
@@ -178,7 +190,7 @@ class Follower:
             return self._link.next()
         except LostLink as lost:
             raise LostWorker(
-                f"The chief, {self._cluster.name(0)}, is lost: {lost}. {GO_ON}"
+                f"The chief, {self._cluster.name(0)}, is lost: {lost}."
             ) from lost
 
     def _told_the_chief(self, failure: Message) -> int:

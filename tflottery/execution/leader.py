@@ -18,15 +18,23 @@ from tflottery.execution.questions import WorkerFailed
 
 # How long all commands have to come up.
 START_SECONDS = 300.0
-GO_ON = "The same commands, begun again on all hosts, go on from the last checkpoint."
 
+_GO_ON = "The same commands, begun again on all hosts, go on from the last checkpoint."
 _POLL_SECONDS = 0.25
 # For the followers to read how it ended, before the connections do.
 _FAREWELL_SECONDS = 1.0
 
 
 class LostWorker(WorkerFailed):
-    """A host that trains together with others is gone, or its process is."""
+    """A host that trains together with others is gone, or its process is.
+
+    Attributes:
+      what: which, and how that shows.
+    """
+
+    def __init__(self, what: str):
+        super().__init__(f"{what} {_GO_ON}")
+        self.what = what
 
 
 class Leader:
@@ -102,9 +110,9 @@ class Leader:
                     elif kind == "refused":
                         raise ValueError(f"{name}: {value}")
                     elif kind == "failed":
-                        raise LostWorker(f"{name} failed: {value} {GO_ON}")
+                        raise LostWorker(f"{name} failed: {value}")
             except LostLink as lost:
-                raise LostWorker(f"{name} is lost: {lost}. {GO_ON}") from lost
+                raise LostWorker(f"{name} is lost: {lost}.") from lost
         return asked
 
     def dismiss(self) -> None:

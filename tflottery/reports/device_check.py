@@ -183,7 +183,8 @@ def _gpu(placement: Placement) -> str | None:
 
 def main() -> None:
     """Runs the report as a program: defines its flags, parses them, exits."""
-    flags.DEFINE_enum("distribute", "none", distribution.KINDS, "over which devices")
+    kinds = [one for one in distribution.KINDS if one != distribution.MULTI_WORKER]
+    flags.DEFINE_enum("distribute", "none", kinds, "over which devices of this host")
     flags.DEFINE_string("tpu", "local", "a TPU's name; local: that of this machine")
     flags.DEFINE_list("models", None, "networks to try; None: some, by the device")
     flags.DEFINE_string("store", None, "folder or URL of results; None: the usual one")

@@ -1,0 +1,120 @@
+"""What is lost among hosts that train together ends everything, with who it was."""
+
+import time
+import types
+
+import pytest
+
+from tflottery.execution import cluster_pool
+from tflottery.execution.cluster_pool import ClusterPool
+from tflottery.execution.leader import LostWorker
+from tflottery.execution.pool import Pool
+from tflottery.execution.worker import Message
+
+_ABORTED = """Traceback (most recent call last):
+UnavailableError: Collective ops is aborted by: tasks are unhealthy:
+/job:worker/replica:0/task:1
+The tasks have crashed."""
+
+
+class Others:
+    """Other hosts, of which one is lost from some look on."""
+
+    def __init__(self):
+        self.lost_after = float("inf")
+        self.num_looks = 0
+        self.asked = None
+        self.dismissed = False
+
+    def watch(self):
+        self.num_looks += 1
+        if self.num_looks > self.lost_after:
+            raise LostWorker("worker 1 is lost.")
+        return self.asked
+
+    def dismiss(self):
+        self.dismissed = True
+
+
+@pytest.fixture
+def others():
+    return Others()
+
+
+@pytest.fixture
+def pool(settings, others, monkeypatch):
+    """A pool whose worker is made up: `reports` are its next messages."""
+    monkeypatch.setattr(cluster_pool, "_GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(cluster_pool, "_POLL_SECONDS", 0.01)
+    made = ClusterPool(settings, others=others)
+    made.reports = []
+    monkeypatch.setattr(Pool, "messages", lambda *_: [(0, one) for one in made.reports])
+    monkeypatch.setattr(Pool, "close", lambda *_: None)
+    with made:
+        yield made
+
+
+def test_a_lost_host_is_told_before_anything_else(pool, others):
+    others.lost_after = 0
+    with pytest.raises(LostWorker, match="worker 1 is lost. The same commands, begun"):
+        pool.messages(0)
+
+
+def test_who_was_lost_is_told_where_a_worker_fails_of_it(pool, others):
+    pool.reports, others.lost_after = [Message("failed", _ABORTED)], 2
+    with pytest.raises(LostWorker, match="worker 1 is lost"):
+        pool.messages(0)
+
+
+def test_a_failure_of_collectives_ends_everything(pool):
+    pool.reports = [Message("failed", _ABORTED)]
+    fact = (
+        "lost one another: Collective ops .* unhealthy: /job:worker/replica:0/task:1."
+    )
+    with pytest.raises(LostWorker, match=fact):
+        pool.messages(0)
+
+
+def test_other_failures_are_those_of_their_jobs(pool):
+    pool.reports = [Message("failed", "ZeroDivisionError")]
+    assert pool.messages(0) == [(0, pool.reports[0])]
+
+
+def test_a_worker_that_dies_is_not_begun_again(pool):
+    pool.reports = [Message("died", "exit code -9.")]
+    with pytest.raises(LostWorker, match="worker of this host died: exit code -9"):
+        pool.messages(0)
+
+
+def test_a_worker_without_a_pulse_is_lost(pool, monkeypatch):
+    monkeypatch.setattr(cluster_pool, "SILENT_SECONDS", 0.1)
+    pulse = types.SimpleNamespace(value=0)
+    pool._workers[0] = types.SimpleNamespace(pulse=pulse, busy=False)
+    # One that starts has more time.
+    pool.messages(0)
+    time.sleep(0.15)
+    pool.messages(0)
+    pulse.value = 1
+    pool.messages(0)
+    pulse.value = 2
+    time.sleep(0.15)
+    pool.messages(0)
+    time.sleep(0.15)
+    with pytest.raises(LostWorker, match="no sign of life for 0 s"):
+        pool.messages(0)
+    pool._workers.clear()
+
+
+def test_a_host_that_is_asked_to_stop_asks_the_chief_once(pool, others, monkeypatch):
+    raised = []
+    monkeypatch.setattr("signal.raise_signal", raised.append)
+    others.asked = 15
+    pool.messages(0)
+    pool.stop()
+    pool.messages(0)
+    assert raised == [15]
+
+
+def test_the_others_are_dismissed_at_the_end(pool, others):
+    pool.close()
+    assert others.dismissed
