@@ -16,7 +16,7 @@ from tflottery.components.runs import MASK_FILE, Initialization, Run, State
 from tflottery.core import fingerprints
 from tflottery.core.recipes import Recipe, Setting
 from tflottery.core.registry import MODELS, Entry
-from tflottery.export import bundles, costs
+from tflottery.export import bundles, costs, sizes
 from tflottery.models import weights as model_weights
 from tflottery.pruning import masks as pruning_masks
 from tflottery.store.store import Store
@@ -148,11 +148,11 @@ def stored(runtime, tmp_path_factory):
 @pytest.fixture(scope="session")
 def nothing_measured():
     """Has costs be numbers, which converting to TFLite takes seconds for."""
-    size = costs.Size(100, 50)
-    sizes = ("weights", "dense_weights", "tflite", "dense_tflite")
+    size = sizes.Size(100, 50)
+    names = ("weights", "dense_weights", "tflite", "dense_tflite")
     times = {"TensorFlow": (100.0, 99.0), "TFLite": (300.0, 100.0)}
     found = costs.Costs(
-        **dict.fromkeys(sizes, size),
+        **dict.fromkeys(names, size),
         is_pruned=True,
         flops=None,
         dense_flops=None,

@@ -15,6 +15,7 @@ from tflottery.export import (
     bundles,
     costs,
     formats,
+    networks,
     resolving,
     stored_networks,
     tflite,
@@ -80,9 +81,31 @@ def test_costs_are_bytes_operations_and_times(bundle):
     assert found.weights.raw == found.dense_weights.raw
     assert found.weights.gzip < found.dense_weights.gzip
     assert found.tflite.raw <= found.dense_tflite.raw
+    told = [line.split(":")[0].split(" ")[0] for line in found.told]
+    assert told[:4] == ["weights", "TFLite", "operations", "TensorFlow"]
     told = [line.split(":")[0] for line in found.told]
-    assert told[:4] == ["weights", "TFLite", "operations of an example", "TensorFlow"]
     assert told[4:] == list(tflite.interpreters())
+
+
+@pytest.mark.slow
+def test_costs_do_without_tflite_where_it_cannot_hold_a_network():
+    inputs = keras.Input((5, 3))
+    x = keras.layers.LSTM(4, name="memory")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="head")(x))
+    network = networks.ExportedNetwork(
+        name="memory",
+        model=model,
+        examples=np.ones((2, 5, 3), np.float32),
+        expected=None,
+        masks={"head/kernel": np.eye(4, 2, dtype=np.uint8)},
+        rewound=None,
+        flops={"head/kernel": 16},
+        description={},
+    )
+    found = costs.measured(network)
+    assert found.tflite is None and list(found.microseconds) == ["TensorFlow"]
+    assert found.told[1].startswith("TFLite: none. TFLite cannot hold this network")
+    assert found.told[2].endswith("in layers with masks: 4 of 16 with none pruned")
 
 
 def test_it_says_when_zeros_do_not_run_faster(bundle):

@@ -1,5 +1,6 @@
 """Exports open without the package, and have the outputs that were measured."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,12 +12,16 @@ import pytest
 import safetensors
 import tensorflow as tf
 
+from tflottery.core.identities import Data
+from tflottery.core.registry import MODELS
 from tflottery.datasets import pipeline
 from tflottery.datasets import source as sources
 from tflottery.export import __main__ as program
 from tflottery.export import formats, resolving, stored_networks, tflite
 from tflottery.export.networks import ExportError
 from tflottery.models import weights as model_weights
+from tflottery.store.origins import Reference
+from tflottery.training import checkpoints
 
 from .conftest import small_convolutions
 
@@ -103,6 +108,73 @@ def test_what_has_other_outputs_leaves_no_file(network, tmp_path, monkeypatch):
     with pytest.raises(ExportError, match=r"shapes \[\(3, 10\)\], those of .*\(32"):
         formats.export(network, fewer, tmp_path / "ticket.keras")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_is_told_and_what_came_meanwhile_stays(
+    network, tmp_path
+):
+    path = tmp_path / "ticket"
+
+    def full(network, draft):
+        draft.mkdir()
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    form = formats.dataclasses.replace(formats.FORMATS["savedmodel"], write=full)
+    with pytest.raises(OSError, match="ticket' cannot be written .No space left"):
+        formats.export(network, form, path)
+    assert list(tmp_path.iterdir()) == []
+
+    def beside_another(network, draft):
+        draft.write_text("mine")
+        path.write_text("theirs")
+        return ()
+
+    form = formats.Format(beside_another, lambda *_: {"K": network.expected})
+    with pytest.raises(ExportError, match="written meanwhile: it stays"):
+        formats.export(network, form, path)
+    assert [one.read_text() for one in tmp_path.iterdir()] == ["theirs"]
+
+
+def test_auxiliary_heads_are_left_out(stored, tmp_path, monkeypatch):
+    def with_another_head(**options):
+        model = small_convolutions(**options)
+        other = keras.layers.Dense(10, name="other")(model.get_layer("average").output)
+        return keras.Model(model.input, [model.output, other], name=model.name)
+
+    read = checkpoints.read_weights
+    others = {"other/kernel": np.ones((4, 10), np.float32), "other/bias": np.ones(10)}
+    monkeypatch.setattr(checkpoints, "read_weights", lambda one: read(one) | others)
+    entry = MODELS["small_convolutions"]
+    changed = dataclasses.replace(entry, function=with_another_head)
+    monkeypatch.setitem(MODELS._entries, "small_convolutions", changed)
+    found = resolving.resolve(stored.ticket, store=stored.root)
+    fields = found.origins.fields(stored.ticket) | {"network.architecture": ""}
+    monkeypatch.setattr(found.origins, "fields", lambda _: fields)
+    network = stored_networks.open_network(found)
+    assert network.expected.shape == (32, 10)
+    assert not any("other" in path for path in (*network.weights, *network.rewound))
+    _written(network, "keras", tmp_path / "ticket.keras")
+
+
+def test_outputs_are_described_as_what_they_are(stored):
+    for changed, told in (
+        ({}, "one logit for each class, before softmax"),
+        ({"pretext": "exemplar"}, "the pretext task 'exemplar' asks for"),
+        ({"subset": "classes:0.5"}, "of the subset classes:0.5, in its own numbering"),
+    ):
+        assert told in stored_networks._outputs_told(Data(**stored.data | changed))
+
+
+def test_k_is_not_made_up_where_the_weights_at_k_are_gone(stored, monkeypatch):
+    found = resolving.resolve(stored.ticket, store=stored.root)
+    fields = found.origins.fields(stored.ticket) | {"initial": Reference("0", None)}
+    # A schedule that goes on tells k, one that began anew does not.
+    for first, expected in ((3, 3), (0, None)):
+        changed = fields | {"first_iteration": first}
+        monkeypatch.setattr(found.origins, "fields", lambda _, c=changed: c)
+        network = stored_networks.open_network(found, inputs="normalized")
+        assert network.description["rewind_iteration"] == expected
+        assert network.rewound is None
 
 
 def test_a_dense_network_and_one_of_normalized_images(stored, tmp_path):

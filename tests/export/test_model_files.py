@@ -9,7 +9,7 @@ import safetensors.numpy
 
 from tflottery import layers
 from tflottery.export import __main__ as program
-from tflottery.export import networks, resolving, tflite
+from tflottery.export import networks, plain_models, resolving, tflite
 from tflottery.pruning import masks as pruning_masks
 from tflottery.training import tickets
 
@@ -119,6 +119,18 @@ def test_every_kind_of_model_leaves_as_keras_and_tflite(
     np.testing.assert_allclose(outputs, expected, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_tflite_is_given_inputs_in_the_order_of_the_model(save, tmp_path):
+    # Not that of the alphabet, nor are the outputs; and one is of any length.
+    inputs = [keras.Input((None, 3), name="words"), keras.Input((3,), name="a")]
+    x = keras.layers.GlobalAveragePooling1D()(inputs[0])
+    x = keras.layers.Concatenate()([x, inputs[1]])
+    heads = [keras.layers.Dense(1 + n, name=f"head_{n}")(x) for n in range(11)]
+    model = _pruned(keras.Model(inputs, heads))
+    lines = program.exported(save(model), "tflite", tmp_path / "plain.tflite")
+    assert "TensorFlow Lite" in lines[-2]
+
+
 def test_a_bundle_has_the_weights_of_the_ticket(save, tmp_path, nothing_measured):
     model = _pruned(_convolutions())
     rewound = tickets.of(model, rewind_iteration=7)
@@ -150,6 +162,14 @@ def test_a_model_that_is_code_is_compared_on_examples_that_are_given(save, tmp_p
     plain = keras.models.load_model(path)
     assert type(plain) is OwnModel
     np.testing.assert_allclose(plain(x), model(x), atol=1e-6)
+
+
+def test_a_module_may_have_a_name_that_begins_like_this_package():
+    assert not plain_models._needing_ours({"module": "tflottery_mine", "a": [1]})
+    for config in ({"module": "tflottery.layers"}, {"registered_name": "tflottery>A"}):
+        assert plain_models._needing_ours({"b": [config | {"class_name": "A"}]}) == {
+            "A"
+        }
 
 
 def test_models_without_masks_and_damaged_files_are_refused(save, tmp_path):

@@ -1,10 +1,13 @@
 """What somebody means by a ticket, and what is refused before anything opens."""
 
+import shutil
+
 import pytest
 
 from tflottery.export import __main__ as program
 from tflottery.export import resolving
 from tflottery.export.resolving import ModelFile
+from tflottery.store.errors import DamagedArtifact
 
 
 def _address(ticket, stored, **options):
@@ -98,5 +101,28 @@ def test_outputs_have_the_ending_of_their_format_and_overwrite_nothing(
         program.output_path(found, "keras", "model.h5")
     with pytest.raises(ValueError, match="a folder's name"):
         program.output_path(found, "savedmodel", "model.keras")
+    assert str(program.output_path(found, "savedmodel", "lenet_0.2")) == "lenet_0.2"
     found = ModelFile(str(tmp_path / "own.keras"), resolving.KERAS)
     assert str(program.output_path(found, "savedmodel", None)) == "own"
+
+
+def test_options_of_other_tickets_are_refused(stored, tmp_path):
+    found = resolving.resolve(stored.ticket, store=stored.root)
+    with pytest.raises(ValueError, match="--examples is of a .keras file"):
+        program.validate_options(found, {"examples": __file__})
+    program.validate_options(found, {"inputs": "normalized", "data_dir": "data"})
+    found = ModelFile("own.keras", resolving.KERAS)
+    with pytest.raises(ValueError, match="gone.npy': there is no such file"):
+        program.validate_options(found, {"examples": "gone.npy"})
+    for one in (found, ModelFile("bundle", resolving.BUNDLE)):
+        # What it takes is in the file, whatever is asked for.
+        with pytest.raises(ValueError, match="--inputs is of a network of a store"):
+            program.validate_options(one, {"inputs": "normalized"})
+
+
+def test_a_damaged_state_is_named(stored, tmp_path):
+    root = shutil.copytree(stored.root, tmp_path / "store")
+    path = root / stored.ticket / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DamagedArtifact, match="is damaged .*weights.safetensors"):
+        resolving.resolve(stored.ticket, store=str(root))

@@ -125,7 +125,7 @@ def facts_of(
       **known: what else `Facts` has of data and devices.
     """
     from tflottery import layers
-    from tflottery.models import weights
+    from tflottery.models import flops, weights
     from tflottery.models.architecture import architecture
     from tflottery.training import requirements, tasks
 
@@ -134,6 +134,11 @@ def facts_of(
     sizes = {path: math.prod(shape) for path, shape in shapes.items()}
     trainable = sum(sizes[variable.path] for variable in model.trainable_variables)
     maskable = layers.masked_kernels(model)
+    counts = [
+        # A kernel of which that is not known counts as if it were applied once.
+        2 * sizes[path] if count is None else count
+        for path, count in flops.kernel_flops(model).items()
+    ]
     num_views = tasks.task_of(data.pretext).num_views
     return Facts(
         network=dataclasses.replace(network, architecture=architecture(model)),
@@ -141,30 +146,12 @@ def facts_of(
         num_weights=sum(sizes.values()),
         num_trainable=trainable,
         kernel_shapes={one.kernel.path: tuple(one.kernel.shape) for one in maskable},
-        flops_per_example=num_views * sum(kernel_flops(model).values()),
+        flops_per_example=num_views * sum(counts),
         has_batch_norm=bool(layers.normalizations(model)),
         precision=requirements.precision(model),
         num_activations=num_views * sum(map(_size, model.layers)),
         **known,
     )
-
-
-def kernel_flops(model: "keras.Model") -> dict[str, int]:
-    """Returns what each maskable kernel costs an example, in multiplications and
-    additions, by its path."""
-    from tflottery import layers
-
-    return {
-        one.kernel.path: 2 * math.prod(one.kernel.shape) * _positions(one.layer)
-        for one in layers.masked_kernels(model)
-    }
-
-
-def _positions(layer: object) -> int:
-    """Returns at how many positions of an example a layer applies its kernel."""
-    # Keras keeps no shapes of what is called inside a layer of layers.
-    shape = layer.output.shape if layer._inbound_nodes else ()
-    return math.prod(size or 1 for size in shape[1:-1])
 
 
 def _size(layer: object) -> int:

@@ -14,11 +14,11 @@ are those that the package measures, up to rounding, no file is left.
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import app, flags
 
-from tflottery.core import command_line, paths, registry
+from tflottery.core import command_line, paths, registry, stopping
 from tflottery.export import resolving
 from tflottery.export.resolving import ModelFile, StoredNetwork
 from tflottery.store.errors import StoreError
@@ -32,10 +32,16 @@ _ENDINGS = {
     "safetensors": (".safetensors",),
     "bundle": (".zip", ""),
 }
+# Flags that only some tickets have a use for.
+_OF_MODEL_FILES, _OF_STORED = ("examples", "ticket"), ("inputs", "data_dir", "store")
 
 
 def main() -> None:
-    """Runs the tool as a program: defines its flags, parses them, exits."""
+    """Runs the tool as a program: defines its flags, parses them, exits.
+
+    Changes: how this process handles the signals that ask it to stop.
+    """
+    stopping.handle(stopping.interrupt)
     flags.DEFINE_enum("format", None, list(_ENDINGS), "what is written")
     flags.DEFINE_string("output", None, "file or folder; None: named after the network")
     flags.DEFINE_string(
@@ -68,7 +74,14 @@ def main() -> None:
         "of a .keras file: what tickets.save wrote, with the weights at k for a bundle",
     )
     flags.DEFINE_list("plugins", [], "modules that register models, or have layers")
-    app.run(_main, flags_parser=command_line.parsed)
+    try:
+        app.run(_main, flags_parser=command_line.parsed)
+    except KeyboardInterrupt as interrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        sys.exit(stopping.exit_code(*interrupt.args))
+    finally:
+        # What is left is the end of the interpreter, with the exit code as it is.
+        stopping.hold_back()
 
 
 def _main(arguments: Sequence[str]) -> int:
@@ -84,7 +97,9 @@ def _main(arguments: Sequence[str]) -> int:
             raise ValueError(f"Name a --format: {', '.join(_ENDINGS)}.")
         found = resolving.resolve(arguments[1], row=given.row, store=given.store)
         path = output_path(found, given.format, given.output)
-        _validate_options(found)
+        names = (*_OF_MODEL_FILES, *_OF_STORED)
+        options = {n: given[n].value for n in names if given[n].present}
+        validate_options(found, options)
         sys.path.insert(0, os.getcwd())
         registry.load_plugins(given.plugins, named_by="--plugins")
         process.configure()
@@ -104,19 +119,27 @@ def _main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _validate_options(found: ModelFile | StoredNetwork) -> None:
-    """Raises ValueError for options that are of other tickets."""
-    given = flags.FLAGS
-    is_keras = isinstance(found, ModelFile) and found.kind == resolving.KERAS
-    for name in ("examples", "ticket"):
-        path = given[name].value
-        if path and not is_keras:
-            raise ValueError(
-                f"--{name} is of a .keras file: a network of a store or of a bundle "
-                "has its own. Leave it out."
-            )
-        if path and not os.path.isfile(paths.expanded(path)):
-            raise ValueError(f"--{name}={path!r}: there is no such file.")
+def validate_options(
+    found: ModelFile | StoredNetwork, options: Mapping[str, object]
+) -> None:
+    """Raises ValueError for options that are of other tickets.
+
+    Args:
+      found: what is exported.
+      options: the values of the flags that were given.
+    """
+    is_stored = isinstance(found, StoredNetwork)
+    is_keras = not is_stored and found.kind == resolving.KERAS
+    for names, fits, whose in (
+        (_OF_MODEL_FILES, is_keras, "a .keras file"),
+        (_OF_STORED, is_stored, "a network of a store"),
+    ):
+        for name in options.keys() & names:
+            if not fits:
+                raise ValueError(f"--{name} is of {whose}: leave it out.")
+    for name in options.keys() & _OF_MODEL_FILES:
+        if not os.path.isfile(paths.expanded(options[name])):
+            raise ValueError(f"--{name}={options[name]!r}: there is no such file.")
 
 
 def output_path(
@@ -137,7 +160,10 @@ def output_path(
         path = pathlib.Path(resolving.name_of(found) + endings[0])
     else:
         path = pathlib.Path(paths.expanded(output))
-        if "://" in output or path.suffix not in endings:
+        others = {one for some in _ENDINGS.values() for one in some} - {""}
+        # The name of a folder may have a dot in it, as in lenet_0.2.
+        fits = path.suffix in endings or ("" in endings and path.suffix not in others)
+        if "://" in output or not fits:
             expected = " or ".join(
                 f"a name that ends in {one}" if one else "a folder's name"
                 for one in endings
@@ -178,16 +204,16 @@ def exported(
       ValueError: it cannot be opened, or what was written has other outputs.
     """
     # TensorFlow starts here, when all that is known without it was looked at.
-    from tflottery.export import formats, model_files, stored_networks
+    from tflottery.export import formats, model_files, sizes, stored_networks
 
     if isinstance(found, ModelFile):
         network = model_files.open_file(found, examples=examples, ticket=ticket)
     else:
         network = stored_networks.open_network(found, data_dir=data_dir, inputs=inputs)
     written = formats.export(network, formats.FORMATS[form], path)
-    raw, packed = formats.sizes(written.path)
+    size = sizes.of_files(written.path)
     return [
-        f"{written.path}: {raw:,} bytes, {packed:,} compressed by gzip",
+        f"{written.path}: {size.raw:,} bytes, {size.gzip:,} compressed by gzip",
         *(f"  {note}" for note in written.notes),
         f"  outputs on {network.num_examples} inputs differ by {written.difference:.2g}"
         " at most from those of the network that was measured",

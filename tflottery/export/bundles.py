@@ -98,9 +98,9 @@ def write(network: ExportedNetwork, path: pathlib.Path) -> tuple[str, ...]:
     return (*found.told, *without)
 
 
-def run(path: pathlib.Path, examples: object) -> dict[str, object]:
-    """Returns the outputs of what is in a bundle, on some inputs."""
-    return {"Keras with the arrays": outputs_of(opened(path).model, examples)}
+def run(path: pathlib.Path, network: ExportedNetwork) -> dict[str, object]:
+    """Returns the outputs of what is in a bundle, on a network's examples."""
+    return {"Keras with the arrays": outputs_of(opened(path).model, network.examples)}
 
 
 def opened(path: pathlib.Path) -> ExportedNetwork:
@@ -136,7 +136,7 @@ def opened(path: pathlib.Path) -> ExportedNetwork:
     after = [one.path for one in model.weights]
     paths = dict(zip(names, after, strict=True))
     inputs, outputs = (_given(arrays[EXAMPLES_FILE], n) for n in ("input", "output"))
-    rewound, flops = arrays.get(REWIND_FILE), described["flops"]
+    rewound = arrays.get(REWIND_FILE)
     kept = ("format", "version", "variables", "flops", "costs", "report", "files")
     return ExportedNetwork(
         name=path.stem,
@@ -145,7 +145,7 @@ def opened(path: pathlib.Path) -> ExportedNetwork:
         expected=outputs[0] if len(outputs) == 1 else outputs,
         masks=_by(paths, arrays[MASK_FILE]),
         rewound=None if rewound is None else _by(paths, rewound),
-        flops=None if flops is None else _by(paths, flops),
+        flops=_by(paths, described["flops"]),
         description={n: v for n, v in described.items() if n not in kept},
     )
 

@@ -4,7 +4,6 @@ Zeros do not run faster by themselves. Where they do not, the report says so.
 """
 
 import dataclasses
-import gzip
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -13,22 +12,16 @@ import keras
 import numpy as np
 import safetensors.numpy
 
-from tflottery.export import tflite
-from tflottery.export.networks import ExportedNetwork
+from tflottery.export import sizes, tflite
+from tflottery.export.networks import ExportedNetwork, input_names
+from tflottery.export.sizes import Size
 
 _SEED = 0
 _ROUNDS, _ROUND_SECONDS = 5, 0.1
 _LEAST_RUNS, _MOST_RUNS = 5, 500
+_OPERATIONS = "operations of an example in layers with masks"
 # Below that, one is not faster than the other: a machine at work varies by as much.
 _LEAST_GAIN = 1.25
-
-
-@dataclasses.dataclass(frozen=True)
-class Size:
-    """Bytes of something, raw and compressed by gzip."""
-
-    raw: int
-    gzip: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,36 +32,43 @@ class Costs:
       is_pruned: whether the two are not one.
       weights: bytes of all weights in float32.
       dense_weights: the same, with none pruned.
-      tflite: bytes as TFLite, in the smaller way to keep zeros.
+      tflite: bytes as TFLite, in the smaller way to keep zeros; None where TFLite
+        cannot hold or run it.
       dense_tflite: the same, with none pruned.
-      flops: multiplications and additions of an example, of weights that are left;
-        None where that is not known.
+      flops: multiplications and additions of an example, of the weights that are left
+        in layers with masks; None where that is not known.
       dense_flops: the same, of all weights.
       microseconds: of one processor for an example, the median of many runs, by what
         runs it: with none pruned, and as it is.
+      unsupported: why there is no TFLite; None if there is.
     """
 
     is_pruned: bool
     weights: Size
     dense_weights: Size
-    tflite: Size
-    dense_tflite: Size
+    tflite: Size | None
+    dense_tflite: Size | None
     flops: int | None
     dense_flops: int | None
     microseconds: dict[str, tuple[float, float]]
+    unsupported: str | None = None
 
     @property
     def told(self) -> list[str]:
         """All of it in lines of text."""
-        lines = [
-            self._told_size("weights", self.weights, self.dense_weights),
-            self._told_size("TFLite", self.tflite, self.dense_tflite),
-        ]
+        lines = [self._told_size("weights", self.weights, self.dense_weights)]
+        if self.tflite is None:
+            lines.append(f"TFLite: none. {self.unsupported}")
+        else:
+            lines.append(self._told_size("TFLite", self.tflite, self.dense_tflite))
         if self.dense_flops is None:
-            lines.append("operations of an example: not known for layers inside others")
+            lines.append(
+                f"{_OPERATIONS}: not known for layers inside others, and where lengths "
+                "are open"
+            )
         else:
             others = f" of {self.dense_flops:,} with none pruned" * self.is_pruned
-            lines.append(f"operations of an example: {self.flops:,}{others}")
+            lines.append(f"{_OPERATIONS}: {self.flops:,}{others}")
         return lines + [
             self._told_time(n, *both) for n, both in self.microseconds.items()
         ]
@@ -95,27 +95,48 @@ def measured(network: ExportedNetwork) -> Costs:
     example = keras.tree.map_structure(lambda one: one[:1], network.examples)
     flops, dense_flops = _flops(network)
     models = [_unpruned(network), network.model] if network.masks else [network.model]
+    microseconds = {
+        "TensorFlow": _medians([_run_by_tensorflow(one, example) for one in models]),
+    }
+    tflite_sizes, unsupported = [None], None
+    try:
+        tflite_sizes, by_interpreter = _of_tflite(models, example)
+        microseconds |= by_interpreter
+    except tflite.UnsupportedNetwork as error:
+        unsupported = str(error)
+    return Costs(
+        is_pruned=bool(network.masks),
+        weights=_size(models[-1]),
+        dense_weights=_size(models[0]),
+        tflite=tflite_sizes[-1],
+        dense_tflite=tflite_sizes[0],
+        flops=flops,
+        dense_flops=dense_flops,
+        microseconds={n: (both[0], both[-1]) for n, both in microseconds.items()},
+        unsupported=unsupported,
+    )
+
+
+def _of_tflite(
+    models: Sequence[keras.Model], example: object
+) -> tuple[list[Size], dict[str, list[float]]]:
+    """Returns the size of each model as TFLite, and its time by each interpreter.
+
+    Args:
+      models: one, or that with no weight pruned and the pruned one.
+      example: what they are run on.
+    """
+    names = input_names(models[-1])
     # Zeros may be left out of the second, which is the pruned one.
     converted = [
         tflite.converted(one, is_sparse=bool(number)).data
         for number, one in enumerate(models)
     ]
-    microseconds = {
-        "TensorFlow": _medians([_run_by_tensorflow(one, example) for one in models]),
-    }
+    microseconds = {}
     for name, interpreter in tflite.interpreters().items():
-        runs = [_run_by_tflite(one, example, interpreter) for one in converted]
-        microseconds[name] = _medians(runs)
-    return Costs(
-        is_pruned=bool(network.masks),
-        weights=_size(models[-1]),
-        dense_weights=_size(models[0]),
-        tflite=_compressed(converted[-1]),
-        dense_tflite=_compressed(converted[0]),
-        flops=flops,
-        dense_flops=dense_flops,
-        microseconds={n: (both[0], both[-1]) for n, both in microseconds.items()},
-    )
+        runners = [tflite.Runner(interpreter, one, names=names) for one in converted]
+        microseconds[name] = _medians([_run_by_tflite(r, example) for r in runners])
+    return [sizes.of(one) for one in converted], microseconds
 
 
 def _unpruned(network: ExportedNetwork) -> keras.Model:
@@ -134,16 +155,12 @@ def _unpruned(network: ExportedNetwork) -> keras.Model:
 
 def _size(model: keras.Model) -> Size:
     arrays = {one.path: one.numpy() for one in model.weights}
-    return _compressed(safetensors.numpy.save(arrays))
-
-
-def _compressed(data: bytes) -> Size:
-    return Size(len(data), len(gzip.compress(data, mtime=0)))
+    return sizes.of(safetensors.numpy.save(arrays))
 
 
 def _flops(network: ExportedNetwork) -> tuple[int | None, int | None]:
     """Returns the operations of the weights that are left, and of all."""
-    if network.flops is None:
+    if None in network.flops.values():
         return None, None
     left = 0.0
     for path, count in network.flops.items():
@@ -162,11 +179,8 @@ def _run_by_tensorflow(model: keras.Model, example: object) -> Callable[[], obje
     return lambda: run(constant)
 
 
-def _run_by_tflite(
-    data: bytes, example: object, interpreter: Callable
-) -> Callable[[], None]:
+def _run_by_tflite(runner: tflite.Runner, example: object) -> Callable[[], None]:
     """Returns what runs a TFLite network once."""
-    runner = tflite.Runner(interpreter, data)
     runner(*keras.tree.flatten(example))
     return runner.invoke
 

@@ -2,12 +2,12 @@
 
 import contextlib
 import dataclasses
-import gzip
 import json
 import os
 import pathlib
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -17,7 +17,13 @@ import safetensors
 import safetensors.numpy
 
 from tflottery.export import bundles, plain_models, tflite
-from tflottery.export.networks import ExportedNetwork, ExportError, outputs_of
+from tflottery.export.networks import (
+    ExportedNetwork,
+    ExportError,
+    first_line,
+    input_names,
+    outputs_of,
+)
 
 _MODEL, _DESCRIPTION = "model", "description"
 
@@ -43,12 +49,12 @@ class Format:
 
     Attributes:
       write: writes it to a path; returns notes.
-      run: opens what is at the path, and returns its outputs on some inputs, by each
-        that can run it.
+      run: opens what is at the path, and returns its outputs on the network's
+        examples, by each that can run it.
     """
 
     write: Callable[[ExportedNetwork, pathlib.Path], tuple[str, ...]]
-    run: Callable[[pathlib.Path, object], dict[str, object]]
+    run: Callable[[pathlib.Path, ExportedNetwork], dict[str, object]]
 
 
 def export(network: ExportedNetwork, form: Format, path: pathlib.Path) -> Written:
@@ -65,32 +71,34 @@ def export(network: ExportedNetwork, form: Format, path: pathlib.Path) -> Writte
       ExportError: its outputs are others.
       OSError: it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    import tensorflow as tf
+
     draft = path.parent / f".{uuid.uuid4().hex[:8]}_{path.name}"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with quiet():
             notes = form.write(network, draft)
-            outputs = form.run(draft, network.examples)
+            outputs = form.run(draft, network)
         try:
             differences = [network.difference(one) for one in outputs.values()]
         except ExportError as error:
             raise ExportError(f"{path.name} was not kept. {error}") from error
+        if path.exists():
+            raise ExportError(
+                f"There is a {str(path)!r} now, which was written meanwhile: it stays."
+            )
         os.rename(draft, path)
+    except (OSError, tf.errors.OpError) as error:
+        raise OSError(
+            f"{str(path)!r} cannot be written ({first_line(error)}). Is there room, "
+            f"and may you write, in its folder and in {tempfile.gettempdir()!r}?"
+        ) from error
     finally:
         if draft.is_dir():
             shutil.rmtree(draft)
         draft.unlink(missing_ok=True)
     ran = f"compared as run by {' and '.join(outputs)}"
     return Written(path, max(differences), (*notes, ran))
-
-
-def sizes(path: pathlib.Path) -> tuple[int, int]:
-    """Returns how many bytes a file or folder takes, raw and compressed by gzip."""
-    files = [one for one in path.rglob("*") if one.is_file()] or [path]
-    contents = [one.read_bytes() for one in files]
-    # Without the time of day, so that the same bytes take as many.
-    packed = [gzip.compress(one, mtime=0) for one in contents]
-    return sum(map(len, contents)), sum(map(len, packed))
 
 
 @contextlib.contextmanager
@@ -118,9 +126,9 @@ def _write_keras(network: ExportedNetwork, path: pathlib.Path) -> tuple[str, ...
     return ()
 
 
-def _run_keras(path: pathlib.Path, examples: object) -> dict[str, object]:
+def _run_keras(path: pathlib.Path, network: ExportedNetwork) -> dict[str, object]:
     model = plain_models.opened(path)
-    return {"Keras": outputs_of(model, examples)}
+    return {"Keras": outputs_of(model, network.examples)}
 
 
 def _write_saved_model(network: ExportedNetwork, path: pathlib.Path) -> tuple[str, ...]:
@@ -128,11 +136,11 @@ def _write_saved_model(network: ExportedNetwork, path: pathlib.Path) -> tuple[st
     return ()
 
 
-def _run_saved_model(path: pathlib.Path, examples: object) -> dict[str, object]:
+def _run_saved_model(path: pathlib.Path, network: ExportedNetwork) -> dict[str, object]:
     import tensorflow as tf
 
     opened = tf.saved_model.load(str(path))
-    outputs = opened.serve(keras.tree.map_structure(tf.constant, examples))
+    outputs = opened.serve(keras.tree.map_structure(tf.constant, network.examples))
     return {"TensorFlow": keras.tree.map_structure(np.asarray, outputs)}
 
 
@@ -141,6 +149,11 @@ def _write_tflite(network: ExportedNetwork, path: pathlib.Path) -> tuple[str, ..
     path.write_bytes(converted.data)
     zeros = (converted.told,) if network.masks else ()
     return (*zeros, *tflite.missing())
+
+
+def _run_tflite(path: pathlib.Path, network: ExportedNetwork) -> dict[str, object]:
+    names = input_names(network.model)
+    return tflite.run(path, network.examples, names=names)
 
 
 def _write_safetensors(network: ExportedNetwork, path: pathlib.Path) -> tuple[str, ...]:
@@ -153,12 +166,12 @@ def _write_safetensors(network: ExportedNetwork, path: pathlib.Path) -> tuple[st
     return ()
 
 
-def _run_safetensors(path: pathlib.Path, examples: object) -> dict[str, object]:
+def _run_safetensors(path: pathlib.Path, network: ExportedNetwork) -> dict[str, object]:
     with safetensors.safe_open(path, framework="numpy") as file:
         model = keras.models.model_from_json(file.metadata()[_MODEL])
         arrays = [file.get_tensor(name) for name in _paths(model)]
     model.set_weights(arrays)
-    return {"Keras with the arrays": outputs_of(model, examples)}
+    return {"Keras with the arrays": outputs_of(model, network.examples)}
 
 
 def _paths(model: keras.Model) -> list[str]:
@@ -168,7 +181,7 @@ def _paths(model: keras.Model) -> list[str]:
 FORMATS = {
     "keras": Format(_write_keras, _run_keras),
     "savedmodel": Format(_write_saved_model, _run_saved_model),
-    "tflite": Format(_write_tflite, tflite.run),
+    "tflite": Format(_write_tflite, _run_tflite),
     "safetensors": Format(_write_safetensors, _run_safetensors),
     "bundle": Format(bundles.write, bundles.run),
 }

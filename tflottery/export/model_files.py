@@ -6,12 +6,12 @@ import keras
 import numpy as np
 
 from tflottery import layers
-from tflottery.components.metadata import kernel_flops
 from tflottery.core import key_mismatch
 from tflottery.export import bundles, networks, plain_models
 from tflottery.export.networks import ExportedNetwork
 from tflottery.export.resolving import BUNDLE, ModelFile
 from tflottery.models import weights as model_weights
+from tflottery.models.flops import kernel_flops
 from tflottery.pruning import masks as pruning_masks
 from tflottery.store import manifests
 from tflottery.training import tickets
@@ -24,8 +24,8 @@ def open_file(
 
     Args:
       found: the file.
-      examples: a .npy or .npz file of inputs that are compared; None: numbers drawn at
-        random, or those in the bundle.
+      examples: a .npy or .npz file of inputs of a .keras file that are compared; None:
+        numbers drawn at random. A bundle has its own.
       ticket: a file as `tickets.save` writes it, with the weights that the training of
         a masked model began from; None: they are not known.
 
@@ -35,10 +35,6 @@ def open_file(
     """
     path = pathlib.Path(found.path)
     if found.kind == BUNDLE:
-        if examples or ticket:
-            raise ValueError(
-                "--examples and --ticket are of a .keras file: a bundle has its own."
-            )
         return bundles.opened(path)
     model = plain_models.opened(path)
     masks = layers.masks(model)
@@ -52,10 +48,7 @@ def open_file(
     expected = networks.outputs_of(model, inputs)
     before = list(model_weights.variable_shapes(model))
     known = None if ticket is None else _ticket(ticket, before, masks)
-    # Keras keeps no shapes of what is called inside a layer of layers.
-    called = all(one.layer._inbound_nodes for one in layers.masked_kernels(model))
-    flops = kernel_flops(model) if called else None
-    size, kept = sum(one.size for one in masks.values()), pruning_masks.num_ones(masks)
+    flops = kernel_flops(model)
     exported = plain_models.plain(model)
     after = [one.path for one in exported.weights]
     return ExportedNetwork(
@@ -65,12 +58,10 @@ def open_file(
         expected=expected,
         masks=networks.renamed(masks, before, after),
         rewound=known and networks.renamed(known.weights, before, after),
-        flops=flops and networks.renamed(flops, before, after),
+        flops=networks.renamed(flops, before, after),
         description={
             "model": model.name,
-            "density": kept / size,
-            "num_prunable": size,
-            "num_survivors": kept,
+            **networks.density_described(masks),
             "rewind_iteration": known and known.rewind_iteration,
             "inputs": [_told(one) for one in keras.tree.flatten(inputs)],
             "outputs": "as the model puts them out",

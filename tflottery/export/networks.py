@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from tflottery.models.weights import Weights
+from tflottery.pruning import masks as pruning_masks
 from tflottery.pruning.masks import Masks
 
 # Exported and measured outputs may differ by rounding: this part of the largest.
@@ -33,7 +34,7 @@ class ExportedNetwork:
       rewound: the weights that its training began from, pruned ones 0.0, by path; None
         where they are not known.
       flops: multiplications and additions an example takes, by the path of the kernel;
-        None where that is not known.
+        None where one's are not known.
       description: all else that is known, in plain values.
     """
 
@@ -43,7 +44,7 @@ class ExportedNetwork:
     expected: object
     masks: Masks
     rewound: Weights | None
-    flops: dict[str, int] | None
+    flops: dict[str, int | None]
     description: dict[str, object]
 
     @functools.cached_property
@@ -83,6 +84,15 @@ class ExportedNetwork:
         return difference
 
 
+def density_described(masks: Masks) -> dict[str, object]:
+    """Returns how many weights are left, as descriptions have it."""
+    # Without masks a network is dense.
+    if not masks:
+        return {"density": 1.0, "num_prunable": None, "num_survivors": None}
+    size, kept = sum(one.size for one in masks.values()), pruning_masks.num_ones(masks)
+    return {"density": kept / size, "num_prunable": size, "num_survivors": kept}
+
+
 def outputs_of(model: keras.Model, examples: object) -> object:
     """Returns a model's outputs as arrays."""
     return keras.tree.map_structure(np.asarray, model(examples, training=False))
@@ -92,6 +102,16 @@ def input_of(model: keras.Model) -> object:
     """Returns what a model that is a graph takes, symbolic, as it takes it."""
     # What Sequential itself says of its input is missing once it was loaded.
     return getattr(model, "_functional", model).input
+
+
+def input_names(model: keras.Model) -> list[str]:
+    """Returns the names of a model's inputs, in the order of its flat inputs.
+
+    Of a model that is code there are none.
+    """
+    if getattr(model, "inputs", None) is None:
+        return []
+    return [one.name for one in keras.tree.flatten(input_of(model))]
 
 
 def first_line(error: Exception) -> str:

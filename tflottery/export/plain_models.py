@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 import tempfile
 import zipfile
 
@@ -13,7 +14,8 @@ from tflottery import layers
 from tflottery.export.networks import first_line, input_of
 
 _CONFIG = "config.json"
-_OURS = "tflottery"
+# A module of ours, or a class that we registered; not a module called tflottery_x.
+_OURS = re.compile(r"tflottery([.>]|$)")
 _SCALING = "scaling"
 _BRIGHTEST = 255.0
 
@@ -88,7 +90,7 @@ def _needing_ours(config: object) -> set[str]:
         return set()
     found = set().union(*map(_needing_ours, config.values()))
     named = (config.get("module"), config.get("registered_name"))
-    if any(isinstance(one, str) and one.startswith(_OURS) for one in named):
+    if any(isinstance(one, str) and _OURS.match(one) for one in named):
         found.add(str(config.get("class_name")))
     return found
 

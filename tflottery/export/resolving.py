@@ -222,6 +222,7 @@ def _stored(
             "the store that its command used with --store, or run that again."
         )
     found = origins.named(address)
+    store.refuse_damaged(found)
     folder = found.partition("/")[0]
     if folder == RUNS and found.rpartition("/")[2].isdigit():
         return origins, found

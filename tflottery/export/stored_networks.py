@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 
+import keras
 import numpy as np
 
 from tflottery import layers
 from tflottery.components.accuracies import ACCURACY_FILE
-from tflottery.components.metadata import kernel_flops
 from tflottery.components.runs import MASK_FILE, WEIGHTS_FILE
 from tflottery.core.identities import Data, Network
 from tflottery.core.initializers import Initializers
@@ -19,6 +20,7 @@ from tflottery.export.plain_models import Scaling
 from tflottery.export.resolving import NORMALIZED, PIXELS, StoredNetwork
 from tflottery.models import weights as model_weights
 from tflottery.models.architecture import architecture
+from tflottery.models.flops import kernel_flops
 from tflottery.pruning import masks as pruning_masks
 from tflottery.store.origins import Origins, Reference
 from tflottery.training import checkpoints
@@ -27,8 +29,8 @@ from tflottery.training.runtime import OtherData, Runtime, UnusableData
 
 _NUM_EXAMPLES = 32
 _PIXELS_TOLD = (
-    "pixels from 0 to 255, as the data set gives them; the layer 'scaling' brings them "
-    "to what the network was trained on"
+    "pixels from 0 to 255, of images brought to this shape as the package brings those "
+    "of the data set; the layer 'scaling' makes of them what the network was trained on"
 )
 
 
@@ -57,8 +59,9 @@ def open_network(
     model_weights.assign(model, weights)
     layers.set_masks(model, masks)
     shown, seen, scaling = _examples(network, data, data_dir=data_dir, inputs=inputs)
-    expected = np.asarray(model(seen, training=False))
     rewound = _rewound(origins, fields, model, masks)
+    model = _measured_part(model)
+    expected = np.asarray(model(seen, training=False))
     flops = kernel_flops(model)
     before = list(model_weights.variable_shapes(model))
     exported = plain_models.plain(model, scaling)
@@ -69,15 +72,15 @@ def open_network(
             "dtype": "float32",
             "are": _PIXELS_TOLD if scaling else "normalized images",
         },
-        "outputs": "one logit for each class, before softmax",
+        "outputs": _outputs_told(data),
     }
     return ExportedNetwork(
         name=resolving.name_of(found),
         model=exported,
         examples=shown,
         expected=expected,
-        masks=networks.renamed(masks, before, after),
-        rewound=None if rewound is None else networks.renamed(rewound, before, after),
+        masks=networks.renamed(_among(before, masks), before, after),
+        rewound=rewound and networks.renamed(_among(before, rewound), before, after),
         flops=networks.renamed(flops, before, after),
         # As it will be read back.
         description=json.loads(json.dumps(description)),
@@ -120,6 +123,19 @@ def _built(network: Network) -> object:
             "Export it with the version of its code that trained it."
         )
     return model
+
+
+def _measured_part(model: keras.Model) -> keras.Model:
+    """Returns the part of a model whose outputs are measured: no auxiliary heads."""
+    if len(model.outputs) == 1:
+        return model
+    return keras.Model(networks.input_of(model), model.outputs[0], name=model.name)
+
+
+def _among(
+    paths: Sequence[str], arrays: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    return {path: value for path, value in arrays.items() if path in paths}
 
 
 def _masks(origins: Origins, fields: dict[str, object]) -> pruning_masks.Masks:
@@ -195,6 +211,14 @@ def _examples(
     return shown, np.asarray(seen), Scaling(source.mean, source.std)
 
 
+def _outputs_told(data: Data) -> str:
+    """Returns what a network puts out, in words."""
+    if data.pretext:
+        return f"what the pretext task {data.pretext!r} asks for (tflottery.pretexts)"
+    of = f" of the subset {data.subset}, in its own numbering" if data.subset else ""
+    return f"one logit for each class{of}, before softmax"
+
+
 def _described(
     found: StoredNetwork,
     fields: dict[str, object],
@@ -204,21 +228,13 @@ def _described(
 ) -> dict[str, object]:
     """Returns what is known of a network, in plain values."""
     origins, address = found.origins, found.address
-    initial = fields.get("initial")
     manifest = origins.manifest(address)
-    size = sum(one.size for one in masks.values())
-    kept = pruning_masks.num_ones(masks)
-    start = (
-        origins.manifest(initial.address) if getattr(initial, "address", None) else {}
-    )
     return {
         "model": network.model,
         "data": dataclasses.asdict(data),
-        "density": kept / size if masks else 1.0,
-        "num_prunable": size if masks else None,
-        "num_survivors": kept if masks else None,
+        **networks.density_described(masks),
         "iteration": manifest["iteration"],
-        "rewind_iteration": start.get("iteration", fields["first_iteration"]),
+        "rewind_iteration": _rewind_iteration(origins, fields),
         "first_iteration_of_schedule": fields["first_iteration"],
         "recipe": _part(fields, "recipe"),
         "seeds": {n: v for n, v in fields.items() if n.endswith("seed")},
@@ -228,6 +244,16 @@ def _described(
         "lineage": _lineage(origins, address),
         "environment": manifest["environment"],
     }
+
+
+def _rewind_iteration(origins: Origins, fields: dict[str, object]) -> int | None:
+    """Returns the iteration of the weights that a run began from; None: not known."""
+    initial, first = fields.get("initial"), fields["first_iteration"]
+    if not isinstance(initial, Reference):
+        return first
+    start = {} if initial.address is None else origins.manifest(initial.address)
+    # A schedule that goes on is where the weights are, one that began anew is at 0.
+    return start.get("iteration", first or None)
 
 
 def _accuracy(origins: Origins, address: str) -> dict[str, float] | None:

@@ -8,9 +8,10 @@ import contextlib
 import dataclasses
 import importlib.util
 import pathlib
+import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -19,6 +20,10 @@ from tflottery.export.networks import first_line
 
 _LITERT = "ai_edge_litert"
 _INSTALL = "pip install tflottery[export]"
+
+
+class UnsupportedNetwork(ValueError):
+    """TFLite has no form of a network, or nothing here runs the one that it has."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +60,9 @@ def converted(model: keras.Model, *, is_sparse: bool) -> Converted:
     Args:
       model: of Keras's own layers.
       is_sparse: whether zeros may be left out.
+
+    Raises:
+      UnsupportedNetwork: TFLite has no form of it.
     """
     with _saved(model) as folder:
         dense = _converted(folder, is_sparse=False)
@@ -83,9 +91,8 @@ def _converted(folder: str, *, is_sparse: bool) -> bytes:
         return converter.convert()
     # Of which kind depends on where it fails.
     except Exception as error:
-        raise ValueError(
-            f"TFLite cannot hold this network: {first_line(error)} Take another "
-            "--format."
+        raise UnsupportedNetwork(
+            f"TFLite cannot hold this network: {first_line(error)}"
         ) from error
 
 
@@ -116,17 +123,28 @@ def missing() -> tuple[str, ...]:
     return (f"not tried with LiteRT, which devices run it by: {_INSTALL}",)
 
 
-def run(path: pathlib.Path, examples: object) -> dict[str, object]:
-    """Returns the outputs of a file, by each interpreter there is."""
+def run(
+    path: pathlib.Path, examples: object, *, names: Sequence[str] = ()
+) -> dict[str, object]:
+    """Returns the outputs of a file, by each interpreter there is.
+
+    Args:
+      path: of the file.
+      examples: inputs as the model takes them, which are run one by one.
+      names: of the model's inputs, in their order; none: that of the alphabet.
+
+    Raises:
+      UnsupportedNetwork: an interpreter cannot run it.
+    """
     data = path.read_bytes()
     return {
-        name: _outputs(Runner(interpreter, data), examples)
+        name: _outputs(Runner(interpreter, data, names=names), examples)
         for name, interpreter in interpreters().items()
     }
 
 
 def _outputs(runner: "Runner", examples: object) -> object:
-    """Returns the outputs on examples, which are run one by one."""
+    """Returns the outputs on examples."""
     flat = keras.tree.flatten(examples)
     each = [runner(*(one[i : i + 1] for one in flat)) for i in range(len(flat[0]))]
     outputs = [np.concatenate(parts) for parts in zip(*each, strict=True)]
@@ -136,24 +154,39 @@ def _outputs(runner: "Runner", examples: object) -> object:
 class Runner:
     """A TFLite network, run by one thread on an example at a time."""
 
-    def __init__(self, interpreter: Callable, data: bytes):
+    def __init__(
+        self, interpreter: Callable, data: bytes, *, names: Sequence[str] = ()
+    ):
         """Args:
         interpreter: class of the interpreter.
         data: the file.
+        names: of the inputs, in the order in which they are given.
+
+        Raises:
+          UnsupportedNetwork: the interpreter does not know all its operations.
         """
         with warnings.catch_warnings():
             # TensorFlow's says that it will be LiteRT's one day.
             warnings.simplefilter("ignore", UserWarning)
             self._interpreter = interpreter(model_content=data, num_threads=1)
-        self._interpreter.allocate_tensors()
-        # Named serving_default_NAME:0; the converter changes their order.
-        details = self._interpreter.get_input_details()
-        self._inputs = sorted(details, key=lambda one: one["name"])
-        outputs = self._interpreter.get_output_details()
-        self._outputs = sorted(outputs, key=lambda one: one["name"])
+        self._allocate()
+        # The converter changes the order of both.
+        signature = self._interpreter.get_signature_runner()
+        inputs, outputs = signature.get_input_details(), signature.get_output_details()
+        known = set(names) == set(inputs)
+        self._inputs = [inputs[name] for name in (names if known else sorted(inputs))]
+        self._outputs = [outputs[name] for name in sorted(outputs, key=_by_number)]
+        self._shapes = [tuple(one["shape"]) for one in self._inputs]
 
     def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
         """Returns the outputs on an example: arrays of [1, ...]."""
+        shapes = [one.shape for one in inputs]
+        if shapes != self._shapes:
+            # Of a length that the network leaves open, the file has 1.
+            for detail, shape in zip(self._inputs, shapes, strict=True):
+                self._interpreter.resize_tensor_input(detail["index"], shape)
+            self._allocate()
+            self._shapes = shapes
         for detail, one in zip(self._inputs, inputs, strict=True):
             self._interpreter.set_tensor(detail["index"], one)
         self.invoke()
@@ -162,3 +195,17 @@ class Runner:
     def invoke(self) -> None:
         """Runs it once more on what it was given."""
         self._interpreter.invoke()
+
+    def _allocate(self) -> None:
+        try:
+            self._interpreter.allocate_tensors()
+        except RuntimeError as error:
+            raise UnsupportedNetwork(
+                f"TFLite cannot run this network: {first_line(error)}"
+            ) from error
+
+
+def _by_number(name: str) -> tuple[str, int]:
+    """Returns what puts output_2 before output_10, and other names by the alphabet."""
+    stem, number = re.fullmatch(r"(.*?)(\d*)", name).groups()
+    return (stem, int(number)) if stem == "output_" and number else (name, 0)

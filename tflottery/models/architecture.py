@@ -90,7 +90,7 @@ def is_known(model: "keras.Model") -> bool:
     """Returns whether all layers of a model are of classes that the table describes."""
     # Keras has no public way to the layers inside composite layers.
     parts = model._flatten_layers(include_self=False, recursive=True)
-    return _graph(model) is not None and all(map(_is_described, parts))
+    return graph_of(model) is not None and all(map(_is_described, parts))
 
 
 def _computing_in(dtype: str, found: object) -> object:
@@ -121,8 +121,8 @@ def _layer(layer: object, masks: set[int]) -> dict[str, object]:
         "trainable": bool(layer.trainable),
         _DTYPES: [layer.compute_dtype, layer.variable_dtype],
     }
-    if _graph(layer) is not None:
-        return found | _connected(_graph(layer), masks)
+    if graph_of(layer) is not None:
+        return found | _connected(graph_of(layer), masks)
     found["weights"] = [_weight(one) for one in layer.weights if id(one) not in masks]
     if _is_described(layer):
         return found | {"options": _described_options(layer)}
@@ -133,7 +133,7 @@ def _layer(layer: object, masks: set[int]) -> dict[str, object]:
     }
 
 
-def _graph(layer: object) -> object | None:
+def graph_of(layer: object) -> object | None:
     """Returns the functional form of a model; None of what is just code."""
     layer = getattr(layer, "_functional", layer)
     return layer if hasattr(layer, "operations") else None
@@ -141,7 +141,7 @@ def _graph(layer: object) -> object | None:
 
 def _connected(graph: object, masks: set[int]) -> dict[str, object]:
     """Returns the layers of a functional model and how they are connected."""
-    nodes = _nodes(graph)
+    nodes = calls_of(graph)
     # Not in Keras's order of the layers, which another release may change.
     operations = {id(node.operation): node.operation for node in nodes}
     numbers = {one: number for number, one in enumerate(operations)}
@@ -185,7 +185,7 @@ def _arguments(node: object, reference: object) -> dict[str, object]:
         ) from error
 
 
-def _nodes(graph: object) -> list[object]:
+def calls_of(graph: object) -> list[object]:
     """Returns the calls that lead to a model's outputs, each after those it needs."""
     found: dict[int, object] = {}
     inputs = {id(tensor) for tensor in graph.inputs}
