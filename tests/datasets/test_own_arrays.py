@@ -91,6 +91,8 @@ def test_mistakes_say_what_is_expected(tmp_path, cache_dir):
         ({"x_train": X[:8] / 255}, r"float64.*uint8.*np\.rint\(255"),
         ({"y_test": Y[8:] / 2}, r"float64.*whole number"),
         ({"x_test": X[8:, :3]}, r"\(5, 4, 3\) and \(3, 4, 3\)"),
+        ({"y_test": Y[8:] + 9}, r"Test images have the labels .*no training image"),
+        ({"y_train": np.eye(9)[Y[:8]]}, r"shape \(8, 9\).*argmax"),
         ({"y_test": Y[:9]}, r"shape \(9,\).*for 4 images"),
     ):
         np.savez(file, **good | wrong)

@@ -230,7 +230,7 @@ def _raw_source(
     (x_train, y_train), (x_test, y_test) = (
         (_images(images), _labels(labels)) for images, labels in (train, test)
     )
-    return RawSource(
+    raw = RawSource(
         version=_VERSION,
         train_images=x_train,
         train_labels=y_train,
@@ -239,6 +239,13 @@ def _raw_source(
         num_classes=int(max(y_train.max(initial=0), y_test.max(initial=0))) + 1,
         normalized=normalized,
     )
+    if unseen := np.setdiff1d(y_test, y_train).tolist():
+        raise ValueError(
+            f"Test images have the labels {unseen[:5]}, which no training image has: "
+            f"those are from {y_train.min()} to {y_train.max()}. Number the classes "
+            "alike, or leave such images out."
+        )
+    return raw
 
 
 def _images(images: np.ndarray) -> np.ndarray:
@@ -262,6 +269,6 @@ def _labels(labels: np.ndarray) -> np.ndarray:
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
             f"Labels came as {labels.dtype} of shape {labels.shape}: expected a whole "
-            "number from 0 for each image."
+            "number from 0 for each image (of one-hot labels, labels.argmax(axis=1))."
         )
     return labels.astype(np.int32)

@@ -6,7 +6,9 @@
 the highest are pruned. Outputs are divided by a temperature of 200, as in the paper's
 code. Gradient and Hessian are with respect to the kernels that may be pruned. The paper
 takes ten images of each class; here it is one batch of 128 training images, which are
-about as many where there are ten classes.
+about as many where there are ten classes. Keras's own batch norm, and ours on inputs
+that are no images, holds the batch's mean fixed where it derives the variance a second
+time (`tf.nn.moments`): a ResNet-20 of such layers has scores two percent off.
 """
 
 import typing
