@@ -704,7 +704,7 @@ WRONG = {
     "--threads=0 has to be at least 1": {"threads": 0},
     "--threads=1000 in each of 1 worker is too many for the": {"threads": 1000},
     "--checkpoint_every=0.0 has to be above zero": {"checkpoint_every": 0.0},
-    "no executor 'ray'. Known: local, inline": {"executor": "ray"},
+    "no executor 'dask'. Known: local, inline, ray": {"executor": "dask"},
     "no way to distribute 'mirored'. Known: none, mirrored, tpu": {
         "distribute": "mirored"
     },

@@ -14,14 +14,13 @@ from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
 from tflottery.core.identities import Network
 from tflottery.execution import job_context
-from tflottery.execution.inline import InlinePool
 from tflottery.execution.plan import Plan, Step, plan_of
-from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
 from tflottery.execution.run_index import RunIndex
 from tflottery.execution.schedule import Schedule
 from tflottery.execution.unobtainable import Unobtainable, first
 from tflottery.execution.worker import ENDINGS, Message
+from tflottery.execution.worker_pool import WorkerPool
 from tflottery.store.errors import DamagedArtifact, MissingArtifact
 from tflottery.store.store import Store
 
@@ -63,7 +62,7 @@ class Executor:
 
     def __init__(
         self,
-        pool: Pool | InlinePool,
+        pool: WorkerPool,
         store: Store,
         *,
         facts: Mapping[Network, Facts],

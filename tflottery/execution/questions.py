@@ -4,10 +4,9 @@ import sys
 from collections.abc import Callable
 
 from tflottery.components.metadata import Facts
-from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
-from tflottery.execution.pool import Pool
 from tflottery.execution.worker import ENDINGS
+from tflottery.execution.worker_pool import WorkerPool
 
 _POLL_SECONDS = 0.25
 # How often it is asked again after the death of the worker.
@@ -23,7 +22,7 @@ def _print(text: str) -> None:
 
 
 def ask(
-    pool: Pool | InlinePool,
+    pool: WorkerPool,
     question: Inspect,
     stopping: Callable[[], bool],
     *,

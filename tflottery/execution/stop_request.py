@@ -9,8 +9,7 @@ import threading
 import time
 
 from tflottery.core import stopping
-from tflottery.execution.inline import InlinePool
-from tflottery.execution.pool import Pool
+from tflottery.execution.worker_pool import WorkerPool
 
 # Signals so soon after the first are part of the same request: some senders signal both
 # a process and its group, and a closing terminal sends two kinds.
@@ -25,7 +24,7 @@ class StopRequest:
     nothing is lost. A second one interrupts whatever is done.
     """
 
-    def __init__(self, pool: Pool | InlinePool):
+    def __init__(self, pool: WorkerPool):
         """Args:
         pool: of the workers.
         """

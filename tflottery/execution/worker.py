@@ -23,6 +23,8 @@ from tflottery.datasets.records import DamagedRecords
 from tflottery.execution import jobs, notes
 from tflottery.execution.job_context import JobContext
 from tflottery.execution.jobs import Follow, Inspect, Job
+from tflottery.store.claims import Holder
+from tflottery.store.delegated import DelegatedStore
 from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
 from tflottery.store.store import Store
 from tflottery.training import distribution, process, runtime
@@ -73,6 +75,8 @@ class WorkerSettings:
       plugins: modules to import, which register models and more.
       orders: of hosts that train together, connections to the processes that follow
         this one, or to the one that it follows.
+      holder: whose claim and locks of the store it works under, as a worker on another
+        host; None: those of its own host and its own.
     """
 
     store: str
@@ -83,6 +87,13 @@ class WorkerSettings:
     plugins: tuple[str, ...] = ()
     num_sharing: int = 1
     orders: tuple[connection.Connection, ...] = ()
+    holder: Holder | None = None
+
+    def opened_store(self) -> Store:
+        """Returns the store, as the worker may use it."""
+        if self.holder is None:
+            return Store(self.store)
+        return DelegatedStore(self.store, self.holder)
 
 
 def main(
@@ -187,7 +198,7 @@ def contexts(
     follows = bool(settings.orders) and not cluster.is_chief
     return functools.partial(
         JobContext,
-        store=Store(settings.store),
+        store=settings.opened_store(),
         runtime=runtime.Runtime(
             data_dir=settings.data_dir,
             placement=settings.placement,

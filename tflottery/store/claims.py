@@ -123,15 +123,20 @@ class Claims:
             return locks.held_locks(self._members)
         return []
 
+    @property
+    def holder(self) -> Holder:
+        """Who this process is to claims."""
+        return Holder(locks.host(), _boot(), self._own_locks)
+
     def refuse_others(self) -> None:
         """Raises ClaimedStore if another host holds the claim."""
         _, data = self._latest()
-        if self._is_ours(data) or not _is_held(data):
+        if self._is_ours(data) or not is_held(data):
             return
         # One that is only just being made is half written for an instant.
         time.sleep(0 if _content(data) else _POLL_SECONDS)
         _, data = self._latest()
-        if _is_held(data) and not self._is_ours(data):
+        if is_held(data) and not self._is_ours(data):
             raise self._claimed(data)
 
     def _take(self, note: Callable[[str], None]) -> None:
@@ -139,10 +144,10 @@ class Claims:
         watched, since = None, 0.0
         while True:
             number, data = found = self._latest()
-            if data is not None and self._is_ours(data) and _is_held(data):
+            if data is not None and self._is_ours(data) and is_held(data):
                 self._renew(number, data)
                 return
-            if not _is_held(data):
+            if not is_held(data):
                 if self._made(number + 1):
                     return
             elif watched is None:
@@ -167,7 +172,7 @@ class Claims:
         Changes: removes those of lower numbers, which do not count any more.
         """
         content = {
-            **dataclasses.asdict(self._here()),
+            **dataclasses.asdict(self.holder),
             "since": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         if not self._files.create(_name(number), _sealed(content, free=False)):
@@ -187,7 +192,7 @@ class Claims:
             # A full disk or a network that is away may come back in time.
             with contextlib.suppress(OSError, StoreError):
                 number, data = self._latest()
-                if not _is_held(data):
+                if not is_held(data):
                     # Taken away by hand, or given back by a command that saw no other.
                     self._made(number + 1)
                 elif self._is_ours(data):
@@ -201,7 +206,7 @@ class Claims:
     def _give_back(self) -> None:
         """Frees the claim, if it is this host's and no other process here holds it."""
         number, data = self._latest()
-        if not self._is_ours(data) or not _is_held(data):
+        if not self._is_ours(data) or not is_held(data):
             return
         # Those of commands that were killed are left by them.
         locks.sweep(self._members)
@@ -227,11 +232,8 @@ class Claims:
     def _is_ours(self, data: bytes | None) -> bool:
         """Returns whether a claim is of this host, since it was started."""
         content = _content(data)
-        here = dataclasses.asdict(self._here())
+        here = dataclasses.asdict(self.holder)
         return content is not None and here.items() <= content.items()
-
-    def _here(self) -> Holder:
-        return Holder(locks.host(), _boot(), self._own_locks)
 
     @property
     def _members(self) -> str:
@@ -284,7 +286,7 @@ def _content(data: bytes | None) -> dict[str, object] | None:
     return content if isinstance(content, dict) else None
 
 
-def _is_held(data: bytes | None) -> bool:
+def is_held(data: bytes | None) -> bool:
     """Returns whether somebody holds a claim: also who cannot be read."""
     if data is None:
         return False

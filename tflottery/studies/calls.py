@@ -151,6 +151,7 @@ def plan(experiment: str, /, **options: object) -> ExperimentPlan:
 
     module = program.experiment(experiment)
     config, machine = program.options_of(module, _arguments(options))
+    machine = dataclasses.replace(machine, dry_run=True)
     with session.prepared(module, config, machine=machine) as ready:
         todo, seconds = ready.todo, ready.seconds()
         return ExperimentPlan(

@@ -5,13 +5,15 @@ import typing
 
 from tflottery.core import hardware
 from tflottery.datasets import tfds_source
-from tflottery.execution import utilization
+from tflottery.execution import ray_cluster, utilization
 from tflottery.execution.cluster_pool import ClusterPool
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.leader import Leader
 from tflottery.execution.plan import Plan
 from tflottery.execution.pool import Pool
+from tflottery.execution.ray_pool import RayPool
 from tflottery.execution.worker import WorkerSettings
+from tflottery.execution.worker_pool import WorkerPool
 from tflottery.store.store import Store
 from tflottery.studies.config import option, validate_count
 from tflottery.training import distribution
@@ -20,7 +22,10 @@ from tflottery.training.distribution import Placement
 # More only wait for one another, each with a TensorFlow of its own in memory. On CPUs
 # their threads count.
 _MOST_WORKERS_PER_DEVICE = 8
-EXECUTORS = ("local", "inline")
+RAY = "ray"
+# Each worker has a node's devices for itself, or some of them.
+_DISTRIBUTED_BY_RAY = ("none", "mirrored", "tpu")
+EXECUTORS = ("local", "inline", RAY)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +48,7 @@ class Machine:
     workers: int | None = option(
         None,
         "processes that train at the same time, several on a GPU too; None: one per "
-        "GPU, else per core, or per --threads of them",
+        "GPU, else per core, or per --threads of them, of all nodes with ray",
     )
     threads: int = option(
         1,
@@ -51,7 +56,15 @@ class Machine:
         "others are trained anew",
     )
     executor: str = option(
-        "local", "local: worker processes; inline: all in this process, for debugging"
+        "local",
+        "local: worker processes; ray: workers on the nodes of a Ray cluster; inline: "
+        "all in this process, for debugging",
+    )
+    ray_address: str | None = option(
+        None,
+        "with --executor=ray: HOST:PORT of the cluster, auto for the one that this "
+        "machine is part of, or local to start one here; None: $RAY_ADDRESS, else auto "
+        "if there is one, else local",
     )
     distribute: str = option(
         "none",
@@ -100,6 +113,7 @@ class Machine:
                 f"There is no executor {self.executor!r}. Known: "
                 f"{', '.join(EXECUTORS)}."
             )
+        self._validate_ray()
         if self.executor != "local" and self.distribute == distribution.MULTI_WORKER:
             raise ValueError(
                 f"--distribute='multi_worker' has one worker process a host, and "
@@ -111,6 +125,40 @@ class Machine:
                 "--executor='inline' has none. Say none or mirrored."
             )
 
+    def _validate_ray(self) -> None:
+        """Raises ValueError for options that do not suit a Ray cluster, or only one."""
+        if self.executor != RAY:
+            if self.ray_address is not None:
+                raise ValueError(
+                    f"--ray_address={self.ray_address!r} goes with --executor=ray."
+                )
+            return
+        ray_cluster.validate_address(self.ray_address)
+        if self.distribute not in _DISTRIBUTED_BY_RAY:
+            raise ValueError(
+                f"--distribute={self.distribute!r} does not go with --executor=ray, "
+                f"each of whose workers trains runs of its own on one node. Say one of "
+                f"{', '.join(_DISTRIBUTED_BY_RAY)}."
+            )
+        if self.distribute == "tpu" and self.tpu != "local":
+            raise ValueError(
+                f"--tpu={self.tpu!r} with --executor=ray: workers train on the TPUs of "
+                "their own hosts. Leave --tpu out."
+            )
+
+    @property
+    def uses_cluster(self) -> bool:
+        """Whether workers are on a Ray cluster, connecting to it where that is asked.
+
+        For a dry run none is started, and the plan is as of this machine then.
+
+        Raises:
+          SetupError: Ray is not installed, or there is no such cluster.
+        """
+        return self.executor == RAY and ray_cluster.connect(
+            self.ray_address, may_start=not self.dry_run
+        )
+
 
 def placement_of(machine: Machine) -> Placement:
     """Returns where the workers of a command train.
@@ -119,6 +167,8 @@ def placement_of(machine: Machine) -> Placement:
       ValueError: an option is wrong.
       SetupError: there are GPUs that cannot be used.
     """
+    if machine.uses_cluster:
+        return ray_cluster.placement(machine.distribute, threads=machine.threads)
     chosen = distribution.placement(
         machine.distribute, tpu=machine.tpu, threads=machine.threads
     )
@@ -132,7 +182,7 @@ def pool_of(
     store: Store,
     *,
     leader: Leader | None = None,
-) -> Pool | InlinePool:
+) -> WorkerPool:
     """Returns the pool: one worker per GPU or core, one in all where they share.
 
     Args:
@@ -144,6 +194,13 @@ def pool_of(
     Raises:
       ValueError: there are to be more workers, or threads, than would get on.
     """
+    if machine.uses_cluster:
+        gpu = "ray" if placement.device == "gpu" else None
+        return RayPool(
+            _worker_settings(machine, placement, store, gpu=gpu),
+            ray_cluster.demand(placement),
+            num_workers=machine.workers,
+        )
     settings = _settings(machine, placement, store)
     if leader is not None:
         own = dataclasses.replace(settings[0], orders=leader.orders)
@@ -163,7 +220,7 @@ def settled(
     placement: Placement,
     plan: Plan,
     *,
-    pool: Pool | InlinePool,
+    pool: Pool,
     store: Store,
 ) -> Placement:
     """Returns where what is left to do is best done, having workers do it there.
@@ -209,20 +266,40 @@ def _settings(
     else:
         devices, usual = [None], max(1, hardware.visible_cores() // threads)
     count = machine.workers or usual
-    _validate_workers(count, threads=threads, gpus=len(gpus))
+    if machine.executor != RAY:
+        # Else this is a dry run, and they are of a cluster that is still to come.
+        _validate_workers(count, threads=threads, gpus=len(gpus))
+    # Several on a GPU take its memory as they need it (`core.environment`).
     return [
-        WorkerSettings(
-            store=store.root,
-            data_dir=machine.data_dir,
-            placement=placement,
-            # Several on a GPU take its memory as they need it (`core.environment`).
+        _worker_settings(
+            machine,
+            placement,
+            store,
             gpu=devices[number % len(devices)],
             num_sharing=_num_sharing(number, count=count, num_gpus=len(gpus)),
-            checkpoint_seconds=machine.checkpoint_every,
-            plugins=machine.plugins,
         )
         for number in range(count)
     ]
+
+
+def _worker_settings(
+    machine: Machine,
+    placement: Placement,
+    store: Store,
+    *,
+    gpu: str | None,
+    num_sharing: int = 1,
+) -> WorkerSettings:
+    """Returns the settings of a worker that has this GPU, alone or with others."""
+    return WorkerSettings(
+        store=store.root,
+        data_dir=machine.data_dir,
+        placement=placement,
+        gpu=gpu,
+        num_sharing=num_sharing,
+        checkpoint_seconds=machine.checkpoint_every,
+        plugins=machine.plugins,
+    )
 
 
 def _num_sharing(number: int, *, count: int, num_gpus: int) -> int:

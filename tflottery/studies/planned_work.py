@@ -11,16 +11,15 @@ from tflottery.core.identities import Network
 from tflottery.core.recipes import Setting
 from tflottery.execution import estimate, utilization, work
 from tflottery.execution.executor import Executor, Outcome
-from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.leader import Leader
 from tflottery.execution.log import Log
 from tflottery.execution.plan import Plan, Step
-from tflottery.execution.pool import Pool
 from tflottery.execution.progress import Progress
 from tflottery.execution.questions import ask
 from tflottery.execution.stop_request import StopRequest
 from tflottery.execution.unobtainable import Unobtainable
+from tflottery.execution.worker_pool import WorkerPool
 from tflottery.store.store import Store
 from tflottery.studies import batch_sizes
 from tflottery.studies.machine import Machine, placement_of, pool_of
@@ -53,7 +52,7 @@ class PlannedWork:
     facts: dict[Network, Facts]
     todo: Plan
     store: Store
-    pool: Pool | InlinePool
+    pool: WorkerPool
     placement: Placement
     stop: StopRequest
 
@@ -149,7 +148,7 @@ class PlannedWork:
 @contextlib.contextmanager
 def workers_of(
     machine: Machine, *, leader: Leader | None = None
-) -> Iterator[tuple[Store, Pool | InlinePool, Placement, StopRequest]]:
+) -> Iterator[tuple[Store, WorkerPool, Placement, StopRequest]]:
     """Gives a block the store, workers that end with it, where they train, the stop.
 
     Args:
@@ -161,17 +160,15 @@ def workers_of(
       StoreError: the store cannot be used.
     """
     machine.validate()
-    placement = placement_of(machine)
     store = Store(machine.store)
     store.ensure_root()
+    placement = placement_of(machine)
     made = pool_of(machine, placement, store, leader=leader)
     with made as pool, StopRequest(pool) as stop:
         yield store, pool, placement, stop
 
 
-def asking(
-    pool: Pool | InlinePool, stop: StopRequest
-) -> Callable[[str, Setting], Facts]:
+def asking(pool: WorkerPool, stop: StopRequest) -> Callable[[str, Setting], Facts]:
     """Returns a function that asks a worker for facts of a network, each once."""
 
     @functools.cache

@@ -1,0 +1,308 @@
+"""The pool of a Ray cluster without one: what it makes of silence, deaths and nodes.
+
+Ray is played by objects of this process, whose answers tests give or withhold. Real
+clusters have their tests in test_ray_cluster.py.
+"""
+
+import itertools
+import pickle
+import types
+
+import pytest
+
+from tflottery.core.environment import SetupError
+from tflottery.core.recipes import Setting
+from tflottery.execution import ray_cluster, ray_pool, ray_worker
+from tflottery.execution.jobs import Inspect, Make
+from tflottery.execution.ray_cluster import Demand
+from tflottery.execution.ray_pool import RayPool
+from tflottery.execution.ray_worker import Node
+from tflottery.execution.worker import Message
+
+QUESTION = Inspect("lenet", Setting("digits"))
+
+
+class Clock:
+    """Time that passes while the pool waits."""
+
+    now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+class Actor:
+    """A worker of the cluster; tests say what it answers, or that it does not."""
+
+    def __init__(self, cluster, number):
+        self.cluster, self.number = cluster, number
+        self.host, self.boot, self.fault = "a", "1", None
+        self.changes, self.jobs, self.stops = {}, [], []
+        # Messages for the next calls; whether it answers any, and how it died.
+        self.messages, self.is_silent, self.death = [], False, None
+        self.node = types.SimpleNamespace(remote=self._node)
+        self.exchange = types.SimpleNamespace(remote=self._exchange)
+        self.close = types.SimpleNamespace(remote=lambda: self._call(lambda: None))
+
+    def _call(self, answer):
+        call = next(self.cluster.numbers)
+        self.cluster.calls[call] = (self, answer)
+        return call
+
+    def _node(self, *, working):
+        environment = ray_worker.environment() | self.changes
+        node = Node(self.host, self.host, self.boot, environment, self.fault)
+        return self._call(lambda: node)
+
+    def _exchange(self, job, *, stopping, seconds):
+        self.stops.append(stopping)
+        if job is not None:
+            self.jobs.append(pickle.loads(job))
+
+        def answer():
+            told, self.messages = self.messages, []
+            return told
+
+        return self._call(answer)
+
+
+class Cluster:
+    """What the pool uses of the module `ray`."""
+
+    class RayError(Exception):
+        pass
+
+    def __init__(self, clock):
+        self.clock, self.numbers = clock, itertools.count()
+        self.exceptions = types.SimpleNamespace(RayError=self.RayError)
+        self.calls, self.actors, self.killed = {}, [], []
+        self.rooms = {"a": 1.0, "b": 1.0}
+        # What is done to each new actor.
+        self.prepare = lambda actor: None
+
+    def remote(self, **options):
+        assert options["max_restarts"] == options["max_task_retries"] == 0
+
+        def actor(settings, program):
+            made = Actor(self, len(self.actors))
+            self.actors.append(made)
+            self.prepare(made)
+            return made
+
+        return lambda kind: types.SimpleNamespace(remote=actor)
+
+    def wait(self, calls, *, timeout, num_returns=1):
+        del num_returns
+        ready = [one for one in calls if not self.calls[one][0].is_silent]
+        # A call that has nothing to tell takes its time.
+        self.clock.now += max(timeout, 0.01)
+        return ready, [one for one in calls if one not in ready]
+
+    def get(self, call):
+        actor, answer = self.calls.pop(call)
+        if actor.death:
+            raise self.RayError(actor.death)
+        return answer()
+
+    def kill(self, actor, *, no_restart):
+        assert no_restart
+        self.killed.append(actor)
+
+    def nodes(self):
+        return [
+            {
+                "NodeID": name,
+                "Alive": True,
+                "NodeManagerHostname": name,
+                "NodeManagerAddress": f"10.0.0.{number}",
+                "Resources": {"CPU": room},
+            }
+            for number, (name, room) in enumerate(self.rooms.items())
+        ]
+
+    def available_resources(self):
+        return {"CPU": 0.0}
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(ray_pool, "time", clock)
+    made = Cluster(clock)
+    monkeypatch.setattr(ray_cluster, "library", lambda: made)
+    return made
+
+
+@pytest.fixture
+def pool(cluster, settings, store):
+    with store.claimed(pytest.fail), RayPool(settings, Demand()) as made:
+        yield made
+
+
+def listen(pool, seconds=0.0):
+    """Returns what a pool tells within a time, and in the next look at all."""
+    clock, told = ray_pool.time, []
+    end = clock.now + seconds
+    while not told or clock.now < end:
+        told += [(number, one.kind, one.value) for number, one in pool.messages(0.25)]
+        if clock.now >= end:
+            break
+    return told
+
+
+def test_workers_are_as_many_as_there_is_room_for(cluster, pool):
+    assert (pool.size, pool.idle(), pool.is_busy) == (2, [], False)
+    assert listen(pool) == []
+    assert pool.idle() == [0, 1]
+    # Nodes that come later are used, and what goes is told.
+    cluster.rooms |= {"c": 3.0}
+    told = listen(pool, ray_pool._LOOK_SECONDS + 1)
+    assert told == [(0, "note", "Node c (10.0.0.2) has joined the Ray cluster.")]
+    assert pool.idle() == [0, 1, 2, 3, 4]
+    del cluster.rooms["a"]
+    [(_, _, text)] = listen(pool, ray_pool._LOOK_SECONDS + 1)
+    assert text == "Node a (10.0.0.0) has left the Ray cluster."
+
+
+def test_a_job_goes_there_and_messages_come_back(cluster, pool, toys, store):
+    listen(pool)
+    pool.submit(1, Make(toys.Number(1)))
+    assert (pool.idle(), pool.is_busy) == ([0], True)
+    assert cluster.actors[1].jobs == [Make(toys.Number(1))]
+    # Locked here, where other commands of this host see it.
+    assert store.lock(toys.Number(1).address) is None
+    pool.stop()
+    cluster.actors[1].messages = [Message("progress", 0.5)]
+    told = listen(pool, 1)
+    assert told[0][2] == "2 workers of Ray are ready: a (2)."
+    assert told[1:] == [(1, "progress", 0.5)]
+    assert cluster.actors[1].stops[-1]
+    cluster.actors[1].messages = [Message("ended", "stopped")]
+    assert listen(pool, 1) == [(1, "ended", "stopped")]
+    with store.lock(toys.Number(1).address):
+        pool.submit(0, Make(toys.Number(1)))
+        assert listen(pool)[-1] == (0, "ended", "busy")
+    assert (pool.idle(), cluster.actors[0].jobs) == ([0, 1], [])
+
+
+def test_a_question_waits_for_the_first_worker(cluster, settings):
+    cluster.prepare = lambda actor: setattr(actor, "is_silent", actor.number == 0)
+    cluster.rooms = {"a": 1.0}
+    with RayPool(settings, Demand()) as pool:
+        pool.submit(0, QUESTION)
+        [(_, kind, text)] = listen(pool, 20)
+        assert kind == "note" and "takes 1 CPU; free are 0 CPU" in text
+        cluster.actors[0].is_silent = False
+        listen(pool, 1)
+        assert cluster.actors[0].jobs == [QUESTION]
+
+
+def test_who_is_silent_is_dead_and_another_takes_its_place(cluster, pool, toys, store):
+    listen(pool)
+    job = Make(toys.Number(1))
+    pool.submit(0, job)
+    listen(pool, 20)
+    cluster.actors[0].is_silent = True
+    told = listen(pool, ray_pool.SILENT_SECONDS + 2)
+    assert [(number, kind) for number, kind, _ in told] == [(0, "note"), (0, "died")]
+    assert "no sign of life for 30 s" in told[0][2] and "'a'" in told[0][2]
+    assert cluster.killed == [cluster.actors[0]]
+    # Its job is free for others at once, and what it tells later is not heard.
+    pool.submit(1, job)
+    assert cluster.actors[1].jobs == [job]
+    cluster.actors[0].is_silent = False
+    cluster.actors[0].messages = [Message("ended", "finished")]
+    listen(pool, 1)
+    assert pool.idle() == [0] and cluster.actors[2].jobs == []
+
+
+def test_who_did_not_listen_calls_nobody_silent(cluster, pool, toys):
+    listen(pool)
+    pool.submit(0, Make(toys.Number(1)))
+    listen(pool, 1)
+    # As when this process was frozen, or planned for minutes.
+    cluster.clock.now += 1000
+    assert listen(pool, 5) == []
+    assert cluster.killed == []
+
+
+def test_a_death_that_ray_tells_of_is_one(cluster, pool, toys):
+    listen(pool)
+    pool.submit(1, Make(toys.Number(1)))
+    listen(pool)
+    cluster.actors[1].death = "The actor died.\n\n  its node was lost"
+    told = listen(pool, 1)
+    assert told == [(1, "died", "The actor died. its node was lost on host 'a'.")]
+    listen(pool, 1)
+    assert pool.idle() == [0, 1]
+
+
+def test_nodes_that_cannot_work_are_refused_by_name(cluster, settings, store, toys):
+    def fail(actor):
+        actor.host = "ab"[actor.number % 2]
+        actor.fault = "it is elsewhere" if actor.host == "b" else None
+
+    with store.claimed(pytest.fail), RayPool(settings, Demand()) as pool:
+        listen(pool)
+        for actor in cluster.actors:
+            fail(actor)
+        # Where workers are was told before.
+        for number, one in enumerate(pool._workers.values()):
+            one.node = Node("ab"[number], "ab"[number], "1", {}, None)
+        with pytest.raises(
+            SetupError, match="this node .*: 'b' .it is elsewhere.*--st"
+        ):
+            pool.submit(0, Make(toys.Number(1)))
+    assert store.addresses() == []
+
+
+def test_a_late_node_that_does_not_see_the_store_is_left_out(cluster, pool, toys):
+    listen(pool)
+    pool.submit(0, Make(toys.Number(1)))
+    listen(pool)
+    cluster.prepare = lambda actor: vars(actor).update(host="c", fault="no such folder")
+    cluster.rooms |= {"c": 1.0}
+    told = [text for _, _, text in listen(pool, 40) if "cannot be used" in text]
+    assert told[0] == "Node 'c' of the Ray cluster cannot be used: no such folder."
+    assert pool.idle() == [1]
+    # It is asked again now and then, not all the time.
+    assert len(told) < 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "fact"),
+    [
+        ({"changes": {"packages": {"keras": "0"}}}, "its packages is {'keras': '0'}"),
+        ({"boot": "2"}, "another node has the same host name"),
+    ],
+    ids=["packages", "names"],
+)
+def test_nodes_that_do_not_fit_one_another_are_refused(
+    cluster, settings, changes, fact
+):
+    def prepare(actor):
+        if actor.number:
+            vars(actor).update(changes)
+
+    cluster.prepare = prepare
+    with RayPool(settings, Demand()) as pool:
+        with pytest.raises(SetupError, match=fact):
+            listen(pool, 5)
+
+
+def test_a_cluster_without_room_is_refused(cluster, settings):
+    with pytest.raises(SetupError, match="No node .* room for a worker, .* 3 CPU"):
+        RayPool(settings, Demand(cpus=3))
+    assert RayPool(settings, Demand(cpus=3), num_workers=2).size == 2
+
+
+def test_what_a_node_has_room_for():
+    host = {"CPU": 8.0, "GPU": 4.0, "TPU": 8.0, "memory": 1e9}
+    assert Demand().num_workers(host) == 8
+    assert Demand(cpus=3).num_workers(host) == 2
+    assert Demand(gpus=1).num_workers(host) == 4
+    assert Demand(tpus=8).num_workers(host) == 1
+    assert Demand(gpus=1).num_workers({"CPU": 8.0}) == 0

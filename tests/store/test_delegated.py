@@ -1,0 +1,90 @@
+"""A worker on another host works under the claim of its command, and no longer."""
+
+import contextlib
+import pickle
+
+import pytest
+
+from tflottery.store import delegated, locks
+from tflottery.store.claims import ClaimedStore
+from tflottery.store.delegated import DelegatedStore
+from tflottery.store.store import Store
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def root(request, tmp_path, monkeypatch):
+    """A folder or a bucket that hosts share; the worker looks but briefly."""
+    monkeypatch.setattr(delegated, "SIGHT_SECONDS", 0.02)
+    monkeypatch.setattr(delegated, "_POLL_SECONDS", 0.01)
+    if request.param == "folder":
+        return str(tmp_path / "store")
+    request.getfixturevalue("bucket")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return "gs://bucket/store"
+
+
+@pytest.fixture
+def on_host(monkeypatch):
+    """Returns a context in which this process is on another host."""
+
+    @contextlib.contextmanager
+    def named(name):
+        with monkeypatch.context() as patch:
+            patch.setattr(locks, "host", lambda: name)
+            yield
+
+    return named
+
+
+def write(store, address="lines/a"):
+    with store.writing(address, {}) as folder:
+        (folder / "a").write_text("a")
+
+
+def test_a_worker_on_another_host_writes_while_its_command_claims(root, on_host):
+    command = Store(root)
+    holder = delegated.holder_of(command)
+    with command.claimed(pytest.fail), command.lock("runs/r"), on_host("b"):
+        store = pickle.loads(pickle.dumps(DelegatedStore(root, holder)))
+        assert store.sees_claim()
+        # The command holds that lock, wherever its workers are.
+        with store.lock("runs/r"):
+            write(store)
+        # Others of that host are refused as ever.
+        with pytest.raises(ClaimedStore, match="being written by process"):
+            write(Store(root), "lines/b")
+    assert command.addresses() == ["lines/a"]
+
+
+def test_a_worker_whose_command_lost_the_store_publishes_nothing(root, on_host):
+    store = DelegatedStore(root, delegated.holder_of(Store(root)))
+    acts = [
+        lambda: write(store, "lines/b"),
+        lambda: store.remove("lines/a"),
+        lambda: store.lock("runs/r"),
+    ]
+
+    def is_refused():
+        for act in acts:
+            with pytest.raises(ClaimedStore, match="or no longer, claimed by the comm"):
+                act()
+
+    # Before any claim, after it was given back, and while another host has it.
+    is_refused()
+    with Store(root).claimed(pytest.fail):
+        write(store)
+    is_refused()
+    with on_host("b"), Store(root).claimed(pytest.fail):
+        assert not store.sees_claim()
+        is_refused()
+    assert Store(root).addresses() == ["lines/a"]
+
+
+def test_a_folder_of_the_same_name_elsewhere_is_another_store(tmp_path, monkeypatch):
+    monkeypatch.setattr(delegated, "SIGHT_SECONDS", 0.02)
+    monkeypatch.setattr(delegated, "_POLL_SECONDS", 0.01)
+    command = Store(tmp_path / "shared")
+    with command.claimed(pytest.fail):
+        here = DelegatedStore(tmp_path / "own", delegated.holder_of(command))
+        assert not here.sees_claim()
+    assert not (tmp_path / "own").exists()

@@ -1,0 +1,95 @@
+"""The store of a worker that a command on another host has given work.
+
+It has no claim and no locks of its own. The command holds both, on its host, where
+other commands meet them; a worker only looks whether the claim still is the command's
+before it publishes or removes anything. Where it is not, or cannot be seen because a
+folder of that name is another one here, the worker gets no further.
+"""
+
+import contextlib
+import os
+import time
+from contextlib import AbstractContextManager
+
+from tflottery.store import claims
+from tflottery.store.claims import ClaimedStore, Claims, Holder
+from tflottery.store.store import Store
+
+# Folders on NFS may be seen as they were half a minute ago.
+SIGHT_SECONDS = 30.0
+_POLL_SECONDS = 0.1
+
+
+def holder_of(store: Store) -> Holder:
+    """Returns who this process is to the claims of a store."""
+    return store._claims.holder
+
+
+class DelegatedClaims(Claims):
+    """The claims of a store, as a worker of another process sees them."""
+
+    def __init__(self, root: str, scratch: str, holder: Holder):
+        """Args:
+        root: as of `Claims`.
+        scratch: as of `Claims`.
+        holder: whose claim it has to be.
+        """
+        super().__init__(root, scratch)
+        self._holder = holder
+
+    @property
+    def holder(self) -> Holder:
+        """Whose claim it has to be."""
+        return self._holder
+
+    def refuse_others(self) -> None:
+        """Raises ClaimedStore unless the command that gave the work holds the claim."""
+        if not self.is_seen():
+            raise ClaimedStore(
+                f"The store {self._root!r} is not, or no longer, claimed by the "
+                f"command on host {self._holder.host!r} that this worker works for. "
+                "What was finished is kept; the same command goes on."
+            )
+
+    def is_seen(self) -> bool:
+        """Returns whether the claim is there, having looked for it for a while."""
+        give_up = time.monotonic() + SIGHT_SECONDS
+        while not self._holds():
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
+    def _holds(self) -> bool:
+        """Returns whether the claim that counts by now is the command's."""
+        _, data = self._latest()
+        return claims.is_held(data) and self._is_ours(data)
+
+
+class DelegatedStore(Store):
+    """A store under the claim and the locks of a command on another host."""
+
+    def __init__(self, root: str | os.PathLike, holder: Holder):
+        """Args:
+        root: folder or URL.
+        holder: who holds its claim.
+        """
+        super().__init__(root)
+        self._claims = DelegatedClaims(self.root, self._backend.scratch, holder)
+
+    def __reduce__(self) -> tuple:
+        return DelegatedStore, (self.root, self._claims.holder)
+
+    def lock(self, name: str) -> AbstractContextManager[object]:
+        """Returns a context: the command has locked what it gives away.
+
+        Raises ClaimedStore if its claim is lost.
+        """
+        with self._explained(f"work on {name!r}"):
+            self._claims.refuse_others()
+        return contextlib.nullcontext()
+
+    def sees_claim(self) -> bool:
+        """Returns whether the store of this name is the command's, by its claim."""
+        with self._explained("look for the claim"):
+            return self._claims.is_seen()
