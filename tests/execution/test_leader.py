@@ -90,12 +90,14 @@ def test_followers_get_orders_and_end_as_the_chief_does(together):
 def test_other_flags_are_refused_on_both_sides(together, told):
     chief, joined = together(seconds=0.5, options=_OPTIONS | {"--levels": "4"})
     joined.thread.start()
-    fact = "worker 1 of 2 .*, refused since --levels is 4 there and 3 here"
+    fact = (
+        "worker 1 of 2 .*, refused since --levels is 4 on worker 1 and 3 on the chief"
+    )
     with pytest.raises(SetupError, match=fact), chief:
         pass
     joined.thread.join()
     assert isinstance(joined.error, SetupError)
-    assert "chief refuses this command: --levels is 4 there" in str(joined.error)
+    assert "chief refuses this command: --levels is 4 on worker 1" in str(joined.error)
     assert any("worker 1 was refused: --levels" in text for text in told)
 
 

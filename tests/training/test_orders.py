@@ -40,6 +40,7 @@ def _trained(trainer, last, *, cut):
     return trainer.state()[0]
 
 
+@pytest.mark.slow
 def test_a_follower_makes_the_calls_of_its_chief(trainers, line, monkeypatch):
     """Without a strategy both train whole batches, each by itself."""
     theirs, ours = line

@@ -181,25 +181,21 @@ class Leader:
         if index in self._links and not self._links[index].fault:
             return "there is one of that number already."
         differing = [
-            f"{name} is {options.get(name, 'absent')} there and {value} here"
+            f"{name} is {options.get(name, 'absent')} on worker {index} and {value} on "
+            "the chief"
             for name, value in self._options.items()
             if options.get(name) != value
         ]
         if not differing:
             return None
-        return (
-            f"{'; '.join(differing)} (here: on the chief). All hosts run one command."
-        )
+        return f"{'; '.join(differing)}. All hosts run one command."
 
     def _told_of(self, missing: list[int]) -> str:
         """Returns what to say where followers have not come in time."""
         told = [
-            f"{self._cluster.name(one)}"
-            + (
-                f", refused since {reason}"
-                if (reason := self._refusals.get(one))
-                else ""
-            )
+            f"{self._cluster.name(one)}, refused since {self._refusals[one]}"
+            if one in self._refusals
+            else self._cluster.name(one)
             for one in missing
         ]
         host, port = self._cluster.meeting_point
