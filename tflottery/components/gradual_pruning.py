@@ -63,8 +63,14 @@ class GradualPruning(Component):
 
         Raises:
           ValueError: `tf_keras` is not told how to build a layer of the network.
-          Absent: the training diverged.
+          Absent: the training diverged, or there are fewer weights to keep than one of
+            each kernel, which the library never empties.
         """
+        if self.num_survivors < len(self.kernels):
+            raise Absent(
+                f"{self.num_survivors} weights are to survive of {len(self.kernels)} "
+                "kernels, each of which keeps one at least."
+            )
         from tflottery.datasets import pipeline
         from tflottery.datasets.stream import stream_of
         from tflottery.training import tfmot_pruning

@@ -111,8 +111,9 @@ def _told_what_is_missing(outcome: Outcome, log: Log) -> int:
         )
     if num_absent:
         log.say(
-            f"{num_absent} artifacts do not exist, as they ask for more weights than "
-            "there are to keep: their rows are empty.",
+            f"{num_absent} artifacts do not exist, as they ask for other numbers of "
+            "weights than can be kept, or gradual pruning diverged: their rows are "
+            "empty.",
         )
     causes = collections.Counter(outcome.failures.values())
     for text, count in causes.items():
