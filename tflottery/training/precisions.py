@@ -1,9 +1,9 @@
 """Precision: in what numbers a network computes while it trains.
 
 Under mixed_bfloat16 layers compute in bfloat16, which accelerators do several times as
-fast, and CPUs with AVX512-BF16 or AMX twice where there are convolutions. Weights, masks, optimizer slots, batch norm
-statistics, outputs and losses stay float32, and so does all that is measured: an
-evaluator builds the network as it is.
+fast, and CPUs with AVX512-BF16 or AMX twice where there are convolutions. Weights,
+masks, optimizer slots, batch norm statistics, outputs and losses stay float32, and so
+does all that is measured: an evaluator builds the network as it is.
 """
 
 from typing import TYPE_CHECKING
