@@ -96,10 +96,12 @@ def test_every_flag_and_file_in_the_pages_exists():
         known |= own
     # Of the tool that cleans a store, of reports, of pytest-xdist and of benchmarks.
     known |= {"yes", "output", "models", "topologies", "dist", "paper", "lines"}
+    known |= {"execute", "plain"}
     # Of the export.
     known |= {"format", "row", "inputs", "examples", "ticket"}
-    # Of Google Cloud's and of pip.
+    # Of Google Cloud's, of pip and of Slurm.
     known |= {"zone", "accelerator", "version", "find"}
+    known |= {"nodes", "ntasks", "gpus", "cpus", "requeue", "signal"}
     flags = set(re.findall(r"(?<![\w-])--([a-z_0-9]+)", text()))
     assert flags <= known, flags - known
     files = re.findall(r"--flagfile=([\w./]+)", text())
