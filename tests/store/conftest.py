@@ -1,8 +1,13 @@
-"""A store of the test's own."""
+"""A store of the test's own; google_storage.py is for tests to import."""
+
+import pathlib
+import sys
 
 import pytest
 
 from tflottery.store.store import Store
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 
 @pytest.fixture

@@ -114,6 +114,35 @@ def test_commands_of_one_host_share_a_claim_and_the_last_gives_it_back(root, on_
     assert files(root).names() == ["00000001"]
 
 
+def test_a_claim_is_not_given_back_under_who_joins_it(root, on_host, monkeypatch):
+    look, joined, ended = locks.held_locks, threading.Event(), threading.Event()
+
+    def second():
+        with Store(root).claimed(nobody):
+            joined.set()
+            ended.wait()
+
+    thread = threading.Thread(target=second)
+
+    def looking(folder):
+        # The other one comes right after this look for others.
+        found = look(folder)
+        if not thread.is_alive():
+            thread.start()
+            joined.wait(0.2)
+        return found
+
+    monkeypatch.setattr(locks, "held_locks", looking)
+    with Store(root).claimed(nobody):
+        pass
+    assert joined.wait(5)
+    state = claim(root)[1]["state"]
+    monkeypatch.setattr(locks, "held_locks", look)
+    ended.set()
+    thread.join()
+    assert state == "held" and claim(root)[1]["state"] == "free"
+
+
 def test_a_living_holder_is_named(root, on_host, clock, leave):
     leave("z", process=12)
     told = []
@@ -297,15 +326,32 @@ def test_without_what_makes_files_in_buckets_it_is_named(monkeypatch, tmp_path):
             pass
 
 
-def test_drafts_and_locks_of_another_host_are_not_swept(tmp_path, on_host):
-    elsewhere = Store(tmp_path)
-    with on_host("other.host"):
-        writing = elsewhere.writing("lines/a", {})
+@pytest.fixture(params=["name", "machine"])
+def elsewhere(request, on_host, monkeypatch):
+    """Returns a context in which this process is on another host, of another name or
+    of none."""
+
+    @contextlib.contextmanager
+    def there():
+        with monkeypatch.context() as patch:
+            if request.param == "machine":
+                patch.setattr(locks, "machine", lambda: "other")
+                yield
+            else:
+                with on_host("other.host"):
+                    yield
+
+    return there
+
+
+def test_drafts_and_locks_of_another_host_are_not_swept(tmp_path, elsewhere):
+    store = Store(tmp_path)
+    with elsewhere():
+        writing = store.writing("lines/a", {})
         folder = writing.__enter__()
-        lock = elsewhere.lock("runs/a")
+        lock = store.lock("runs/a")
     # As where locks do not reach: this process could take all of them.
     for path in [lock.path, *map(str, (tmp_path / ".drafts").glob("*.lock"))]:
-        assert "other.host" in locks.holder(path)
         content = open(path).read()
         os.unlink(path)
         with open(path, "w") as file:
@@ -314,7 +360,7 @@ def test_drafts_and_locks_of_another_host_are_not_swept(tmp_path, on_host):
     write(Store(tmp_path), "lines/b")
     assert folder.exists()
     assert os.path.exists(lock.path)
-    with on_host("other.host"):
+    with elsewhere():
         assert Store(tmp_path)._staging.sweep() == 1
         Store(tmp_path).sweep()
     assert not folder.exists()

@@ -74,6 +74,7 @@ def answering(monkeypatch):
         path = types.SimpleNamespace(exists=function)
         monkeypatch.setattr(network, "connected", lambda address: True)
         monkeypatch.setattr(roots, "epath", types.SimpleNamespace(Path=lambda _: path))
+        monkeypatch.setattr(roots.buckets, "file_system", lambda url: None)
 
     return answer
 
@@ -101,3 +102,16 @@ def test_who_never_answers_is_waited_for_some_seconds(answering, monkeypatch):
 def test_who_answers_is_a_store_or_becomes_one(answering):
     answering(lambda: False)
     Store("gs://b/s").ensure_root()
+
+
+def test_a_store_in_a_bucket_takes_a_package_also_to_be_read(monkeypatch, tmp_path):
+    from etils.epath import backend
+
+    def missing(name):
+        raise ImportError("No module named 'gcsfs'")
+
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(backend.fsspec_backend, "_get_filesystem", missing)
+    with pytest.raises(StoreError, match=r"also where it is only read.*tflottery\[gcs"):
+        Store("gs://b/store").ensure_root()

@@ -98,7 +98,7 @@ class Component(Artifact):
             [fingerprints.kind(self), self.VERSION, fingerprints.fields(self)]
         )
 
-    @property
+    @functools.cached_property
     def address(self) -> str:
         """The folder of a store this belongs in."""
         return f"{self.FOLDER}/{self.key}"

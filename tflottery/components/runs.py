@@ -150,7 +150,7 @@ class State(Artifact):
         """Hash of the derivation."""
         return fingerprints.fingerprint([self.KIND, self.run.key, self.iteration])
 
-    @property
+    @functools.cached_property
     def address(self) -> str:
         """The folder of a store this belongs in."""
         return f"runs/{self.run.key}/{self.iteration:08d}"

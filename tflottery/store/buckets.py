@@ -16,7 +16,8 @@ def file_system(url: str) -> fsspec.AbstractFileSystem:
         return backend.fsspec_backend.fs(url)
     except ImportError as error:
         raise StoreError(
-            f"A store in {url!r} takes a package that lists it as a whole and makes a "
-            f"file only where there is none: {error}. For gs:// it is gcsfs: "
-            "pip install 'tflottery[gcs]'."
+            f"A store in {url!r} takes a package that is not installed, also where it "
+            f"is only read: {error}. For gs:// it is gcsfs (pip install "
+            "'tflottery[gcs]'), which lists it as a whole and makes a file only where "
+            "there is none."
         ) from error

@@ -45,6 +45,8 @@ from tflottery.store.errors import CHOOSE, StoreError
 BEAT_SECONDS, SILENT_SECONDS = 5.0, 120.0
 
 _POLL_SECONDS = 0.25
+# To be alone among the commands of this host, a fortieth of a second apart.
+_NUM_TRIES = 200
 # A claim is written in place: all have one size, and a full disk has room for it.
 _NUM_BYTES = 1024
 
@@ -144,9 +146,11 @@ class Claims:
         watched, since = None, 0.0
         while True:
             number, data = found = self._latest()
-            if data is not None and self._is_ours(data) and is_held(data):
-                self._renew(number, data)
-                return
+            if self._is_held_here(data):
+                if self._joined_claim():
+                    return
+                # Given back since.
+                continue
             if not is_held(data):
                 if self._made(number + 1):
                     return
@@ -165,6 +169,15 @@ class Claims:
                 # Somebody else was quicker.
                 watched = None
             time.sleep(_POLL_SECONDS)
+
+    def _joined_claim(self) -> bool:
+        """Renews the claim that this host holds; returns whether it still did."""
+        with self._alone_on_this_host():
+            number, data = self._latest()
+            if self._is_held_here(data):
+                self._renew(number, data)
+                return True
+        return False
 
     def _made(self, number: int) -> bool:
         """Makes the claim of a number; returns whether it is this process's and counts.
@@ -205,13 +218,30 @@ class Claims:
 
     def _give_back(self) -> None:
         """Frees the claim, if it is this host's and no other process here holds it."""
-        number, data = self._latest()
-        if not self._is_ours(data) or not is_held(data):
-            return
-        # Those of commands that were killed are left by them.
-        locks.sweep(self._members)
-        if not locks.held_locks(self._members):
-            self._files.overwrite(_name(number), _sealed(_content(data), free=True))
+        with self._alone_on_this_host():
+            number, data = self._latest()
+            if not self._is_held_here(data):
+                return
+            # Those of commands that were killed are left by them.
+            locks.sweep(self._members)
+            if not locks.held_locks(self._members):
+                self._files.overwrite(_name(number), _sealed(_content(data), free=True))
+
+    @contextlib.contextmanager
+    def _alone_on_this_host(self) -> Iterator[None]:
+        """Has commands of this host join the claim, or give it back, one at a time.
+
+        Else one could join between another's look for others and its giving back. Who
+        is suspended meanwhile is waited for no longer than seconds.
+        """
+        with contextlib.ExitStack() as stack:
+            for _ in range(_NUM_TRIES):
+                lock = locks.acquire(f"{self._members}.lock")
+                if lock is not None:
+                    stack.enter_context(lock)
+                    break
+                time.sleep(_POLL_SECONDS / 10)
+            yield
 
     def _latest(self) -> tuple[int, bytes | None]:
         """Returns number and bytes of the claim that counts; (-1, None): there is none.
@@ -234,6 +264,10 @@ class Claims:
         content = _content(data)
         here = dataclasses.asdict(self.holder)
         return content is not None and here.items() <= content.items()
+
+    def _is_held_here(self, data: bytes | None) -> bool:
+        """Returns whether a claim is of this host, and not given back."""
+        return self._is_ours(data) and is_held(data)
 
     @property
     def _members(self) -> str:

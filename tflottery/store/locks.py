@@ -10,6 +10,8 @@ import contextlib
 import dataclasses
 import errno
 import fcntl
+import functools
+import hashlib
 import json
 import os
 import socket
@@ -17,6 +19,9 @@ import urllib.parse
 
 # Of the OSError that `acquire` raises on a file system without locks.
 UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+
+# What a machine is told from others by, the first that is there.
+_MACHINE_IDS = ("/etc/machine-id", "/proc/sys/kernel/random/boot_id")
 
 # Descriptors held by this process. A forked child closes its copies: otherwise a lock
 # would live on in a child that has nothing to do with it.
@@ -93,7 +98,7 @@ def acquire(path: str) -> Lock | None:
     _held.add(descriptor)
     # The note is for people only; the lock holds without it (on a full disk, say).
     with contextlib.suppress(OSError):
-        note = json.dumps({"pid": os.getpid(), "host": host()})
+        note = json.dumps({"pid": os.getpid(), "host": host(), "machine": machine()})
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, note.encode(), 0)
     return Lock(path, descriptor)
@@ -105,8 +110,23 @@ def host() -> str:
 
 
 def host_in_paths() -> str:
-    """Returns the name of this host as it can be part of a file's name."""
-    return urllib.parse.quote(host(), safe="")
+    """Returns what names this host, and none of its name, in the name of a file."""
+    return "-".join(filter(None, (urllib.parse.quote(host(), safe=""), machine())))
+
+
+@functools.cache
+def machine() -> str:
+    """Returns what tells this machine from others of its name, "" if nothing does.
+
+    The same after it is started again, but for a container without an id of its own.
+    """
+    for path in _MACHINE_IDS:
+        with contextlib.suppress(OSError):
+            with open(path, "rb") as file:
+                found = file.read().strip()
+            if found:
+                return hashlib.sha256(found).hexdigest()[:8]
+    return ""
 
 
 def sweep(folder: str) -> None:
@@ -180,7 +200,8 @@ def _note(path: str) -> dict[str, object]:
 def _is_of_this_host(path: str) -> bool:
     """Returns whether no other host's process is known to have taken a lock last."""
     try:
-        return _note(path)["host"] == host()
+        note = _note(path)
+        return (note["host"], note.get("machine", machine())) == (host(), machine())
     except (OSError, ValueError, KeyError, TypeError):
         return True
 

@@ -7,12 +7,13 @@ import threading
 from etils import epath
 
 from tflottery.datasets import network
-from tflottery.store import addresses
+from tflottery.store import addresses, buckets
 from tflottery.store.errors import CHOOSE, StoreError
 
 # A folder that disks have of themselves.
 _RECOVERED = "lost+found"
-_LOOK_SECONDS = 10.0
+# With what libraries take to be imported on a busy machine.
+_LOOK_SECONDS = 20.0
 
 
 def ensure_folder(root: str) -> None:
@@ -39,17 +40,28 @@ def ensure_url(root: str) -> None:
     """Raises StoreError unless somebody answers at a URL, within seconds.
 
     Libraries would try for minutes, and say in many lines that they could not.
+
+    Raises:
+      StoreError: nobody does, or the package that lists a bucket is not installed.
     """
-    if root.startswith("gs://"):
+    is_googles = root.startswith("gs://")
+    # Where the library is told of another host than Google's, that is no hindrance.
+    if is_googles and "STORAGE_EMULATOR_HOST" not in os.environ:
         host, port = network.download_address()
         if not network.connected((host, port)):
             raise _unreachable(root, f"{host}:{port} did not answer")
     faults: list[str] = ["it did not answer"]
+    lacks: list[StoreError] = []
 
     def look() -> None:
         try:
+            if is_googles:
+                # Even a store that is only read is listed.
+                buckets.file_system(root)
             epath.Path(root).exists()
             faults.clear()
+        except StoreError as error:
+            lacks.append(error)
         except Exception as error:
             # Of which kind depends on the file system and on who serves it.
             text = " ".join(str(error).split())[:300]
@@ -58,6 +70,8 @@ def ensure_url(root: str) -> None:
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     thread.join(_LOOK_SECONDS)
+    if lacks:
+        raise lacks[0]
     if faults:
         raise _unreachable(root, faults[0])
 

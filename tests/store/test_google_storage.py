@@ -1,0 +1,207 @@
+"""gs:// through gcsfs, against a small part of Google's API served on loopback."""
+
+import dataclasses
+import importlib.util
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
+
+import fsspec
+import pytest
+from google_storage import Storage, serving
+
+import tflottery
+from tflottery.store import claim_files, claims
+from tflottery.store.claims import ClaimedStore
+from tflottery.store.errors import DamagedArtifact, MissingArtifact
+from tflottery.store.store import Store
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("gcsfs") is None, reason="takes gcsfs, the extra gcs"
+)
+# Nobody is asked who we are, nor Google what kind of bucket it is; and epath leaves
+# gs:// to gcsfs, where else TensorFlow would go to Google.
+_HERE = {
+    "FSSPEC_GCS_TOKEN": "anon",
+    "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+    "EPATH_USE_TF": "false",
+}
+_ROOT = "gs://bucket/store"
+
+
+@pytest.fixture
+def storage(monkeypatch, tmp_path):
+    """What is in the buckets; gs:// leads there."""
+    for name, value in _HERE.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    from etils.epath import backend, gpath
+    from gcsfs.core import GCSFileSystem
+
+    found = Storage()
+    server = serving(found)
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+    systems = {
+        "gcs": GCSFileSystem(token="anon", skip_instance_cache=True),
+        "file": fsspec.filesystem("file"),
+    }
+    monkeypatch.setattr(backend.fsspec_backend, "_get_filesystem", systems.get)
+    # It is asked once a process otherwise.
+    monkeypatch.setattr(gpath, "_is_tf_installed", lambda: False)
+    yield found
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_file_is_made_only_where_there_is_none(storage):
+    files = claim_files.RemoteFiles(f"{_ROOT}/.claims")
+    assert files.names() == [] and files.read("00000000") is None
+    made = []
+    ready = threading.Barrier(4)
+
+    def make(number):
+        ready.wait()
+        made.append(files.create("00000000", f"{number}".encode()))
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == [False, False, False, True]
+    first = files.read("00000000")
+    assert not files.create("00000000", b"late") and files.read("00000000") == first
+    files.overwrite("00000000", b"again")
+    assert files.read("00000000") == b"again" and files.names() == ["00000000"]
+    files.remove("00000000")
+    files.remove("00000000")
+    assert files.names() == []
+
+
+class ClaimsOfAnotherHost(claims.Claims):
+    """Claims as a process on another host sees them."""
+
+    @property
+    def holder(self):
+        return dataclasses.replace(super().holder, host="there")
+
+
+def of_another_host():
+    """Returns the store as a process on another host has it."""
+    store = Store(_ROOT)
+    store._claims = ClaimsOfAnotherHost(store.root, store._backend.scratch)
+    return store
+
+
+def test_a_store_is_claimed_refused_and_taken_over(storage, monkeypatch):
+    monkeypatch.setattr(claims, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(claims, "SILENT_SECONDS", 0.6)
+    told = []
+    claim = ("bucket", "store/.claims/00000000")
+    with Store(_ROOT).claimed(told.append), Store(_ROOT).claimed(told.append):
+        assert not told
+        with pytest.raises(ClaimedStore, match=f"process {os.getpid()} on host"):
+            with of_another_host().claimed(told.append):
+                pass
+        _, held, _ = storage.objects[claim]
+    # As if all processes of this host had been killed.
+    storage.insert(*claim, held, {})
+    with of_another_host().claimed(told.append):
+        assert ("bucket", "store/.claims/00000001") in storage.objects
+        assert claim not in storage.objects
+        with pytest.raises(ClaimedStore, match="on host 'there'"):
+            Store(_ROOT).lock("runs/a")
+    assert len(told) == 2 and all("Looking for a sign of life" in one for one in told)
+
+
+def test_artifacts_are_put_listed_read_and_removed(storage):
+    store = Store(_ROOT)
+    for number in range(3):
+        with store.writing(f"runs/abc/{number:08d}", {}) as folder:
+            (folder / "weights").write_bytes(bytes([number]) * 2**20)
+            (folder / "more").mkdir()
+            (folder / "more" / "slots").write_bytes(b"slots")
+    # Another machine, which has no copies.
+    elsewhere = Store(_ROOT)
+    elsewhere._backend.forget_copy("runs")
+    storage.requests.clear()
+    names = {"weights", "more/slots"}
+    assert elsewhere.listing() == {
+        f"runs/abc/{number:08d}": names for number in range(3)
+    }
+    assert len(storage.requests) == 1
+    for address in elsewhere.addresses("runs/abc"):
+        elsewhere._backend.forget_copy(address)
+        weights = (elsewhere.open(address) / "weights").read_bytes()
+        assert weights == bytes([int(address[-8:])]) * 2**20
+    with store.writing("runs/abc/00000000", {"made": "anew"}) as folder:
+        (folder / "weights").write_bytes(b"other")
+    assert (elsewhere.open("runs/abc/00000000") / "weights").read_bytes() == b"other"
+    store.remove("runs/abc/00000001")
+    with pytest.raises(MissingArtifact):
+        elsewhere.open("runs/abc/00000001")
+    # What is damaged in the bucket is set aside there.
+    (name,) = (
+        key for key in storage.objects if "/00000002/" in key[1] and "weights" in key[1]
+    )
+    storage.insert(*name, b"damaged", {})
+    elsewhere._backend.forget_copy("runs/abc/00000002")
+    with pytest.raises(DamagedArtifact, match="gs://bucket/store/damaged/runs/abc"):
+        elsewhere.open("runs/abc/00000002")
+
+
+def test_a_store_that_is_not_there_yet_can_be_looked_at(storage):
+    store = Store(_ROOT)
+    store.ensure_root()
+    assert store.listing() == {}
+    store.ensure_writable()
+    assert not storage.objects
+
+
+@pytest.mark.slow
+def test_a_whole_command_has_its_store_in_a_bucket(tmp_path):
+    """Which makes the same tables as with a folder."""
+    program = pathlib.Path(__file__).with_name("google_storage.py")
+    serving = subprocess.Popen(
+        [sys.executable, str(program)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    environment = os.environ | _HERE | {"HOME": str(tmp_path)}
+    environment["PYTHONPATH"] = str(pathlib.Path(tflottery.__file__).parents[1])
+    environment["STORAGE_EMULATOR_HOST"] = serving.stdout.readline().strip()
+
+    def run(*arguments):
+        ended = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    def tables(store, output):
+        run(
+            *("tflottery.experiments.lottery", "--dataset=digits", "--replicates=1"),
+            *("--rewind_iterations=0", "--training_iterations=30", "--levels=1"),
+            *("--subnetworks=imp", "--executor=inline", "--checkpoint_every=0.01"),
+            *(f"--store={store}", f"--output_dir={tmp_path / output}"),
+        )
+        csvs = (tmp_path / output).glob("*.csv")
+        return {path.name: path.read_bytes() for path in csvs}
+
+    try:
+        expected = tables(tmp_path / "store", "from_a_folder")
+        assert expected and tables(_ROOT, "from_a_bucket") == expected
+        # Read without what this machine has copies of.
+        shutil.rmtree(tmp_path / ".cache/tflottery/remote")
+        told = run("tflottery.store", "verify", f"--store={_ROOT}")
+        assert "artifacts, 0 damaged" in told
+    finally:
+        serving.communicate()
