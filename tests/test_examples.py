@@ -13,16 +13,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "tabular",
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("images", "sequence", "text")
-        ),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tabular", "images", "sequence", "text"])
 def test_the_ticket_is_within_a_point_of_the_dense_network(name, tmp_path, monkeypatch):
     monkeypatch.setenv("TFLOTTERY_STORE", str(tmp_path))
     spec = importlib.util.spec_from_file_location(name, _FOLDER / f"{name}.py")

@@ -110,14 +110,14 @@ def _folder(module):
 
 
 @functools.cache
-def _tree(path):
-    return ast.parse(path.read_text())
+def _nodes(path):
+    return tuple(ast.walk(ast.parse(path.read_text())))
 
 
 def _imported(path):
     """Returns every module of the package that a file imports, anywhere in it."""
     found = set()
-    for node in ast.walk(_tree(path)):
+    for node in _nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -132,7 +132,7 @@ def _imported(path):
 
 def _functions(path):
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return [node for node in ast.walk(_tree(path)) if isinstance(node, kinds)]
+    return [node for node in _nodes(path) if isinstance(node, kinds)]
 
 
 def test_every_folder_has_its_place():
@@ -211,7 +211,7 @@ def test_no_two_modules_have_one_name():
 def test_no_two_classes_have_one_name():
     where = collections.defaultdict(list)
     for path in _files():
-        for node in ast.walk(_tree(path)):
+        for node in _nodes(path):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 where[node.name].append(_name(path))
     several = {name: found for name, found in where.items() if len(found) > 1}
@@ -221,7 +221,7 @@ def test_no_two_classes_have_one_name():
 def _identifiers(path):
     """Returns every name that a file defines, assigns or takes as an argument."""
     found = set()
-    for node in ast.walk(_tree(path)):
+    for node in _nodes(path):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.arg):

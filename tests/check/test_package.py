@@ -8,7 +8,7 @@ import pytest
 
 import tflottery.experiments
 from tflottery.check import __main__ as tool
-from tflottery.check import experiments, pretexts
+from tflottery.check import criteria, experiments, pretexts
 from tflottery.core.registry import PRETEXTS
 
 _EXPERIMENTS = [
@@ -21,6 +21,10 @@ _SLOW = {
     (name, pretexts.is_the_same_eagerly_in_a_graph_in_xla_and_in_tf_data)
     for name in PRETEXTS.names()
     if name != "rotation"
+} | {
+    # It reads the network a hundred times a level.
+    ("synflow", criteria.prunes_exact_counts_and_revives_nothing),
+    ("synflow", criteria.reads_the_seed_only_if_it_says_so),
 }
 
 
@@ -30,7 +34,7 @@ def _cases():
         for name, check in itertools.product(
             _NAMES.get(kind, registry.names()), checks
         ):
-            # Compiled in four forms, or many layers built.
+            # Compiled in four forms, read many times, or many layers built.
             slow = (name, check) in _SLOW or name == "resnet20"
             marks = pytest.mark.slow if slow else ()
             yield pytest.param(check, name, id=f"{name}-{check.__name__}", marks=marks)

@@ -124,6 +124,7 @@ def test_it_is_told_before_anything_is_planned(register, caplog):
         inspect("lenet", Setting("digits", "own"), runtime)
 
 
+@pytest.mark.slow
 def test_what_was_sound_is_not_tried_again_on_the_same_images(told, source):
     calls = []
 

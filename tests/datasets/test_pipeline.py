@@ -58,7 +58,10 @@ def test_zeros_are_padded_before_normalization():
     ("augmentation", "pretext"),
     [(one, None) for one in _OF_ARRAYS]
     # Images come to a pretext as whole numbers, however they were augmented.
-    + [("none", one) for one in PRETEXTS.names()],
+    + [
+        pytest.param("none", one, marks=() if one == "rotation" else pytest.mark.slow)
+        for one in PRETEXTS.names()
+    ],
 )
 def test_dataset_loader_and_compiled_loader_agree_bit_for_bit(augmentation, pretext):
     data = small_source(size=8)

@@ -124,6 +124,7 @@ def test_other_formats_of_files_are_refused_by_name(folder, name):
     refused(folder, f"formats tfrecord, array_record; '{folder}' has '{name}'. Prep")
 
 
+@pytest.mark.slow
 def test_array_records_hold_the_same_images(imagenet, folder, tmp_path):
     from array_record.python import array_record_module
 

@@ -72,6 +72,7 @@ def common_store(tmp_path_factory):
     return str(tmp_path_factory.mktemp("common") / "store")
 
 
+@pytest.mark.slow
 def test_from_a_store_of_all_experiments_the_same_bytes_come_again(
     tiny, execute, every_experiment, common_store
 ):

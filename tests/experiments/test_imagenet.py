@@ -110,6 +110,7 @@ def test_instability(run):
     assert 0 <= row["test_error_barrier"] <= 1
 
 
+@pytest.mark.slow
 def test_an_image_that_cannot_be_decoded_ends_a_command_as_refused(
     run, runtime, broken_imagenet, monkeypatch, tmp_path
 ):

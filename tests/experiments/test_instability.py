@@ -141,9 +141,9 @@ def test_what_is_neither_made_nor_diverged_has_no_row_before_the_end(study, tmp_
 
 
 def test_a_real_table(execute):
-    ended = execute(data_orders=3, all_points=True)
+    ended = execute(rewind_iterations=(8,), data_orders=3, all_points=True)
     rows, points = ended.table(), ended.table("interpolation")
-    assert len(rows) == 2 * 3
+    assert len(rows) == 3
     assert len(points) == len(rows) * 30
     assert list(rows.columns) == COLUMNS
     assert not rows.duplicated(KEYS).any()
@@ -285,7 +285,9 @@ def test_the_trunk_is_the_same_whatever_the_optimizer_state(study):
 # Subnetworks.
 
 
-@pytest.mark.parametrize("kind", [IMP, RANDOM_PRUNING, RANDOM_REINIT])
+@pytest.mark.parametrize(
+    "kind", [IMP, RANDOM_REINIT, pytest.param(RANDOM_PRUNING, marks=pytest.mark.slow)]
+)
 def test_a_table_of_subnetworks(execute, tiny, kind):
     ended = execute(
         subnetworks=(kind,),

@@ -81,6 +81,7 @@ def test_a_task_of_the_same_classes_keeps_its_head(study):
     assert run.mask == Subnetworks(found.related["blur"]).mask(_TICKET)
 
 
+@pytest.mark.slow
 def test_weights_and_masks_by_themselves(study, make, facts, tmp_path):
     """The body is the finder's, the head the replicate's own initial one."""
     found = study()

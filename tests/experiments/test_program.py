@@ -246,6 +246,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["tflottery.experiments.lottery", "tflottery"])
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 75)])
 def test_a_signal_while_it_is_being_imported_ends_quietly(
@@ -285,6 +286,7 @@ def test_wrong_flags_are_refused_with_a_line_of_text(run):
         assert "Traceback" not in one.errors
 
 
+@pytest.mark.slow
 def test_the_module_is_a_program(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "tflottery.experiments.instability", "--model=nope"],

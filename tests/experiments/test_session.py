@@ -225,7 +225,10 @@ def test_a_kill_between_two_tables_loses_nothing(execute, monkeypatch, tiny_csvs
 
 
 # The trunk takes iterations 1 to 8, the copies the other 80.
-@pytest.mark.parametrize("iteration", [1, 8, 40, 88])
+@pytest.mark.parametrize(
+    "iteration",
+    [8, 40, *(pytest.param(one, marks=pytest.mark.slow) for one in (1, 88))],
+)
 def test_an_interrupt_stops_and_the_same_command_goes_on(
     execute, monkeypatch, tiny_csvs, iteration
 ):

@@ -238,7 +238,10 @@ def test_a_replicate_that_diverged_belongs_to_its_setting():
     np.testing.assert_allclose(accuracy, 100 * (1 - errors))
 
 
-@pytest.mark.parametrize("options", [{"iterations": (0,)}, {"replicates": 1}])
+@pytest.mark.parametrize(
+    "options",
+    [{"iterations": (0,)}, pytest.param({"replicates": 1}, marks=pytest.mark.slow)],
+)
 def test_any_table_can_be_drawn(options, show):
     show(telemetry.draw(*tables(**options)))
 

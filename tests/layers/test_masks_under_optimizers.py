@@ -83,7 +83,16 @@ def _assert_pruned(model, masks):
         assert found[path].tobytes() == raw[path].tobytes()
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # Averages, steps that mix entries, and what is not Keras's.
+        pytest.param(
+            name, marks=() if name in ("ema", "muon", "ours") else pytest.mark.slow
+        )
+        for name in OPTIMIZERS
+    ],
+)
 def test_a_model_pruned_in_the_middle_of_its_training(name):
     model = _compiled(OPTIMIZERS[name]())
     _train(model, model.optimizer)
@@ -152,7 +161,9 @@ def test_a_constraint_of_the_user_holds_as_well():
     assert isinstance(constraint, keras.constraints.MaxNorm)
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+@pytest.mark.parametrize(
+    "suffix", [".keras", pytest.param(".weights.h5", marks=pytest.mark.slow)]
+)
 def test_a_model_saved_and_loaded_trains_on_pruned(tmp_path, suffix):
     model, path = _compiled(OPTIMIZERS["ema"]()), tmp_path / f"model{suffix}"
     _fit(model)

@@ -75,6 +75,7 @@ def test_groups_see_their_half_of_the_channels(shaped):
     assert changed.tolist() == [True] * 192 + [False] * 192
 
 
+@pytest.mark.slow
 def test_units_dropped_are_a_function_of_seed_and_iteration():
     name = "alexnet_cifar_stem"
     model = MODELS[name].function(**_sizes(name))

@@ -101,10 +101,16 @@ def test_a_ticket_is_found_and_read_from_the_store_the_second_time(
     root = tmp_path / "store"
     assert all((root / one / "manifest.json").exists() for one in table["network"])
     assert all((root / one).exists() for one in table["mask"][1:])
-    # Deeper, it goes on from what there is; another loss is another problem.
+
+
+@pytest.mark.slow
+def test_a_deeper_search_goes_on_and_another_loss_is_another_problem(
+    tmp_path, num_trainings
+):
+    found = _find(tmp_path)
     deeper = _find(tmp_path, density=0.125)
     assert len(num_trainings) == 5
-    assert deeper.table.iloc[:3].equals(table)
+    assert deeper.table.iloc[:3].equals(found.table)
     _find(tmp_path, loss=keras.losses.BinaryFocalCrossentropy(), density=1)
     assert len(num_trainings) == 7
 

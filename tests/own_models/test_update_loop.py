@@ -230,7 +230,14 @@ def test_nothing_is_kept_when_a_call_ends(tmp_path):
     assert not own_components._loops
 
 
-@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        "mixed_bfloat16",
+        pytest.param("mixed_float16", marks=pytest.mark.slow),
+        pytest.param("float64", marks=pytest.mark.slow),
+    ],
+)
 def test_other_precisions_train(precision):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)

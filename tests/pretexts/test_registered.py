@@ -72,8 +72,15 @@ def test_shapes_are_static(name, ask):
 # test_pipeline.py beside it.
 @pytest.mark.parametrize(
     ("shape", "forms"),
-    [((8, 8, 1), (None, "graph")), ((32, 32, 3), (None, "graph", "xla"))],
-    ids=["grey", "coloured"],
+    [
+        pytest.param((8, 8, 1), (None, "graph"), id="grey"),
+        pytest.param(
+            (32, 32, 3),
+            (None, "graph", "xla"),
+            id="coloured",
+            marks=pytest.mark.slow,
+        ),
+    ],
 )
 def test_every_form_has_the_same_bytes(name, shape, forms, ask):
     inputs = ask.inputs(shape)

@@ -135,6 +135,7 @@ def test_resumed_is_uninterrupted(trainer):
         assert _same(one, two)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one_does(digits, trainer, mirrored):
     shared = Trainer("lenet", _RECIPE, digits, strategy=mirrored, **_TASK)
     one, two = (_trained(each)[0] for each in (trainer, shared))

@@ -347,6 +347,7 @@ def test_what_is_wrong_is_refused(text, command, tmp_path):
     assert not list(tmp_path.glob("out.*"))
 
 
+@pytest.mark.slow
 def test_the_program_refuses_with_a_line_of_text(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "tflottery.reports.claims", "nothing"],

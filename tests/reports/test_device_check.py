@@ -8,6 +8,8 @@ import pytest
 from tflottery.reports import device_check, device_trials
 from tflottery.training.distribution import Placement
 
+pytestmark = pytest.mark.usefixtures("loops_are_graphs")
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):

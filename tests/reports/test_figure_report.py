@@ -414,6 +414,7 @@ def test_the_program_saves_and_says_where(command, tmp_path):
     assert image.shape[1] > image.shape[0] > 600 and np.std(image) > 0.01
 
 
+@pytest.mark.slow
 def test_wrong_arguments_are_refused_with_a_line_of_text(tmp_path):
     done = run("instability", folder=tmp_path)
     assert done.returncode == 2 and done.stdout == ""

@@ -83,7 +83,7 @@ def _update_program(trainer, strategy):
     return CoreProgram(strategy, trainer.replica_update, images, labels)
 
 
-@pytest.mark.parametrize("num_replicas", [4, 8])
+@pytest.mark.parametrize("num_replicas", [4, pytest.param(8, marks=pytest.mark.slow)])
 def test_cores_add_up_gradients_and_statistics_in_static_shapes(num_replicas, network):
     strategy = tpu_programs.strategy_without_tpu(4)
     trainer = _trainer(network, strategy, num_replicas=num_replicas)
@@ -99,6 +99,7 @@ def test_cores_add_up_gradients_and_statistics_in_static_shapes(num_replicas, ne
     assert ("while" in text) == (num_replicas > 4)
 
 
+@pytest.mark.slow
 def test_what_a_core_runs_trains_as_the_plain_loop(network):
     """One core: the program runs here, as XLA compiles it."""
     plain = _trainer(network)

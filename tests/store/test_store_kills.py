@@ -159,6 +159,7 @@ def test_killed_while_writing(tmp_path, moment):
     check_can_be_written(store)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", MOMENTS_OF_REPLACING)
 def test_killed_while_replacing(tmp_path, moment):
     with Store(tmp_path).writing("runs/a", {"version": 1}) as folder:
@@ -194,6 +195,7 @@ for _ in range(40):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_write_one_address_at_once(tmp_path):
     command = [sys.executable, "-c", RACE, str(tmp_path)]
     processes = [

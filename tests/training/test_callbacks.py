@@ -248,6 +248,7 @@ class _Killer(keras.callbacks.Callback):
             raise _Killed
 
 
+@pytest.mark.slow
 def test_before_a_callback_that_restores_the_first_snapshots_stay(tmp_path):
     folder = tmp_path / "snapshots"
 

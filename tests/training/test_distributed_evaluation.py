@@ -97,6 +97,7 @@ def test_so_are_those_of_what_xla_compiles(pair):
         _assert_same_counts(alone, together, [("train", None)])
 
 
+@pytest.mark.slow
 def test_an_image_is_compared_with_the_next_one_of_the_same_batch(pair, monkeypatch):
     monkeypatch.setattr(evaluation, "compiled_by_xla", lambda model: False)
     options = {"num_classes": 128, "pretext": "exemplar"}

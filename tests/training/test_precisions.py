@@ -31,7 +31,9 @@ def _trained(trainer, trainers, *cuts, masks):
     return weights, slots
 
 
-@pytest.fixture(params=["lenet_sgd", "small_conv"])
+@pytest.fixture(
+    params=[pytest.param("lenet_sgd", marks=pytest.mark.slow), "small_conv"]
+)
 def both(request, trainers):
     """The trainers of one network in float32 and in bfloat16."""
     return [

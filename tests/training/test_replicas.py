@@ -104,12 +104,11 @@ def test_four_parts_train_alike_on_one_device_and_on_several(num_devices, make):
 
 
 def test_how_many_parts_there_are_decides_what_is_trained(make):
-    found = [_trained(make(count, 1), _LAST)[0] for count in (1, 2, 4)]
-    assert _farthest(found[0], found[1]) > 0.01
-    assert _farthest(found[1], found[2]) > 0.01
+    one, four = (_trained(make(count, 1), _LAST)[0] for count in (1, 4))
+    assert _farthest(one, four) > 0.01
 
 
-@pytest.mark.parametrize("num_devices", [1, 2])
+@pytest.mark.parametrize("num_devices", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_parts_resumed_are_the_same_bits(num_devices, make):
     trainer = make(4, num_devices)
     for one, other in zip(

@@ -23,7 +23,11 @@ def _built(name, shape):
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("lenet", (8, 8, 1)), ("resnet20", (16, 16, 3))]
+    ("name", "shape"),
+    [
+        ("lenet", (8, 8, 1)),
+        pytest.param("resnet20", (16, 16, 3), marks=pytest.mark.slow),
+    ],
 )
 def test_the_network_of_tf_keras_is_the_same(name, shape):
     model, drawn = _built(name, shape)
@@ -84,6 +88,7 @@ def test_a_training_keeps_exact_counts_and_is_the_same_again():
     assert keras.__version__.startswith("3.")
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_or_is_stopped_says_so():
     model, drawn = _built("lenet", (8, 8, 1))
     images, labels = np.ones((4, 2, 8, 8, 1), np.float32), np.ones((4, 2), np.int32)

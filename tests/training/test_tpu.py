@@ -212,6 +212,7 @@ def test_an_image_is_compared_with_the_next_one_of_the_same_batch(pair, trainers
     _assert_same_counts(alone, together, [("train", None), ("test", 101)])
 
 
+@pytest.mark.slow
 def test_what_xla_compiles_for_them_counts_alike(pair, trainers):
     alone, together = pair("lenet", trainers.source("lenet"))
     for split, program in together._counters.items():
@@ -227,6 +228,7 @@ def test_images_in_files_are_decoded_here(pair, imagenet, small_conv_registered)
     _assert_same_counts(alone, together, [("test", 39), ("test", 8)])
 
 
+@pytest.mark.slow
 def test_statistics_and_gradients_are_those_of_one_processor(
     pair, trainers, small_conv_registered
 ):

@@ -14,13 +14,16 @@ from tflottery.training.callbacks import WeightSnapshot
 from tflottery.training.trainer import Diverged
 
 _LAST = 12
+# What XLA compiles by Adam, what is a graph by SGD; the rest takes seconds to compile.
 _kinds = pytest.mark.parametrize(
     "kind",
     [
-        "lenet_sgd",
         "lenet_adam",
         "small_conv",
-        pytest.param("resnet20", marks=pytest.mark.slow),
+        *(
+            pytest.param(kind, marks=pytest.mark.slow)
+            for kind in ("lenet_sgd", "resnet20")
+        ),
     ],
 )
 
@@ -147,7 +150,10 @@ def test_a_state_is_not_changed_by_training_on(trainers):
 # At the lower rates it takes several iterations until something overflows.
 @pytest.mark.parametrize(
     ("kind", "rate"),
-    [("lenet_sgd", 1e4), ("small_conv", 1e10)],
+    [
+        pytest.param("lenet_sgd", 1e4, marks=pytest.mark.slow),
+        ("small_conv", 1e10),
+    ],
 )
 def test_divergence_shows_at_one_iteration_however_it_is_cut(kind, rate, trainers):
     trainer = trainers(kind, learning_rate=rate, warmup=0, milestones=())
@@ -239,7 +245,9 @@ def test_pruned_weights_are_exactly_zero(kind, carried, trainers):
 
 
 # The one is compiled by XLA, the other trained by SGD.
-@pytest.mark.parametrize("kind", ["lenet_adam", "small_conv"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("lenet_adam", marks=pytest.mark.slow), "small_conv"]
+)
 def test_a_sparse_run_is_that_of_kernels_times_masks(kind, trainers, monkeypatch):
     """The loop masks gradients alone, for speed; products mask the forward pass too."""
     fast = trainers(kind, sparse=True)
@@ -258,7 +266,7 @@ def test_a_sparse_run_is_that_of_kernels_times_masks(kind, trainers, monkeypatch
     assert np.abs(states[0]["head/kernel"] - start).max() > 1e-2
 
 
-@pytest.mark.parametrize("kind", ["lenet_sgd", "lenet_adam", "small_conv"])
+@pytest.mark.parametrize("kind", ["lenet_adam", "small_conv"])
 def test_masks_that_prune_nothing_are_a_dense_run_up_to_rounding(kind, trainers):
     states = []
     for sparse in (False, True):
@@ -275,7 +283,7 @@ def test_masks_of_a_dense_trainer_are_refused(trainers):
         _place(trainer, masks=_masks(trainer))
 
 
-@pytest.mark.parametrize("kind", ["lenet_sgd", "small_conv"])
+@pytest.mark.parametrize("kind", ["lenet_adam", "small_conv"])
 def test_sparse_run_resumed_equals_unbroken(kind, trainers, tmp_path):
     trainer = trainers(kind, sparse=True)
     masks = _masks(trainer)
@@ -338,7 +346,7 @@ class _Points(keras.callbacks.Callback):
 
 
 def test_callbacks_are_called_at_every_point_they_ask_for(trainers):
-    trainer = trainers("lenet_sgd")
+    trainer = trainers("small_conv")
     saved = []
     snapshot = WeightSnapshot([0, 3, 4, 9, 99], lambda t, model: saved.append(t))
     points = _Points([5, 9])
@@ -354,7 +362,7 @@ def test_callbacks_are_called_at_every_point_they_ask_for(trainers):
 
 
 def test_a_callback_stops_the_training_and_it_goes_on(trainers, tmp_path):
-    trainer, stream = trainers("lenet_sgd"), trainers.stream
+    trainer, stream = trainers("small_conv"), trainers.stream
     unbroken = _trained(trainer, stream, [_LAST], folder=tmp_path)
     _place(trainer)
     points = _Points([4], stop_at=4)
@@ -365,7 +373,7 @@ def test_a_callback_stops_the_training_and_it_goes_on(trainers, tmp_path):
 
 
 def test_trained_already_is_nothing_to_do(trainers):
-    trainer = trainers("lenet_sgd")
+    trainer = trainers("small_conv")
     _place(trainer, at=7)
     before = trainer.state()
     saved = []
@@ -378,7 +386,7 @@ def test_trained_already_is_nothing_to_do(trainers):
 @pytest.mark.parametrize("distributed", [False, True])
 def test_loss_is_the_mean_over_the_global_batch(distributed, trainers, request):
     strategy = request.getfixturevalue("mirrored") if distributed else None
-    trainer = trainers("lenet_sgd", strategy=strategy, sparse=True)
+    trainer = trainers("lenet_adam", strategy=strategy, sparse=True)
     _place(trainer)
     weights = trainer.initial_weights(1)
     points = _Points([1])
@@ -398,7 +406,9 @@ def test_loss_is_the_mean_over_the_global_batch(distributed, trainers, request):
     np.testing.assert_allclose(points.seen[1], losses.mean(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["lenet_adam", "small_conv"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("lenet_adam", marks=pytest.mark.slow), "small_conv"]
+)
 def test_snapshots_equal_those_of_fit(kind, trainers, tmp_path, small_conv_registered):
     """The loop and Keras's own, on the same batches, up to rounding."""
     trainer = trainers(kind)
