@@ -1,6 +1,7 @@
 """A plan is carried out whatever becomes of its workers."""
 
 import io
+import types
 
 import pytest
 from rich.console import Console
@@ -11,7 +12,7 @@ from tflottery.execution.executor import Executor
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.log import Log
-from tflottery.execution.plan import plan_of
+from tflottery.execution.plan import Step, plan_of
 from tflottery.execution.progress import Progress
 from tflottery.execution.questions import WorkerFailed, ask
 from tflottery.execution.run_index import divergence_address
@@ -131,6 +132,42 @@ def test_what_every_job_would_meet_stops_the_work(toys, store, settings, execute
     assert store.has(goals[0].address)
     again = execute(goals)[0]
     assert again.unusable is None and again.refused is None
+
+
+def test_damaged_data_of_one_command_leave_others_alone(
+    toys, store, settings, told, monkeypatch
+):
+    class Damaged(InlinePool):
+        """What is done with the data "odd" meets a damaged image."""
+
+        given = []
+
+        def submit(self, number, job):
+            self.given.append(job.component.value)
+            if self.given[-1] % 2:
+                self._messages.append((number, Message("refused", "image 3 of odd")))
+            else:
+                super().submit(number, job)
+
+    def run(step):
+        name = ("even", "odd")[step.job.component.value % 2]
+        return types.SimpleNamespace(data=types.SimpleNamespace(name=name))
+
+    monkeypatch.setattr(Step, "run", property(run))
+    goals = [toys.Number(n) for n in range(6)]
+    executor = Executor(
+        *(Damaged(settings), store),
+        facts={},
+        progress=told(goals).progress,
+        refusal_stops=False,
+    )
+    outcome = executor.execute(goals)
+    # Of those data one job is begun.
+    assert Damaged.given == [0, 1, 2, 4]
+    odd = {goal.address for goal in goals if goal.value % 2}
+    assert outcome.failures == dict.fromkeys(odd, "image 3 of odd")
+    assert not outcome.stopped and outcome.refused is None
+    assert len(store.addresses()) == 3
 
 
 def test_a_broken_promise_is_a_failure_that_says_which(toys, store, execute):
