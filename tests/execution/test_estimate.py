@@ -23,6 +23,24 @@ def todo(make_study, store):
     return plan_of(goals, store, facts={study.facts.network: study.facts})
 
 
+def test_of_other_machines_is_told_what_is_known_here(todo, store, monkeypatch):
+    monkeypatch.setattr(hardware, "visible_gpus", list)
+    monkeypatch.setattr(hardware, "visible_cores", lambda: 1)
+    told = {"title": "", "store": store.root, "learned": {}, "num_workers": 400}
+    gpus = Placement(device="gpu", is_remote=True)
+    text = estimate.summary(todo, placement=gpus, **told)
+    assert "not known with 400 workers on the GPUs of a cluster" in text
+    cpus = Placement(is_remote=True)
+    text = estimate.summary(todo, placement=cpus, **told)
+    assert "with 400 workers on the CPUs of a cluster" in text
+    one, many = (
+        estimate.seconds(todo, num_workers=400, placement=one, learned={})
+        for one in (CPU, cpus)
+    )
+    # Cores of this machine are not shared by them.
+    assert many.low < one.low / 10
+
+
 def test_the_summary_says_all_that_a_user_decides_by(todo, store):
     text = estimate.summary(
         todo,

@@ -18,6 +18,7 @@ from tflottery.execution.ray_cluster import Demand
 from tflottery.execution.ray_pool import RayPool
 from tflottery.execution.ray_worker import Node
 from tflottery.execution.worker import Message
+from tflottery.training.distribution import Placement
 
 QUESTION = Inspect("lenet", Setting("digits"))
 
@@ -118,7 +119,7 @@ class Cluster:
                 "Alive": True,
                 "NodeManagerHostname": name,
                 "NodeManagerAddress": f"10.0.0.{number}",
-                "Resources": {"CPU": room},
+                "Resources": room if isinstance(room, dict) else {"CPU": room},
             }
             for number, (name, room) in enumerate(self.rooms.items())
         ]
@@ -129,6 +130,8 @@ class Cluster:
 
 @pytest.fixture
 def cluster(monkeypatch):
+    # Which this process has, as tests compute on its processor.
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     clock = Clock()
     monkeypatch.setattr(ray_pool, "time", clock)
     made = Cluster(clock)
@@ -276,9 +279,10 @@ def test_a_late_node_that_does_not_see_the_store_is_left_out(cluster, pool, toys
     ("changes", "fact"),
     [
         ({"changes": {"packages": {"keras": "0"}}}, "its packages is {'keras': '0'}"),
+        ({"changes": {"git_commit": "0"}}, "its git_commit is 0, and that of the comm"),
         ({"boot": "2"}, "another node has the same host name"),
     ],
-    ids=["packages", "names"],
+    ids=["packages", "commits", "names"],
 )
 def test_nodes_that_do_not_fit_one_another_are_refused(
     cluster, settings, changes, fact
@@ -291,6 +295,48 @@ def test_nodes_that_do_not_fit_one_another_are_refused(
     with RayPool(settings, Demand()) as pool:
         with pytest.raises(SetupError, match=fact):
             listen(pool, 5)
+
+
+PLACES = [
+    ({"CPU": 4.0}, "none", Placement(), Demand()),
+    ({"CPU": 4.0, "GPU": 2.0}, "none", Placement(device="gpu"), Demand(gpus=1)),
+    (
+        {"CPU": 4.0, "GPU": 2.0},
+        "mirrored",
+        Placement("mirrored", device="gpu", num_devices=2),
+        Demand(gpus=2),
+    ),
+    ({"CPU": 4.0, "GPU": 1.0}, "mirrored", Placement(device="gpu"), Demand(gpus=1)),
+    (
+        {"CPU": 4.0, "TPU": 8.0},
+        "tpu",
+        Placement("tpu", device="tpu", num_devices=0),
+        Demand(tpus=8),
+    ),
+]
+
+
+@pytest.mark.parametrize(("resources", "distribute", "placement", "demand"), PLACES)
+def test_where_workers_train_is_what_nodes_have(
+    cluster, resources, distribute, placement, demand
+):
+    cluster.rooms = {"a": {"CPU": 2.0}, "b": resources}
+    found = ray_cluster.placement(distribute, threads=1)
+    assert (found, found.is_remote) == (placement, True)
+    assert ray_cluster.demand(found) == demand
+
+
+def test_what_no_node_has_is_refused(cluster, monkeypatch):
+    with pytest.raises(SetupError, match="no node of the Ray cluster tells of a TPU"):
+        ray_cluster.placement("tpu", threads=1)
+    cluster.rooms = {"a": {"CPU": 2.0, "GPU": 2.0}, "b": {"CPU": 2.0, "GPU": 4.0}}
+    with pytest.raises(ValueError, match="have 2, 4: results would depend"):
+        ray_cluster.placement("mirrored", threads=1)
+    with pytest.raises(ValueError, match="--threads=2 divides computation on a CPU"):
+        ray_cluster.placement("none", threads=2)
+    # Processors are asked for as on one machine.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert ray_cluster.placement("none", threads=2) == Placement(threads=2)
 
 
 def test_a_cluster_without_room_is_refused(cluster, settings):

@@ -96,6 +96,19 @@ def test_workers_are_spread_over_gpus_and_share_them(settings_of):
             {"distribute": "auto", "executor": "inline"},
             "--distribute='auto' chooses among worker processes.* Say none or mirrored",
         ),
+        ({"ray_address": "a:1"}, "--ray_address='a:1' goes with --executor=ray"),
+        (
+            {"executor": "ray", "ray_address": "ray://a:1"},
+            "--ray_address='ray://a:1' has to be HOST:PORT.*ray job submit",
+        ),
+        (
+            {"executor": "ray", "distribute": "multi_worker"},
+            "--distribute='multi_worker' does not go with --executor=ray",
+        ),
+        (
+            {"executor": "ray", "distribute": "tpu", "tpu": "mine"},
+            "--tpu='mine' with --executor=ray: workers train on the TPUs of their own",
+        ),
         ({"workers": 17, "gpus": ["0", "1"]}, "--workers=17 .* the 2 GPUs of this"),
         (
             {"workers": 2, "gpus": ["0", "1"], "distribute": "mirrored"},

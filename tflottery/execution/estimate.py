@@ -88,7 +88,8 @@ def summary(
         f"  time        {told} with {workers} on {_devices(placement, num_workers)}",
     ]
     lines += _memory(plan, placement, num_workers=num_workers)
-    if duration is not None and duration.high > _LONG_SECONDS:
+    is_long = duration is not None and duration.high > _LONG_SECONDS
+    if is_long and not placement.is_remote:
         lines += utilization.remarks(plan, placement, num_workers=num_workers)
     if plan.unobtainable:
         num_absent = unobtainable.num_absent(plan.unobtainable)
@@ -115,7 +116,8 @@ def seconds(
       placement: where each of them trains.
       learned: how long work took, as of `work.learned`.
     """
-    if placement.device == "tpu":
+    # What other machines than this one have is not known here.
+    if placement.device == "tpu" or (placement.is_remote and placement.device == "gpu"):
         return None
     num_devices, unlearned = _num_served(placement), rates.seconds_on(placement)
     costs = {
@@ -167,7 +169,7 @@ def _memory(plan: Plan, placement: Placement, *, num_workers: int) -> list[str]:
         f"  memory      about {readable_size(num_bytes)} a worker, which trains "
         f"{run.network.model} on {num_examples:,} images at a time"
     ]
-    if placement.device != "gpu":
+    if placement.device != "gpu" or placement.is_remote:
         return lines
     num_sharing = math.ceil(num_workers / _num_served(placement))
     of_gpu = hardware.gpu_bytes()
@@ -186,6 +188,8 @@ def _memory(plan: Plan, placement: Placement, *, num_workers: int) -> list[str]:
 
 def _num_served(placement: Placement) -> float:
     """Returns how many workers have devices, or cores, of their own."""
+    if placement.is_remote:
+        return math.inf
     if placement.device == "gpu":
         return len(hardware.visible_gpus()) / placement.num_local_devices
     return hardware.visible_cores() / placement.threads
@@ -245,6 +249,8 @@ def _until_ready(plan: Plan, num_workers: int, *, device: str) -> float:
 
 def _devices(placement: Placement, num_workers: int) -> str:
     """Returns where workers train, in words."""
+    if placement.is_remote:
+        return f"the {placement.device.upper()}s of a cluster"
     if placement.device != "gpu":
         return f"the {placement.device.upper()}"
     workers = min(num_workers, len(hardware.visible_gpus()))

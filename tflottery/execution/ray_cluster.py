@@ -162,26 +162,28 @@ def placement(distribute: str, *, threads: int) -> Placement:
                 "VMs start Ray where libtpu is installed, or with --resources="
                 "'{\"TPU\": 8}'."
             )
-        return Placement("tpu", device="tpu", num_devices=0)
+        return Placement("tpu", device="tpu", num_devices=0, is_remote=True)
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in _HIDDEN_GPUS
     gpus = [] if hidden else _counts(resources, "GPU")
     if not gpus:
         replicas = distribution.NUM_LOGICAL_CPUS if distribute == "mirrored" else 1
-        return Placement(distribute, num_devices=replicas, threads=threads)
+        return Placement(
+            distribute, num_devices=replicas, threads=threads, is_remote=True
+        )
     if threads > 1:
         raise ValueError(
             f"--threads={threads!r} divides computation on a CPU, and nodes of the Ray "
             "cluster have GPUs. Leave it out."
         )
     if distribute == "none" or gpus == [1]:
-        return Placement(device="gpu")
+        return Placement(device="gpu", is_remote=True)
     if len(gpus) > 1:
         raise ValueError(
             f"--distribute={distribute!r} shares each batch among the GPUs of a node, "
             f"and nodes of the Ray cluster have {', '.join(map(str, gpus))}: results "
             "would depend on which node makes them. Leave it out."
         )
-    return Placement(distribute, device="gpu", num_devices=gpus[0])
+    return Placement(distribute, device="gpu", num_devices=gpus[0], is_remote=True)
 
 
 def demand(chosen: Placement) -> Demand:

@@ -40,10 +40,17 @@ class NodeWatch:
         ]
 
 
-def difference(node: Node, others: Sequence[Node]) -> str | None:
-    """Returns why a node does not fit the others of a command, None if it does."""
+def difference(node: Node, others: Sequence[Node], *, is_late: bool) -> str | None:
+    """Returns why a node does not fit the others of a command, None if it does.
+
+    Args:
+      node: which one.
+      others: those that work already.
+      is_late: whether the command has begun, so that its files may have changed.
+    """
     ours = ray_worker.environment()
-    for name in ("tflottery", "git_commit", "packages"):
+    names = ("tflottery", "packages", *([] if is_late else ["git_commit"]))
+    for name in names:
         if node.environment[name] != ours[name]:
             return (
                 f"its {name} is {node.environment[name]}, and that of the command "

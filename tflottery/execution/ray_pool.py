@@ -349,7 +349,9 @@ class RayPool:
           SetupError: so it is, and nothing has been done yet.
         """
         one = self._workers[number]
-        fault = node.fault or ray_nodes.difference(node, self._nodes())
+        fault = node.fault or ray_nodes.difference(
+            node, self._nodes(), is_late=self._working
+        )
         if fault is None:
             one.node = node
             return

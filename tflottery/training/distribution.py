@@ -26,6 +26,7 @@ class Placement:
       num_devices: how many share a batch; 0 where only the TPU can tell.
       threads: that compute in a process, where that is on the CPU.
       cluster: the hosts; only with "multi_worker".
+      is_remote: whether that is on other machines, which decides no results.
     """
 
     distribute: str = "none"
@@ -34,6 +35,7 @@ class Placement:
     num_devices: int = 1
     threads: int = 1
     cluster: Cluster | None = None
+    is_remote: bool = dataclasses.field(default=False, compare=False)
 
     @property
     def num_local_devices(self) -> int:
