@@ -17,7 +17,7 @@ from tflottery.components.metadata import Facts
 from tflottery.core.identities import Network
 from tflottery.execution.plan import plan_of
 from tflottery.plan import commands, device_time, known_data
-from tflottery.plan.device_time import readable
+from tflottery.plan.device_time import DeviceTime, readable
 from tflottery.store.store import Store
 from tflottery.studies.config import Config, members_of
 from tflottery.studies.study import Study, study_of
@@ -33,17 +33,26 @@ def line_of(text: str) -> str:
     Args:
       text: as it is typed behind `python -m tflottery.experiments.`.
     """
+    num_iterations, time = cost_of(text)
+    return (
+        f"{num_iterations:14,} iterations, {readable(time.core_hours)} of a core, "
+        f"{readable(time.gpu_hours)} of a GPU  {text}"
+    )
+
+
+def cost_of(text: str) -> tuple[int, DeviceTime]:
+    """Returns the iterations that a command makes from an empty store, and its hours.
+
+    Args:
+      text: as it is typed behind `python -m tflottery.experiments.`.
+    """
     command = commands.parsed(text)
     facts = {one: known_data.facts_of(*one) for one in command.settings()}
     networks = {one.network: one for one in facts.values()}
     with tempfile.TemporaryDirectory() as folder:
         goals = command.goals(command.studies(facts))
         plan = plan_of(goals, Store(folder), facts=networks)
-    time = device_time.of_plan(plan, networks)
-    return (
-        f"{plan.num_iterations:14,} iterations, {readable(time.core_hours)} of a core, "
-        f"{readable(time.gpu_hours)} of a GPU  {text}"
-    )
+    return plan.num_iterations, device_time.of_plan(plan, networks)
 
 
 def studies_of(module: types.ModuleType, config: Config) -> list[Study]:

@@ -1,6 +1,7 @@
 """The environment of processes: nothing of the user's decides bits."""
 
 import os
+import threading
 
 import pytest
 
@@ -96,6 +97,26 @@ def test_for_other_processes_it_is_put_back():
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
         assert os.environ["XLA_FLAGS"] == "--ours"
         assert os.environ["MY"] == "own"
+    assert os.environ == before
+
+
+def test_threads_that_start_processes_do_not_put_back_one_anothers_environment():
+    before = dict(os.environ)
+    entered, left = threading.Event(), threading.Event()
+
+    def start():
+        entered.wait()
+        with environment.fixed({"XLA_FLAGS": "--of the thread"}):
+            left.wait()
+
+    other = threading.Thread(target=start)
+    other.start()
+    with environment.fixed({"XLA_FLAGS": "--ours"}):
+        entered.set()
+        other.join(0.05)
+        assert os.environ["XLA_FLAGS"] == "--ours"
+    left.set()
+    other.join()
     assert os.environ == before
 
 

@@ -7,11 +7,13 @@ import subprocess
 import sys
 
 import matplotlib.figure
+import numpy as np
 import pytest
 
 import tflottery
 import tflottery.plan.__main__  # noqa: F401 - the function stays what it is
 from tflottery import results
+from tflottery.core import registry
 from tflottery.experiments import instability, lottery
 from tflottery.studies import calls
 
@@ -21,6 +23,11 @@ _WRONG = [
     ({"replicates": "x"}, "--replicates='x' has to be a whole number"),
     ({"replicates": 2.0}, "--replicates='2.0' has to be a whole number"),
     ({"replicates": 0}, "--replicates=0 has to be at least 1"),
+    ({"model": b"lenet"}, "model=b'lenet' is no option"),
+    (
+        {"flagfile": "nope.flags"},
+        "--flagfile cannot be read: No such file or directory",
+    ),
     ({"levels": {1: 2}}, "levels={1: 2} is no option: expected a text, a number"),
     ({"rewind_iterations": [0, "q"]}, "--rewind_iterations: 'q' is not a duration"),
     ({"model": "lenot"}, "no model 'lenot'"),
@@ -111,14 +118,17 @@ def test_an_experiment_that_is_not_there_is_refused():
 
 def test_what_a_command_line_says_can_be_said_in_python(tmp_path):
     path = tmp_path / "mine.flags"
-    path.write_text("--levels=1-3\n--replicates=2\n")
+    path.write_text("--levels=1-3\n--replicates=5\n")
     arguments = calls._arguments(
         {
+            # Whatever its place, a flag file says what nothing else does.
+            "replicates": np.int64(2),
             "flagfile": path,
             "rewind_iterations": (0, "5%"),
             "learning_rate": 0.1,
-            "one_shot": True,
+            "one_shot": np.True_,
             "variant": None,
+            "evaluation_examples": np.array(9),
         }
     )
     config, machine = calls.program.options_of(lottery, arguments)
@@ -128,8 +138,25 @@ def test_what_a_command_line_says_can_be_said_in_python(tmp_path):
         rewind_iterations=("0", "5%"),
         learning_rate=0.1,
         one_shot=True,
+        evaluation_examples=9,
     )
+    assert calls._arguments({"levels": np.arange(1, 4)}) == ["--levels=1,2,3"]
     assert machine == calls.session.Machine()
+
+
+def test_what_a_notebook_registers_is_refused_where_workers_do_not_see_it(monkeypatch):
+    monkeypatch.delattr("__main__.__file__")
+    images = np.zeros((4, 8, 8, 1), np.uint8)
+    names = {"__name__": "__main__", "datasets": tflottery.datasets, "x": images}
+    monkeypatch.setattr(registry.DATASETS, "_entries", {})
+    exec(
+        "examples = (x, [0, 1, 0, 1])\n"
+        "datasets.register('of a cell', train=examples, test=examples)",
+        names,
+    )
+    for call in (tflottery.run, tflottery.plan):
+        with pytest.raises(ValueError, match="dataset 'of a cell' is registered here"):
+            call("lottery", model="lenet", dataset="of a cell")
 
 
 # A notebook's `__main__`, like this one's, is no file that workers could import.

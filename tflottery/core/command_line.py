@@ -67,6 +67,9 @@ def explained(error: flags.Error, values: flags.FlagValues) -> str:
       error: what absl raised.
       values: the flags that there are.
     """
+    if isinstance(error, flags.CantOpenFlagFileError):
+        reason = str(error).rpartition("] ")[2]
+        return f"{_FLAGFILE} cannot be read: {reason}."
     wrong = re.match(r"flag --(\w+)=(.*?): ", str(error), re.DOTALL)
     if not isinstance(error, flags.IllegalFlagValueError) or wrong is None:
         return str(error)

@@ -7,6 +7,7 @@ The table below is all there is; what is in none of its parts is left alone.
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator, Mapping
 
 # Set whatever the user's environment says.
@@ -80,6 +81,8 @@ _OTHERS = {
     # "error" would end a process at the first deprecation inside a library.
     "PYTHONWARNINGS": "whether libraries can be imported",
 }
+# One thread at a time changes variables and puts them back.
+_ALONE = threading.RLock()
 # Of these families, left to the user: what is logged, where libraries lie, a plug-in
 # that brings a device (whether it is the one trained on is asked afterwards), and what
 # Terraform reads, whose names begin alike.
@@ -146,12 +149,13 @@ def fixed(variables: Mapping[str, str] | None = None) -> Iterator[None]:
 
     Changes: os.environ, put back at the end.
     """
-    before = dict(os.environ)
-    _replace(cleaned(variables))
-    try:
-        yield
-    finally:
-        _replace(before)
+    with _ALONE:
+        before = dict(os.environ)
+        _replace(cleaned(variables))
+        try:
+            yield
+        finally:
+            _replace(before)
 
 
 def decides_framework(name: str) -> bool:

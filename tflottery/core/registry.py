@@ -102,6 +102,11 @@ class Registry:
         self._load()
         return sorted(self._entries)
 
+    def names_from(self, module: str) -> set[str]:
+        """Returns the names that a module has registered by now."""
+        entries = self._entries.items()
+        return {name for name, one in entries if origin(one.function) == module}
+
     def _load(self) -> None:
         """Imports every file of the package; a broken one stops the program."""
         if self._loaded:
@@ -195,3 +200,4 @@ CRITERIA = Registry(
     # Training images it is shown with the network; None: it reads weights alone.
     defaults={"examples": None},
 )
+ALL = (MODELS, DATASETS, PRETEXTS, PERTURBATIONS, CRITERIA)

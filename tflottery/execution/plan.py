@@ -162,15 +162,16 @@ def plan_of(
     missing = lineage.missing(index.has, index.needed)
     unobtainable = _unobtainable(missing, index)
     feasible = {name: one for name, one in missing.items() if name not in unobtainable}
-    # A step a run, through all of its missing states; a step a component.
-    steps = [
-        _advance_step(run, states, index, facts) for run, states in by_run(feasible)
-    ]
-    steps += [
-        _make_step(artifact, facts)
-        for artifact in feasible.values()
-        if isinstance(artifact, Component)
-    ]
+    # A step a run, through all of its missing states; a step a component. What an
+    # artifact comes from is before it.
+    of_runs = {run.key: (run, states) for run, states in by_run(feasible)}
+    steps = []
+    for artifact in feasible.values():
+        if isinstance(artifact, Component):
+            steps.append(_make_step(artifact, facts))
+        elif artifact.run.key in of_runs:
+            run, states = of_runs.pop(artifact.run.key)
+            steps.append(_advance_step(run, states, index, facts))
     # What that costs, and what it would cost without the store and without sharing.
     made = [one for step in steps for one in step.artifacts]
     distinct = lineage.num_updates()

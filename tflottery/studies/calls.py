@@ -14,15 +14,18 @@ import io
 import numbers
 import os
 import shlex
+import sys
 import typing
 from collections.abc import Sequence
 
 from etils import epath
 
+from tflottery.core import registry
 from tflottery.execution import jobs, questions
 from tflottery.execution.plan import Step
 from tflottery.store.errors import StoreError
 from tflottery.studies import program, session
+from tflottery.studies.machine import Machine
 from tflottery.studies.output import Output, OutputError
 from tflottery.studies.session import Ending
 from tflottery.training import distribution
@@ -32,6 +35,7 @@ if typing.TYPE_CHECKING:
     import pandas
 
 _ELEMENTS = (str, os.PathLike, numbers.Number)
+_FLAGFILE = "flagfile"
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -105,7 +109,8 @@ def run(experiment: str, /, **options: object) -> ExperimentResults:
     Args:
       experiment: such as "lottery"; of one of your own the name of its module.
       **options: the command's flags by their names, such as model="lenet". A list of
-        values is a list or tuple; None leaves an option out.
+        values is a list, tuple or array; None leaves an option out. What is named here
+        goes before what a flagfile says.
 
     Raises:
       ValueError: an option is wrong, or the data are; says which.
@@ -124,6 +129,7 @@ def run(experiment: str, /, **options: object) -> ExperimentResults:
             "distribute='multi_worker' takes the same command on every host, which a "
             f"call is not: python -m {module.__name__}."
         )
+    _refuse_unseen(options, machine)
     command = shlex.join(["python", "-m", module.__name__, *arguments])
     try:
         ending = session.carry_out(module, config, machine=machine, command=command)
@@ -151,6 +157,7 @@ def plan(experiment: str, /, **options: object) -> ExperimentPlan:
 
     module = program.experiment(experiment)
     config, machine = program.options_of(module, _arguments(options))
+    _refuse_unseen(options, machine)
     machine = dataclasses.replace(machine, dry_run=True)
     with session.prepared(module, config, machine=machine) as ready:
         todo, seconds = ready.todo, ready.seconds()
@@ -207,22 +214,47 @@ def _arguments(options: dict[str, object]) -> list[str]:
       ValueError: one is nothing that can be typed.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    return [f"--{name}={_text(name, value)}" for name, value in given.items()]
+    # The last of two flags counts, and arguments of a function have no order.
+    names = sorted(given, key=lambda name: name != _FLAGFILE)
+    return [f"--{name}={','.join(_texts(name, given[name]))}" for name in names]
 
 
-def _text(name: str, value: object) -> str:
-    """Returns the value of an option as it is typed."""
-    values = [value] if isinstance(value, _ELEMENTS) else value
-    if not isinstance(values, Sequence) or not all(
-        isinstance(one, _ELEMENTS) for one in values
+def _texts(name: str, value: object) -> list[str]:
+    """Returns the value of an option, or its elements, as they are typed."""
+    # Arrays, and the numbers and truths that are their elements.
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    values = [plain] if isinstance(plain, _ELEMENTS) else plain
+    if (
+        not isinstance(values, Sequence)
+        or isinstance(values, bytes)
+        or not all(isinstance(one, _ELEMENTS) for one in values)
     ):
         raise ValueError(
             f"{name}={value!r} is no option: expected a text, a number, true or "
             "false, or a list of these."
         )
-    return ",".join(
+    return [
         os.fspath(one) if isinstance(one, os.PathLike) else str(one) for one in values
-    )
+    ]
+
+
+def _refuse_unseen(options: dict[str, object], machine: Machine) -> None:
+    """Raises ValueError if an option names what no worker process will know.
+
+    Workers import the script that starts them, and what it registers; they see no
+    notebook.
+    """
+    main = sys.modules["__main__"]
+    if machine.executor == "inline" or hasattr(main, "__file__"):
+        return
+    named = {text for name, value in options.items() for text in _texts(name, value)}
+    for kind in registry.ALL:
+        for name in sorted(named & kind.names_from(main.__name__)):
+            raise ValueError(
+                f"{kind.kind} {name!r} is registered here, where worker processes do "
+                "not see it. Write it into a module, my_plugins.py say, and name that: "
+                'plugins=["my_plugins"].'
+            )
 
 
 def _refuse_unfinished(ending: Ending) -> None:
