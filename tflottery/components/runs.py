@@ -148,7 +148,7 @@ class State(Artifact):
     @functools.cached_property
     def key(self) -> str:
         """Hash of the derivation."""
-        return fingerprints.fingerprint([self.KIND, self.run.key, self.iteration])
+        return _key_of_state(self.run.key, self.iteration)
 
     @functools.cached_property
     def address(self) -> str:
@@ -172,6 +172,12 @@ class State(Artifact):
         if (keeps, needs) == (self.keeps_slots, self.needs_slots):
             return self
         return dataclasses.replace(self, keeps_slots=keeps, needs_slots=needs)
+
+
+# In a plan the same state is made anew for each artifact that comes from it.
+@functools.lru_cache(maxsize=None, typed=True)
+def _key_of_state(run_key: str, iteration: int) -> str:
+    return fingerprints.fingerprint([State.KIND, run_key, iteration])
 
 
 def slots_begin(run: Run) -> int:

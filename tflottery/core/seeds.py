@@ -6,12 +6,15 @@ Random bits come from Philox's raw output, which numpy keeps the same for ever (
 not promise that for `Generator` methods).
 """
 
+import functools
 import hashlib
 import json
 
 import numpy as np
 
 
+# In a plan the same ones are asked for again and again.
+@functools.lru_cache(maxsize=None, typed=True)
 def seed(purpose: str, **arguments: int | str) -> int:
     """Returns the 63-bit seed of a purpose and its named arguments.
 
