@@ -150,7 +150,7 @@ def nothing_measured():
     """Has costs be numbers, which converting to TFLite takes seconds for."""
     size = sizes.Size(100, 50)
     names = ("weights", "dense_weights", "tflite", "dense_tflite")
-    times = {"TensorFlow": (100.0, 99.0), "TFLite": (300.0, 100.0)}
+    times = {"TensorFlow": costs.Time(99, 100), "TFLite": costs.Time(100, 300)}
     found = costs.Costs(
         **dict.fromkeys(names, size),
         is_pruned=True,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,7 @@ import pytest
 import safetensors
 import tensorflow as tf
 
+import tflottery
 from tflottery.core.identities import Data
 from tflottery.core.registry import MODELS
 from tflottery.datasets import pipeline
@@ -218,3 +220,17 @@ def test_a_process_without_the_package_opens_it(network, measured, tmp_path):
     files = [tmp_path / name for name in ("ticket.keras", "pixels.npy", "out.npy")]
     subprocess.run([sys.executable, "-c", _OPENED, *map(str, files)], check=True)
     np.testing.assert_allclose(np.load(files[-1]), measured[1], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_plugins_that_import_keras_find_it_set_up(stored, tmp_path):
+    (tmp_path / "own_plugin.py").write_text("import keras\nraise ValueError('ours')")
+    command = [sys.executable, "-m", "tflottery.export", stored.ticket]
+    command += [f"--store={stored.root}", "--format=keras", "--plugins=own_plugin"]
+    folder = os.path.dirname(os.path.dirname(tflottery.__file__))
+    env = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": folder}
+    found = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 2 and found.stderr.startswith("error: ")
+    assert "ours" in found.stderr and "backend" not in found.stderr

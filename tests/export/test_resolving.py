@@ -1,5 +1,6 @@
 """What somebody means by a ticket, and what is refused before anything opens."""
 
+import os
 import shutil
 
 import pytest
@@ -84,6 +85,13 @@ def test_files_of_other_kinds_are_refused(tmp_path):
         resolving.resolve("gone.keras")
     with pytest.raises(ValueError, match="--row='1' is of a table"):
         resolving.resolve("gone.keras", row="1")
+
+
+def test_folders_of_results_and_of_stores_are_told_as_such(stored):
+    with pytest.raises(ValueError, match="Name a table in it .*: accuracy.csv"):
+        resolving.resolve(os.path.dirname(stored.table))
+    with pytest.raises(ValueError, match="lies in a store: give its address there"):
+        resolving.resolve(os.path.join(stored.root, stored.ticket))
 
 
 def test_outputs_have_the_ending_of_their_format_and_overwrite_nothing(

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from absl import app, flags
 
 from tflottery.core import command_line, paths, registry, stopping
+from tflottery.core.environment import SetupError
 from tflottery.export import resolving
 from tflottery.export.resolving import ModelFile, StoredNetwork
 from tflottery.store.errors import StoreError
@@ -100,9 +101,10 @@ def _main(arguments: Sequence[str]) -> int:
         names = (*_OF_MODEL_FILES, *_OF_STORED)
         options = {n: given[n].value for n in names if given[n].present}
         validate_options(found, options)
+        # Modules with layers import Keras, which has to be set up before.
+        process.configure()
         sys.path.insert(0, os.getcwd())
         registry.load_plugins(given.plugins, named_by="--plugins")
-        process.configure()
         lines = exported(
             found,
             given.format,
@@ -113,7 +115,7 @@ def _main(arguments: Sequence[str]) -> int:
             ticket=given.ticket,
         )
         print("\n".join(lines))
-    except (ValueError, StoreError, OSError) as error:
+    except (ValueError, StoreError, OSError, SetupError) as error:
         print(f"error: {error}", file=sys.stderr)
         return command_line.WRONG_INPUT
     return 0

@@ -25,6 +25,19 @@ _LEAST_GAIN = 1.25
 
 
 @dataclasses.dataclass(frozen=True)
+class Time:
+    """Microseconds of one processor for an example, the median of many runs.
+
+    Attributes:
+      own: of the network as it is.
+      dense: of the same network with no weight pruned.
+    """
+
+    own: float
+    dense: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Costs:
     """What a network costs, and the same network with no weight pruned.
 
@@ -38,8 +51,7 @@ class Costs:
       flops: multiplications and additions of an example, of the weights that are left
         in layers with masks; None where that is not known.
       dense_flops: the same, of all weights.
-      microseconds: of one processor for an example, the median of many runs, by what
-        runs it: with none pruned, and as it is.
+      microseconds: how long an example takes, by what runs it.
       unsupported: why there is no TFLite; None if there is.
     """
 
@@ -50,7 +62,7 @@ class Costs:
     dense_tflite: Size | None
     flops: int | None
     dense_flops: int | None
-    microseconds: dict[str, tuple[float, float]]
+    microseconds: dict[str, Time]
     unsupported: str | None = None
 
     @property
@@ -70,7 +82,7 @@ class Costs:
             others = f" of {self.dense_flops:,} with none pruned" * self.is_pruned
             lines.append(f"{_OPERATIONS}: {self.flops:,}{others}")
         return lines + [
-            self._told_time(n, *both) for n, both in self.microseconds.items()
+            self._told_time(name, found) for name, found in self.microseconds.items()
         ]
 
     def _told_size(self, name: str, own: Size, dense: Size) -> str:
@@ -79,15 +91,15 @@ class Costs:
         others = f"; with none pruned {dense.raw:,}, {dense.gzip:,}"
         return line + others * self.is_pruned
 
-    def _told_time(self, name: str, dense: float, own: float) -> str:
+    def _told_time(self, name: str, found: Time) -> str:
         """Returns what is to be said about time."""
-        told = f"{own:,.0f} microseconds of a processor for an example"
+        told = f"{found.own:,.0f} microseconds of a processor for an example"
         if not self.is_pruned:
             return f"{name}: {told}"
         gain = "zeros do not run faster"
-        if dense >= _LEAST_GAIN * own:
-            gain = f"{dense / own:.1f} times as fast"
-        return f"{name}: {gain}: {told}, {dense:,.0f} with none pruned"
+        if found.dense >= _LEAST_GAIN * found.own:
+            gain = f"{found.dense / found.own:.1f} times as fast"
+        return f"{name}: {gain}: {told}, {found.dense:,.0f} with none pruned"
 
 
 def measured(network: ExportedNetwork) -> Costs:
@@ -112,7 +124,7 @@ def measured(network: ExportedNetwork) -> Costs:
         dense_tflite=tflite_sizes[0],
         flops=flops,
         dense_flops=dense_flops,
-        microseconds={n: (both[0], both[-1]) for n, both in microseconds.items()},
+        microseconds={n: Time(some[-1], some[0]) for n, some in microseconds.items()},
         unsupported=unsupported,
     )
 

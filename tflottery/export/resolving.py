@@ -12,6 +12,7 @@ from etils import epath
 
 from tflottery.components.runs import MASK_FILE
 from tflottery.core import paths
+from tflottery.store import manifests
 from tflottery.store.origins import RUNS, Origins, Reference
 from tflottery.store.store import Store
 
@@ -98,7 +99,8 @@ def _kind_of(path: str) -> str:
         if os.path.exists(os.path.join(path, BUNDLE_FILE)):
             return BUNDLE
         raise ValueError(
-            f"The folder {path!r} is no bundle: it has no {BUNDLE_FILE}. {_EXPECTED}"
+            f"The folder {path!r} is no bundle: it has no {BUNDLE_FILE}. "
+            f"{_instead_of_folder(path)}"
         )
     ending = os.path.splitext(path)[1]
     if ending == ".zip":
@@ -111,6 +113,20 @@ def _kind_of(path: str) -> str:
             "them into the model (tickets.restore), and give that, saved as .keras."
         )
     raise ValueError(f"{path!r} holds no network that is known here. {_EXPECTED}")
+
+
+def _instead_of_folder(path: str) -> str:
+    """Returns what to name in place of a folder that is no bundle."""
+    files = sorted(os.listdir(path))
+    tables = [one for one in files if one.endswith(".csv")]
+    if tables:
+        return f"Name a table in it with a --row: {', '.join(tables)}."
+    if manifests.FILE_NAME in files:
+        return (
+            "It lies in a store: give its address there, as runs/KEY/00002000, and the "
+            "folder of the store as --store."
+        )
+    return _EXPECTED
 
 
 def _row(path: str, row: str | None) -> dict[str, str]:
