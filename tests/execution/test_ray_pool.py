@@ -203,6 +203,14 @@ def test_a_question_waits_for_the_first_worker(cluster, settings):
         assert cluster.actors[0].jobs == [QUESTION]
 
 
+def test_a_dry_run_takes_one_worker_of_many(cluster, settings):
+    cluster.rooms = {"a": 400.0}
+    with RayPool(settings, Demand(), is_only_asked=True) as pool:
+        pool.submit(0, QUESTION)
+        listen(pool, 10)
+        assert (pool.size, len(cluster.actors)) == (400, 1)
+
+
 def test_who_is_silent_is_dead_and_another_takes_its_place(cluster, pool, toys, store):
     listen(pool)
     job = Make(toys.Number(1))

@@ -10,22 +10,18 @@ on the host that holds the store's claim, and no lock has to reach another host.
 import collections
 import contextlib
 import dataclasses
+import math
 import pickle
 import time
 
 from tflottery.core.environment import SetupError
-from tflottery.execution import ray_cluster, ray_nodes, ray_worker
+from tflottery.execution import ray_cluster, ray_nodes, ray_worker, worker
 from tflottery.execution.job_context import BUSY
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.ray_cluster import Demand
 from tflottery.execution.ray_nodes import NodeWatch
 from tflottery.execution.ray_worker import Node
-from tflottery.execution.worker import (
-    ENDINGS,
-    Message,
-    WorkerSettings,
-    end_if_imported_again,
-)
+from tflottery.execution.worker import ENDINGS, Message, WorkerSettings
 from tflottery.store import delegated
 from tflottery.store.store import Store
 
@@ -78,20 +74,23 @@ class RayPool:
         demand: Demand,
         *,
         num_workers: int | None = None,
+        is_only_asked: bool = False,
     ):
         """Args:
         settings: of each worker.
         demand: what each takes of a node.
         num_workers: how many; None: as many as the cluster has room for.
+        is_only_asked: whether questions are all that is to come: one worker starts.
 
         Raises:
           SetupError: no node has room for a worker.
         """
-        end_if_imported_again()
+        worker.end_if_imported_again()
         self._store = Store(settings.store)
         holder = delegated.holder_of(self._store)
         self._settings = dataclasses.replace(settings, holder=holder)
         self._demand = demand
+        self._most_started = 1 if is_only_asked else math.inf
         self._wanted = num_workers
         self._ray = ray_cluster.library()
         self._kind = self._ray.remote(
@@ -105,7 +104,7 @@ class RayPool:
         self._told: list[tuple[int, Message]] = []
         self._watch = NodeWatch(demand)
         self._stopping = self._working = self._waits = False
-        self._looked = self._listened = -float("inf")
+        self._looked = self._listened = -math.inf
         self._look_around(time.monotonic())
         if self.size == 0:
             self.close()
@@ -260,7 +259,7 @@ class RayPool:
             self._looked = now
             for text in self._watch.look():
                 self._note(text)
-        for number in range(self.size):
+        for number in range(min(self.size, self._most_started)):
             if number not in self._workers and self._rests.get(number, 0.0) <= now:
                 self._start(number, now)
 

@@ -200,6 +200,7 @@ def pool_of(
             _worker_settings(machine, placement, store, gpu=gpu),
             ray_cluster.demand(placement),
             num_workers=machine.workers,
+            is_only_asked=machine.dry_run,
         )
     settings = _settings(machine, placement, store)
     if leader is not None:
