@@ -83,7 +83,8 @@ def main() -> None:
     process.configure()
     for command, *said in _ROW.findall(text):
         _, hours = costs.cost_of(command)
-        found = [readable(one) for one in (hours.core_hours, hours.gpu_hours)]
+        hours = hours.core_hours, hours.gpu_hours
+        found = [readable(one).replace(",", "") for one in hours]
         said = [one.strip() for one in said]
         same = "as said" if found == said else f"README.md says {', '.join(said)}"
         print(f"{found[0]:>12} of a core, {found[1]:>12} of a GPU, {same}  {command}")

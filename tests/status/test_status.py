@@ -94,6 +94,22 @@ def test_ends_are_told_apart(folder):
     assert state(folder) == "done"
 
 
+def test_one_that_has_ended_tells_how_long_it_took(folder):
+    assert "  from      2026-01-02 10:00:00 to 2026-01-02 10:02:00 (2 minutes)" in told(
+        folder, minutes=500
+    )
+
+
+def test_folders_below_are_told_of_in_a_line_each(running, tmp_path):
+    other = tmp_path / "lottery" / "other"
+    other.mkdir(parents=True)
+    (other / "log.txt").write_bytes(minute(0, _COMMAND).encode() + b"\xc3")
+    first, second = told(tmp_path).splitlines()
+    assert first.startswith(f"{running}: running, process {os.getpid()} on ")
+    assert ", 20.0% done, 1,000 of 5,678 iterations" in first
+    assert second == (f"{other}: ended before all was made. The same command goes on")
+
+
 def test_a_killed_command_is_told_of(folder):
     code = (
         "import sys, time; from tflottery.store import locks\n"
@@ -114,6 +130,10 @@ def test_jobs_in_a_store_are_told_of(tmp_path):
         text = told(tmp_path / "store")
         assert f"    runs/0123abc, process {os.getpid()} on " in text
     assert "Nobody on this machine is at work" in told(tmp_path / "store")
+    with store.claimed(print):
+        # Between two jobs: a command that can be seen, or one that cannot.
+        assert len(told(tmp_path / "store").splitlines()) == 2
+        assert "Nobody" not in told(tmp_path / "store")
 
 
 def test_another_folder_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """Tells what a command is doing, from another terminal.
 
     python -m tflottery.status OUTPUT_DIR    of the command that writes its tables there
+    python -m tflottery.status RESULTS       of each folder below, in a line
     python -m tflottery.status STORE         of all that work in a store on this machine
 
 Whether it is running, has ended, was killed or is stuck, since when, how far it is, how
@@ -48,24 +49,49 @@ def status(name: str, *, num_lines: int, now: datetime.datetime) -> str:
         return "\n".join(_of_output(folder, num_lines=num_lines, now=now))
     if folder.is_dir() and any((folder / one).exists() for one in addresses.OF_A_STORE):
         return "\n".join(_of_store(Store(folder), now=now))
+    if below := sorted(folder.glob(f"*/{LOG_FILE}")) + sorted(
+        folder.glob(f"*/*/{LOG_FILE}")
+    ):
+        return "\n".join(_line(log.parent, now=now) for log in below)
     raise ValueError(
         f"{name!r} is no folder of results, with a {LOG_FILE}, and no store. Name what "
         "--output_dir or --store of the command say, or the folder in results/."
     )
 
 
+def _line(folder: epath.Path, *, now: datetime.datetime) -> str:
+    """Returns in a line what the command of a folder is doing."""
+    told = _told(folder)
+    progress = told and told.progress
+    ended = _state(folder, told, now=now)
+    if progress is None or not ended.startswith("running"):
+        return f"{folder}: {ended}"
+    return f"{folder}: {ended}, {progress.text}"
+
+
+def _told(folder: epath.Path) -> Told | None:
+    """Returns what the log of a folder tells of its newest command."""
+    # A full disk may have cut a letter in two.
+    return log_reader.told((folder / LOG_FILE).read_bytes().decode(errors="replace"))
+
+
 def _of_output(
     folder: epath.Path, *, num_lines: int, now: datetime.datetime
 ) -> Iterator[str]:
     """Yields lines on the command that writes into a folder."""
-    told = log_reader.told((folder / LOG_FILE).read_text())
+    told = _told(folder)
     yield str(folder)
     yield f"  state     {_state(folder, told, now=now)}"
     if told is None:
         return
     yield f"  command   {told.command.text}"
     began = told.command.time
-    yield f"  since     {began} ({readable((now - began).total_seconds())})"
+    if _holder(folder) is not None:
+        yield f"  since     {began} ({readable((now - began).total_seconds())})"
+    else:
+        last = told.records[-1].time
+        took = readable((last - began).total_seconds())
+        yield f"  from      {began} to {last} ({took})"
     if told.progress is not None:
         age = readable((now - told.progress.time).total_seconds())
         yield f"  progress  {told.progress.text} ({age} ago)"
@@ -132,11 +158,14 @@ def _tables(folder: epath.Path) -> str:
 
 def _of_store(store: Store, *, now: datetime.datetime) -> Iterator[str]:
     """Yields lines on all that is being made for a store, by what asks for it."""
-    jobs = store.jobs_at_work()
+    jobs, commands = store.jobs_at_work(), store.commands_at_work()
     yield f"Store {store.root}"
-    if not jobs:
+    if not jobs and not commands:
         yield "  Nobody on this machine is at work in it."
-    by_command: dict[str, list[str]] = {}
+    # One that is between two jobs is there as well.
+    by_command: dict[str, list[str]] = {
+        _command_of(one.pid, is_worker=False): [] for one in commands
+    }
     for job, lock in jobs.items():
         age = readable(now.timestamp() - lock.since)
         line = f"    {job}, {lock.holder}, for {age}"
@@ -146,13 +175,18 @@ def _of_store(store: Store, *, now: datetime.datetime) -> Iterator[str]:
         yield from lines
 
 
-def _command_of(pid: int | None) -> str:
-    """Returns the command that a worker, or itself, belongs to, and where it runs."""
+def _command_of(pid: int | None, *, is_worker: bool = True) -> str:
+    """Returns the command that a process belongs to, and where it runs.
+
+    Args:
+      pid: of a worker, or of one that does all by itself; or of a command.
+      is_worker: whether it may be a worker, whose parent is meant.
+    """
     try:
         # The fourth field, after a name in brackets that may hold anything.
         with open(f"/proc/{pid}/stat") as file:
             parent = int(file.read().rpartition(")")[2].split()[1])
-        for one in (parent, pid):
+        for one in (parent, pid) if is_worker else (pid,):
             with open(f"/proc/{one}/cmdline") as file:
                 words = file.read().split("\0")
             if any("tflottery" in word for word in words):
@@ -167,10 +201,12 @@ def _tell(arguments: Sequence[str]) -> str:
     """Returns what the command line asks for."""
     if len(arguments) < 2:
         raise ValueError("Name a folder of results, or a store. See --help.")
+    num_lines = flags.FLAGS["lines"].value
+    if num_lines < 0:
+        raise ValueError(f"--lines={num_lines} has to be at least 0.")
     now = datetime.datetime.now().replace(microsecond=0)
     return "\n\n".join(
-        status(one, num_lines=flags.FLAGS["lines"].value, now=now)
-        for one in arguments[1:]
+        status(one, num_lines=num_lines, now=now) for one in arguments[1:]
     )
 
 
