@@ -149,7 +149,9 @@ def test_a_bundle_has_the_weights_of_the_ticket(save, tmp_path, nothing_measured
         program.exported(other, "bundle", tmp_path / "other", ticket=path)
 
 
-def test_a_model_that_is_code_is_compared_on_examples_that_are_given(save, tmp_path):
+def test_a_model_that_is_code_is_compared_on_examples_that_are_given(
+    save, tmp_path, nothing_measured
+):
     model = OwnModel(name="own")
     x = np.random.default_rng(0).random((4, 6)).astype(np.float32)
     model(x)
@@ -162,6 +164,18 @@ def test_a_model_that_is_code_is_compared_on_examples_that_are_given(save, tmp_p
     plain = keras.models.load_model(path)
     assert type(plain) is OwnModel
     np.testing.assert_allclose(plain(x), model(x), atol=1e-6)
+    for form in ("savedmodel", "bundle"):
+        program.exported(found, form, tmp_path / form, examples=str(tmp_path / "x.npy"))
+    bundle = resolving.resolve(str(tmp_path / "bundle"))
+    program.exported(bundle, "savedmodel", tmp_path / "again")
+
+
+def test_bfloat16_leaves_as_float32():
+    model = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dense(2, dtype="bfloat16")]
+    )
+    outputs = networks.outputs_of(model, np.ones((3, 6), np.float32))
+    assert outputs.dtype == np.float32 and outputs.any()
 
 
 def test_a_module_may_have_a_name_that_begins_like_this_package():

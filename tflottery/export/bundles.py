@@ -141,13 +141,22 @@ def opened(path: pathlib.Path) -> ExportedNetwork:
     return ExportedNetwork(
         name=path.stem,
         model=model,
-        examples=keras.tree.pack_sequence_as(input_of(model), inputs),
+        examples=_packed_as(model, inputs),
         expected=outputs[0] if len(outputs) == 1 else outputs,
         masks=_by(paths, arrays[MASK_FILE]),
         rewound=None if rewound is None else _by(paths, rewound),
         flops=_by(paths, described["flops"]),
         description={n: v for n, v in described.items() if n not in kept},
     )
+
+
+def _packed_as(model: keras.Model, inputs: list[np.ndarray]) -> object:
+    """Returns inputs as a model takes them; a model that is code is called on them."""
+    if getattr(model, "inputs", None) is not None:
+        return keras.tree.pack_sequence_as(input_of(model), inputs)
+    examples = inputs[0] if len(inputs) == 1 else inputs
+    outputs_of(model, examples)
+    return examples
 
 
 def _by(paths: Mapping[str, str], values: Mapping) -> dict:

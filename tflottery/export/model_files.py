@@ -50,6 +50,8 @@ def open_file(
     known = None if ticket is None else _ticket(ticket, before, masks)
     flops = kernel_flops(model)
     exported = plain_models.plain(model)
+    # Keras gives only what was called once a form of TensorFlow's.
+    networks.outputs_of(exported, inputs)
     after = [one.path for one in exported.weights]
     return ExportedNetwork(
         name=path.stem,

@@ -50,7 +50,7 @@ class ExportedNetwork:
     @functools.cached_property
     def weights(self) -> Weights:
         """The weights by path, in the model's order."""
-        return {one.path: one.numpy() for one in self.model.weights}
+        return {one.path: _array(one) for one in self.model.weights}
 
     @property
     def num_examples(self) -> int:
@@ -95,7 +95,13 @@ def density_described(masks: Masks) -> dict[str, object]:
 
 def outputs_of(model: keras.Model, examples: object) -> object:
     """Returns a model's outputs as arrays."""
-    return keras.tree.map_structure(np.asarray, model(examples, training=False))
+    return keras.tree.map_structure(_array, model(examples, training=False))
+
+
+def _array(value: object) -> np.ndarray:
+    """Returns a value as an array; bfloat16, which files do not have, as float32."""
+    found = np.asarray(value)
+    return found.astype(np.float32) if found.dtype.name == "bfloat16" else found
 
 
 def input_of(model: keras.Model) -> object:
