@@ -1,5 +1,9 @@
 """A command line ends a program with the right exit code, and a line of text."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from absl import flags
 
@@ -57,3 +61,14 @@ def test_a_wrong_flag_ends_the_program(defined, capsys, argument, text):
         command_line.parsed(["program", argument])
     assert ended.value.code == command_line.WRONG_INPUT
     assert capsys.readouterr().err.startswith(f"error: {text}")
+
+
+def test_a_reader_that_leaves_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "from tflottery.core import command_line; command_line.tell('a line')"
+    with open(writing, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=closed, stderr=subprocess.PIPE
+        )
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -158,6 +158,24 @@ def test_an_only_one_has_nothing_near_it(put, store):
     assert "the only one of its kind" in telling.neighbours(Origins(store), address)
 
 
+def test_what_is_damaged_is_compared_with_nothing(put, store):
+    run, _ = put
+    one, other, sound = (
+        run(name, rate=rate) for name, rate in zip("abc", (1, 2, 3), strict=True)
+    )
+    for address in (one, other):
+        os.remove(f"{store.root}/{address}/weights.safetensors")
+    for ask in (
+        lambda: telling.comparison(Origins(store), one, other),
+        lambda: telling.neighbours(Origins(store), one),
+    ):
+        with pytest.raises(
+            ValueError, match=f"{one}' does not count: weights.* is mis"
+        ):
+            ask()
+    assert "the only one of its kind" in telling.neighbours(Origins(store), sound)
+
+
 def test_contents_tell_folders_networks_and_artifacts(store, chain):
     told = telling.contents(Origins(store))
     assert "masks       1  0.0 MB" in told

@@ -1,5 +1,6 @@
 """Command lines: what asks for help, what holds flags, and what is wrong with one."""
 
+import os
 import pathlib
 import re
 import sys
@@ -50,6 +51,17 @@ def with_flag_files(arguments: Sequence[str]) -> list[str]:
             one = f"{flag}={own}"
         found.append(one)
     return found
+
+
+def tell(text: str) -> None:
+    """Prints what a program was asked for, to whoever reads it to the end.
+
+    Changes: where a reader such as `head` has left, standard output leads nowhere.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def refuse_arguments(arguments: Sequence[str]) -> None:

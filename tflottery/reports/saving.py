@@ -24,7 +24,7 @@ def run(
 
     def told(arguments: Sequence[str]) -> int:
         try:
-            print(report(arguments))
+            command_line.tell(report(arguments))
         except refused as error:
             print(f"error: {error}", file=sys.stderr)
             return command_line.WRONG_INPUT

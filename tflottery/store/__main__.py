@@ -146,7 +146,7 @@ def _main(arguments: Sequence[str]) -> int:
             function, counts = _TOLD[command]
             _validate_count(command, values, counts)
             told = function(Origins(store), *values)
-        print(told)
+        command_line.tell(told)
     except (ValueError, StoreError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return command_line.WRONG_INPUT

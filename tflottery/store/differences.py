@@ -84,7 +84,8 @@ def nearest(
     others = {
         of_run(one) or one: one
         for one in sorted(origins.listing)
-        if one.partition("/")[0] == folder
+        # What is damaged does not tell.
+        if one.partition("/")[0] == folder and origins.manifest(one)
     }
     others.pop(of_run(address) or address)
     # By its own fields first, of which there may be very many.

@@ -44,13 +44,8 @@ def contents(origins: Origins, prefix: str = "") -> str:
 
 def origin(origins: Origins, text: str) -> str:
     """Returns how an artifact came about. Raises ValueError as `Origins.named`."""
-    address = origins.named(text)
+    address = _sound(origins, text)
     manifest = origins.manifest(address)
-    if not manifest:
-        raise ValueError(
-            f"{address!r} does not count: {origins.store.damage(address)}. It is set "
-            "aside, and made again, by the command that needs it."
-        )
     environment = manifest["environment"]
     ran = [f"tflottery {environment['tflottery']}"]
     ran += [f"{name} {one}" for name, one in environment["packages"].items()]
@@ -77,7 +72,7 @@ def origin(origins: Origins, text: str) -> str:
 
 def comparison(origins: Origins, one: str, other: str) -> str:
     """Returns in what two artifacts differ. Raises ValueError as `Origins.named`."""
-    pair = origins.named(one), origins.named(other)
+    pair = _sound(origins, one), _sound(origins, other)
     kinds = {address.partition("/")[0] for address in pair}
     if len(kinds) > 1:
         raise ValueError(
@@ -99,13 +94,28 @@ def neighbours(origins: Origins, text: str) -> str:
     That is why it was made, and none of these was taken. Raises ValueError as
     `Origins.named`.
     """
-    address = origins.named(text)
+    address = _sound(origins, text)
     found = differences.nearest(origins, address)
     if not found:
         return f"{address} is the only one of its kind in {origins.store.root}"
     parts = ["\n".join(_differences(address, other, each)[1:]) for other, each in found]
     first = f"{address} differs from what else is there, the nearest first, from"
     return "\n\n".join([first, *parts])
+
+
+def _sound(origins: Origins, text: str) -> str:
+    """Returns the address that somebody means, of what tells how it came about.
+
+    Raises:
+      ValueError: as `Origins.named`; or it is damaged.
+    """
+    address = origins.named(text)
+    if not origins.manifest(address):
+        raise ValueError(
+            f"{address!r} does not count: {origins.store.damage(address)}. It is set "
+            "aside, and made again, by the command that needs it."
+        )
+    return address
 
 
 def _differences(one: str, other: str, found: Sequence[Difference]) -> list[str]:
