@@ -1,5 +1,6 @@
 """Commands on a real Ray cluster: several nodes, as processes of this machine."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -116,9 +117,12 @@ def processes_of(node):
 
 def is_worker(process):
     """Returns whether a process is there, and that of a worker."""
-    if not process.is_running() or process.status() == "zombie":
-        return False
-    return "multiprocessing.spawn" in " ".join(process.cmdline())
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        # A zombie has no command line.
+        return "multiprocessing.spawn" in " ".join(process.cmdline())
+    return False
 
 
 def trains(node):
