@@ -59,9 +59,12 @@ def cluster():
         patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("PYTHONPATH", os.fspath(ROOT))
         head = {"num_cpus": 0, "include_dashboard": False, **SMALL}
+        # Ray handles it in the process that starts nodes.
+        before = signal.getsignal(signal.SIGTERM)
         made = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
         yield made
         made.shutdown()
+        signal.signal(signal.SIGTERM, before)
 
 
 SMALL = {"object_store_memory": 80 * 2**20}
