@@ -102,6 +102,8 @@ def test_every_flag_and_file_in_the_pages_exists():
     # Of Google Cloud's, of pip and of Slurm.
     known |= {"zone", "accelerator", "version", "find"}
     known |= {"nodes", "ntasks", "gpus", "cpus", "requeue", "signal"}
+    # Of Ray, and where Slurm starts it.
+    known |= {"head", "port", "address", "block", "exclude", "nodelist", "no"}
     flags = set(re.findall(r"(?<![\w-])--([a-z_0-9]+)", text()))
     assert flags <= known, flags - known
     files = re.findall(r"--flagfile=([\w./]+)", text())
