@@ -145,7 +145,7 @@ def test_what_a_command_line_says_can_be_said_in_python(tmp_path):
 
 
 def test_what_a_notebook_registers_is_refused_where_workers_do_not_see_it(monkeypatch):
-    monkeypatch.delattr("__main__.__file__")
+    monkeypatch.delattr("__main__.__file__", raising=False)
     images = np.zeros((4, 8, 8, 1), np.uint8)
     names = {"__name__": "__main__", "datasets": tflottery.datasets, "x": images}
     monkeypatch.setattr(registry.DATASETS, "_entries", {})

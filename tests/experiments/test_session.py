@@ -708,7 +708,7 @@ WRONG = {
     "--threads=1000 in each of 1 worker is too many for the": {"threads": 1000},
     "--checkpoint_every=0.0 has to be above zero": {"checkpoint_every": 0.0},
     "no executor 'dask'. Known: local, inline, ray": {"executor": "dask"},
-    "no way to distribute 'mirored'. Known: none, mirrored, tpu": {
+    "no way to distribute 'mirored'. Known: none, mirrored, multi_worker, tpu": {
         "distribute": "mirored"
     },
     "--workers=2 with --distribute=mirrored": {"distribute": "mirrored", "workers": 2},
