@@ -120,6 +120,7 @@ def test_every_iteration_of_a_replicate_has_a_row(tiny):
     assert set(table["gradient_examples"]) == {120}
 
 
+@pytest.mark.slow
 def test_motion_is_that_of_the_stored_weights(tiny, stored):
     for _, row in tiny(telemetry).table("telemetry").iterrows():
         replicate = row["replicate"]

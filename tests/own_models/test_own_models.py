@@ -245,6 +245,7 @@ def test_a_stopped_search_goes_on_where_it_was(tmp_path, monkeypatch, num_traini
     assert len(found.rows) == 3
 
 
+@pytest.mark.slow
 def test_what_diverges_is_said_and_not_trained_again(tmp_path, num_trainings):
     broken = X[:64].copy()
     broken[40, :2] = np.nan

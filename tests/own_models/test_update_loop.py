@@ -97,6 +97,7 @@ def test_what_does_not_fit_together_is_said_of_its_split():
         _loop(_model())
 
 
+@pytest.mark.slow
 def test_text_is_trained_and_measured_on():
     words = np.array(["red blue", "blue", "red", "green red"] * 8)
 

@@ -151,6 +151,7 @@ def test_what_workers_cannot_find_is_refused(monkeypatch):
         workers.validate(_problem(main.build_model), 2)
 
 
+@pytest.mark.slow
 def test_a_worker_where_the_problem_is_another_says_so(tmp_path, monkeypatch):
     settings = {"settings": None, "send": print, "stopping": bool}
     sent = _problem()

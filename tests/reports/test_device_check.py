@@ -43,7 +43,7 @@ def test_two_devices_train_and_measure_as_the_processor(mirrored, tmp_path):
     found = findings(placement, tmp_path, models=["lenet_batch_norm"])
     assert all(one.is_sound is not False for one in found.values()), found
     assert "2 processors" in found["devices"].told
-    assert "of the way" in found["lenet_batch_norm trains"].told
+    assert "end where the processor's do" in found["lenet_batch_norm trains"].told
 
 
 @pytest.mark.slow

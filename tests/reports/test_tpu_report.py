@@ -209,6 +209,7 @@ def compiled(monkeypatch):
     return asked
 
 
+@pytest.mark.slow
 def test_rows_of_both_steps_and_all_topologies(compiled, tmp_path):
     found = list(tpu.rows(["lenet"], topologies=[_TOPOLOGY, "v6e:2x2"]))
     assert compiled == [_TOPOLOGY, "v6e:2x2"] * 2

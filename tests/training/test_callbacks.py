@@ -272,6 +272,7 @@ def test_before_a_callback_that_restores_the_first_snapshots_stay(tmp_path):
     assert snapshot.missing == (0, 3)
 
 
+@pytest.mark.slow
 def test_other_weights_never_replace_a_snapshot(tmp_path):
     _fit(_model(run_eagerly=True), WeightSnapshot([0, 4], tmp_path))
     before = [(tmp_path / name).read_bytes() for name in _names(tmp_path)]

@@ -110,9 +110,8 @@ def test_what_xla_compiles_takes_batches_from_outside(make):
     assert all(np.isfinite(value).all() for value in weights.values())
 
 
-@pytest.mark.parametrize(
-    "distributed", [False, pytest.param(True, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("distributed", [False, True])
 def test_an_image_that_cannot_be_decoded_is_named(make, broken, request, distributed):
     """Wherever it is read; what was trained before it is kept."""
     strategy = request.getfixturevalue("mirrored") if distributed else None

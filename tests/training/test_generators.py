@@ -135,6 +135,7 @@ def test_the_seed_makes_a_difference(convolutional):
     assert len({weights["head/kernel"].tobytes() for weights in found}) == 2
 
 
+@pytest.mark.slow
 def test_every_iteration_of_the_loop_draws_something_else(dense):
     found = []
     for last in (3, 4):

@@ -22,12 +22,9 @@ def _built(name, shape):
     return model, drawn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "shape"),
-    [
-        ("lenet", (8, 8, 1)),
-        pytest.param("resnet20", (16, 16, 3), marks=pytest.mark.slow),
-    ],
+    ("name", "shape"), [("lenet", (8, 8, 1)), ("resnet20", (16, 16, 3))]
 )
 def test_the_network_of_tf_keras_is_the_same(name, shape):
     model, drawn = _built(name, shape)

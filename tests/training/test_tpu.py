@@ -104,6 +104,7 @@ def _farthest(one, other):
     return max(np.abs(one[path] - other[path]).max() for path in one)
 
 
+@pytest.mark.slow
 def test_updates_end_where_the_plain_loop_ends(runtimes, small_conv_registered):
     """Batch norm, masks and momentum; each core has one of the two parts of a batch."""
     plain, tpu = _trainers(runtimes, "small_conv", _RECIPE)
@@ -194,6 +195,7 @@ def _assert_same_counts(alone, together, questions):
         assert other == pytest.approx(loss, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_cores_count_what_one_processor_counts(pair, trainers, small_conv_registered):
     """Of 20 images one core has all, the other none."""
     alone, together = pair("small_conv", trainers.source("small_conv"))
