@@ -6,7 +6,7 @@ import pytest
 
 from tflottery.components.metadata import inspect
 from tflottery.core.identities import Data, Network
-from tflottery.core.recipes import Setting
+from tflottery.core.recipes import Recipe, Setting
 from tflottery.core.registry import MODELS
 from tflottery.training import evaluation
 from tflottery.training import runtime as runtimes
@@ -57,8 +57,19 @@ def test_a_network_other_than_the_planned_one_is_refused():
     assert runtime.evaluator(facts.network, facts.data)
     other = dataclasses.replace(facts.network, architecture="0")
     text = f"'lenet' was built with architecture {facts.network.architecture}; .* for 0"
-    with pytest.raises(RuntimeError, match=text):
-        runtime.evaluator(other, facts.data)
+    recipe = Recipe(
+        optimizer="sgd",
+        learning_rate=0.1,
+        batch_size=60,
+        training_iterations=3,
+        augmentation="none",
+    )
+    # The job after the one that failed meets the same.
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=text):
+            runtime.evaluator(other, facts.data)
+        with pytest.raises(RuntimeError, match=text):
+            runtime.trainer(other, facts.data, recipe=recipe, sparse=False)
 
 
 def test_images_are_scaled_as_the_data_say(monkeypatch):

@@ -175,7 +175,7 @@ class Runtime:
         key = fingerprints.fingerprint(parts)
         if key not in self._trainers:
             _make_room(self._trainers, most=self._most_built)
-            self._trainers[key] = trainer.Trainer(
+            built = trainer.Trainer(
                 network.model,
                 recipe,
                 self.source_of(data, network),
@@ -188,7 +188,9 @@ class Runtime:
                 precision=precision,
                 orders=self._orders,
             )
-            _validate_architecture(network, self._trainers[key], precision=precision)
+            # Not kept before: the next job would not ask what it is.
+            _validate_architecture(network, built, precision=precision)
+            self._trainers[key] = built
         return self._trainers[key]
 
     def evaluator(
@@ -208,10 +210,9 @@ class Runtime:
                 pretext=data.pretext,
                 pretext_seed=data.pretext_seed,
             )
-            self._evaluators[key] = replicated_evaluation.over(
-                self._placement, evaluator
-            )
-            _validate_architecture(network, self._evaluators[key])
+            built = replicated_evaluation.over(self._placement, evaluator)
+            _validate_architecture(network, built)
+            self._evaluators[key] = built
         return self._evaluators[key]
 
     def probe(
