@@ -160,7 +160,7 @@ class Damage(Attack):
             for address, folder in found.items()
             if address.startswith(self.among)
             and stored.fault(folder, address) is None
-            and not _is_left_over(address, found)
+            and not is_left_over(address, found)
         }
         if not folders:
             return
@@ -217,8 +217,13 @@ class Swap(Attack):
         return unnamed(self._addresses, sandbox)
 
 
-def _is_left_over(address: str, addresses: Collection[str]) -> bool:
-    """Returns whether something unfinished is over by now: nobody needs to read it."""
+def is_left_over(address: str, addresses: Collection[str]) -> bool:
+    """Returns whether something unfinished is over by now: nobody needs to read it.
+
+    Args:
+      address: of a checkpoint or a partial result.
+      addresses: of all that is in its store.
+    """
     kind, _, rest = address.partition("/")
     if kind != "checkpoints":
         done = {one.partition("/")[2] for one in addresses if not one.startswith(kind)}

@@ -7,7 +7,7 @@ import shutil
 import signal
 from collections.abc import Sequence
 
-from benchmarks.attacks import processes, stored
+from benchmarks.attacks import damage, processes, stored
 from benchmarks.attacks.sandbox import Command, Instruments, Sandbox, Workload
 
 # What a trial can begin with: nothing, what was left by a command that was killed while
@@ -16,6 +16,9 @@ EMPTY, TRAINING, MEASURING, FINISHED = "empty", "training", "measuring", "finish
 # What lies in the store meanwhile, and at which file operation on it the kill comes:
 # soon after there is one, since a fast machine is done after a few.
 _SIGNS = {TRAINING: ("checkpoints", 2), MEASURING: ("partial", 5)}
+# At how many operations in turn, until the kill leaves something to go on from: it may
+# come just when that is over.
+_MAX_TRIES = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,14 +128,22 @@ def _kill_during(
     Returns:
       Whether there is one: not every command measures for long enough.
     """
-    sign, operation = _SIGNS[beginning]
-    strike = {"role": "worker", "operation": operation, "among": sign}
-    strike |= {"signal": signal.SIGKILL, "target": "group"}
-    with Sandbox(folder / "killed", fonts=fonts) as sandbox:
-        shutil.copytree(folder / "cache", sandbox.paths["cache"])
-        sandbox.start(workload, instruments=Instruments(signal=strike)).follow()
-        store = sandbox.paths["store"]
-        found = any(one.startswith(sign) for one in stored.folders(store))
-        if found:
-            shutil.copytree(store, folder / beginning)
-    return found
+    sign, first = _SIGNS[beginning]
+    for operation in range(first, first + _MAX_TRIES):
+        strike = {"role": "worker", "operation": operation, "among": sign}
+        strike |= {"signal": signal.SIGKILL, "target": "group"}
+        with Sandbox(folder / "killed", fonts=fonts) as sandbox:
+            shutil.copytree(folder / "cache", sandbox.paths["cache"])
+            command = sandbox.start(workload, instruments=Instruments(signal=strike))
+            code = command.follow()
+            left = stored.folders(sandbox.paths["store"])
+            if any(
+                one.startswith(sign) and not damage.is_left_over(one, left)
+                for one in left
+            ):
+                shutil.copytree(sandbox.paths["store"], folder / beginning)
+                return True
+            if code == 0:
+                # It has no more such operations.
+                return False
+    return False

