@@ -160,6 +160,25 @@ def test_networks_made_anew_are_asked_by_themselves(command, capsys):
     assert second.replace(", making 2", "") == first
 
 
+def test_commands_join_a_making_that_is_not_the_first(command, capsys):
+    first, second = (0.002, 0.003), (0.002, 0.0931)
+    a, b = command("a", pairs(*first)), command("b", pairs(*second))
+    c = command("c", pairs(*second, 0.004))
+    found = verdict("LMC-F2.1", a, b, c)
+    assert capsys.readouterr().err.count("making 2.") == 2
+    assert [(one.making, one.num_replicates) for one in found] == [(1, 2), (2, 3)]
+
+
+def test_where_no_more_rows_help_no_command_is_told(command):
+    [found] = verdict("LMC-F2.1", command("a", pairs(0.002)))
+    told = claims.text([found]).splitlines()
+    assert told[-1].strip() == found.command
+    assert (
+        claims.text([dataclasses.replace(found, command="")]).splitlines()
+        == (told[:-1])
+    )
+
+
 def test_a_table_that_contradicts_itself_is_refused(command):
     folder = command("a", [*pairs(0.002, 0.003), *pairs(0.002, 0.0031)])
     with pytest.raises(ValueError, match="'instability' .* differ in test_instability"):

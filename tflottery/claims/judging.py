@@ -98,7 +98,8 @@ class Judgement:
       config: short hash of whatever else decides the rows.
       making: 1, or which making of the same it is, where commands differ in what they
         measured of networks that they have in common.
-      tables: the folders in which rows of the setting lie, with ", " between.
+      tables: the folders that the rows of the setting were read from, with ", "
+        between; of those that have the same row the first.
       about: how near the setting is to the paper's: its own, or another network,
         recipe, data set or length.
       answer: "holds"; "fails", in the paper's own setting "contradicted"; "undecided",

@@ -331,8 +331,12 @@ def _relative_distance(pairs: "pandas.DataFrame", *, latest: bool) -> "pandas.Se
     k = int(select(own, subnetwork="imp")[K].max()) if latest else 0
     tickets = select(own, subnetwork="imp", rewind_iteration=k)
     if (instability(tickets).mean() < STABLE) != latest:
-        found = "unstable" if latest else "stable"
-        raise NotAsked(f"tickets of k = {k} are {found}: the claim is not about them")
+        if latest:
+            raise Lacking(
+                f"tickets of k = {k} are unstable, later ones may be stable: see "
+                "--rewind_iterations"
+            )
+        raise NotAsked("tickets of k = 0 are stable: the claim is not about them")
     distances = [
         selecting.mean(select(own, subnetwork=kind, rewind_iteration=k), "l2_distance")
         for kind in ("imp", "random_reinit")

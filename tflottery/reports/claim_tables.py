@@ -8,7 +8,8 @@ in different ways), and every other table by its own.
 
 Commands that have networks in common have the same numbers of them, unless they were
 made anew with other bits, as on another kind of processor. Then each making is asked by
-itself: `making` numbers them, and `folder` says where a row was read.
+itself: `making` numbers them, and `folder` says where a row was read, the first of the
+folders that have it.
 """
 
 import os
@@ -61,7 +62,9 @@ def load(sources: Sequence[str]) -> Tables:
             making = {}
             makings.append(making)
         if makings[0] is not making:
-            print(_told(folder, makings.index(making) + 1), file=sys.stderr)
+            # By identity, since tables that are compared are tables.
+            number = next(n for n, one in enumerate(makings, 1) if one is making)
+            print(_told(folder, number), file=sys.stderr)
         for name, table in own.items():
             making.setdefault(name, []).append(table)
     found: dict[str, list[pandas.DataFrame]] = {}

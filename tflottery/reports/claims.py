@@ -109,7 +109,9 @@ def text(told: Sequence[Judgement]) -> str:
     if missing:
         found.append("Not enough data:")
     for (lacking, command), ids in missing.items():
-        found += [f"  {', '.join(ids)}: {lacking}", f"    {command}"]
+        found.append(f"  {', '.join(ids)}: {lacking}")
+        # Where no more rows help there is no command.
+        found += [f"    {command}"] if command else []
     return "\n".join(found)
 
 
