@@ -66,7 +66,10 @@ def test_a_wrong_flag_ends_the_program(defined, capsys, argument, text):
 def test_a_reader_that_leaves_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)
-    code = "from tflottery.core import command_line; command_line.tell('a line')"
+    code = (
+        "from tflottery.core.command_line import tell\n"
+        "assert [tell('a line'), tell('another')] == [False, True]"
+    )
     with open(writing, "wb") as closed:
         done = subprocess.run(
             [sys.executable, "-c", code], stdout=closed, stderr=subprocess.PIPE

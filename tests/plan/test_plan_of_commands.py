@@ -7,11 +7,13 @@ import subprocess
 import sys
 
 import pytest
+from absl import flags
 
 import tflottery
 import tflottery.plan.__main__ as tool
-from tflottery.core import hardware
+from tflottery.core import hardware, registry
 from tflottery.core.recipes import Setting
+from tflottery.core.registry import MODELS
 from tflottery.execution import rates, utilization
 from tflottery.execution.plan import plan_of
 from tflottery.plan import commands, device_time, known_data
@@ -86,6 +88,59 @@ def test_times_are_by_the_rates_of_a_device(two, facts, tmp_path):
 )
 def test_hours_are_told_in_a_unit_that_suits_them(hours, text):
     assert readable(hours) == text
+
+
+@pytest.fixture
+def typed(tmp_path, monkeypatch):
+    """Returns the flags of the program as they are typed."""
+    monkeypatch.chdir(tmp_path)
+
+    def parsed(*arguments):
+        values = flags.FlagValues()
+        tool._define_flags(values, program_name="plan")
+        return values(["plan", *arguments]), values
+
+    return parsed
+
+
+def test_lines_may_ask_for_what_a_plugin_of_all_registers(
+    typed, tmp_path, monkeypatch, register
+):
+    """Which is named once, beside --execute."""
+    lenet = MODELS["lenet"]
+    name = "known_by_a_plugin_of_all"
+
+    def load(names, *, named_by):
+        if "of_all" in names:
+            register(MODELS, name, lenet.function, **lenet.attributes)
+
+    executed = []
+    monkeypatch.setattr(registry, "load_plugins", load)
+    monkeypatch.setattr(
+        tool.joint_session, "execute", lambda asked, *_, **__: executed.extend(asked)
+    )
+    (tmp_path / "mine.commands").write_text(_TWO[0].replace("lenet", name))
+    tool._execute(*typed("mine.commands", "--execute", "--plugins=of_all"))
+    assert [one.configs[0].model for one in executed] == [name]
+
+
+def test_a_reader_that_leaves_ends_the_program(typed, tmp_path, monkeypatch):
+    (tmp_path / "mine.commands").write_text("\n".join(_TWO))
+    told = []
+
+    def lines(*_):
+        for number in range(9):
+            told.append(number)
+            yield f"line {number}"
+
+    monkeypatch.setattr(tool, "facts_of", lambda _: {})
+    monkeypatch.setattr(tool, "told", lines)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as left:
+        monkeypatch.setattr(sys, "stdout", left)
+        assert tool._execute(*typed("mine.commands")) == 0
+    assert told == [0]
 
 
 @pytest.mark.parametrize(("names", "paper"), [([], None), (["a.flags"], "all")])

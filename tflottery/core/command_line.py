@@ -53,8 +53,8 @@ def with_flag_files(arguments: Sequence[str]) -> list[str]:
     return found
 
 
-def tell(text: str) -> None:
-    """Prints what a program was asked for, to whoever reads it to the end.
+def tell(text: str) -> bool:
+    """Prints what a program was asked for; returns whether somebody reads it.
 
     Changes: where a reader such as `head` has left, standard output leads nowhere.
     """
@@ -62,6 +62,8 @@ def tell(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def refuse_arguments(arguments: Sequence[str]) -> None:

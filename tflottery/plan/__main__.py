@@ -20,6 +20,7 @@ A list of commands is a text file with a command a line, as it is typed behind `
 
 import concurrent.futures
 import dataclasses
+import itertools
 import multiprocessing
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from absl import app, flags
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
-from tflottery.core import command_line, environment
+from tflottery.core import command_line, environment, registry
 from tflottery.core.files import readable_size
 from tflottery.core.identities import Network
 from tflottery.core.recipes import Setting
@@ -181,24 +182,27 @@ def _groups(names: Sequence[str], *, paper: str | None) -> dict[str, list[Comman
     return {one: commands.of_paper(one) for one in papers}
 
 
-def _execute(arguments: Sequence[str]) -> int:
+def _execute(arguments: Sequence[str], values: flags.FlagValues) -> int:
     """Tells what commands cost, or carries them out; returns the exit code."""
-    values = flags.FLAGS
-    groups = _groups(arguments[1:], paper=values["paper"].value)
-    if values["execute"].value:
-        asked = [one for group in groups.values() for one in group]
-        machine = program.from_flags(Machine, values)
-        return joint_session.execute(asked, machine, command=session.own_command())
+    is_executed = values["execute"].value
     given = [name for name in vars(Machine()) if values[name].present]
-    if given:
+    if given and not is_executed:
         raise ValueError(
             f"--{given[0]} says where and how commands are carried out: it goes with "
             "--execute."
         )
-    facts = facts_of(one for group in groups.values() for one in group)
-    for line in told(groups, facts):
-        print(line, flush=True)
-    print(f"{_RATES}\nThe same with --execute carries them out, as one plan.")
+    machine = program.from_flags(Machine, values)
+    # Lines may ask for what they register.
+    registry.load_plugins(machine.plugins, named_by="--plugins")
+    groups = _groups(arguments[1:], paper=values["paper"].value)
+    asked = [one for group in groups.values() for one in group]
+    if is_executed:
+        return joint_session.execute(asked, machine, command=session.own_command())
+    last = f"{_RATES}\nThe same with --execute carries them out, as one plan."
+    for line in itertools.chain(told(groups, facts_of(asked)), [last]):
+        if not command_line.tell(line):
+            # A reader such as `head` has left: no more is asked for.
+            break
     return 0
 
 
@@ -206,17 +210,26 @@ def _run() -> None:
     """Defines flags, parses them, executes, exits."""
     # First, because libraries read it while they are imported.
     set_aside = environment.fix()
-    flags.DEFINE_enum("paper", None, [*commands.PAPERS, ALL], "whose commands")
-    flags.DEFINE_bool(
-        "execute", False, "carry them out as one; the flags below say where and how"
-    )
-    program.define_flags(Machine, flags.FLAGS, program=sys.argv[0])
+    _define_flags(flags.FLAGS, program_name=sys.argv[0])
     app.run(
         lambda arguments: program.exit_code_of(
-            lambda: _execute(arguments), set_aside=set_aside
+            lambda: _execute(arguments, flags.FLAGS), set_aside=set_aside
         ),
         flags_parser=command_line.parsed,
     )
+
+
+def _define_flags(values: flags.FlagValues, *, program_name: str) -> None:
+    """Defines the flags of this program. Changes: `values`."""
+    papers = [*commands.PAPERS, ALL]
+    flags.DEFINE_enum("paper", None, papers, "whose commands", flag_values=values)
+    flags.DEFINE_bool(
+        "execute",
+        False,
+        "carry them out as one; the flags below say where and how",
+        flag_values=values,
+    )
+    program.define_flags(Machine, values, program=program_name)
 
 
 def main() -> None:
