@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+import types
 
 import pytest
 
@@ -157,6 +158,68 @@ def test_a_stopped_list_goes_on(carry_out, alone, tmp_path, trainings, monkeypat
     trainings.clear()
     assert carry_out(_INSTABILITY, _LOTTERY) == 0
     assert trainings == []
+
+
+def test_what_failed_is_named_beside_what_was_refused(carry_out, monkeypatch, capsys):
+    def failing(*_, **__):
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(Trainer, "train", failing)
+    assert carry_out(_INSTABILITY, _GONE) == endings.INCOMPLETE
+    told = capsys.readouterr().err
+    assert "no such luck" in told
+    _, _, last = told.partition("2 of 2 commands are not done:")
+    assert f"  {_INSTABILITY}: of " in last and f"  {_GONE}: refused: " in last
+
+
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_written_is_no_matter_of_others(
+    carry_out, tmp_path, trainings, capsys
+):
+    (tmp_path / "taken").touch()
+    line = f"{_LOTTERY} --output_dir=taken/inside"
+    assert carry_out(_INSTABILITY, line) == endings.INCOMPLETE
+    # Nothing was trained for it, the trunk to its end for one.
+    assert sum(last - first for first, last in trainings) == 8 + 2 * (24 + 16)
+    assert {name.split("/")[0] for name in tables(tmp_path)} == {"instability"}
+    told = capsys.readouterr().err
+    assert told.count("--output_dir='taken/inside' cannot be written") == 2
+    assert f"  {line}: refused: " in told.partition("1 of 2 commands are not done")[2]
+    with pytest.raises(ValueError, match="No command is left"):
+        carry_out(line)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("function", ["rows", "figure"])
+def test_code_of_a_command_that_fails_is_no_matter_of_others(
+    carry_out, monkeypatch, tmp_path, capsys, function
+):
+    def failing(*_):
+        raise KeyError("not_there")
+
+    monkeypatch.setattr(instability, function, failing, raising=False)
+    assert carry_out(_INSTABILITY, _LOTTERY) == endings.INCOMPLETE
+    (config,) = (tmp_path / "output/lottery").glob("*/config.json")
+    assert json.loads(config.read_text())["complete"]
+    told = capsys.readouterr().err
+    assert told.count(f"error: {_INSTABILITY}: KeyError: 'not_there' (see ") == 1
+    last = told.partition("1 of 2 commands are not done:")[2]
+    assert f"  {_INSTABILITY}: KeyError: 'not_there'" in last
+    (log,) = (tmp_path / "output/instability").glob("*/log.txt")
+    assert "Traceback" in log.read_text() and "in failing" in log.read_text()
+
+
+def test_a_stop_waits_for_no_figure():
+    looks, done = iter([False, True]), []
+    one = types.SimpleNamespace(
+        tabulation=types.SimpleNamespace(
+            update=lambda *_, **__: done.append("tables"),
+        ),
+        show_if_whole=lambda: done.append("figure"),
+        is_finished=False,
+    )
+    joint_session._write_whole(one, {}, stopping=lambda: next(looks))
+    assert done == ["tables"]
 
 
 @pytest.mark.slow

@@ -16,6 +16,11 @@ from tflottery.studies.machine import Machine
         (["lottery --threads=2", "lottery"], Machine(), "--threads=1,2: workers of"),
         (["lottery"], Machine(distribute="multi_worker"), "is for one command"),
         (["lottery --threads=2"], Machine(threads=4), "--threads=2,4: workers of"),
+        (["lottery --threads=1"], Machine(threads=4), "--threads=1,4: workers of"),
+        (
+            ["lottery --threads=2", "table1 --threads=4"],
+            *(Machine(), "--threads=2,4: workers of"),
+        ),
     ],
 )
 def test_what_holds_for_all_is_said_once(lines, machine, message):
@@ -38,5 +43,6 @@ def test_what_each_may_say_is_heeded(tmp_path, monkeypatch):
 
 
 def test_threads_can_be_said_for_all():
-    asked = [commands.parsed("lottery"), commands.parsed("table1")]
+    asked = [commands.parsed("lottery"), commands.parsed("table1 --threads=4")]
     assert machine_of(asked, Machine(threads=4)).threads == 4
+    assert machine_of(asked[:1], Machine(threads=4)).threads == 4

@@ -43,6 +43,7 @@ class Command:
       placement: where it trains, as far as that decides what is trained.
       plugins: modules that register what takes part.
       machine: all that its line says of where and how.
+      threads: those of the machine, if its line says them.
     """
 
     text: str
@@ -51,6 +52,7 @@ class Command:
     placement: Placement = Placement()
     plugins: tuple[str, ...] = ()
     machine: Machine = Machine()
+    threads: int | None = None
 
     def settings(self) -> set[tuple[str, Setting]]:
         """Returns the networks that take part, each with what it learns."""
@@ -120,7 +122,10 @@ def parsed(text: str, *, folder: pathlib.Path = pathlib.Path()) -> Command:
         for one in arguments
     ]
     try:
-        config, machine = program.options_of(module, arguments)
+        values = program.flags_of(module, arguments)
+        config, machine = (
+            program.from_flags(options, values) for options in (module.Config, Machine)
+        )
     except ValueError as error:
         raise ValueError(f"{text!r}: {error}") from error
     # Data are where the command is to run.
@@ -139,6 +144,7 @@ def parsed(text: str, *, folder: pathlib.Path = pathlib.Path()) -> Command:
         placement=Placement(threads=machine.threads),
         plugins=machine.plugins,
         machine=machine,
+        threads=machine.threads if values["threads"].present else None,
     )
 
 

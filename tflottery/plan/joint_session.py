@@ -21,10 +21,11 @@ from tflottery.plan.prepared_commands import (
     machine_of,
     prepared_commands,
 )
-from tflottery.store.store import Store
 from tflottery.studies import endings, planned_work, tabulation
 from tflottery.studies.machine import Machine, settled
+from tflottery.studies.output import OutputError
 from tflottery.studies.planned_work import PlannedWork
+from tflottery.studies.tabulation import Loss
 from tflottery.studies.tensorboard import Board
 
 # Between two looks at whose goals are all there.
@@ -82,15 +83,12 @@ def execute(asked: Sequence[Command], machine: Machine, *, command: str) -> int:
             if machine.dry_run:
                 return endings.INCOMPLETE if ready.refused else 0
             until_the_end.enter_context(ready.claimed(log.say))
-            # Read beside the work, by a thread of its own.
-            store = Store(ready.store.root)
             board = Board(machine.tensorboard, log=log)
-            for one in ready.commands:
-                until_the_end.callback(one.end)
-                one.begin(store, told=command, board=board)
+            until_the_end.callback(_end, ready.commands)
+            ready = _begun(ready, told=command, board=board, log=log)
             log.commands = ready.commands
             outcome = ready.made(
-                lambda: [one.tabulation for one in _unfinished(ready.commands)],
+                lambda unobtainable: _collected(ready.commands, unobtainable),
                 keeping_up=lambda executor, unobtainable: _kept_up(
                     ready.commands, executor, unobtainable
                 ),
@@ -104,7 +102,9 @@ def execute(asked: Sequence[Command], machine: Machine, *, command: str) -> int:
         code = endings.exit_code(
             outcome, log, written=True, stop_code=ready.stop.exit_code, command=command
         )
-        return code or _told_what_is_not_done(ready, log)
+        if code not in (0, endings.INCOMPLETE):
+            return code
+        return max(code, _told_what_is_not_done(ready, log))
 
 
 @contextlib.contextmanager
@@ -127,8 +127,7 @@ def prepared(
         )
         for text, reason in refused.items():
             log.say(f"error: {text}: {reason}")
-        if not commands:
-            raise ValueError("No command is left to carry out.")
+        _refuse_none(commands)
         studies = [study for one in commands for study in one.studies]
         goals = [goal for one in commands for goal in one.goals]
         facts = planned_work.networks_of(studies)
@@ -147,6 +146,46 @@ def prepared(
         )
 
 
+def _refuse_none(commands: Sequence[PreparedCommand]) -> None:
+    if not commands:
+        raise ValueError("No command is left to carry out.")
+
+
+def _begun(ready: JointWork, *, told: str, board: Board, log: Log) -> JointWork:
+    """Has commands begin; returns the work of those whose folders can be written.
+
+    Args:
+      ready: the work of all.
+      told: the command line that they are carried out by.
+      board: shows what their tables say.
+      log: what is refused is told to.
+
+    Raises:
+      ValueError: that is none.
+    """
+    commands, refused = [], dict(ready.refused)
+    for one in ready.commands:
+        try:
+            one.begin(ready.store, told=told, board=board)
+            commands.append(one)
+        except OutputError as error:
+            refused[one.command.text] = str(error)
+            log.say(f"error: {one.command.text}: {error}")
+    if len(commands) == len(ready.commands):
+        return ready
+    _refuse_none(commands)
+    goals = [goal for one in commands for goal in one.goals]
+    todo = plan_of(goals, ready.store, facts=ready.facts)
+    return dataclasses.replace(
+        ready, commands=commands, refused=refused, goals=goals, todo=todo
+    )
+
+
+def _end(commands: Sequence[PreparedCommand]) -> None:
+    for one in commands:
+        one.end()
+
+
 def _summary(ready: JointWork) -> str:
     """Returns what is left to do for all commands and what that costs, for people."""
     studies = [study for one in ready.commands for study in one.studies]
@@ -158,6 +197,13 @@ def _summary(ready: JointWork) -> str:
 
 def _unfinished(commands: Sequence[PreparedCommand]) -> list[PreparedCommand]:
     return [one for one in commands if not one.is_finished]
+
+
+def _collected(
+    commands: Sequence[PreparedCommand], unobtainable: Unobtainable
+) -> list[Loss]:
+    """Makes the tables of those that have none yet; returns which goals are lost."""
+    return [loss for one in _unfinished(commands) for loss in one.collect(unobtainable)]
 
 
 @contextlib.contextmanager
@@ -205,6 +251,9 @@ def _write_whole(
     if stopping():
         return
     one.tabulation.update(unobtainable, stopping=stopping)
+    # A figure takes a while, which a stop need not wait for.
+    if stopping():
+        return
     one.show_if_whole()
     if one.is_finished:
         one.end()
@@ -219,15 +268,16 @@ def _finish(commands: Sequence[PreparedCommand], outcome: Outcome) -> None:
         if outcome.stopped and left <= 0:
             return
         one.say_which()
-        written = endings.finish(
-            outcome,
-            one.tabulation,
-            one.output,
-            one.log,
-            seconds=left if outcome.stopped else None,
-        )
-        extent = one.tabulation.written
-        one.is_finished = written and extent is not None and extent.is_complete
+        with one.failing_alone():
+            written = endings.finish(
+                outcome,
+                one.tabulation,
+                one.output,
+                one.log,
+                seconds=left if outcome.stopped else None,
+            )
+            extent = one.tabulation.written
+            one.is_finished = written and extent is not None and extent.is_complete
 
 
 def _told_what_is_not_done(ready: JointWork, log: Log) -> int:

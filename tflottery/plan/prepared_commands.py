@@ -2,20 +2,22 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
 from tflottery.core.recipes import Setting
 from tflottery.execution.log import Log
 from tflottery.execution.questions import WorkerFailed
+from tflottery.execution.unobtainable import Unobtainable
 from tflottery.plan.commands import Command
 from tflottery.store.store import Store
 from tflottery.studies import endings, session
 from tflottery.studies.machine import Machine
 from tflottery.studies.output import LOG_FILE, Output, OutputError
 from tflottery.studies.study import Study, study_of
-from tflottery.studies.tabulation import Tabulation
+from tflottery.studies.tabulation import Loss, Tabulation
 from tflottery.studies.tensorboard import Board
 from tflottery.training import distribution
 from tflottery.training.distribution import Placement
@@ -36,6 +38,7 @@ class PreparedCommand:
       log: what concerns this command alone, on the terminal and in its own log.txt.
       tabulation: makes its tables, once it has begun.
       is_finished: whether they are whole and written, with their figure.
+      failure: why they cannot be made or drawn, where code of its own fails.
     """
 
     command: Command
@@ -45,6 +48,7 @@ class PreparedCommand:
     log: Log
     tabulation: Tabulation | None = None
     is_finished: bool = False
+    failure: str = ""
 
     def __post_init__(self) -> None:
         self._at_work = contextlib.ExitStack()
@@ -115,16 +119,44 @@ class PreparedCommand:
         written = self.tabulation.written
         if written is None or not written.is_complete:
             return
-        with contextlib.suppress(OutputError):
-            # What is wrong with the folder the end tells.
+        # What is wrong with the folder the end tells.
+        with contextlib.suppress(OutputError), self.failing_alone():
             told = f"Results are in {self.output.folder}"
             self.say_which()
             endings.show(self.output, self.log, told=told, drawn=True)
             self.is_finished = True
 
+    def collect(self, unobtainable: Unobtainable) -> Sequence[Loss]:
+        """Makes its tables as `Tabulation.collect` does; none where that fails."""
+        with self.failing_alone():
+            return self.tabulation.collect(unobtainable)
+        return ()
+
+    @contextlib.contextmanager
+    def failing_alone(self) -> Iterator[None]:
+        """Has a block that makes its results fail by itself, told once, and no others.
+
+        Raises:
+          OutputError: the block does.
+        """
+        try:
+            yield
+        except OutputError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            # The end tries again what failed beside the work.
+            if reason != self.failure:
+                self.failure = reason
+                place = self.output.folder / LOG_FILE
+                self.log.say(f"error: {self.command.text}: {reason} (see {place})")
+                self.log.keep(traceback.format_exc())
+
     def lacks(self) -> str:
         """Returns what its tables lack in the end, in words; "" if nothing."""
         written = self.tabulation.written
+        if self.failure and not self.is_finished:
+            return self.failure
         if written is None:
             return "no tables were written"
         if not written.is_complete:
@@ -160,12 +192,12 @@ def machine_of(asked: Sequence[Command], machine: Machine) -> Machine:
             "--distribute='multi_worker' is for one command, which each host runs. "
             "Leave it out with --execute."
         )
-    threads = {one.machine.threads for one in asked}
-    if threads == {usual.threads}:
-        threads = {machine.threads}
-    if len(threads | {machine.threads} - {usual.threads}) > 1:
+    # A line that says none has those that are said for all.
+    threads = {one.threads or machine.threads for one in asked}
+    threads |= {machine.threads} - {usual.threads}
+    if len(threads) > 1:
         raise ValueError(
-            f"--threads={','.join(map(str, sorted(threads | {machine.threads})))}: "
+            f"--threads={','.join(map(str, sorted(threads)))}: "
             "workers of one number of threads carry out a list. Make a list for each."
         )
     plugins = [*machine.plugins, *(name for one in asked for name in one.plugins)]

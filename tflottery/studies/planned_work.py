@@ -24,7 +24,7 @@ from tflottery.store.store import Store
 from tflottery.studies import batch_sizes
 from tflottery.studies.machine import Machine, placement_of, pool_of
 from tflottery.studies.study import Study
-from tflottery.studies.tabulation import Tabulation
+from tflottery.studies.tabulation import Loss
 from tflottery.training.distribution import Placement
 
 # Has tables written while a block works, of what is known by then; it is given an
@@ -102,7 +102,7 @@ class PlannedWork:
 
     def made(
         self,
-        tabulations: Callable[[], Sequence[Tabulation]],
+        collect: Callable[[Unobtainable], Sequence[Loss]],
         *,
         keeping_up: KeepingUp,
         log: Log,
@@ -114,7 +114,8 @@ class PlannedWork:
         What is found missing or damaged when the tables are made is made again.
 
         Args:
-          tabulations: returns those whose tables are to be made in the end.
+          collect: makes the tables in the end, given what cannot be made; returns
+            which goals are missing or damaged.
           keeping_up: has tables written meanwhile.
           log: shows how far the work is.
           observe: as of `Executor`.
@@ -136,9 +137,9 @@ class PlannedWork:
                     outcome = executor.execute(self.goals)
                 if outcome.stopped or outcome.failures or outcome.skipped:
                     return outcome
-                found = (one.collect(outcome.unobtainable) for one in tabulations())
                 # Several may want what is lost.
-                lost = {loss.address: loss for losses in found for loss in losses}
+                losses = collect(outcome.unobtainable)
+                lost = {loss.address: loss for loss in losses}
                 if not lost:
                     return outcome
                 for loss in lost.values():

@@ -174,11 +174,25 @@ def options_of(
 
     Args:
       module: the experiment.
+      arguments: as for `flags_of`.
+
+    Raises:
+      ValueError: as `flags_of` and `from_flags`.
+    """
+    values = flags_of(module, arguments)
+    return from_flags(module.Config, values), from_flags(Machine, values)
+
+
+def flags_of(module: types.ModuleType, arguments: Sequence[str]) -> flags.FlagValues:
+    """Returns the flags of an experiment as a command line has them.
+
+    Args:
+      module: the experiment.
       arguments: flags as they are typed, --flagfile among them.
 
     Raises:
-      ValueError: there is no such flag or no such file, a text is no such number as an
-        option holds, or no flag.
+      ValueError: there is no such flag or no such file, a text is no such number as a
+        flag holds, or no flag.
     """
     values = flags.FlagValues()
     for options in (module.Config, Machine):
@@ -188,7 +202,7 @@ def options_of(
         command_line.refuse_arguments(values([module.__name__, *typed]))
     except flags.Error as error:
         raise ValueError(command_line.explained(error, values)) from error
-    return from_flags(module.Config, values), from_flags(Machine, values)
+    return values
 
 
 def _kind(annotation: object) -> type:

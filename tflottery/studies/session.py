@@ -143,7 +143,7 @@ def _carried_out(
         board=board,
     )
     outcome = ready.made(
-        lambda: [tabulation],
+        tabulation.collect,
         keeping_up=lambda _, unobtainable: tabulation.kept_up(unobtainable),
         log=log,
         observe=board.show_training,

@@ -27,6 +27,9 @@ from tflottery.studies.output import Extent, Output, OutputError
 from tflottery.studies.study import Study
 from tflottery.studies.tensorboard import Board
 
+# A goal that was made, and is not there when tables are.
+Loss = DamagedArtifact | MissingArtifact
+
 # Between two writings of what is known, and how many times as long as a writing took.
 _PAUSE_SECONDS, _PAUSE_FACTOR = 300.0, 50.0
 
@@ -80,9 +83,7 @@ class Tabulation:
         self._gave_up = False
         self.written: Extent | None = None
 
-    def collect(
-        self, unobtainable: Unobtainable
-    ) -> list[DamagedArtifact | MissingArtifact]:
+    def collect(self, unobtainable: Unobtainable) -> list[Loss]:
         """Makes the tables of all goals, for `write`, if no more can be made.
 
         Args:
