@@ -152,13 +152,42 @@ def test_what_workers_cannot_find_is_refused(monkeypatch):
 
 
 @pytest.mark.slow
+def test_what_stands_below_the_main_guard_is_not_taken_for_a_lack_of_memory(tmp_path):
+    below = """
+if __name__ == "__main__":
+
+    def build_model():
+        return keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+
+    Network = build_model
+    main(sys.argv[1], 2)
+"""
+    run = _run(tmp_path, _SCRIPT + below, tmp_path / "store")
+    assert run.returncode == 1
+    assert "'build_model'" in run.stderr and "at their top, above" in run.stderr
+    assert "Short of memory" not in run.stderr
+
+
+def test_a_worker_that_cannot_find_a_function_says_where_it_belongs(monkeypatch):
+    main = types.ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    exec("def build_model():\n    pass", vars(main))
+    parts = workers._parts(_problem(main.build_model))
+    # As where it stands below the guard.
+    del main.build_model
+    with pytest.raises(SetupError, match=r"cannot find.*'build_model'.*at their top"):
+        workers._set_up(*parts, "key", settings=None, send=print, stopping=bool)
+
+
+@pytest.mark.slow
 def test_a_worker_where_the_problem_is_another_says_so(tmp_path, monkeypatch):
     settings = {"settings": None, "send": print, "stopping": bool}
     sent = _problem()
     key = update_loop.UpdateLoop(sent).key
+    parts = workers._parts(sent)
     with pytest.raises(SetupError, match="comes to something else.*top of the program"):
-        workers._set_up(sent, "another key", **settings)
+        workers._set_up(*parts, "another key", **settings)
     monkeypatch.setattr(worker, "contexts", lambda *args, **kwargs: "context")
     monkeypatch.setattr(own_components, "_loops", {})
-    assert workers._set_up(sent, key, **settings) == "context"
+    assert workers._set_up(*parts, key, **settings) == "context"
     assert list(own_components._loops) == [key]

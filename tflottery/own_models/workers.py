@@ -5,6 +5,7 @@ so functions and classes are found by their modules and names; arrays are sent. 
 builds and compiles the model for itself, and says if that is another problem there.
 """
 
+import dataclasses
 import functools
 import multiprocessing
 import pickle
@@ -47,7 +48,7 @@ def validate(problem: Problem, workers: int) -> None:
             "CUDA_VISIBLE_DEVICES."
         )
     try:
-        sent = reduction.ForkingPickler.dumps(problem.without_examples())
+        sent, _ = _parts(problem)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ValueError(
             f"workers={workers}, but workers cannot find all of build_model, "
@@ -55,7 +56,7 @@ def validate(problem: Problem, workers: int) -> None:
             "which stand at the top of a module or of the program. " + _INSTEAD
         ) from error
     main = sys.modules["__main__"]
-    found = {argument for _, argument, _ in pickletools.genops(bytes(sent))}
+    found = {argument for _, argument, _ in pickletools.genops(sent)}
     if "__main__" in found and not (
         getattr(main, "__spec__", None) or getattr(main, "__file__", None)
     ):
@@ -79,7 +80,7 @@ def pool(
     """
     if workers == 1:
         return InlinePool(settings, set_up=worker.contexts)
-    set_up = functools.partial(_set_up, problem, key)
+    set_up = functools.partial(_set_up, *_parts(problem), key)
     return Pool([settings] * workers, set_up=set_up)
 
 
@@ -94,8 +95,19 @@ def validate_depth(goals: Sequence[Artifact]) -> None:
         ) from error
 
 
+def _parts(problem: Problem) -> tuple[bytes, dict[str, object]]:
+    """Returns what a worker makes a problem of: a pickle, and what replaces fields.
+
+    A pickle that it opens itself: what it cannot find there it can tell.
+    """
+    sent = reduction.ForkingPickler.dumps(problem.without_examples())
+    names = ("train", "test", "batch_size")
+    return bytes(sent), {name: getattr(problem, name) for name in names}
+
+
 def _set_up(
-    problem: Problem,
+    sent: bytes,
+    examples: dict[str, object],
     key: str,
     settings: WorkerSettings,
     *,
@@ -105,9 +117,18 @@ def _set_up(
     """Readies a worker for the jobs of a problem: as `worker.set_up`.
 
     Raises:
-      SetupError: the problem is another one here.
+      SetupError: the problem is another one here, or not to be found.
     """
     name = multiprocessing.current_process().name
+    try:
+        problem = dataclasses.replace(pickle.loads(sent), **examples)
+    except (AttributeError, ImportError) as error:
+        raise SetupError(
+            f"{name} cannot find all of build_model, optimizer, loss and metrics: "
+            f"{error}. It imports the program and its modules, so functions and "
+            'classes stand at their top, above `if __name__ == "__main__":`. '
+            + _INSTEAD
+        ) from error
     try:
         loop = UpdateLoop(problem)
         found = loop.key
