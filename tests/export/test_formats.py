@@ -137,6 +137,21 @@ def test_what_cannot_be_written_is_told_and_what_came_meanwhile_stays(
     assert [one.read_text() for one in tmp_path.iterdir()] == ["theirs"]
 
 
+def test_a_stop_while_sizes_are_read_leaves_no_file(network, tmp_path, monkeypatch):
+    def stop(path):
+        raise KeyboardInterrupt
+
+    def write(network, draft):
+        draft.write_text("mine")
+        return ()
+
+    monkeypatch.setattr(formats.sizes, "of_files", stop)
+    form = formats.Format(write, lambda *_: {"K": network.expected})
+    with pytest.raises(KeyboardInterrupt):
+        formats.export(network, form, tmp_path / "ticket")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_auxiliary_heads_are_left_out(stored, tmp_path, monkeypatch):
     def with_another_head(**options):
         model = small_convolutions(**options)

@@ -206,14 +206,14 @@ def exported(
       ValueError: it cannot be opened, or what was written has other outputs.
     """
     # TensorFlow starts here, when all that is known without it was looked at.
-    from tflottery.export import formats, model_files, sizes, stored_networks
+    from tflottery.export import formats, model_files, stored_networks
 
     if isinstance(found, ModelFile):
         network = model_files.open_file(found, examples=examples, ticket=ticket)
     else:
         network = stored_networks.open_network(found, data_dir=data_dir, inputs=inputs)
     written = formats.export(network, formats.FORMATS[form], path)
-    size = sizes.of_files(written.path)
+    size = written.size
     return [
         f"{written.path}: {size.raw:,} bytes, {size.gzip:,} compressed by gzip",
         *(f"  {note}" for note in written.notes),

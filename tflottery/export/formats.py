@@ -16,7 +16,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from tflottery.export import bundles, plain_models, tflite
+from tflottery.export import bundles, plain_models, sizes, tflite
 from tflottery.export.networks import (
     ExportedNetwork,
     ExportError,
@@ -35,11 +35,13 @@ class Written:
     Attributes:
       path: the file or folder.
       difference: of its outputs from those measured, at most.
+      size: of what is at the path.
       notes: what else there is to say, in sentences.
     """
 
     path: pathlib.Path
     difference: float
+    size: sizes.Size
     notes: tuple[str, ...] = ()
 
 
@@ -83,6 +85,8 @@ def export(network: ExportedNetwork, form: Format, path: pathlib.Path) -> Writte
             differences = [network.difference(one) for one in outputs.values()]
         except ExportError as error:
             raise ExportError(f"{path.name} was not kept. {error}") from error
+        # Before it is there: who stops this is told that nothing was written.
+        size = sizes.of_files(draft)
         if path.exists():
             raise ExportError(
                 f"There is a {str(path)!r} now, which was written meanwhile: it stays."
@@ -98,7 +102,7 @@ def export(network: ExportedNetwork, form: Format, path: pathlib.Path) -> Writte
             shutil.rmtree(draft)
         draft.unlink(missing_ok=True)
     ran = f"compared as run by {' and '.join(outputs)}"
-    return Written(path, max(differences), (*notes, ran))
+    return Written(path, max(differences), size, (*notes, ran))
 
 
 @contextlib.contextmanager
