@@ -291,6 +291,20 @@ def test_own_models_stay_where_no_table_tells_of_any(store, chain, put, results)
     assert needs.unneeded(Origins(store), [folder]) == sorted([mine, mask])
 
 
+def test_lines_of_own_models_stay_with_what_they_come_from(store, chain, put, results):
+    _, component = put
+    ticket = component("own_states", "ticket", iteration=8)
+    start = {"own_state": key_of("start")}
+    component("own_states", "start", iteration=4)
+    for name in ("a", "b"):
+        component("own_states", name, start=start, iteration=9)
+    a, b = ({"own_state": key_of(name)} for name in ("a", "b"))
+    component("own_lines", "line", a=a, b=b, num_points=30)
+    unsaved = component("own_states", "unsaved", start=start, iteration=7)
+    folder = results(*chain.values(), ticket)
+    assert needs.unneeded(Origins(store), [folder]) == [unsaved]
+
+
 def test_that_a_training_diverged_is_never_forgotten(store, chain, put, results):
     run, _ = put
     with store.writing("runs/abc/diverged", {"run": "abc"}) as folder:

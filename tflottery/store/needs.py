@@ -17,7 +17,7 @@ from tflottery.store.origins import CHECKPOINTS, PARTIAL, RUNS, Origins
 # Of a run that ended without a network, and of what cannot be made: some bytes each.
 _MARKERS = ("diverged",)
 # Trainings of models that no command knows, and lines between them.
-_OWN = "own_"
+_OWN, _OWN_LINES = "own_", "own_lines/"
 # What stands between the cells of tables, and is in no address.
 _BETWEEN = re.compile(r"[^\w./-]+")
 _TABLE = ".csv"
@@ -103,7 +103,8 @@ def needed(origins: Origins, named: Iterable[str]) -> set[str]:
 def unneeded(origins: Origins, folders: Sequence[str]) -> list[str]:
     """Returns the addresses of what no results in some folders need, sorted.
 
-    Of models of the user's own only where results name some of these.
+    Of models of the user's own only where results name some of these, and never lines
+    between copies, with what these come from, since no results name them.
 
     Raises:
       ValueError: as `named_in`, as is OSError.
@@ -116,6 +117,10 @@ def unneeded(origins: Origins, folders: Sequence[str]) -> list[str]:
     if not any(one.startswith(_OWN) for one in kept):
         # Who tried a model in a notebook may have saved no table of it.
         others = {one for one in others if not _comes_from_own(one, origins)}
+    else:
+        # Tables of instability, which may have been saved, hold no addresses.
+        for line in [one for one in others if one.startswith(_OWN_LINES)]:
+            others -= origins.ancestors(line)
     return sorted(others)
 
 
