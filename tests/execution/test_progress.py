@@ -59,7 +59,7 @@ def test_each_minute_tells_how_far_it_is(todo, tmp_path, monkeypatch, terminal):
     line = path.read_text().splitlines()[-1]
     share = 50 * step.flops / todo.flops
     assert f"  {share:.1f}% done, 45 of {todo.num_iterations} iterations, " in line
-    assert "a second, 1 jobs at work, about " in line and line.endswith(" left")
+    assert "a second, 1 job at work, about " in line and line.endswith(" left")
     # On a terminal there is the bar.
     assert ("% done, " in screen.getvalue()) != terminal
 

@@ -588,7 +588,7 @@ def test_networks_that_do_not_exist_have_empty_rows(execute, register, trainings
     rows = ended.table("accuracy").set_index("level")
     assert rows["test_error"].isna().to_dict() == {0: False, 1: True, 2: False}
     assert rows["diverged_iteration"].isna().all()
-    assert "4 artifacts do not exist" in ended.text
+    assert "4 artifacts cannot exist" in ended.text
     said = config(ended.folder)
     assert said["complete"] is True
     made = {"made": 3, "diverged": 0, "wanted": 5, "absent": 2}

@@ -12,6 +12,7 @@ import time
 
 from rich import progress as rich_progress
 
+from tflottery.core.amounts import counted
 from tflottery.execution import estimate
 from tflottery.execution.jobs import Advance
 from tflottery.execution.log import Log
@@ -142,7 +143,7 @@ class Progress:
         return (
             f"{fraction:.1%} done, {self._iterations_done:,.0f} of "
             f"{self._num_iterations:,} iterations, {rate:,.3g} a second, "
-            f"{len(self._steps)} jobs at work, {left}"
+            f"{counted(len(self._steps), 'job')} at work, {left}"
         )
 
     def _show(self, *, at_once: bool = False) -> None:

@@ -12,6 +12,7 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from tflottery.core.amounts import counted
 from tflottery.figures import lines, panels
 from tflottery.figures.timescales import timescale
 
@@ -142,4 +143,4 @@ def percent(density: float) -> str:
 
 def title(networks: pandas.DataFrame, *, num_replicates: int) -> str:
     """Returns what networks of one setting are, in two lines."""
-    return panels.title(networks, panels.counted(num_replicates, "replicate"))
+    return panels.title(networks, counted(num_replicates, "replicate"))

@@ -12,6 +12,7 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tflottery.core.amounts import counted
 from tflottery.figures import lines, panels, reported
 from tflottery.figures.densities import PANEL_INCHES, PERCENT
 
@@ -39,7 +40,7 @@ def draw(weights: pandas.DataFrame) -> Figure:
     blocks = []
     for _, own in weights.groupby(_SETTING, sort=False):
         panel = functools.partial(_draw_panel, weights=own)
-        replicates = panels.counted(own["replicate"].nunique(), "replicate")
+        replicates = counted(own["replicate"].nunique(), "replicate")
         blocks.append(panels.Block(panels.title(own, replicates), [[panel]]))
     return panels.drawn(blocks, inches=PANEL_INCHES)
 

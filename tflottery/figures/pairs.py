@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas
 
+from tflottery.core.amounts import counted
 from tflottery.figures import lines, panels
 from tflottery.figures.densities import SETTING
 from tflottery.figures.timescales import Timescale, timescale
@@ -106,7 +107,7 @@ def title(shown: ShownPairs) -> str:
         single = len(shown.kinds) == 1
         kinds = lines.kind_name(shown.kinds[0]) if single else "subnetworks"
         details = [f"{kinds} at {density:.1%}"]
-    replicates = panels.counted(pairs["replicate"].nunique(), "replicate")
+    replicates = counted(pairs["replicate"].nunique(), "replicate")
     each = pairs.drop_duplicates(["replicate", "data_order_a", "data_order_b"])
-    details.append(f"{panels.counted(len(each), 'pair')} of {replicates}")
+    details.append(f"{counted(len(each), 'pair')} of {replicates}")
     return panels.title(pairs, *details)

@@ -159,11 +159,6 @@ def title(networks: pandas.DataFrame, *details: str) -> str:
     return f"{network} on {reported.learned(first)}\n{said}"
 
 
-def counted(number: int, noun: str) -> str:
-    """Returns "1 replicate", "3 replicates"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def refuse_empty(table: pandas.DataFrame, *, name: str) -> None:
     """Raises ValueError if a table has no rows."""
     if not len(table):

@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tflottery.analysis.movement import BOUNDARIES
+from tflottery.core.amounts import counted
 from tflottery.figures import lines, panels, reported, timeline
 from tflottery.figures.densities import SETTING
 from tflottery.figures.timescales import iteration_name, set_thousands_axis
@@ -78,7 +79,7 @@ def draw(
                 functools.partial(_draw_angle, readings=readings),
             ],
         ]
-        replicates = panels.counted(readings["replicate"].nunique(), "replicate")
+        replicates = counted(readings["replicate"].nunique(), "replicate")
         title = panels.title(readings, replicates)
         own = phases[(phases[_SETTING] == list(setting.values())).all(axis=1)]
         footer = {}

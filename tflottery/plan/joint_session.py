@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from tflottery.core.amounts import counted
 from tflottery.execution.executor import Executor, Outcome
 from tflottery.execution.log import Log
 from tflottery.execution.plan import plan_of
@@ -189,7 +190,7 @@ def _end(commands: Sequence[PreparedCommand]) -> None:
 def _summary(ready: JointWork) -> str:
     """Returns what is left to do for all commands and what that costs, for people."""
     studies = [study for one in ready.commands for study in one.studies]
-    titles = [f"{len(ready.commands)} commands as one plan:"]
+    titles = [f"{counted(len(ready.commands), 'command')} as one plan:"]
     titles += [f"  {one.command.text}" for one in ready.commands]
     titles += planned_work.remarks(studies, ready.placement)
     return ready.summary("\n".join(titles))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
+from tflottery.core.amounts import counted
 from tflottery.core.recipes import Setting
 from tflottery.execution.log import Log
 from tflottery.execution.questions import WorkerFailed
@@ -162,7 +163,7 @@ class PreparedCommand:
         if not written.is_complete:
             return f"of {written.wanted:,} artifacts {written.made:,} are there"
         if written.diverged:
-            return f"{written.diverged:,} artifacts diverged"
+            return f"{counted(written.diverged, 'artifact')} diverged"
         return "" if self.is_finished else "its tables were not written"
 
     def end(self) -> None:

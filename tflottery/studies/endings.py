@@ -5,6 +5,7 @@ import math
 import os
 
 from tflottery.core import command_line
+from tflottery.core.amounts import counted
 from tflottery.execution import unobtainable
 from tflottery.execution.executor import Outcome
 from tflottery.execution.log import Log
@@ -106,22 +107,22 @@ def _told_what_is_missing(outcome: Outcome, log: Log) -> int:
     num_diverged = len(outcome.unobtainable) - num_absent
     if num_diverged:
         log.say(
-            f"{num_diverged} artifacts were not made, because a training diverged: "
-            "see the column diverged_iteration.",
+            f"{counted(num_diverged, 'artifact')} could not be made, because a "
+            "training diverged: see the column diverged_iteration.",
         )
     if num_absent:
         log.say(
-            f"{num_absent} artifacts do not exist, as they ask for other numbers of "
-            "weights than can be kept, or gradual pruning diverged: their rows are "
-            "empty.",
+            f"{counted(num_absent, 'artifact')} cannot exist, where other numbers of "
+            "weights are asked for than can be kept, or gradual pruning diverged: rows "
+            "of that are empty.",
         )
     causes = collections.Counter(outcome.failures.values())
     for text, count in causes.items():
-        log.say(f"{count} jobs failed:\n{text}")
+        log.say(f"{counted(count, 'job')} failed:\n{text}")
     if outcome.skipped:
         log.say(
-            f"{len(outcome.skipped)} artifacts were not made because of that. The same "
-            "command makes what is missing.",
+            f"{counted(len(outcome.skipped), 'artifact')} could not be made because of "
+            "that. The same command makes what is missing.",
         )
     missing = num_diverged or outcome.failures or outcome.skipped
     return INCOMPLETE if missing else 0
