@@ -138,23 +138,26 @@ def test_damaged_data_of_one_command_leave_others_alone(
     toys, store, settings, told, monkeypatch
 ):
     class Damaged(InlinePool):
-        """What is done with the data "odd" meets a damaged image."""
+        """What is done with all of the data "odd" meets a damaged image."""
 
         given = []
 
         def submit(self, number, job):
             self.given.append(job.component.value)
-            if self.given[-1] % 2:
+            if self.given[-1] in (1, 3, 5):
                 self._messages.append((number, Message("refused", "image 3 of odd")))
             else:
                 super().submit(number, job)
 
     def run(step):
-        name = ("even", "odd")[step.job.component.value % 2]
-        return types.SimpleNamespace(data=types.SimpleNamespace(name=name))
+        value = step.job.component.value
+        name, subset = ("even", "odd")[value % 2], "images:0.1" if value > 5 else None
+        data = types.SimpleNamespace(name=name, subset=subset, pretext=None)
+        return types.SimpleNamespace(data=data)
 
     monkeypatch.setattr(Step, "run", property(run))
-    goals = [toys.Number(n) for n in range(6)]
+    # The last one is of a part in which the image is not.
+    goals = [toys.Number(n) for n in (0, 1, 2, 3, 4, 5, 7)]
     executor = Executor(
         *(Damaged(settings), store),
         facts={},
@@ -163,11 +166,11 @@ def test_damaged_data_of_one_command_leave_others_alone(
     )
     outcome = executor.execute(goals)
     # Of those data one job is begun.
-    assert Damaged.given == [0, 1, 2, 4]
-    odd = {goal.address for goal in goals if goal.value % 2}
+    assert Damaged.given == [0, 1, 2, 4, 7]
+    odd = {goal.address for goal in goals if goal.value in (1, 3, 5)}
     assert outcome.failures == dict.fromkeys(odd, "image 3 of odd")
     assert not outcome.stopped and outcome.refused is None
-    assert len(store.addresses()) == 3
+    assert len(store.addresses()) == 4
 
 
 def test_a_broken_promise_is_a_failure_that_says_which(toys, store, execute):
@@ -240,7 +243,7 @@ def test_what_comes_to_no_checkpoint_after_a_stop_is_ended(
         [toys.Number(1)], pool=pool, stopping=lambda: hasattr(pool, "given")
     )
     assert outcome.stopped and pool.closed
-    assert "1 jobs came to no checkpoint" in shown.text
+    assert "1 job came to no checkpoint" in shown.text
 
 
 def test_a_damaged_input_is_named_and_made_again(toys, store, execute):

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
+from tflottery.components.runs import Run
+from tflottery.core.amounts import counted
 from tflottery.core.identities import Network
 from tflottery.execution import job_context
 from tflottery.execution.plan import Plan, Step, plan_of
@@ -143,8 +145,8 @@ class Executor:
         self._running.clear()
         self._pool.close()
         self.note(
-            f"{num_ended} jobs came to no checkpoint within {_STOP_SECONDS:.0f} "
-            "seconds; they go on from their last one."
+            f"{counted(num_ended, 'job')} came to no checkpoint within "
+            f"{_STOP_SECONDS:.0f} seconds, and will go on from the last one."
         )
 
     @property
@@ -251,7 +253,7 @@ class Executor:
             self._outcome.stopped = True
             self._pool.stop()
         elif message.kind == "refused" and not self._refusal_stops and step.run:
-            self._leave_out_data(step, message.value, schedule)
+            self._fail_data(step, message.value, schedule)
         elif message.kind == "refused":
             # Every job on these data would meet it, early or late.
             self._outcome.refused = self._outcome.refused or message.value
@@ -332,15 +334,16 @@ class Executor:
         lost = [one.address for one in step.artifacts if one.iteration >= diverged]
         self._leave_out(dict.fromkeys(lost, diverged), schedule)
 
-    def _leave_out_data(self, step: Step, reason: str, schedule: Schedule) -> None:
-        """Counts whatever is done with the data of a step as failed.
+    def _fail_data(self, step: Step, reason: str, schedule: Schedule) -> None:
+        """Counts whatever reads the images of a step as failed.
 
-        Every job on these data would meet what is wrong with them, early or late.
+        Every job on these would meet what is wrong with them, early or late. Another
+        part of the same data may be sound.
         """
         alike = [
             one.job.name
             for one in schedule.steps
-            if one.run is not None and one.run.data.name == step.run.data.name
+            if one.run is not None and _images(one.run) == _images(step.run)
         ]
         schedule.leave_out(alike)
         failed = dict.fromkeys([step.job.name, *alike], reason)
@@ -358,6 +361,14 @@ class Executor:
             for other in schedule.drop([address]):
                 lost[other] = first((lost.get(other), reason))
         self._outcome.unobtainable = {**self._outcome.unobtainable, **lost}
+
+
+def _images(run: Run) -> tuple[str | None, ...]:
+    """Returns what says which images a run reads.
+
+    A pretext may see those outside of the subset as well.
+    """
+    return run.data.name, run.data.subset, run.data.pretext
 
 
 def _told(loss: DamagedArtifact | MissingArtifact, num_iterations: int) -> str:
