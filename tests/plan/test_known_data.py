@@ -72,6 +72,12 @@ def test_a_data_set_whose_size_is_not_known_is_refused():
         known_data.data_of("lenet", Setting("stripes"))
 
 
+def test_a_part_of_too_few_classes_is_refused_as_by_the_command_itself():
+    setting = Setting("mnist", subset="classes:0.01")
+    with pytest.raises(ValueError, match="leaves 0 of the 10 classes of 'mnist'"):
+        known_data.facts_of("lenet", setting)
+
+
 def test_what_the_largest_batch_takes_of_memory_is_on_the_page():
     known = known_data.facts_of("resnet50", Setting("imagenet2012"))
     # Of 1,024 images at a time, in float32.

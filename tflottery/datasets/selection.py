@@ -44,7 +44,7 @@ def of(source: Source, subset: str | None, *, unlabeled: bool = False) -> Source
         return source
     if asked.kind == subsets.IMAGES:
         chosen = _images(source, asked)
-        train, test, num_classes = source.train, source.test, source.num_classes
+        train, test, num_left = source.train, source.test, source.num_classes
     else:
         kept = _classes(source, asked)
         # What each old label becomes.
@@ -54,7 +54,7 @@ def of(source: Source, subset: str | None, *, unlabeled: bool = False) -> Source
             Split(split.images, new[split.labels])
             for split in (source.train, source.test)
         )
-        chosen, num_classes = train.labels != UNLABELED, len(kept)
+        chosen, num_left = train.labels != UNLABELED, len(kept)
         test = _cut(test, test.labels != UNLABELED)
         if not len(test.labels):
             raise ValueError(
@@ -68,7 +68,27 @@ def of(source: Source, subset: str | None, *, unlabeled: bool = False) -> Source
         train = Split(train.images, labels)
     else:
         train = _cut(train, chosen)
-    return dataclasses.replace(source, train=train, test=test, num_classes=num_classes)
+    return dataclasses.replace(source, train=train, test=test, num_classes=num_left)
+
+
+def num_classes(asked: Subset, whole: int, *, dataset: str) -> int:
+    """Returns how many classes are left of a data set.
+
+    Args:
+      asked: a part of its classes.
+      whole: how many classes it has.
+      dataset: its name.
+
+    Raises:
+      ValueError: fewer than two are left.
+    """
+    count = _rounded(asked.fraction, whole)
+    if count < 2:
+        raise ValueError(
+            f"Subset {asked} leaves {count} of the {whole} classes of {dataset!r}, and "
+            "there have to be two to tell apart. Ask for a larger part."
+        )
+    return count
 
 
 def _images(source: Source, asked: Subset) -> np.ndarray:
@@ -90,13 +110,7 @@ def _images(source: Source, asked: Subset) -> np.ndarray:
 
 def _classes(source: Source, asked: Subset) -> np.ndarray:
     """Returns the labels of the classes that are chosen, ascending."""
-    count = _rounded(asked.fraction, source.num_classes)
-    if count < 2:
-        raise ValueError(
-            f"Subset {asked} leaves {count} of the {source.num_classes} classes of "
-            f"{source.name!r}, and there have to be two to tell apart. Ask for a "
-            "larger part."
-        )
+    count = num_classes(asked, source.num_classes, dataset=source.name)
     order = seeds.permutation(seeds.seed("subset_classes"), 0, source.num_classes)
     return np.sort(order[:count])
 

@@ -17,6 +17,7 @@ from tflottery.core import registry, subsets
 from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import Setting
 from tflottery.core.registry import MODELS, PRETEXTS
+from tflottery.datasets import selection
 from tflottery.datasets import source as sources
 from tflottery.training import process
 
@@ -82,7 +83,7 @@ def data_of(model: str, setting: Setting) -> Data:
     """Returns a data set as it is trained on, by its known size.
 
     Raises:
-      ValueError: the size of the data set is not known.
+      ValueError: the size of the data set is not known, or the part too small.
     """
     for name in (setting.dataset, setting.shaped_like or setting.dataset):
         if name not in SIZES:
@@ -101,7 +102,7 @@ def data_of(model: str, setting: Setting) -> Data:
     unlabeled = bool(pretext and PRETEXTS[pretext]["unlabeled"])
     part = subsets.parse(setting.subset) if setting.subset else None
     if part and part.kind == subsets.CLASSES:
-        num_classes = _rounded(part.fraction * num_classes)
+        num_classes = selection.num_classes(part, num_classes, dataset=setting.dataset)
         num_test = _rounded(part.fraction * num_test)
     if part and not unlabeled:
         num_train = _rounded(part.fraction * num_train)
