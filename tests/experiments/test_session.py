@@ -651,7 +651,7 @@ def test_what_needs_a_failed_job_is_named(execute, monkeypatch):
     ended = execute()
     assert ended.code == endings.INCOMPLETE
     assert "no training from 8 on" in ended.text
-    assert "not made because of that" in ended.text
+    assert "could not be made because of that" in ended.text
     assert list(ended.table()["rewind_iteration"]) == [0]
 
 
