@@ -275,3 +275,20 @@ def test_damage_found_by_a_worker_is_told(pool, tmp_path, monkeypatch):
     assert kinds == ["note", "ended"]
     assert "'digits'" in found[0][1].value and "test_labels.npy" in found[0][1].value
     assert found[1][1].value.data.digest == digits.digest
+
+
+def test_a_frozen_worker_is_ended_and_counts_as_dead(pool, toys, tmp_path):
+    pool.submit(0, Make(toys.Count(10_000, str(tmp_path / "count"), pause=0.05)))
+    # While it starts it shows nothing.
+    pool.end_silent(0, seconds=0.0)
+    pool.end_silent(1, seconds=0.0)
+    wait_for(lambda: pool._workers[0].pulse.value)
+    os.kill(pool.processes()[0], signal.SIGSTOP)
+
+    def has_died():
+        pool.end_silent(0, seconds=3.0)
+        return any(one.kind == "died" for _, one in pool.messages(0.1))
+
+    began = time.monotonic()
+    wait_for(has_died)
+    assert time.monotonic() - began > 2.0

@@ -18,6 +18,7 @@ from tflottery.execution.ray_cluster import Demand
 from tflottery.execution.ray_pool import RayPool
 from tflottery.execution.ray_worker import Node
 from tflottery.execution.worker import Message
+from tflottery.store.errors import StoreError
 from tflottery.training.distribution import Placement
 
 QUESTION = Inspect("lenet", Setting("digits"))
@@ -40,7 +41,7 @@ class Actor:
 
     def __init__(self, cluster, number):
         self.cluster, self.number = cluster, number
-        self.host, self.boot, self.fault = "a", "1", None
+        self.host, self.boot, self.drafts, self.fault = "a", "1", "a-1", None
         self.changes, self.jobs, self.stops = {}, [], []
         # Messages for the next calls; whether it answers any, and how it died.
         self.messages, self.is_silent, self.death = [], False, None
@@ -55,7 +56,9 @@ class Actor:
 
     def _node(self, *, working):
         environment = ray_worker.environment() | self.changes
-        node = Node(self.host, self.host, self.boot, environment, self.fault)
+        fault = self.fault if working else None
+        host, boot, drafts = self.host, self.boot, self.drafts
+        node = Node(host, host, boot, environment, fault, drafts)
         return self._call(lambda: node)
 
     def _exchange(self, job, *, stopping, seconds):
@@ -283,6 +286,62 @@ def test_a_late_node_that_does_not_see_the_store_is_left_out(cluster, pool, toys
     assert len(told) < 6
 
 
+def test_who_comes_up_as_work_begins_is_asked_if_it_sees_the_store(
+    cluster, settings, store, toys
+):
+    def prepare(actor):
+        if actor.number:
+            vars(actor).update(host="b", is_silent=True, fault="no such folder")
+
+    cluster.prepare = prepare
+    with store.claimed(pytest.fail), RayPool(settings, Demand()) as pool:
+        listen(pool)
+        pool.submit(0, Make(toys.Number(1)))
+        # It was asked before, and answers late.
+        cluster.actors[1].is_silent = False
+        told = [text for _, _, text in listen(pool, 3)]
+        assert "Node 'b' of the Ray cluster cannot be used: no such folder." in told
+        assert (pool.idle(), cluster.killed) == ([], [cluster.actors[1]])
+
+
+def test_a_node_that_cannot_train_any_more_is_left_out(cluster, settings, store, toys):
+    cluster.prepare = lambda actor: setattr(actor, "host", "ab"[actor.number % 2])
+    cluster.rooms = {"a": 2.0, "b": 2.0}
+    with store.claimed(pytest.fail), RayPool(settings, Demand()) as pool:
+        listen(pool)
+        for number in (0, 1):
+            pool.submit(number, Make(toys.Number(number)))
+        listen(pool, 1)
+        cluster.actors[1].messages = [Message("unfit", "No GPU (on host 'b')")]
+        told = listen(pool)
+        assert told == [
+            (0, "note", "Node 'b' is given no more work: No GPU (on host 'b')"),
+            (1, "died", "it cannot train on host 'b'."),
+        ]
+        # Nor are the one that had nothing to do there, and those that come there.
+        cluster.prepare = lambda actor: setattr(actor, "host", "b")
+        told = [text for _, _, text in listen(pool, 9)]
+        assert told and all("'b' of the Ray cluster cannot be" in one for one in told)
+        assert pool.idle() == [2]
+        # Nobody is left.
+        cluster.actors[0].messages = [Message("unfit", "No GPU (on host 'a')")]
+        with pytest.raises(SetupError, match="No GPU .on host 'a'."):
+            listen(pool, 1)
+
+
+def test_a_store_that_refuses_a_lock_is_told_like_what_a_worker_finds(
+    cluster, pool, toys, monkeypatch
+):
+    def refuse(_):
+        raise StoreError("it is claimed by host b")
+
+    listen(pool)
+    monkeypatch.setattr(pool._store, "lock", refuse)
+    pool.submit(0, Make(toys.Number(1)))
+    assert listen(pool)[-1] == (0, "unusable", "it is claimed by host b")
+    assert (pool.idle(), cluster.actors[0].jobs) == ([0, 1], [])
+
+
 @pytest.mark.parametrize(
     ("changes", "fact"),
     [
@@ -347,6 +406,17 @@ def test_what_no_node_has_is_refused(cluster, monkeypatch):
     assert ray_cluster.placement("none", threads=2) == Placement(threads=2)
 
 
+def test_hosts_of_one_name_are_told_apart_by_their_ids(cluster, settings):
+    def prepare(actor):
+        number = str(actor.number)
+        vars(actor).update(boot=number, drafts=f"a-{number}")
+
+    cluster.prepare = prepare
+    with RayPool(settings, Demand()) as pool:
+        listen(pool, 5)
+        assert pool.idle() == [0, 1]
+
+
 def test_a_cluster_without_room_is_refused(cluster, settings):
     with pytest.raises(SetupError, match="No node .* room for a worker, .* 3 CPU"):
         RayPool(settings, Demand(cpus=3))
@@ -360,3 +430,14 @@ def test_what_a_node_has_room_for():
     assert Demand(gpus=1).num_workers(host) == 4
     assert Demand(tpus=8).num_workers(host) == 1
     assert Demand(gpus=1).num_workers({"CPU": 8.0}) == 0
+
+
+def test_an_actor_ends_a_worker_process_that_is_frozen(settings):
+    actor, ended = ray_worker.RayWorker(settings, ray_worker.this_program()), []
+    actor._pool = types.SimpleNamespace(
+        messages=lambda seconds: [(0, Message("progress", 0.5))],
+        end_silent=lambda number, *, seconds: ended.append((number, seconds)),
+    )
+    told = actor.exchange(None, stopping=False, seconds=0.0)
+    assert told == [Message("progress", 0.5)]
+    assert ended == [(0, ray_worker.SILENT_SECONDS)]

@@ -47,6 +47,10 @@ def test_steps_begin_once_all_they_need_is_there(schedule, diamond):
     assert not list(steps.steps)
 
 
+def test_steps_wait_for_workers_that_are_still_to_come(schedule, diamond):
+    assert taken(schedule([diamond["top"]], num_workers=0)) == ["top"]
+
+
 def test_what_was_given_up_keeps_what_needs_it(schedule, diamond):
     steps = schedule([diamond["bottom"]], without={diamond["dear"].address})
     assert taken(steps) == ["top"]

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import typing
 from collections.abc import Callable, Sequence
 from multiprocessing import connection, reduction, resource_tracker
@@ -28,13 +29,25 @@ from tflottery.training import process
 
 @dataclasses.dataclass
 class _Worker:
-    """A worker process and the connections to it."""
+    """A worker process and the connections to it.
+
+    Attributes:
+      process: itself.
+      pipe: jobs go in, messages come out.
+      log: what libraries print in it.
+      pulse: as of `worker.main`.
+      busy: whether it does a job.
+      last_pulse: the pulse, when it was looked at last.
+      moved: when that had changed, or the worker was started.
+    """
 
     process: multiprocessing.process.BaseProcess
     pipe: connection.Connection
     log: typing.BinaryIO
     pulse: ctypes.c_long
     busy: bool = False
+    last_pulse: int = 0
+    moved: float = dataclasses.field(default_factory=time.monotonic)
 
 
 class _OpenFile:
@@ -129,6 +142,25 @@ class Pool:
         for number in sorted({sources[source] for source in ready}):
             arrived += [(number, message) for message in self._receive(number)]
         return arrived
+
+    def silence(self, number: int) -> float:
+        """Returns for how many seconds a running worker has given no sign of life."""
+        found = self._workers[number]
+        pulse = found.pulse.value
+        if pulse != found.last_pulse:
+            found.last_pulse, found.moved = pulse, time.monotonic()
+        return time.monotonic() - found.moved
+
+    def end_silent(self, number: int, *, seconds: float) -> None:
+        """Kills a worker that gave signs of life and has given none for so long.
+
+        Its death is a message like any other.
+        """
+        found = self._workers.get(number)
+        if found is None:
+            return
+        if self.silence(number) > seconds and found.last_pulse:
+            found.process.kill()
 
     def stop(self) -> None:
         """Asks every worker to stop its job at the next good moment."""

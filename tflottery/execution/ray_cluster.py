@@ -5,6 +5,7 @@ import dataclasses
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import types
@@ -17,7 +18,9 @@ from tflottery.training.distribution import Placement
 
 # A cluster of this machine alone, begun and ended by the command.
 LOCAL = "local"
-_ANSWER_SECONDS = 10.0
+# The program that asks takes seconds to start, on a busy machine many.
+_ANSWER_SECONDS = 30.0
+_CALL_SECONDS = 10.0
 # Nothing goes through Ray's object store. This is what it takes at least.
 _OBJECT_STORE_BYTES = 80 * 2**20
 _SILENT = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -221,6 +224,13 @@ def _counts(resources: Sequence[dict[str, float]], name: str) -> list[int]:
 
 def _refuse_silent(address: str) -> None:
     """Raises SetupError unless a cluster answers soon, which `ray.init` would await."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        try:
+            called = (host.strip("[]"), int(port))
+            socket.create_connection(called, timeout=_CALL_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise SetupError(_no_cluster(address, str(error))) from error
     command = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
     try:
         subprocess.run(

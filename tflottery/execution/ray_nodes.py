@@ -56,10 +56,10 @@ def difference(node: Node, others: Sequence[Node], *, is_late: bool) -> str | No
                 f"its {name} is {node.environment[name]}, and that of the command "
                 f"{ours[name]}"
             )
-    if any(one.host == node.host and one.boot != node.boot for one in others):
+    if any(one.drafts == node.drafts and one.boot != node.boot for one in others):
         return (
-            "another node has the same host name, by which drafts in the store are "
-            "told apart"
+            "another node has the same host name and the same id (/etc/machine-id), by "
+            "which drafts in the store are told apart"
         )
     return None
 

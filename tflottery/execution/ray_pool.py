@@ -15,14 +15,22 @@ import pickle
 import time
 
 from tflottery.core.environment import SetupError
-from tflottery.execution import ray_cluster, ray_nodes, ray_worker, worker
+from tflottery.execution import (
+    ray_cluster,
+    ray_handle,
+    ray_nodes,
+    ray_worker,
+    worker,
+)
 from tflottery.execution.job_context import BUSY
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.ray_cluster import Demand
+from tflottery.execution.ray_handle import Handle
 from tflottery.execution.ray_nodes import NodeWatch
 from tflottery.execution.ray_worker import Node
 from tflottery.execution.worker import ENDINGS, Message, WorkerSettings
 from tflottery.store import delegated
+from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
 
 # How long a call waits for something to tell, and how often idle workers are asked.
@@ -40,29 +48,6 @@ _PATIENCE_SECONDS = 15.0
 _AWAY_SECONDS = 5.0
 # What Ray says of an actor that raised an exception as it began.
 _NEVER_BEGUN = "creation task"
-
-
-@dataclasses.dataclass
-class _Worker:
-    """An actor, and what is known of it.
-
-    Attributes:
-      actor: of Ray.
-      call: what it was asked, and has not answered.
-      heard: when it answered last, or was asked for.
-      node: where it is; None until it has said so.
-      job: its job, pickled, until it was given it.
-      busy: whether it has a job.
-      lock: on that job.
-    """
-
-    actor: object
-    call: object | None
-    heard: float
-    node: Node | None = None
-    job: bytes | None = None
-    busy: bool = False
-    lock: object | None = None
 
 
 class RayPool:
@@ -99,10 +84,12 @@ class RayPool:
             scheduling_strategy="SPREAD",
             **demand.options(),
         )(ray_worker.RayWorker)
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, Handle] = {}
         self._rests: dict[int, float] = {}
         self._told: list[tuple[int, Message]] = []
         self._watch = NodeWatch(demand)
+        # Why workers cannot train on nodes, by Ray's name of the node.
+        self._unfit: dict[str, str] = {}
         self._stopping = self._working = self._waits = False
         self._looked = self._listened = -math.inf
         self._look_around(time.monotonic())
@@ -147,7 +134,11 @@ class RayPool:
         if not isinstance(job, Inspect):
             if not self._working:
                 self._begin_work()
-            lock = self._store.lock(job.name)
+            try:
+                lock = self._store.lock(job.name)
+            except StoreError as error:
+                self._told.append((number, Message("unusable", str(error))))
+                return
             if lock is None:
                 self._told.append((number, Message("ended", BUSY)))
                 return
@@ -184,8 +175,10 @@ class RayPool:
                 ready, _ = self._ray.wait(
                     list(calls), num_returns=len(calls), timeout=0
                 )
-            for call in ready:
-                self._hear(calls[call])
+            for number in map(calls.get, ready):
+                # What one says may end others.
+                if number in self._workers:
+                    self._hear(number)
         else:
             time.sleep(timeout)
         self._listened = time.monotonic()
@@ -206,7 +199,7 @@ class RayPool:
                 self._ray.wait(ends, num_returns=len(ends), timeout=_CLOSE_SECONDS)
         for one in workers:
             self._end(one.actor)
-            _release(one)
+            one.release()
         ray_cluster.disconnect()
         self._store.sweep()
 
@@ -267,9 +260,9 @@ class RayPool:
         """Asks Ray for a worker, and the worker where it is."""
         actor = self._kind.remote(self._settings, ray_worker.this_program())
         call = actor.node.remote(working=self._working)
-        self._workers[number] = _Worker(actor, call, now)
+        self._workers[number] = Handle(actor, call, now, self._working)
 
-    def _ask(self, one: _Worker) -> None:
+    def _ask(self, one: Handle) -> None:
         """Asks a worker that has answered what there is to tell, giving it its job."""
         if one.call is not None:
             return
@@ -315,7 +308,7 @@ class RayPool:
         try:
             answer = self._ray.get(call)
         except self._ray.exceptions.RayError as error:
-            reason = _reason(error)
+            reason = ray_handle.reason(error)
             if _NEVER_BEGUN in reason and not self._working:
                 raise SetupError(
                     f"A worker could not begin on the Ray cluster: {reason} Each node "
@@ -336,10 +329,29 @@ class RayPool:
         one = self._workers[number]
         for message in answer:
             if message.kind == "unfit":
-                raise SetupError(message.value)
+                self._leave_out(number, message.value)
+                return
             if message.kind in ENDINGS:
-                _release(one)
+                one.release()
             self._told.append((number, message))
+
+    def _leave_out(self, number: int, fault: str) -> None:
+        """Gives no more work to the node of a worker that cannot train there.
+
+        Raises:
+          SetupError: it is the only one, or nothing has been done yet.
+        """
+        node = self._workers[number].node
+        self._unfit[node.identity] = fault
+        fits = any(one.identity not in self._unfit for one in self._nodes())
+        if not self._working or not fits:
+            raise SetupError(fault)
+        self._note(f"Node {node.host!r} is given no more work: {fault}")
+        for other, one in list(self._workers.items()):
+            # What others there have begun they may well end.
+            is_there = one.node is not None and one.node.identity == node.identity
+            if other == number or (is_there and not one.busy):
+                self._lose(other, "it cannot train", time.monotonic())
 
     def _welcome(self, number: int, node: Node, now: float) -> None:
         """Takes a worker in, unless its node is not fit to work with the others.
@@ -348,7 +360,12 @@ class RayPool:
           SetupError: so it is, and nothing has been done yet.
         """
         one = self._workers[number]
-        fault = node.fault or ray_nodes.difference(
+        if self._working and not one.asked_for_store:
+            # It was on its way when the first work began.
+            one.call, one.asked_for_store = one.actor.node.remote(working=True), True
+            return
+        fault = node.fault or self._unfit.get(node.identity)
+        fault = fault or ray_nodes.difference(
             node, self._nodes(), is_late=self._working
         )
         if fault is None:
@@ -367,7 +384,7 @@ class RayPool:
             self._rests[number] = now + _PAUSE_SECONDS
         self._end(one.actor)
         busy = one.busy
-        _release(one)
+        one.release()
         if busy:
             where = f" on host {one.node.host!r}" if one.node else ""
             self._told.append((number, Message("died", f"{reason}{where}.")))
@@ -379,19 +396,3 @@ class RayPool:
 
     def _note(self, text: str) -> None:
         self._told.append((0, Message("note", text)))
-
-
-def _release(one: _Worker) -> None:
-    """Has a worker be without a job.
-
-    Changes: the worker; the job's lock is free.
-    """
-    lock, one.lock, one.job, one.busy = one.lock, None, None, False
-    if lock is not None:
-        lock.release()
-
-
-def _reason(error: Exception) -> str:
-    """Returns in a line or two why an actor is gone, as Ray tells."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(dict.fromkeys(lines[:2] + lines[-1:]))[:500]

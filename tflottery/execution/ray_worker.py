@@ -26,6 +26,8 @@ from tflottery.store.errors import StoreError
 # A worker at a job that nobody asks for this long belongs to no command any more: by
 # then another one may have taken the store over.
 FORGOTTEN_SECONDS = claims.SILENT_SECONDS
+# After that a frozen worker process counts as dead, though its actor answers.
+SILENT_SECONDS = 60.0
 _LOOK_SECONDS = 5.0
 # What is said of where something happened that a node may be at fault for.
 _LOCATED = ("refused", "unusable", "died", "unfit")
@@ -56,6 +58,7 @@ class Node:
       boot: what tells this start of the host from others; "" where nothing does.
       environment: versions, and the kind of processor, as manifests have it.
       fault: why it cannot work on the store; None: it can, or was not asked.
+      drafts: by what its drafts in the store are told from those of other hosts.
     """
 
     identity: str
@@ -63,6 +66,7 @@ class Node:
     boot: str
     environment: dict[str, object]
     fault: str | None = None
+    drafts: str = ""
 
 
 def this_program() -> Program:
@@ -102,7 +106,8 @@ class RayWorker:
         identity = ray.get_runtime_context().get_node_id()
         here = claims.Claims(self._settings.store, "").holder
         fault = self._fault() if working else None
-        return Node(identity, here.host, here.boot, environment(), fault)
+        drafts = claims.locks.host_in_paths()
+        return Node(identity, here.host, here.boot, environment(), fault, drafts)
 
     def exchange(
         self, job: bytes | None, *, stopping: bool, seconds: float
@@ -121,7 +126,9 @@ class RayWorker:
             if job is not None:
                 with _as_main(self._program):
                     self._pool.submit(0, _Pickled(job))
-            return [_located(one) for _, one in self._pool.messages(seconds)]
+            told = self._pool.messages(seconds)
+            self._pool.end_silent(0, seconds=SILENT_SECONDS)
+            return [_located(one) for _, one in told]
         except SetupError as error:
             return [_located(Message("unfit", str(error)))]
         finally:
@@ -148,7 +155,8 @@ class RayWorker:
         while True:
             time.sleep(_LOOK_SECONDS)
             silent = time.monotonic() - self._last_asked
-            if self._pool.is_busy and silent > FORGOTTEN_SECONDS:
+            # In this order: while it is asked, what is looked at here changes.
+            if silent > FORGOTTEN_SECONDS and self._pool.is_busy:
                 os._exit(1)
 
 

@@ -102,7 +102,8 @@ class Schedule:
         name = self._first(self._queue, without)
         if name is None:
             return None
-        each = self._cost / self._num_workers
+        # Of a Ray cluster no node may be there at the moment.
+        each = self._cost / max(self._num_workers, 1)
         if self._urgencies[name] < _DECISIVE * each:
             name = self._first(self._results, without) or name
         self._able.discard(name)
