@@ -8,7 +8,7 @@ import pytest
 from tflottery.execution import cluster_pool
 from tflottery.execution.cluster_pool import ClusterPool
 from tflottery.execution.leader import LostWorker
-from tflottery.execution.pool import Pool
+from tflottery.execution.pool import Pool, _Worker
 from tflottery.execution.worker import Message
 
 _ABORTED = """Traceback (most recent call last):
@@ -89,7 +89,7 @@ def test_a_worker_that_dies_is_not_begun_again(pool):
 def test_a_worker_without_a_pulse_is_lost(pool, monkeypatch):
     monkeypatch.setattr(cluster_pool, "SILENT_SECONDS", 0.1)
     pulse = types.SimpleNamespace(value=0)
-    pool._workers[0] = types.SimpleNamespace(pulse=pulse, busy=False)
+    pool._workers[0] = _Worker(None, None, None, pulse)
     # One that starts has more time.
     pool.messages(0)
     time.sleep(0.15)
@@ -111,6 +111,18 @@ def test_a_host_that_is_asked_to_stop_asks_the_chief_once(pool, others, monkeypa
     others.asked = 15
     pool.messages(0)
     pool.stop()
+    pool.messages(0)
+    assert raised == [15]
+
+
+def test_who_is_asked_to_stop_while_a_failure_is_looked_into_is_heard(
+    pool, others, monkeypatch
+):
+    raised = []
+    monkeypatch.setattr("signal.raise_signal", raised.append)
+    asked = iter([None, 15])
+    monkeypatch.setattr(others, "watch", lambda: next(asked, None))
+    pool.reports = [Message("failed", "ZeroDivisionError")]
     pool.messages(0)
     assert raised == [15]
 

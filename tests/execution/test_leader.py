@@ -1,10 +1,12 @@
 """Commands of several hosts, as threads: who is admitted, and how a loss is noticed."""
 
 import contextlib
+import os
 import socket
 import threading
 import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 
 import pytest
@@ -15,6 +17,7 @@ from tflottery.execution import follower, leader, links
 from tflottery.execution.follower import Follower
 from tflottery.execution.leader import Leader, LostWorker
 from tflottery.execution.links import Link
+from tflottery.execution.worker import Message
 
 _OPTIONS = {"--levels": "3", "keras": "3.15"}
 
@@ -115,7 +118,7 @@ def test_a_chief_that_does_not_come_is_named(cluster, told):
     assert "Waiting for the chief's command" in told[0]
 
 
-def test_another_key_is_refused(together, monkeypatch):
+def test_another_key_is_refused(together, told, monkeypatch):
     chief, joined = together(seconds=0.5)
     keys = iter([b"ours", b"theirs"])
     monkeypatch.setattr(links, "_key", lambda: next(keys))
@@ -124,6 +127,8 @@ def test_another_key_is_refused(together, monkeypatch):
         pass
     joined.thread.join()
     assert "has another $TFLOTTERY_CLUSTER_KEY" in str(joined.error)
+    fact = "A caller from 127.0.0.1 was refused: it has another $TFLOTTERY_CLUSTER_KEY"
+    assert any(text.startswith(fact) for text in told)
 
 
 def test_a_stranger_that_says_nothing_keeps_nobody_out(together, cluster):
@@ -143,6 +148,53 @@ def test_a_stranger_that_says_nothing_keeps_nobody_out(together, cluster):
     joined.thread.join()
     stranger.join()
     assert joined.error is None
+
+
+def test_who_stops_talking_while_greeted_is_waited_for_no_longer(monkeypatch):
+    monkeypatch.setattr(links, "_GREETING_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        address = server.getsockname()
+        # Both ends hear half of how long a message is.
+        with socket.create_connection(address) as stranger:
+            stranger.sendall(b"\0\0")
+            assert links.greeted(server.accept()[0]) is None
+        calling = pool.submit(links.connected, address, "greeting", seconds=0.05)
+        with server.accept()[0] as chief:
+            chief.sendall(b"\0\0")
+            with pytest.raises(OSError):
+                calling.result()
+
+
+def test_connections_are_kept_alive_and_wait_without_end_once_greeted():
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        address = server.getsockname()
+        calling = pool.submit(links.connected, address, "greeting", seconds=0.2)
+        other, greeting = links.greeted(server.accept()[0])
+        assert greeting == "greeting"
+        for one in (other, calling.result()):
+            own = socket.socket(fileno=os.dup(one.fileno()))
+            with own, one:
+                assert own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+                waits = own.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16)
+                assert not any(waits)
+
+
+def test_a_follower_whose_orders_end_is_no_use(cluster, told, monkeypatch):
+    monkeypatch.setattr(follower, "_FAREWELL_SECONDS", 0.1)
+    one = Follower(cluster(1), _OPTIONS, say=told.append)
+    reports = iter([[(0, Message("ended", "finished"))]])
+    pool = types.SimpleNamespace(
+        submit=lambda *_: None, messages=lambda _: next(reports, [])
+    )
+    stop = types.SimpleNamespace(is_set=lambda: False)
+    began = time.monotonic()
+    failure = one._followed(pool, stop)
+    assert (failure.kind, time.monotonic() - began > 0.1) == ("failed", True)
+    assert "gives no orders any more" in failure.value
+    # As at the end of a command.
+    one._dismissed = True
+    assert one._followed(pool, stop) is None
 
 
 def test_a_follower_that_is_gone_is_named(together):

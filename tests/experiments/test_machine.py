@@ -5,11 +5,14 @@ import collections
 import pytest
 
 from tflottery.core import environment, hardware
+from tflottery.core.clusters import Cluster
 from tflottery.core.environment import SetupError
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.plan import plan_of
 from tflottery.experiments import lottery
+from tflottery.store import manifests
 from tflottery.store.store import Store
+from tflottery.studies import cluster_session
 from tflottery.studies import machine as machines
 from tflottery.studies.machine import Machine, placement_of, pool_of
 from tflottery.training import distribution, process
@@ -228,3 +231,10 @@ def test_a_plan_says_that_gpus_share_each_batch(execute, monkeypatch, part, says
     assert ended.code == 0
     assert ("all 2 share each batch. Keys stay the same; results" in ended.text) == says
     assert ("on 2 GPUs" in ended.text) == says
+
+
+def test_hosts_that_train_together_have_to_have_one_commit(monkeypatch):
+    monkeypatch.setattr(manifests, "environment", lambda: {"git_commit": "abc"})
+    placement = Placement("multi_worker", cluster=Cluster(("a:1", "b:1"), 1))
+    found = cluster_session._options(lottery.Config(), Machine(), placement)
+    assert found["the commit"] == "abc"

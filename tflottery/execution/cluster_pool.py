@@ -41,11 +41,6 @@ class ClusterPool(Pool):
         """
         super().__init__([settings])
         self._others = others
-        self._pulse, self._moved = 0, time.monotonic()
-
-    def _start(self, number: int) -> None:
-        self._pulse, self._moved = 0, time.monotonic()
-        super()._start(number)
 
     def messages(self, timeout: float) -> list[tuple[int, Message]]:
         """As `Pool.messages`.
@@ -54,9 +49,7 @@ class ClusterPool(Pool):
           LostWorker: the worker is gone, or another host is.
           SetupError: the worker cannot work on this machine.
         """
-        asked = self._others.watch()
-        if asked is not None and not self._stop.value:
-            signal.raise_signal(asked)
+        self._look_after_others()
         arrived = super().messages(timeout)
         self._refuse_silence()
         for _, message in arrived:
@@ -64,12 +57,18 @@ class ClusterPool(Pool):
                 self._refuse_loss(message)
         return arrived
 
+    def _look_after_others(self) -> None:
+        """Raises LostWorker if one is lost; stops if one was asked to."""
+        asked = self._others.watch()
+        if asked is not None and not self._stop.value:
+            signal.raise_signal(asked)
+
     def _refuse_loss(self, message: Message) -> None:
         """Raises LostWorker if a worker failed for want of others, or died."""
         last = time.monotonic() + _GRACE_SECONDS
         while time.monotonic() < last:
             # Who is lost, it says.
-            self._others.watch()
+            self._look_after_others()
             time.sleep(_POLL_SECONDS)
         if message.kind == "died":
             raise LostWorker(f"The worker of this host died: {message.value}")
@@ -88,11 +87,10 @@ class ClusterPool(Pool):
         """Raises LostWorker if the worker shows no sign of life."""
         if 0 not in self._workers:
             return
-        pulse = self._workers[0].pulse.value
-        if pulse != self._pulse:
-            self._pulse, self._moved = pulse, time.monotonic()
-        seconds = SILENT_SECONDS if pulse else START_SECONDS
-        if time.monotonic() - self._moved > seconds:
+        silence = self.silence(0)
+        has_begun = self._workers[0].last_pulse > 0
+        seconds = SILENT_SECONDS if has_begun else START_SECONDS
+        if silence > seconds:
             raise LostWorker(
                 f"The worker of this host shows no sign of life for {seconds:.0f} s."
             )

@@ -5,6 +5,7 @@ reads and writes nothing, and ends as the chief does.
 """
 
 import dataclasses
+import math
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +25,9 @@ from tflottery.execution.worker import ENDINGS, Message, WorkerSettings
 
 _POLL_SECONDS, _MINUTE = 0.5, 60.0
 _CALL_SECONDS = 5.0
+# Until the chief has said why its worker gives no more orders. It waits for longer to
+# hear who is lost (`cluster_pool`).
+_FAREWELL_SECONDS = 3.0
 
 
 class Follower:
@@ -149,15 +153,20 @@ class Follower:
         """Has the worker do as the chief's does; returns how it failed, if it did."""
         pool.submit(0, Follow())
         iteration, told, asked = None, time.monotonic(), False
+        last = math.inf
         while not self._dismissed:
             for _, message in pool.messages(_POLL_SECONDS):
                 if message.kind == "note":
                     self._say(message.value)
                 elif message.kind == "measured":
                     iteration, _ = message.value
-                elif message.kind in ENDINGS and message.kind != "ended":
+                elif message.kind == "ended":
+                    last = time.monotonic() + _FAREWELL_SECONDS
+                elif message.kind in ENDINGS:
                     # Who has lost the chief's worker may have been dismissed.
                     return None if self._dismissed else message
+            if time.monotonic() > last and not self._dismissed:
+                return Message("failed", "The chief's worker gives no orders any more.")
             if stop.is_set() and not asked:
                 # The chief decides when all stop.
                 asked = True

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing import connection
+from multiprocessing import AuthenticationError, connection
 
 from tflottery.core.clusters import Cluster
 from tflottery.core.environment import SetupError
@@ -138,10 +138,12 @@ class Leader:
                     )
                     told += 60.0
                 try:
-                    made, _ = server.accept()
+                    made, (caller, *_) = server.accept()
                 except TimeoutError:
                     continue
-                threading.Thread(target=self._greet, args=(made,), daemon=True).start()
+                threading.Thread(
+                    target=self._greet, args=(made, caller), daemon=True
+                ).start()
         for link in self._links.values():
             link.send("begin")
 
@@ -154,9 +156,16 @@ class Leader:
             others = range(1, len(self._cluster.workers))
             return [one for one in others if one not in self._orders]
 
-    def _greet(self, made: socket.socket) -> None:
+    def _greet(self, made: socket.socket, caller: str) -> None:
         """Admits who has called, or refuses it."""
-        found = links.greeted(made)
+        try:
+            found = links.greeted(made)
+        except AuthenticationError:
+            self._say(
+                f"A caller from {caller} was refused: it has another "
+                f"${links.KEY_VARIABLE} than this command."
+            )
+            return
         if found is None:
             return
         other, (index, options) = found

@@ -10,8 +10,10 @@ import hashlib
 import os
 import queue
 import socket
+import struct
 import threading
 import time
+from collections.abc import Iterator
 from multiprocessing import AuthenticationError, connection
 
 KEY_VARIABLE = "TFLOTTERY_CLUSTER_KEY"
@@ -20,6 +22,10 @@ BEAT_SECONDS, SILENT_SECONDS = 2.0, 15.0
 
 _BEAT = "beat"
 _GREETING_SECONDS = 10.0
+# A connection over which nothing goes is asked after 30 s, and lost after 60 s: which
+# the kernels do, also for a process that has no time. TCP_USER_TIMEOUT would end those
+# as well whose other end is busy for so long, as where it compiles a network.
+_KEPT_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 
 class LostLink(Exception):
@@ -129,9 +135,10 @@ def connected(
     try:
         if not other.poll(seconds):
             raise TimeoutError(f"{address} says nothing")
-        connection.answer_challenge(other, key)
-        connection.deliver_challenge(other, key)
-        other.send(greeting)
+        with _limited(other, seconds):
+            connection.answer_challenge(other, key)
+            connection.deliver_challenge(other, key)
+            other.send(greeting)
     except EOFError as error:
         other.close()
         raise ConnectionResetError(str(error)) from error
@@ -144,24 +151,50 @@ def connected(
 def greeted(made: socket.socket) -> tuple[connection.Connection, object] | None:
     """Returns the connection of who has called, and its greeting.
 
-    None if it does not have the key of this cluster, or says nothing.
+    None if it says nothing, or not what a command does.
+
+    Raises:
+      AuthenticationError: it does not have the key of this cluster.
     """
     other, key = _connection(made), _key()
     try:
-        connection.deliver_challenge(other, key)
-        connection.answer_challenge(other, key)
-        if other.poll(_GREETING_SECONDS):
+        with _limited(other, _GREETING_SECONDS):
+            connection.deliver_challenge(other, key)
+            connection.answer_challenge(other, key)
             return other, other.recv()
-    except (AuthenticationError, EOFError, OSError, ValueError):
-        pass
-    other.close()
-    return None
+    except AuthenticationError:
+        other.close()
+        raise
+    except (EOFError, OSError, ValueError):
+        other.close()
+        return None
+
+
+@contextlib.contextmanager
+def _limited(other: connection.Connection, seconds: float) -> Iterator[None]:
+    """Has what is read and written in a block take so long each; else OSError."""
+    with socket.socket(fileno=os.dup(other.fileno())) as own:
+        _limit(own, seconds)
+        yield
+        _limit(own, 0.0)
+
+
+def _limit(own: socket.socket, seconds: float) -> None:
+    """Sets how long the kernel waits for the other end; 0: for as long as it takes."""
+    whole = int(seconds)
+    value = struct.pack("ll", whole, int((seconds - whole) * 1e6))
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        own.setsockopt(socket.SOL_SOCKET, option, value)
 
 
 def _connection(made: socket.socket) -> connection.Connection:
     """Returns a connection over a socket of its own, which sends at once."""
     made.settimeout(None)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEPT_ALIVE.items():
+        if hasattr(socket, name):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     return connection.Connection(made.detach())
 
 

@@ -17,6 +17,7 @@ from tflottery.core.environment import SetupError
 from tflottery.execution.follower import Follower
 from tflottery.execution.leader import Leader
 from tflottery.execution.stop_request import say
+from tflottery.store import manifests
 from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
 from tflottery.studies import endings, session
@@ -92,6 +93,7 @@ def _options(
         "the kind of device": placement.device,
         "the number of devices": str(placement.num_local_devices),
         "tflottery": tflottery.__version__,
+        "the commit": str(manifests.environment()["git_commit"]),
         "python": ".".join(map(str, sys.version_info[:2])),
         **{name: importlib.metadata.version(name) for name in _PACKAGES},
     }
