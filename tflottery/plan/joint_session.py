@@ -23,7 +23,7 @@ from tflottery.plan.prepared_commands import (
     prepared_commands,
 )
 from tflottery.studies import endings, planned_work, tabulation
-from tflottery.studies.machine import Machine, settled
+from tflottery.studies.machine import Machine
 from tflottery.studies.output import OutputError
 from tflottery.studies.planned_work import PlannedWork
 from tflottery.studies.tabulation import Loss
@@ -118,11 +118,11 @@ def prepared(
       ValueError: an option is wrong, or every command.
       StoreError: the store cannot be used.
     """
-    with planned_work.workers_of(machine) as (store, pool, placement, stop):
+    with planned_work.workers_of(machine) as workers:
         commands, refused = prepared_commands(
             asked,
-            planned_work.asking(pool, stop),
-            placement,
+            planned_work.asking(workers.pool, workers.stop),
+            workers.placement,
             parent=machine.output_dir,
             log=log,
         )
@@ -132,18 +132,8 @@ def prepared(
         studies = [study for one in commands for study in one.studies]
         goals = [goal for one in commands for goal in one.goals]
         facts = planned_work.networks_of(studies)
-        todo = plan_of(goals, store, facts=facts)
-        placement = settled(machine, placement, todo, pool=pool, store=store)
-        yield JointWork(
-            commands=commands,
-            refused=refused,
-            goals=goals,
-            facts=facts,
-            todo=todo,
-            store=store,
-            pool=pool,
-            placement=placement,
-            stop=stop,
+        yield JointWork.of(
+            machine, workers, goals, facts, commands=commands, refused=refused
         )
 
 
@@ -207,20 +197,18 @@ def _collected(
     return [loss for one in _unfinished(commands) for loss in one.collect(unobtainable)]
 
 
-@contextlib.contextmanager
 def _kept_up(
     commands: Sequence[PreparedCommand],
     executor: Executor,
     unobtainable: Callable[[], Unobtainable],
-) -> Iterator[None]:
+) -> contextlib.AbstractContextManager[None]:
     """Has tables written while a block works, by a thread of its own.
 
     Whole ones as soon as all goals of a command are there; those of what is known
     every few minutes, in a fiftieth of the time at most.
     """
-    ended = threading.Event()
 
-    def keep_up() -> None:
+    def keep_up(ended: threading.Event) -> None:
         # What turns out damaged when it is read, the end makes again.
         tried: set[PreparedCommand] = set()
         update_at = time.monotonic() + tabulation.pause_after(0.0)
@@ -236,13 +224,7 @@ def _kept_up(
                 now = time.monotonic()
                 update_at = now + tabulation.pause_after(now - started)
 
-    thread = threading.Thread(target=keep_up, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    return tabulation.beside(keep_up)
 
 
 def _write_whole(

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Self
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
@@ -14,7 +15,7 @@ from tflottery.execution.executor import Executor, Outcome
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.leader import Leader
 from tflottery.execution.log import Log
-from tflottery.execution.plan import Plan, Step
+from tflottery.execution.plan import Plan, Step, plan_of
 from tflottery.execution.progress import Progress
 from tflottery.execution.questions import ask
 from tflottery.execution.stop_request import StopRequest
@@ -22,7 +23,7 @@ from tflottery.execution.unobtainable import Unobtainable
 from tflottery.execution.worker_pool import WorkerPool
 from tflottery.store.store import Store
 from tflottery.studies import batch_sizes
-from tflottery.studies.machine import Machine, placement_of, pool_of
+from tflottery.studies.machine import Machine, placement_of, pool_of, settled
 from tflottery.studies.study import Study
 from tflottery.studies.tabulation import Loss
 from tflottery.training.distribution import Placement
@@ -32,6 +33,15 @@ from tflottery.training.distribution import Placement
 KeepingUp = Callable[
     [Executor, Callable[[], Unobtainable]], contextlib.AbstractContextManager[None]
 ]
+
+
+class Workers(NamedTuple):
+    """What work is done with: the store, the workers, where they train, the stop."""
+
+    store: Store
+    pool: WorkerPool
+    placement: Placement
+    stop: StopRequest
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +65,37 @@ class PlannedWork:
     pool: WorkerPool
     placement: Placement
     stop: StopRequest
+
+    @classmethod
+    def of(
+        cls,
+        machine: Machine,
+        workers: Workers,
+        goals: Sequence[Artifact],
+        facts: dict[Network, Facts],
+        **own: object,
+    ) -> Self:
+        """Plans what is left to do, and settles where by how much that is.
+
+        Args:
+          machine: the options.
+          workers: that do it.
+          goals: the artifacts wanted.
+          facts: of every network that takes part.
+          **own: attributes of the subclass.
+        """
+        store, pool, placement, stop = workers
+        todo = plan_of(goals, store, facts=facts)
+        return cls(
+            goals=goals,
+            facts=facts,
+            todo=todo,
+            store=store,
+            pool=pool,
+            placement=settled(machine, placement, todo, pool=pool, store=store),
+            stop=stop,
+            **own,
+        )
 
     @functools.cached_property
     def learned(self) -> dict[str, float]:
@@ -147,10 +188,8 @@ class PlannedWork:
 
 
 @contextlib.contextmanager
-def workers_of(
-    machine: Machine, *, leader: Leader | None = None
-) -> Iterator[tuple[Store, WorkerPool, Placement, StopRequest]]:
-    """Gives a block the store, workers that end with it, where they train, the stop.
+def workers_of(machine: Machine, *, leader: Leader | None = None) -> Iterator[Workers]:
+    """Gives a block what work is done with; workers end with it.
 
     Args:
       machine: the options.
@@ -166,7 +205,7 @@ def workers_of(
     placement = placement_of(machine)
     made = pool_of(machine, placement, store, leader=leader)
     with made as pool, StopRequest(pool) as stop:
-        yield store, pool, placement, stop
+        yield Workers(store, pool, placement, stop)
 
 
 def asking(pool: WorkerPool, stop: StopRequest) -> Callable[[str, Setting], Facts]:

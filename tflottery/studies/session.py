@@ -15,10 +15,9 @@ from tflottery.core import registry
 from tflottery.execution.executor import Outcome
 from tflottery.execution.leader import Leader
 from tflottery.execution.log import Log
-from tflottery.execution.plan import plan_of
 from tflottery.studies import endings
 from tflottery.studies.config import Config, validated_members
-from tflottery.studies.machine import Machine, settled
+from tflottery.studies.machine import Machine
 from tflottery.studies.output import LOG_FILE, Output
 from tflottery.studies.planned_work import (
     PlannedWork,
@@ -174,25 +173,19 @@ def prepared(
     # What needs no worker is refused first.
     registry.load_plugins(machine.plugins, named_by="--plugins")
     configs = validated_members(module, config)
-    with workers_of(machine, leader=leader) as (store, pool, placement, stop):
-        facts_of = asking(pool, stop)
-        studies = [study_of(one, facts_of, placement) for one in configs]
+    with workers_of(machine, leader=leader) as workers:
+        facts_of = asking(workers.pool, workers.stop)
+        studies = [study_of(one, facts_of, workers.placement) for one in configs]
         output = Output(module, *studies, folder=machine.output_dir)
         goals = [goal for study in studies for goal in module.plan(study)]
-        networks = networks_of(studies)
-        todo = plan_of(goals, store, facts=networks)
-        placement = settled(machine, placement, todo, pool=pool, store=store)
-        yield Prepared(
+        yield Prepared.of(
+            machine,
+            workers,
+            goals,
+            networks_of(studies),
             module=module,
             studies=studies,
             output=output,
-            goals=goals,
-            facts=networks,
-            todo=todo,
-            store=store,
-            pool=pool,
-            placement=placement,
-            stop=stop,
         )
 
 

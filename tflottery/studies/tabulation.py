@@ -43,6 +43,23 @@ def pause_after(seconds: float) -> float:
     return max(_PAUSE_SECONDS, _PAUSE_FACTOR * seconds)
 
 
+@contextlib.contextmanager
+def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Has work done in a thread of its own during a block, which waits for its end.
+
+    Args:
+      work: is given what is set when the block has ended.
+    """
+    ended = threading.Event()
+    thread = threading.Thread(target=work, args=(ended,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 class Tabulation:
     """Makes the tables of a command from its goals, and has them written.
 
@@ -151,8 +168,9 @@ class Tabulation:
             f"now {known} are there."
         )
 
-    @contextlib.contextmanager
-    def kept_up(self, unobtainable: Callable[[], Unobtainable]) -> Iterator[None]:
+    def kept_up(
+        self, unobtainable: Callable[[], Unobtainable]
+    ) -> contextlib.AbstractContextManager[None]:
         """Writes what is known every few minutes while the block works.
 
         In a thread of its own, which takes up a fiftieth of the time at most.
@@ -160,16 +178,7 @@ class Tabulation:
         Args:
           unobtainable: returns what is known to be so by now.
         """
-        ended = threading.Event()
-        thread = threading.Thread(
-            target=self._keep_up, args=(unobtainable, ended), daemon=True
-        )
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        return beside(lambda ended: self._keep_up(unobtainable, ended))
 
     def _keep_up(
         self, unobtainable: Callable[[], Unobtainable], ended: threading.Event
