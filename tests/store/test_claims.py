@@ -58,16 +58,6 @@ def on_host(monkeypatch):
     return named
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def root(request, tmp_path, monkeypatch):
-    """A folder or a bucket that hosts share."""
-    if request.param == "folder":
-        return str(tmp_path / "store")
-    request.getfixturevalue("bucket")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return "gs://bucket/store"
-
-
 @pytest.fixture
 def leave(root):
     """Leaves the claim of a process that was killed on a host."""

@@ -11,16 +11,11 @@ from tflottery.store.delegated import DelegatedStore
 from tflottery.store.store import Store
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def root(request, tmp_path, monkeypatch):
-    """A folder or a bucket that hosts share; the worker looks but briefly."""
+@pytest.fixture(autouse=True)
+def looks_briefly(monkeypatch):
+    """The worker waits but briefly for what it should see."""
     monkeypatch.setattr(delegated, "SIGHT_SECONDS", 0.02)
     monkeypatch.setattr(delegated, "_POLL_SECONDS", 0.01)
-    if request.param == "folder":
-        return str(tmp_path / "store")
-    request.getfixturevalue("bucket")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return "gs://bucket/store"
 
 
 @pytest.fixture
