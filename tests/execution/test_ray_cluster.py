@@ -128,10 +128,10 @@ def is_worker(process):
     return False
 
 
-def trains(node):
-    """Returns whether a worker on a node has begun to compute."""
-    found = filter(is_worker, processes_of(node))
-    return any(one.num_threads() > 8 for one in found)
+def trains(node, but=()):
+    """Returns whether a worker on a node, none of `but`, has begun to compute."""
+    found = [one for one in processes_of(node) if one.pid not in but]
+    return any(one.num_threads() > 8 for one in filter(is_worker, found))
 
 
 def num_checkpoints(root):
@@ -161,18 +161,22 @@ def test_a_killed_node_and_a_frozen_one_change_no_bit(
     options = {"executor": "ray", "ray_address": cluster.address, "store": "store"}
     first = launch(**options)
     wait_for(lambda: num_checkpoints(tmp_path / "store") or first.poll() is not None)
+    before = {one.pid for node in nodes for one in processes_of(node)}
     first.kill()
     first.wait()
     # Workers end with their command, and another takes its place at once.
     again = launch(**options)
-    wait_for(lambda: all(map(trains, nodes)) or again.poll() is not None)
-    nodes += [cluster.add_node(num_cpus=1, **SMALL)]
-    for one in processes_of(nodes[0]):
-        one.kill()
+    wait_for(
+        lambda: all(trains(node, before) for node in nodes) or again.poll() is not None
+    )
+    # Before there is a third node, which would do the work of both meanwhile.
     frozen = processes_of(nodes[1])
     assert any(map(is_worker, frozen))
     for one in frozen:
         one.suspend()
+    for one in processes_of(nodes[0]):
+        one.kill()
+    nodes += [cluster.add_node(num_cpus=1, **SMALL)]
     text = told(again)
     assert again.returncode == 0, text
     # Whether Ray tells of the killed node before the work is done is Ray's matter.

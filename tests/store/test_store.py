@@ -347,6 +347,16 @@ def test_artifacts_do_not_lie_inside_each_other(store, address):
     assert store.has(ADDRESS)
 
 
+def test_what_another_process_publishes_meanwhile_is_no_clash(store, monkeypatch):
+    write(store)
+    look = store._manifest
+    before = lambda address: None if address == ADDRESS else look(address)  # noqa: E731
+    monkeypatch.setattr(store, "_manifest", before)
+    store._validate_free(ADDRESS)
+    with pytest.raises(ValueError, match=f"{ADDRESS!r} is one"):
+        store._validate_free("runs/abc")
+
+
 @pytest.mark.parametrize(
     ("manifest", "fact"),
     [({"files": 1}, "files"), ({"x": {1, 2}}, "set"), ({"x": float("nan")}, "JSON")],

@@ -376,12 +376,12 @@ class Store:
         return f"{self.root}/{target}"
 
     def _validate_free(self, address: str) -> None:
-        """Refuses an address above or below that of another artifact."""
+        """Refuses one above or below another artifact; at its own, one may appear."""
         parts = address.split("/")
         above = ["/".join(parts[:length]) for length in range(1, len(parts))]
         clash = [other for other in above if self._manifest(other) is not None]
         if self._manifest(address) is None:
-            clash += self.addresses(address)
+            clash += [other for other in self.addresses(address) if other != address]
         if clash:
             raise ValueError(
                 f"{address!r} cannot be an artifact's address: {clash[0]!r} is one, "
