@@ -45,6 +45,9 @@ _ORDER = (
 _RETIRED_MODULES = {
     "advancing": "training_job",
     "agreement": "key_mismatch",
+    "cluster_pool": "multi_worker_pool",
+    "cluster_session": "multi_worker_session",
+    "clusters": "training_hosts",
     "drafts": "staging",
     "findings": "results_reader",
     "inline_execution": "execution",

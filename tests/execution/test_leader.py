@@ -11,11 +11,11 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from tflottery.core.clusters import Cluster
 from tflottery.core.environment import SetupError
+from tflottery.core.training_hosts import Hosts
 from tflottery.execution import follower, leader, links
 from tflottery.execution.follower import Follower
-from tflottery.execution.leader import Leader, LostWorker
+from tflottery.execution.leader import HostCommand, Leader, LostWorker
 from tflottery.execution.links import Link
 from tflottery.execution.worker import Message
 
@@ -30,14 +30,18 @@ def quick(monkeypatch):
 
 
 @pytest.fixture
-def cluster():
-    """Returns the cluster of two commands of this machine, as each of them sees it."""
+def command(told):
+    """Returns the commands of two hosts, which are both this machine, by number."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:
         one.close()
     workers = tuple(f"127.0.0.1:{port}" for port in ports)
-    return lambda index: Cluster(workers, index)
+
+    def of(index, *, options=_OPTIONS, seconds=300.0):
+        return HostCommand(Hosts(workers, index), options, told.append, seconds)
+
+    return of
 
 
 @pytest.fixture
@@ -46,12 +50,12 @@ def told():
 
 
 @pytest.fixture
-def together(cluster, told):
+def together(command):
     """Returns a leader and the function of a thread that joins it, with its outcome."""
 
     def make(*, seconds=5.0, options=_OPTIONS):
         found = types.SimpleNamespace(error=None)
-        one = Follower(cluster(1), options, say=told.append, seconds=seconds)
+        one = Follower(command(1, options=options, seconds=seconds))
 
         def join():
             try:
@@ -62,7 +66,7 @@ def together(cluster, told):
 
         found.thread = threading.Thread(target=join)
         found.follower = one
-        chief = Leader(cluster(0), _OPTIONS, say=told.append, seconds=seconds)
+        chief = Leader(command(0, seconds=seconds))
         return chief, found
 
     return make
@@ -104,18 +108,18 @@ def test_other_flags_are_refused_on_both_sides(together, told):
     assert any("worker 1 was refused: --levels" in text for text in told)
 
 
-def test_one_that_does_not_come_is_named(cluster, told):
-    chief = Leader(cluster(0), _OPTIONS, say=told.append, seconds=0.1)
+def test_one_that_does_not_come_is_named(command, told):
+    chief = Leader(command(0, seconds=0.1))
     with pytest.raises(SetupError, match=r"within 0 s from worker 1 of 2 \(127"), chief:
         pass
-    assert "Waiting at 127.0.0.1" in told[0]
+    assert "Waiting at 127.0.0.1" in told[1]
 
 
-def test_a_chief_that_does_not_come_is_named(cluster, told):
-    alone = Follower(cluster(1), _OPTIONS, say=told.append, seconds=0.1)
+def test_a_chief_that_does_not_come_is_named(command, told):
+    alone = Follower(command(1, seconds=0.1))
     with pytest.raises(SetupError, match="chief, worker 0 of 2 .* answers at 127"):
         alone.follow(None)
-    assert "Waiting for the chief's command" in told[0]
+    assert "Waiting for the chief's command" in told[1]
 
 
 def test_another_key_is_refused(together, told, monkeypatch):
@@ -131,14 +135,16 @@ def test_another_key_is_refused(together, told, monkeypatch):
     assert any(text.startswith(fact) for text in told)
 
 
-def test_a_stranger_that_says_nothing_keeps_nobody_out(together, cluster):
+def test_a_stranger_that_says_nothing_keeps_nobody_out(together, command):
     chief, joined = together()
     strangers = []
 
     def call():
         while not strangers:
             with contextlib.suppress(OSError):
-                strangers.append(socket.create_connection(cluster(0).meeting_point))
+                strangers.append(
+                    socket.create_connection(command(0).hosts.meeting_point)
+                )
         joined.thread.start()
 
     stranger = threading.Thread(target=call)
@@ -180,9 +186,9 @@ def test_connections_are_kept_alive_and_wait_without_end_once_greeted():
                 assert not any(waits)
 
 
-def test_a_follower_whose_orders_end_is_no_use(cluster, told, monkeypatch):
+def test_a_follower_whose_orders_end_is_no_use(command, told, monkeypatch):
     monkeypatch.setattr(follower, "_FAREWELL_SECONDS", 0.1)
-    one = Follower(cluster(1), _OPTIONS, say=told.append)
+    one = Follower(command(1))
     reports = iter([[(0, Message("ended", "finished"))]])
     pool = types.SimpleNamespace(
         submit=lambda *_: None, messages=lambda _: next(reports, [])
@@ -234,11 +240,12 @@ def test_what_a_follower_says_of_its_end_is_told(together, kind, error, fact):
     joined.thread.join()
 
 
-def test_a_port_in_use_is_refused(cluster, told):
-    with socket.create_server(("", cluster(0).own_port)):
-        fact = f"Port {cluster(0).own_port} of this host cannot be listened at"
+def test_a_port_in_use_is_refused(command, told):
+    _, port = command(0).hosts.own
+    with socket.create_server(("", port)):
+        fact = f"Port {port} of this host cannot be listened at"
         with pytest.raises(SetupError, match=fact):
-            Leader(cluster(0), _OPTIONS, say=told.append).__enter__()
+            Leader(command(0)).__enter__()
 
 
 def test_silence_is_a_fault_and_a_heartbeat_is_not():
@@ -253,3 +260,69 @@ def test_silence_is_a_fault_and_a_heartbeat_is_not():
     assert link.fault == "no sign of life for 0 s"
     link.close()
     other.close()
+
+
+def test_a_host_that_is_taken_for_another_is_told(told, monkeypatch):
+    addresses = ("192.0.2.7:4000", "[2001:db8::7]:4000")
+    for index in range(2):
+        monkeypatch.setattr(leader, "_listening", lambda *_: contextlib.nullcontext())
+        HostCommand(Hosts(addresses, index), {}, told.append).introduce()
+    assert told == [
+        "This is worker 0 of 2 (192.0.2.7:4000), the chief. But 192.0.2.7 is no "
+        "address of this machine: is the index right?",
+        "This is worker 1 of 2 ([2001:db8::7]:4000), which follows worker 0. But "
+        "2001:db8::7 is no address of this machine: is the index right?",
+    ]
+
+
+@pytest.mark.parametrize("host", ["::1", "127.0.0.1"])
+@pytest.mark.parametrize("at", ["", "::1"])
+def test_commands_meet_by_either_protocol(host, at):
+    if not socket.has_dualstack_ipv6() or (at, host) == ("::1", "127.0.0.1"):
+        pytest.skip("not by this protocol")
+    with leader._listening(at, 0) as server, ThreadPoolExecutor() as pool:
+        address = (host, server.getsockname()[1])
+        calling = pool.submit(links.connected, address, "greeting", seconds=5.0)
+        other, greeting = links.greeted(server.accept()[0])
+        assert greeting == "greeting"
+        other.close()
+        calling.result().close()
+
+
+def test_commands_meet_where_md5_is_barred(monkeypatch):
+    def barred(*_, **__):
+        raise ValueError("[digital envelope routines] unsupported")
+
+    monkeypatch.setattr("hmac.new", barred)
+    monkeypatch.setattr("hashlib.md5", barred)
+    with leader._listening("127.0.0.1", 0) as server, ThreadPoolExecutor() as pool:
+        address = server.getsockname()
+        calling = pool.submit(links.connected, address, "greeting", seconds=5.0)
+        other, _ = links.greeted(server.accept()[0])
+        other.close()
+        calling.result().close()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(KeyboardInterrupt(15), 75), (ValueError("no such data"), 2), (KeyError(), 1)],
+)
+def test_followers_end_as_a_chief_does_that_ends_early(together, error, code):
+    chief, joined = together()
+    joined.thread.start()
+    with pytest.raises(type(error)), chief:
+        raise error
+    joined.thread.join()
+    assert (joined.error, joined.code) == (None, code)
+
+
+def test_a_follower_whose_chief_stops_while_it_waits_ends_as_well(together, command):
+    chief, joined = together()
+    chief._admit = lambda: (_ for _ in ()).throw(KeyboardInterrupt(2))
+    ours, theirs = socket.socketpair()
+    chief._links[1] = Link(Connection(ours.detach()))
+    joined.follower._link = Link(Connection(theirs.detach()))
+    with pytest.raises(KeyboardInterrupt):
+        chief.__enter__()
+    assert not joined.follower._is_told("begin", time.monotonic() + 5)
+    assert joined.follower._chiefs_ending() == 130

@@ -1,19 +1,21 @@
 """How many workers a command has, where each trains, and what is refused."""
 
 import collections
+import importlib
+import sys
 
 import pytest
 
 from tflottery.core import environment, hardware
-from tflottery.core.clusters import Cluster
 from tflottery.core.environment import SetupError
+from tflottery.core.training_hosts import Hosts
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.plan import plan_of
 from tflottery.experiments import lottery
 from tflottery.store import manifests
 from tflottery.store.store import Store
-from tflottery.studies import cluster_session
 from tflottery.studies import machine as machines
+from tflottery.studies import multi_worker_session
 from tflottery.studies.machine import Machine, placement_of, pool_of
 from tflottery.training import distribution, process
 from tflottery.training.distribution import Placement
@@ -233,8 +235,28 @@ def test_a_plan_says_that_gpus_share_each_batch(execute, monkeypatch, part, says
     assert ("on 2 GPUs" in ended.text) == says
 
 
-def test_hosts_that_train_together_have_to_have_one_commit(monkeypatch):
+@pytest.fixture
+def plugin(monkeypatch, tmp_path):
+    """Returns the file of an imported module of the user's."""
+    path = tmp_path / "own_part.py"
+    path.write_text("SIZE = 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "own_part", importlib.import_module("own_part"))
+    return path
+
+
+def test_hosts_that_train_together_have_to_have_one_code(monkeypatch, plugin):
     monkeypatch.setattr(manifests, "environment", lambda: {"git_commit": "abc"})
-    placement = Placement("multi_worker", cluster=Cluster(("a:1", "b:1"), 1))
-    found = cluster_session._options(lottery.Config(), Machine(), placement)
-    assert found["the commit"] == "abc"
+    placement = Placement("multi_worker", hosts=Hosts(("a:1", "b:1"), 1))
+    machine = Machine(plugins=("own_part",))
+
+    def told():
+        return multi_worker_session._options(lottery.Config(), machine, placement)
+
+    before = told()
+    assert before["the commit"] == "abc"
+    plugin.write_text("SIZE = 2")
+    after = told()
+    assert {name for name in after if after[name] != before[name]} == {
+        "the code of own_part"
+    }

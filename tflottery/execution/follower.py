@@ -8,44 +8,37 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from multiprocessing import AuthenticationError, connection
 
 from tflottery.core import stopping
-from tflottery.core.clusters import Cluster
 from tflottery.core.command_line import WRONG_INPUT
 from tflottery.core.environment import SetupError
-from tflottery.execution import leader, links
-from tflottery.execution.cluster_pool import ClusterPool
+from tflottery.execution import links
 from tflottery.execution.jobs import Follow
-from tflottery.execution.leader import START_SECONDS, LostWorker
+from tflottery.execution.leader import HostCommand, LostWorker
 from tflottery.execution.links import Link, LostLink
+from tflottery.execution.multi_worker_pool import MultiWorkerPool
 from tflottery.execution.stop_request import StopRequest
 from tflottery.execution.worker import ENDINGS, Message, WorkerSettings
 
 _POLL_SECONDS, _MINUTE = 0.5, 60.0
 _CALL_SECONDS = 5.0
-# Until the chief has said why its worker gives no more orders. It waits for longer to
-# hear who is lost (`cluster_pool`).
+# Until the chief has said why its worker gives no more orders, or who is lost. It waits
+# for longer (`multi_worker_pool`), and so hears of a worker of this host.
 _FAREWELL_SECONDS = 3.0
 
 
 class Follower:
     """A follower's side of the connection to its chief."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        options: Mapping[str, str],
-        *,
-        say: Callable[[str], None],
-        seconds: float = START_SECONDS,
-    ):
-        """Args: as of `leader.Leader`, of which this host is not the chief."""
-        self._cluster = cluster
-        self._options = dict(options)
-        self._say = say
-        self._seconds = seconds
+    def __init__(self, command: HostCommand):
+        """Args:
+        command: this one, which is not the chief's.
+        """
+        self._command = command
+        self._hosts = command.hosts
+        self._say = command.say
         self._link: Link | None = None
         self._exit_code: int | None = None
         self._dismissed = False
@@ -63,10 +56,13 @@ class Follower:
 
         Changes: how signals are handled, until it returns.
         """
-        leader.refuse_taken_port(self._cluster.own_port)
+        self._command.introduce()
         try:
-            settings = dataclasses.replace(settings, orders=(self._admitted(),))
-            with ClusterPool(settings, others=self) as pool, StopRequest(pool) as stop:
+            if (orders := self._admitted()) is None:
+                return self._chiefs_ending()
+            own = dataclasses.replace(settings, orders=(orders,))
+            made = MultiWorkerPool(own, others=self, grace_seconds=_FAREWELL_SECONDS)
+            with made as pool, StopRequest(pool) as stop:
                 if (failure := self._followed(pool, stop)) is not None:
                     return self._told_the_chief(failure)
             return self._chiefs_ending()
@@ -91,65 +87,64 @@ class Follower:
     def dismiss(self) -> None:
         """Tells nobody anything: the chief decides."""
 
-    def _admitted(self) -> connection.Connection:
-        """Returns the connection to the chief's worker, once all hosts are there."""
-        last = time.monotonic() + self._seconds
-        self._link = Link(self._called(self._options, last))
-        self._await("admitted", last)
+    def _admitted(self) -> connection.Connection | None:
+        """Returns the connection to the chief's worker, once all hosts are there.
+
+        None if the chief has ended before.
+        """
+        last = time.monotonic() + self._command.seconds
+        self._link = Link(self._called(self._command.options, last))
+        if not self._is_told("admitted", last):
+            return None
         orders = self._called(None, last)
-        self._say(
-            f"This is {self._cluster.name(self._cluster.index)}; it follows "
-            f"{self._cluster.name(0)}, which plans, writes and tells."
-        )
+        self._say(f"Admitted by {self._hosts.name(0)}, which plans, writes and tells.")
         # The chief itself ends where another one does not come.
-        self._await("begin", last + self._seconds)
-        return orders
+        begins = self._is_told("begin", last + self._command.seconds)
+        return orders if begins else None
 
     def _called(
         self, options: Mapping[str, str] | None, last: float
     ) -> connection.Connection:
         """Returns a connection to the chief's command, tried until a moment."""
-        address = self._cluster.meeting_point
-        reason: Exception | None = None
-        told = False
+        address, where = self._hosts.meeting_point, self._hosts.meeting_address
+        reason = None
         while time.monotonic() < last:
             try:
                 return links.connected(
-                    address, (self._cluster.index, options), seconds=_CALL_SECONDS
+                    address, (self._hosts.index, options), seconds=_CALL_SECONDS
                 )
             except AuthenticationError as error:
                 raise SetupError(
-                    f"The chief's command at {address[0]}:{address[1]} has another "
+                    f"The chief's command at {where} has another "
                     f"${links.KEY_VARIABLE} than this one."
                 ) from error
             except OSError as error:
-                reason = error
-            if not told:
-                self._say(
-                    f"Waiting for the chief's command at {address[0]}:{address[1]}."
-                )
-                told = True
+                # Names of hosts that are to come may be unknown at first.
+                if str(error) != reason:
+                    self._say(f"Waiting for the chief's command at {where} ({error}).")
+                reason = str(error)
             time.sleep(_POLL_SECONDS)
         raise SetupError(
-            f"No command of the chief, {self._cluster.name(0)}, answers at "
-            f"{address[0]}:{address[1]} within {self._seconds:.0f} s ({reason}). Begin "
-            "the same command there; both hosts have to reach each other at that port."
+            f"No command of the chief, {self._hosts.name(0)}, answers at {where} "
+            f"within {self._command.seconds:.0f} s ({reason}). Begin the same command "
+            "there; both hosts have to reach each other at that port."
         )
 
-    def _await(self, kind: str, last: float) -> None:
-        """Waits for a message of the chief."""
+    def _is_told(self, kind: str, last: float) -> bool:
+        """Waits for a message of the chief; returns False if it has ended instead."""
         while time.monotonic() < last:
             found, value = self._next() or (None, None)
             if found == kind:
-                return
+                return True
             if found == "refused":
                 raise SetupError(f"The chief refuses this command: {value}")
             if found == "end":
-                raise SetupError("The chief has ended; what it says tells why.")
+                self._exit_code = value
+                return False
             time.sleep(0.05)
         raise SetupError(f"The chief did not say {kind!r} in time.")
 
-    def _followed(self, pool: ClusterPool, stop: StopRequest) -> Message | None:
+    def _followed(self, pool: MultiWorkerPool, stop: StopRequest) -> Message | None:
         """Has the worker do as the chief's does; returns how it failed, if it did."""
         pool.submit(0, Follow())
         iteration, told, asked = None, time.monotonic(), False
@@ -199,7 +194,7 @@ class Follower:
             return self._link.next()
         except LostLink as lost:
             raise LostWorker(
-                f"The chief, {self._cluster.name(0)}, is lost: {lost}."
+                f"The chief, {self._hosts.name(0)}, is lost: {lost}."
             ) from lost
 
     def _told_the_chief(self, failure: Message) -> int:

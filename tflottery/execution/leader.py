@@ -4,17 +4,22 @@ Every host runs the same command. That of the chief plans, writes and tells; tho
 the others, the followers, have each a worker that trains what the chief's trains.
 """
 
+import contextlib
+import dataclasses
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import AuthenticationError, connection
 
-from tflottery.core.clusters import Cluster
+from tflottery.core import command_line, stopping, training_hosts
 from tflottery.core.environment import SetupError
+from tflottery.core.training_hosts import Hosts
 from tflottery.execution import links
 from tflottery.execution.links import Link, LostLink
 from tflottery.execution.questions import WorkerFailed
+from tflottery.store.errors import StoreError
 
 # How long all commands have to come up.
 START_SECONDS = 300.0
@@ -37,32 +42,55 @@ class LostWorker(WorkerFailed):
         self.what = what
 
 
+@dataclasses.dataclass(frozen=True)
+class HostCommand:
+    """The command of one host among those of hosts that train together.
+
+    Attributes:
+      hosts: which they are, and which of them this is.
+      options: what has to be the same for all commands, by its name.
+      say: tells the user.
+      seconds: in which all have to come up.
+    """
+
+    hosts: Hosts
+    options: Mapping[str, str]
+    say: Callable[[str], None]
+    seconds: float = START_SECONDS
+
+    def introduce(self) -> None:
+        """Tells which host this is taken for, and where that looks wrong.
+
+        Raises:
+          SetupError: the port that its TensorFlow is to listen at is taken.
+        """
+        index, (host, port) = self.hosts.index, self.hosts.own
+        role = "the chief" if self.hosts.is_chief else "which follows worker 0"
+        remark = ""
+        if not _may_be_here(host):
+            # As where a TF_CONFIG was copied with its index.
+            remark = f" But {host} is no address of this machine: is the index right?"
+        self.say(f"This is {self.hosts.name(index)}, {role}.{remark}")
+        with _listening("", port):
+            pass
+
+
 class Leader:
     """The followers of a chief. A context manager: at its end they are told to end.
 
     Attributes:
       orders: a connection to each follower's worker, for the chief's.
-      exit_code: with which the followers are to end; to be set before the block ends.
+      exit_code: with which the followers are to end; to be set before the block ends,
+        unless an error ends it.
     """
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        options: Mapping[str, str],
-        *,
-        say: Callable[[str], None],
-        seconds: float = START_SECONDS,
-    ):
+    def __init__(self, command: HostCommand):
         """Args:
-        cluster: of which this host is the chief.
-        options: what has to be the same for all commands, by its name.
-        say: tells the user.
-        seconds: in which all have to come up.
+        command: this one, of the chief.
         """
-        self._cluster = cluster
-        self._options = dict(options)
-        self._say = say
-        self._seconds = seconds
+        self._command = command
+        self._hosts = command.hosts
+        self._say = command.say
         self._links: dict[int, Link] = {}
         self._orders: dict[int, connection.Connection] = {}
         self._refusals: dict[int, str] = {}
@@ -81,12 +109,14 @@ class Leader:
         """
         try:
             self._admit()
-        except BaseException:
-            self._end()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
             raise
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if error is not None:
+            self.exit_code = _code_of(error)
         self._end()
 
     def watch(self) -> int | None:
@@ -101,7 +131,7 @@ class Leader:
         """
         asked = None
         for index, link in self._links.items():
-            name = self._cluster.name(index)
+            name = self._hosts.name(index)
             try:
                 while message := link.next():
                     kind, value = message
@@ -122,19 +152,18 @@ class Leader:
 
     def _admit(self) -> None:
         """Listens until all followers are there, and has them begin."""
-        host, port = self._cluster.meeting_point
-        refuse_taken_port(self._cluster.own_port)
+        self._command.introduce()
         told = time.monotonic()
-        last = told + self._seconds
-        with _listening(host, port) as server:
+        last = told + self._command.seconds
+        with _listening(*self._hosts.meeting_point) as server:
             while missing := self._missing():
                 if time.monotonic() > last:
                     raise SetupError(self._told_of(missing))
                 if time.monotonic() > told:
                     self._say(
-                        f"Waiting at {host}:{port} for "
-                        f"{', '.join(map(self._cluster.name, missing))}, for "
-                        f"{self._seconds:.0f} s at most."
+                        f"Waiting at {self._hosts.meeting_address} for "
+                        f"{', '.join(map(self._hosts.name, missing))}, for "
+                        f"{self._command.seconds:.0f} s at most."
                     )
                     told += 60.0
                 try:
@@ -153,7 +182,7 @@ class Leader:
             for index in [one for one, link in self._links.items() if link.fault]:
                 self._links.pop(index).close()
                 self._orders.pop(index, None)
-            others = range(1, len(self._cluster.workers))
+            others = range(1, len(self._hosts.addresses))
             return [one for one in others if one not in self._orders]
 
     def _greet(self, made: socket.socket, caller: str) -> None:
@@ -192,7 +221,7 @@ class Leader:
         differing = [
             f"{name} is {options.get(name, 'absent')} on worker {index} and {value} on "
             "the chief"
-            for name, value in self._options.items()
+            for name, value in self._command.options.items()
             if options.get(name) != value
         ]
         if not differing:
@@ -202,15 +231,15 @@ class Leader:
     def _told_of(self, missing: list[int]) -> str:
         """Returns what to say where followers have not come in time."""
         told = [
-            f"{self._cluster.name(one)}, refused since {self._refusals[one]}"
+            f"{self._hosts.name(one)}, refused since {self._refusals[one]}"
             if one in self._refusals
-            else self._cluster.name(one)
+            else self._hosts.name(one)
             for one in missing
         ]
-        host, port = self._cluster.meeting_point
         return (
-            f"No command came to {host}:{port} within {self._seconds:.0f} s from "
-            f"{'; '.join(told)}. Begin the same command on every host."
+            f"No command came to {self._hosts.meeting_address} within "
+            f"{self._command.seconds:.0f} s from {'; '.join(told)}. Begin the same "
+            "command on every host."
         )
 
     def _end(self) -> None:
@@ -231,17 +260,33 @@ def _await_ends(ending: Sequence[Link]) -> None:
         link.close()
 
 
-def refuse_taken_port(port: int) -> None:
-    """Raises SetupError if a port of this host is in use."""
-    with _listening("", port):
-        pass
+def _code_of(error: object) -> int:
+    """Returns the exit code of a command that an error ends."""
+    if isinstance(error, KeyboardInterrupt):
+        number = error.args[0] if error.args else signal.SIGINT
+        return stopping.exit_code(number)
+    if isinstance(error, ValueError | StoreError | OSError | SetupError):
+        return command_line.WRONG_INPUT
+    return 1
+
+
+def _may_be_here(host: str) -> bool:
+    """Returns whether a name leads to this machine, or nobody here can tell."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return True
+    for family, kind, _, _, address in found:
+        with contextlib.suppress(OSError), socket.socket(family, kind) as one:
+            one.bind(address)
+            return True
+    return False
 
 
 def _listening(host: str, port: int) -> socket.socket:
     """Returns a socket that listens at a port, on this machine alone if it is local."""
-    local = host == "localhost" or host.startswith("127.")
     try:
-        server = socket.create_server((host if local else "", port))
+        server = _server(host, port)
     except OSError as error:
         raise SetupError(
             f"Port {port} of this host cannot be listened at ({error}). Is an earlier "
@@ -249,3 +294,17 @@ def _listening(host: str, port: int) -> socket.socket:
         ) from error
     server.settimeout(_POLL_SECONDS)
     return server
+
+
+def _server(host: str, port: int) -> socket.socket:
+    """Returns what `_listening` does, by IPv4 and IPv6 where this machine has both."""
+    if training_hosts.is_of_itself(host):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    if socket.has_dualstack_ipv6():
+        # Some that have IPv6 have no address of it.
+        with contextlib.suppress(OSError):
+            return socket.create_server(
+                ("", port), family=socket.AF_INET6, dualstack_ipv6=True
+            )
+    return socket.create_server(("", port))

@@ -7,6 +7,7 @@ one another without end.
 
 import contextlib
 import hashlib
+import hmac
 import os
 import queue
 import socket
@@ -22,6 +23,10 @@ BEAT_SECONDS, SILENT_SECONDS = 2.0, 15.0
 
 _BEAT = "beat"
 _GREETING_SECONDS = 10.0
+# What each end makes with the key of what the other has drawn. Two kinds, so that
+# neither's answer is one that the other could give.
+_CALLS, _IS_CALLED = b"calls", b"is called"
+_NUM_DRAWN = 32
 # A connection over which nothing goes is asked after 30 s, and lost after 60 s: which
 # the kernels do, also for a process that has no time. TCP_USER_TIMEOUT would end those
 # as well whose other end is busy for so long, as where it compiles a network.
@@ -133,15 +138,15 @@ def connected(
         other = _connection(made)
     key = _key()
     try:
-        if not other.poll(seconds):
-            raise TimeoutError(f"{address} says nothing")
         with _limited(other, seconds):
-            connection.answer_challenge(other, key)
-            connection.deliver_challenge(other, key)
+            _prove_key(other, key, own=_CALLS, others=_IS_CALLED)
             other.send(greeting)
     except EOFError as error:
         other.close()
-        raise ConnectionResetError(str(error)) from error
+        raise ConnectionResetError("it hangs up") from error
+    except BlockingIOError as error:
+        other.close()
+        raise TimeoutError("it says nothing") from error
     except BaseException:
         other.close()
         raise
@@ -159,8 +164,7 @@ def greeted(made: socket.socket) -> tuple[connection.Connection, object] | None:
     other, key = _connection(made), _key()
     try:
         with _limited(other, _GREETING_SECONDS):
-            connection.deliver_challenge(other, key)
-            connection.answer_challenge(other, key)
+            _prove_key(other, key, own=_IS_CALLED, others=_CALLS)
             return other, other.recv()
     except AuthenticationError:
         other.close()
@@ -168,6 +172,25 @@ def greeted(made: socket.socket) -> tuple[connection.Connection, object] | None:
     except (EOFError, OSError, ValueError):
         other.close()
         return None
+
+
+def _prove_key(
+    other: connection.Connection, key: bytes, *, own: bytes, others: bytes
+) -> None:
+    """Has both ends show each other that they know the key, without telling it.
+
+    Raises:
+      AuthenticationError: the other end has another one.
+      EOFError, OSError: it does not do as a command does.
+    """
+    # Not as `multiprocessing` does before Python 3.12: by MD5, which some machines bar.
+    drawn = os.urandom(_NUM_DRAWN)
+    other.send_bytes(drawn)
+    others_drawn = other.recv_bytes(_NUM_DRAWN)
+    other.send_bytes(hmac.digest(key, own + others_drawn, "sha256"))
+    answer = other.recv_bytes(_NUM_DRAWN)
+    if not hmac.compare_digest(answer, hmac.digest(key, others + drawn, "sha256")):
+        raise AuthenticationError("the other end has another key")
 
 
 @contextlib.contextmanager

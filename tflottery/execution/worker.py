@@ -116,8 +116,9 @@ def main(
     """
     leave_to_parent()
     _print_into(log)
-    # The parent's filters came along: as errors, the warnings of libraries end this.
-    warnings.simplefilter("default")
+    # The parent's filters came along: as errors, the warnings of libraries end this. As
+    # texts they would be its last words where it dies.
+    warnings.simplefilter("ignore")
     threading.Thread(target=_die_with_parent, daemon=True).start()
     notes.forward(lambda text: pipe.send(Message("note", text)))
     try:
@@ -194,8 +195,8 @@ def contexts(
 
     Args: as of `set_up`.
     """
-    cluster = settings.placement.cluster
-    follows = bool(settings.orders) and not cluster.is_chief
+    hosts = settings.placement.hosts
+    follows = bool(settings.orders) and not hosts.is_chief
     return functools.partial(
         JobContext,
         store=settings.opened_store(),

@@ -6,9 +6,9 @@ import typing
 from tflottery.core import hardware
 from tflottery.datasets import tfds_source
 from tflottery.execution import ray_cluster, utilization
-from tflottery.execution.cluster_pool import ClusterPool
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.leader import Leader
+from tflottery.execution.multi_worker_pool import MultiWorkerPool
 from tflottery.execution.plan import Plan
 from tflottery.execution.pool import Pool
 from tflottery.execution.ray_pool import RayPool
@@ -205,11 +205,11 @@ def pool_of(
     settings = _settings(machine, placement, store)
     if leader is not None:
         own = dataclasses.replace(settings[0], orders=leader.orders)
-        return ClusterPool(own, others=leader)
+        return MultiWorkerPool(own, others=leader)
     return InlinePool(settings[0]) if machine.executor == "inline" else Pool(settings)
 
 
-def cluster_settings(
+def one_workers_settings(
     machine: Machine, placement: Placement, store: Store
 ) -> WorkerSettings:
     """Returns the settings of a host's one worker, where hosts train together."""

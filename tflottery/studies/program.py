@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
-from tflottery.core import clusters, command_line, environment, stopping
+from tflottery.core import command_line, environment, stopping, training_hosts
 from tflottery.core.durations import Duration
 from tflottery.core.environment import SetupError
 from tflottery.execution.questions import WorkerFailed
 from tflottery.execution.stop_request import say
 from tflottery.store.errors import StoreError
-from tflottery.studies import cluster_session, endings, manual, session
+from tflottery.studies import endings, manual, multi_worker_session, session
 from tflottery.studies.config import Config
 from tflottery.studies.session import Machine
 from tflottery.training import distribution
@@ -64,7 +64,7 @@ def stoppable(main: Callable[[], None]) -> None:
 def _run(module_name: str) -> None:
     """Defines flags, parses them, executes, exits."""
     # First, because libraries read it while they are imported.
-    set_aside = environment.fix(clusters.kept_variables())
+    set_aside = environment.fix(training_hosts.kept_variables())
     module = importlib.import_module(module_name)
     if command_line.asks_for_help(sys.argv):
         print(manual.text(module, Machine, sys.argv))
@@ -88,8 +88,8 @@ def _main(
             from_flags(options, flags.FLAGS) for options in (module.Config, Machine)
         )
         together = machine.distribute == distribution.MULTI_WORKER
-        alone_or_not = cluster_session if together else session
-        return alone_or_not.execute(module, config, machine=machine)
+        alone_or_together = multi_worker_session if together else session
+        return alone_or_together.execute(module, config, machine=machine)
 
     return exit_code_of(execute, set_aside=set_aside)
 

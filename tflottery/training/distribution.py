@@ -4,9 +4,9 @@ import dataclasses
 import functools
 import os
 
-from tflottery.core import clusters, hardware
-from tflottery.core.clusters import Cluster
+from tflottery.core import hardware, training_hosts
 from tflottery.core.environment import SetupError
+from tflottery.core.training_hosts import Hosts
 
 MULTI_WORKER = "multi_worker"
 KINDS = ("none", "mirrored", MULTI_WORKER, "tpu")
@@ -25,7 +25,7 @@ class Placement:
       device: "cpu", "gpu" or "tpu".
       num_devices: how many share a batch; 0 where only the TPU can tell.
       threads: that compute in a process, where that is on the CPU.
-      cluster: the hosts; only with "multi_worker".
+      hosts: that train together; only with "multi_worker".
       is_remote: whether that is on other machines, which decides no results.
     """
 
@@ -34,13 +34,13 @@ class Placement:
     device: str = "cpu"
     num_devices: int = 1
     threads: int = 1
-    cluster: Cluster | None = None
+    hosts: Hosts | None = None
     is_remote: bool = dataclasses.field(default=False, compare=False)
 
     @property
     def num_local_devices(self) -> int:
         """How many of the devices are this host's."""
-        num_hosts = len(self.cluster.workers) if self.cluster else 1
+        num_hosts = len(self.hosts.addresses) if self.hosts else 1
         return self.num_devices // num_hosts
 
 
@@ -49,7 +49,7 @@ def placement(distribute: str, *, tpu: str = "local", threads: int = 1) -> Place
 
     Raises:
       ValueError: there is no such way to distribute, threads are asked of what does
-        not compute with them, or the environment tells of no cluster.
+        not compute with them, or the environment tells of no hosts.
       SetupError: there are GPUs that cannot be used.
     """
     known = (*KINDS, AUTO)
@@ -69,15 +69,15 @@ def placement(distribute: str, *, tpu: str = "local", threads: int = 1) -> Place
     if distribute == "tpu":
         return Placement(distribute, tpu=tpu, device=device, num_devices=0)
     if distribute == MULTI_WORKER:
-        cluster = clusters.cluster_of(os.environ)
-        if len(cluster.workers) > 1:
-            num_devices = len(cluster.workers) * (gpus or 1)
+        hosts = training_hosts.told_by(os.environ)
+        if len(hosts.addresses) > 1:
+            num_devices = len(hosts.addresses) * (gpus or 1)
             return Placement(
                 distribute,
                 device=device,
                 num_devices=num_devices,
                 threads=threads,
-                cluster=cluster,
+                hosts=hosts,
             )
         # One host by itself is a host like others.
         distribute = "mirrored" if gpus > 1 else "none"
@@ -231,11 +231,11 @@ def _over_hosts(chosen: Placement) -> object:
     """Returns the strategy over the devices of several hosts."""
     import tensorflow as tf
 
-    cluster, distribute = chosen.cluster, tf.distribute
+    hosts, distribute = chosen.hosts, tf.distribute
     resolver = distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec({"worker": list(cluster.workers)}),
+        tf.train.ClusterSpec({"worker": list(hosts.addresses)}),
         task_type="worker",
-        task_id=cluster.index,
+        task_id=hosts.index,
         rpc_layer="grpc",
     )
     # Named, so that it is the same each time, and with it the order of sums.
@@ -250,7 +250,7 @@ def _over_hosts(chosen: Placement) -> object:
         )
     except Exception as error:
         raise SetupError(
-            f"TensorFlow's processes on {', '.join(cluster.workers)} do not find "
+            f"TensorFlow's processes on {', '.join(hosts.addresses)} do not find "
             f"together ({type(error).__name__}: {str(error)[:200]!r}). Each has to "
             "reach the others at these ports."
         ) from error

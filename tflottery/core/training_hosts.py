@@ -4,12 +4,16 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 
 CONFIG = "TF_CONFIG"
 # Jobs of Slurm get ports below those that systems hand out by themselves.
 _FIRST_PORT, _NUM_PAIRS = 20_000, 6_000
 _LAST_PORT = 65_535
+_ADDRESS = re.compile(r"(\[[\w:.%]+\]|[\w.-]+):(\d{1,5})", re.ASCII)
+# Where each host finds itself, or nobody.
+_OF_ITSELF = ("localhost", "::1", "0.0.0.0", "::")
 _FORM = (
     '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", '
     '"index": 0}}'
@@ -17,15 +21,16 @@ _FORM = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Cluster:
+class Hosts:
     """Hosts that train together, and which of them this is.
 
     Attributes:
-      workers: "host:port" of each, where its TensorFlow listens; the chief comes first.
+      addresses: "host:port" of each, where its TensorFlow listens; the chief comes
+        first. IPv6 addresses stand in brackets.
       index: of this host among them.
     """
 
-    workers: tuple[str, ...]
+    addresses: tuple[str, ...]
     index: int
 
     @property
@@ -36,17 +41,23 @@ class Cluster:
     @property
     def meeting_point(self) -> tuple[str, int]:
         """Host and port where the chief's command awaits the others."""
-        host, port = _split(self.workers[0])
+        host, port = _split(self.addresses[0])
         return host, port + 1
 
     @property
-    def own_port(self) -> int:
-        """The port where this host's TensorFlow listens."""
-        return _split(self.workers[self.index])[1]
+    def meeting_address(self) -> str:
+        """The same for people."""
+        return f"{self.addresses[0].rpartition(':')[0]}:{self.meeting_point[1]}"
+
+    @property
+    def own(self) -> tuple[str, int]:
+        """This host, and the port where its TensorFlow listens."""
+        return _split(self.addresses[self.index])
 
     def name(self, index: int) -> str:
-        """Returns what a worker is called, for people."""
-        return f"worker {index} of {len(self.workers)} ({self.workers[index]})"
+        """Returns what a host is called, for people."""
+        count = len(self.addresses)
+        return f"worker {index} of {count} ({self.addresses[index]})"
 
 
 def kept_variables() -> dict[str, str]:
@@ -54,19 +65,19 @@ def kept_variables() -> dict[str, str]:
     return {CONFIG: os.environ[CONFIG]} if CONFIG in os.environ else {}
 
 
-def cluster_of(variables: Mapping[str, str]) -> Cluster:
-    """Returns the cluster that environment variables tell of.
+def told_by(variables: Mapping[str, str]) -> Hosts:
+    """Returns the hosts that environment variables tell of.
 
     Args:
       variables: those of a command; TF_CONFIG goes before Slurm's.
 
     Raises:
-      ValueError: they tell of none, or of one that cannot be; says what is wrong.
+      ValueError: they tell of none, or of what cannot be; says what is wrong.
     """
-    if CONFIG in variables:
-        return _from_config(variables[CONFIG])
+    if variables.get(CONFIG, "").strip():
+        return _of_config(variables[CONFIG])
     if "SLURM_PROCID" in variables:
-        return _from_slurm(variables)
+        return _of_slurm(variables)
     raise ValueError(
         "--distribute='multi_worker' has nothing that says which hosts take part. Set "
         f"{CONFIG} on each of them ({_FORM}, with an index of its own), or begin the "
@@ -74,24 +85,33 @@ def cluster_of(variables: Mapping[str, str]) -> Cluster:
     )
 
 
-def _from_config(text: str) -> Cluster:
-    """Returns the cluster of a TF_CONFIG."""
+def is_of_itself(host: str) -> bool:
+    """Returns whether a host's name leads each host to itself, or nowhere."""
+    return host in _OF_ITSELF or host.startswith("127.")
+
+
+def _of_config(text: str) -> Hosts:
+    """Returns the hosts of a TF_CONFIG."""
     try:
         told = json.loads(text)
         named, task = told["cluster"], told["task"]
         chiefs, others = named.get("chief", []), named.get("worker", [])
         kind, index = task["type"], task["index"]
-        workers = [*chiefs, *others]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _wrong(
             f"cannot be read ({type(error).__name__}: {error})", text
         ) from error
     if strangers := sorted(set(named) - {"chief", "worker"}):
         raise _wrong(f"names {strangers}, where only chief and worker train", text)
-    if len(chiefs) > 1 or not workers:
+    if not (isinstance(chiefs, list) and isinstance(others, list)):
+        raise _wrong("has to name hosts in lists: [...]", text)
+    if len(chiefs) > 1 or not chiefs + others:
         raise _wrong("has to name workers, and one chief at most", text)
-    _validate_workers(workers, text)
-    peers = {"chief": chiefs, "worker": others}.get(kind, [])
+    _validate_addresses([*chiefs, *others], text)
+    peers = chiefs if kind == "chief" else others if kind == "worker" else []
+    # As TensorFlow takes it, which shells that put a variable there make of it.
+    if isinstance(index, str) and index.isdecimal():
+        index = int(index)
     # True is a number too, which nobody means.
     if type(index) is not int or not 0 <= index < len(peers):
         raise _wrong(
@@ -99,26 +119,33 @@ def _from_config(text: str) -> Cluster:
             f"{len(peers)} of these",
             text,
         )
-    return Cluster(tuple(workers), index + (len(chiefs) if kind == "worker" else 0))
+    return Hosts((*chiefs, *others), index + (len(chiefs) if kind == "worker" else 0))
 
 
-def _validate_workers(workers: Sequence[object], text: str) -> None:
-    """Raises ValueError unless workers have addresses that can all be used."""
-    for worker in workers:
-        host, _, port = worker.rpartition(":") if isinstance(worker, str) else [""] * 3
-        if not host or not port.isdecimal() or not 0 < int(port) < _LAST_PORT:
+def _validate_addresses(addresses: Sequence[object], text: str) -> None:
+    """Raises ValueError unless hosts have addresses that can all be used."""
+    for address in addresses:
+        parts = isinstance(address, str) and _ADDRESS.fullmatch(address)
+        if not parts or not 0 < int(parts[2]) < _LAST_PORT:
             raise _wrong(
-                f"names the worker {worker!r}, which is no HOST:PORT with a port from "
-                f"1 to {_LAST_PORT - 1}",
+                f"names the worker {address!r}, which is no HOST:PORT with a port from "
+                f"1 to {_LAST_PORT - 1} (and brackets around an IPv6 address)",
                 text,
             )
-    if len(set(workers)) < len(workers):
+    if len(set(addresses)) < len(addresses):
         raise _wrong("names a worker twice", text)
-    host, port = _split(workers[0])
-    if f"{host}:{port + 1}" in workers[1:]:
+    hosts = {_split(one)[0] for one in addresses}
+    own = sorted(filter(is_of_itself, hosts))
+    if own and len(own) < len(hosts):
         raise _wrong(
-            f"gives another worker the port {port + 1} of the first one's host, where "
-            "that one's command awaits the others: leave it free",
+            f"names {own[0]!r} beside other hosts, which do not reach it by that name",
+            text,
+        )
+    host, _, port = addresses[0].rpartition(":")
+    if f"{host}:{int(port) + 1}" in addresses[1:]:
+        raise _wrong(
+            f"gives another worker the port {int(port) + 1} of the first one's host, "
+            "where that one's command awaits the others: leave it free",
             text,
         )
 
@@ -127,8 +154,8 @@ def _wrong(what: str, text: str) -> ValueError:
     return ValueError(f"{CONFIG} {what}. Expected the form {_FORM}; it is {text!r}.")
 
 
-def _from_slurm(variables: Mapping[str, str]) -> Cluster:
-    """Returns the cluster of a step of Slurm's, one task a node."""
+def _of_slurm(variables: Mapping[str, str]) -> Hosts:
+    """Returns the hosts of a step of Slurm's, one task a node."""
     names = ("SLURM_STEP_NODELIST", "SLURM_STEP_NUM_TASKS", "SLURM_JOB_ID")
     if lacking := [name for name in names if not variables.get(name)]:
         raise ValueError(
@@ -136,18 +163,37 @@ def _from_slurm(variables: Mapping[str, str]) -> Cluster:
             "begin the command with srun, one task a node."
         )
     hosts = expanded(variables["SLURM_STEP_NODELIST"])
-    num_tasks = int(variables["SLURM_STEP_NUM_TASKS"])
+    num_tasks = _number(variables, "SLURM_STEP_NUM_TASKS")
     if num_tasks != len(hosts):
         raise ValueError(
             f"--distribute='multi_worker' takes one task a node, which uses all of its "
             f"GPUs; srun began {num_tasks} on {len(hosts)}. Give it "
             "--ntasks-per-node=1."
         )
+    index = _number(variables, "SLURM_PROCID")
+    node = variables.get("SLURMD_NODENAME", hosts[index] if index < num_tasks else "")
+    if index >= num_tasks or node != hosts[index]:
+        raise ValueError(
+            f"--distribute='multi_worker' takes task {index} to be on the node of that "
+            f"number, counted from 0, of {variables['SLURM_STEP_NODELIST']}, and it is "
+            f"on {node!r}. Begin the command with srun, without --distribution."
+        )
     # Two ports a step: of TensorFlow, and where the chief's command awaits the others.
-    number = int(variables["SLURM_JOB_ID"]) + int(variables.get("SLURM_STEP_ID", 0))
+    number = _number(variables, "SLURM_JOB_ID")
+    if "SLURM_STEP_ID" in variables:
+        number += _number(variables, "SLURM_STEP_ID")
     port = _FIRST_PORT + 2 * (number % _NUM_PAIRS)
-    workers = tuple(f"{host}:{port}" for host in hosts)
-    return Cluster(workers, int(variables["SLURM_PROCID"]))
+    return Hosts(tuple(f"{host}:{port}" for host in hosts), index)
+
+
+def _number(variables: Mapping[str, str], name: str) -> int:
+    """Returns a variable's number; raises ValueError if it holds none."""
+    if not variables[name].isdecimal():
+        raise ValueError(
+            f"${name} is {variables[name]!r}, where srun puts a number. Begin the "
+            "command with srun, one task a node."
+        )
+    return int(variables[name])
 
 
 def expanded(nodes: str) -> list[str]:
@@ -181,10 +227,13 @@ def _numbers(part: str) -> list[str]:
         raise ValueError(f"{part!r} is no range of numbers in a list of nodes.")
     if not dash:
         return [first]
-    return [f"{one:0{len(first)}d}" for one in range(int(first), int(last) + 1)]
+    found = range(int(first), int(last) + 1)
+    if not found:
+        raise ValueError(f"{part!r} is a range of no numbers in a list of nodes.")
+    return [f"{one:0{len(first)}d}" for one in found]
 
 
-def _split(worker: str) -> tuple[str, int]:
-    """Returns host and port of a worker's address."""
-    host, _, port = worker.rpartition(":")
-    return host, int(port)
+def _split(address: str) -> tuple[str, int]:
+    """Returns host, without brackets, and port of an address."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)

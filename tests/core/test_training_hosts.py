@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tflottery.core import clusters
-from tflottery.core.clusters import Cluster
+from tflottery.core import training_hosts
+from tflottery.core.training_hosts import Hosts
 
 _TWO = ["a:2000", "b:2000"]
 _SLURM = {
@@ -16,6 +16,8 @@ _SLURM = {
     "SLURM_STEP_ID": "1",
 }
 
+_OF_SLURM = Hosts(("gpu01:20016", "gpu02:20016", "login:20016"), 1)
+
 
 def config(cluster, kind="worker", index=0):
     task = {"type": kind, "index": index}
@@ -25,31 +27,39 @@ def config(cluster, kind="worker", index=0):
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        (config({"worker": _TWO}, index=1), Cluster(("a:2000", "b:2000"), 1)),
+        (config({"worker": _TWO}, index=1), Hosts(("a:2000", "b:2000"), 1)),
         # A chief beside the workers comes first.
         (
             config({"chief": ["c:1"], "worker": _TWO}, "chief"),
-            Cluster(("c:1", "a:2000", "b:2000"), 0),
+            Hosts(("c:1", "a:2000", "b:2000"), 0),
         ),
         (
             config({"chief": ["c:1"], "worker": _TWO}, index=1),
-            Cluster(("c:1", "a:2000", "b:2000"), 2),
+            Hosts(("c:1", "a:2000", "b:2000"), 2),
         ),
-        (_SLURM, Cluster(("gpu01:20016", "gpu02:20016", "login:20016"), 1)),
+        # As TensorFlow takes it, and shells write it.
+        (config({"worker": _TWO}, index="1"), Hosts(("a:2000", "b:2000"), 1)),
+        (
+            config({"worker": ["[fd00::1]:2000", "[fe80::2%eth0]:2000"]}),
+            Hosts(("[fd00::1]:2000", "[fe80::2%eth0]:2000"), 0),
+        ),
+        (_SLURM, _OF_SLURM),
+        (_SLURM | {"SLURMD_NODENAME": "gpu02", "TF_CONFIG": " "}, _OF_SLURM),
         # TF_CONFIG is what somebody wrote on purpose.
-        (_SLURM | config({"worker": _TWO}), Cluster(("a:2000", "b:2000"), 0)),
+        (_SLURM | config({"worker": _TWO}), Hosts(("a:2000", "b:2000"), 0)),
     ],
 )
-def test_the_environment_tells_of_a_cluster(variables, expected):
-    assert clusters.cluster_of(variables) == expected
+def test_the_environment_tells_of_hosts(variables, expected):
+    assert training_hosts.told_by(variables) == expected
 
 
 def test_the_commands_meet_beside_the_chiefs_port():
-    cluster = Cluster(("chief:2000", "other:3000"), 1)
-    assert cluster.meeting_point == ("chief", 2001)
-    assert cluster.own_port == 3000
-    assert not cluster.is_chief
-    assert cluster.name(1) == "worker 1 of 2 (other:3000)"
+    hosts = Hosts(("[fd00::1]:2000", "other:3000"), 1)
+    assert hosts.meeting_point == ("fd00::1", 2001)
+    assert hosts.meeting_address == "[fd00::1]:2001"
+    assert hosts.own == ("other", 3000)
+    assert not hosts.is_chief
+    assert hosts.name(1) == "worker 1 of 2 (other:3000)"
 
 
 @pytest.mark.parametrize(
@@ -72,15 +82,26 @@ def test_the_commands_meet_beside_the_chiefs_port():
         (config({"worker": _TWO}, index=-1), "number -1"),
         (config({"worker": _TWO}, index=True), "number True"),
         (config({"worker": _TWO}, "chief"), "'chief' number 0, .* names 0 of these"),
+        (config({"worker": ["grpc://a:1", "b:1"]}), "'grpc://a:1', which is no HOST"),
+        (config({"worker": ["::1:20", "b:1"]}), "'::1:20', .* brackets around an IPv6"),
+        (config({"worker": ["localhost:1", "b:1"]}), "names 'localhost' beside other"),
+        (config({"worker": ["[::]:1", "b:1"]}), "names '::' beside other hosts"),
+        (config({"worker": "a:1"}), "has to name hosts in lists"),
+        (config({"worker": _TWO}, ["worker"]), r"is \['worker'\] number 0"),
+        (config({"worker": _TWO}, index="x"), "number 'x'"),
         ({"SLURM_PROCID": "0"}, "lacks SLURM_STEP_NODELIST, .*, which srun sets"),
         (_SLURM | {"SLURM_STEP_NUM_TASKS": "6"}, "began 6 on 3. .*ntasks-per-node=1"),
+        (_SLURM | {"SLURM_PROCID": "x"}, "SLURM_PROCID is 'x', where srun puts"),
+        (_SLURM | {"SLURM_PROCID": "3"}, "takes task 3 to be on the node of that"),
+        (_SLURM | {"SLURMD_NODENAME": "gpu01"}, "task 1 .* it is on 'gpu01'"),
+        (_SLURM | {"SLURM_STEP_NODELIST": "a[3-1]"}, "'3-1' is a range of no numbers"),
         (_SLURM | {"SLURM_STEP_NODELIST": "a[1-2"}, "brackets do not pair"),
         (_SLURM | {"SLURM_STEP_NODELIST": "a[1-x]"}, "'1-x' is no range of numbers"),
     ],
 )
-def test_what_is_no_cluster_is_refused(variables, fact):
+def test_what_are_no_hosts_is_refused(variables, fact):
     with pytest.raises(ValueError, match=fact):
-        clusters.cluster_of(variables)
+        training_hosts.told_by(variables)
 
 
 @pytest.mark.parametrize(
@@ -94,4 +115,4 @@ def test_what_is_no_cluster_is_refused(variables, fact):
     ],
 )
 def test_lists_of_nodes(nodes, hosts):
-    assert clusters.expanded(nodes) == hosts
+    assert training_hosts.expanded(nodes) == hosts

@@ -5,13 +5,16 @@ import types
 
 import pytest
 
-from tflottery.execution import cluster_pool
-from tflottery.execution.cluster_pool import ClusterPool
+from tflottery.execution import multi_worker_pool
+from tflottery.execution.jobs import Advance, Follow, Make
 from tflottery.execution.leader import LostWorker
+from tflottery.execution.multi_worker_pool import MultiWorkerPool
 from tflottery.execution.pool import Pool, _Worker
 from tflottery.execution.worker import Message
 
 _ABORTED = """Traceback (most recent call last):
+  File "trainer.py", line 1, in advance
+    self._advance(count)
 UnavailableError: Collective ops is aborted by: tasks are unhealthy:
 /job:worker/replica:0/task:1
 The tasks have crashed."""
@@ -44,12 +47,12 @@ def others():
 @pytest.fixture
 def pool(settings, others, monkeypatch):
     """A pool whose worker is made up: `reports` are its next messages."""
-    monkeypatch.setattr(cluster_pool, "_GRACE_SECONDS", 0.05)
-    monkeypatch.setattr(cluster_pool, "_POLL_SECONDS", 0.01)
-    made = ClusterPool(settings, others=others)
+    monkeypatch.setattr(multi_worker_pool, "_POLL_SECONDS", 0.01)
+    made = MultiWorkerPool(settings, others=others, grace_seconds=0.05)
     made.reports = []
     monkeypatch.setattr(Pool, "messages", lambda *_: [(0, one) for one in made.reports])
     monkeypatch.setattr(Pool, "close", lambda *_: None)
+    monkeypatch.setattr(Pool, "submit", lambda *_: None)
     with made:
         yield made
 
@@ -61,21 +64,26 @@ def test_a_lost_host_is_told_before_anything_else(pool, others):
 
 
 def test_who_was_lost_is_told_where_a_worker_fails_of_it(pool, others):
+    pool.submit(0, Follow())
     pool.reports, others.lost_after = [Message("failed", _ABORTED)], 2
     with pytest.raises(LostWorker, match="worker 1 is lost"):
         pool.messages(0)
 
 
-def test_a_failure_of_collectives_ends_everything(pool):
+def test_training_that_fails_ends_everything(pool):
+    pool.submit(0, Advance(None, ()))
     pool.reports = [Message("failed", _ABORTED)]
     fact = (
-        "lost one another: Collective ops .* unhealthy: /job:worker/replica:0/task:1."
+        r"together failed: UnavailableError: Collective [^/]*\n/job:worker/replica:0/"
+        r"task:1\nThe tasks have crashed. The same commands"
     )
     with pytest.raises(LostWorker, match=fact):
         pool.messages(0)
 
 
-def test_other_failures_are_those_of_their_jobs(pool):
+def test_what_the_chief_does_alone_may_fail_by_itself(pool):
+    pool.submit(0, Advance(None, ()))
+    pool.submit(0, Make(None))
     pool.reports = [Message("failed", "ZeroDivisionError")]
     assert pool.messages(0) == [(0, pool.reports[0])]
 
@@ -87,7 +95,7 @@ def test_a_worker_that_dies_is_not_begun_again(pool):
 
 
 def test_a_worker_without_a_pulse_is_lost(pool, monkeypatch):
-    monkeypatch.setattr(cluster_pool, "SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(multi_worker_pool, "SILENT_SECONDS", 0.1)
     pulse = types.SimpleNamespace(value=0)
     pool._workers[0] = _Worker(None, None, None, pulse)
     # One that starts has more time.
@@ -122,8 +130,9 @@ def test_who_is_asked_to_stop_while_a_failure_is_looked_into_is_heard(
     monkeypatch.setattr("signal.raise_signal", raised.append)
     asked = iter([None, 15])
     monkeypatch.setattr(others, "watch", lambda: next(asked, None))
-    pool.reports = [Message("failed", "ZeroDivisionError")]
-    pool.messages(0)
+    pool.reports = [Message("died", "exit code -9.")]
+    with pytest.raises(LostWorker):
+        pool.messages(0)
     assert raised == [15]
 
 

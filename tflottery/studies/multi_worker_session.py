@@ -5,24 +5,23 @@ the others have a worker each do what the chief's does, and end as it ends.
 """
 
 import dataclasses
+import hashlib
 import importlib.metadata
-import signal
+import pathlib
 import sys
 import types
 from collections.abc import Mapping
 
 import tflottery
-from tflottery.core import command_line, registry, stopping
-from tflottery.core.environment import SetupError
+from tflottery.core import registry
 from tflottery.execution.follower import Follower
-from tflottery.execution.leader import Leader
+from tflottery.execution.leader import HostCommand, Leader
 from tflottery.execution.stop_request import say
 from tflottery.store import manifests
-from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
-from tflottery.studies import endings, session
+from tflottery.studies import session
 from tflottery.studies.config import Config, validated_members
-from tflottery.studies.machine import Machine, cluster_settings, placement_of
+from tflottery.studies.machine import Machine, one_workers_settings, placement_of
 from tflottery.training.distribution import Placement
 
 # Folders that each host may have elsewhere; what is written there is the chief's.
@@ -31,19 +30,13 @@ _PACKAGES = ("keras", "numpy", "tensorflow")
 
 
 def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> int:
-    """Makes an experiment's results together with the commands of other hosts.
-
-    Args:
-      module: the experiment.
-      config: its options.
-      machine: where and how.
+    """As `session.execute`, together with the commands of other hosts.
 
     Returns:
-      The exit code, as of `session.execute`; on every host that of the chief.
+      The exit code; on every host that of the chief.
 
     Raises:
-      ValueError: an option is wrong, or the environment tells of no cluster.
-      StoreError: the store cannot be used or has too little room.
+      ValueError, StoreError: as `session.execute`, or nothing tells of hosts.
       SetupError: hosts do not find together.
       LostWorker: one is gone.
     """
@@ -51,29 +44,25 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
     validated_members(module, config)
     machine.validate()
     placement = placement_of(machine)
-    cluster = placement.cluster
-    if cluster is None or (machine.dry_run and cluster.is_chief):
+    hosts = placement.hosts
+    if hosts is None or (machine.dry_run and hosts.is_chief):
         return session.execute(module, config, machine=machine)
     if machine.dry_run:
-        say(f"The plan is told by {cluster.name(0)}.")
+        say(f"The plan is told by {hosts.name(0)}.")
         return 0
-    options = _options(config, machine, placement)
-    if not cluster.is_chief:
-        settings = cluster_settings(machine, placement, Store(machine.store))
-        return Follower(cluster, options, say=say).follow(settings)
-    with Leader(cluster, options, say=say) as leader:
-        try:
-            ending = session.carry_out(
-                module,
-                config,
-                machine=machine,
-                command=session.own_command(),
-                leader=leader,
-            )
-            leader.exit_code = ending.code
-        except BaseException as error:
-            leader.exit_code = _code_of(error)
-            raise
+    command = HostCommand(hosts, _options(config, machine, placement), say)
+    if not hosts.is_chief:
+        settings = one_workers_settings(machine, placement, Store(machine.store))
+        return Follower(command).follow(settings)
+    with Leader(command) as leader:
+        ending = session.carry_out(
+            module,
+            config,
+            machine=machine,
+            command=session.own_command(),
+            leader=leader,
+        )
+        leader.exit_code = ending.code
     return leader.exit_code
 
 
@@ -87,23 +76,31 @@ def _options(
         for field in dataclasses.fields(options)
         if field.name not in _OWN_OPTIONS
     }
+    experiment = type(config).__module__
+    programs = dict.fromkeys([tflottery.__name__, experiment, *machine.plugins])
     return found | {
-        "the experiment": type(config).__module__,
-        "the list of workers": ", ".join(placement.cluster.workers),
+        "the experiment": experiment,
+        "the list of workers": ", ".join(placement.hosts.addresses),
         "the kind of device": placement.device,
         "the number of devices": str(placement.num_local_devices),
         "tflottery": tflottery.__version__,
         "the commit": str(manifests.environment()["git_commit"]),
+        **{f"the code of {name}": _digest_of_code(name) for name in programs},
         "python": ".".join(map(str, sys.version_info[:2])),
         **{name: importlib.metadata.version(name) for name in _PACKAGES},
     }
 
 
-def _code_of(error: BaseException) -> int:
-    """Returns the exit code of a command that an error ends."""
-    if isinstance(error, KeyboardInterrupt):
-        number = error.args[0] if error.args else signal.SIGINT
-        return stopping.exit_code(number)
-    if isinstance(error, ValueError | StoreError | OSError | SetupError):
-        return command_line.WRONG_INPUT
-    return endings.INCOMPLETE
+def _digest_of_code(name: str) -> str:
+    """Returns a digest of the files of a module or, with all below it, a package.
+
+    Else hosts whose copies differ would train networks that go apart.
+    """
+    module = sys.modules[name]
+    files = [pathlib.Path(module.__file__ or "")]
+    for folder in map(pathlib.Path, getattr(module, "__path__", ())):
+        files += sorted(folder.rglob("*.py"))
+    digest = hashlib.sha256()
+    for file in filter(pathlib.Path.is_file, files):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:12]

@@ -8,6 +8,7 @@ import signal
 import time
 from typing import Protocol
 
+from tflottery.execution.jobs import Advance, Follow
 from tflottery.execution.leader import START_SECONDS, LostWorker
 from tflottery.execution.pool import Pool
 from tflottery.execution.worker import Message, WorkerSettings
@@ -17,8 +18,8 @@ SILENT_SECONDS = 15.0
 # Where a worker fails since another host is gone, that is known after so long.
 _GRACE_SECONDS = 5.0
 _POLL_SECONDS = 0.25
-# What TensorFlow's errors say where processes no longer add up together.
-_COLLECTIVE = "Collective ops"
+# What hosts do together.
+_TRAINING = (Advance, Follow)
 
 
 class Others(Protocol):
@@ -31,30 +32,47 @@ class Others(Protocol):
         """Tells them that this host's worker ends."""
 
 
-class ClusterPool(Pool):
+class MultiWorkerPool(Pool):
     """As `Pool`; what is lost ends everything, and is not begun again."""
 
-    def __init__(self, settings: WorkerSettings, *, others: Others):
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        *,
+        others: Others,
+        grace_seconds: float = _GRACE_SECONDS,
+    ):
         """Args:
         settings: of the worker.
         others: the other hosts.
+        grace_seconds: for which a failure waits to hear that another host is lost.
         """
         super().__init__([settings])
         self._others = others
+        self._grace_seconds = grace_seconds
+        self._trains = False
+
+    def submit(self, number: int, job: object) -> None:
+        """As `Pool.submit`."""
+        self._trains = isinstance(job, _TRAINING)
+        super().submit(number, job)
 
     def messages(self, timeout: float) -> list[tuple[int, Message]]:
         """As `Pool.messages`.
 
         Raises:
-          LostWorker: the worker is gone, or another host is.
+          LostWorker: the worker is gone, or another host is, or training has failed:
+            others may then wait for this one, in what it will not do.
           SetupError: the worker cannot work on this machine.
         """
         self._look_after_others()
         arrived = super().messages(timeout)
         self._refuse_silence()
         for _, message in arrived:
-            if message.kind in ("failed", "died"):
-                self._refuse_loss(message)
+            if message.kind == "died":
+                self._refuse_loss(f"The worker of this host died: {message.value}")
+            elif message.kind == "failed" and self._trains:
+                self._refuse_loss(f"Training together failed: {_error(message.value)}")
         return arrived
 
     def _look_after_others(self) -> None:
@@ -63,20 +81,14 @@ class ClusterPool(Pool):
         if asked is not None and not self._stop.value:
             signal.raise_signal(asked)
 
-    def _refuse_loss(self, message: Message) -> None:
-        """Raises LostWorker if a worker failed for want of others, or died."""
-        last = time.monotonic() + _GRACE_SECONDS
+    def _refuse_loss(self, what: str) -> None:
+        """Raises LostWorker: of a host that is lost, or else as told."""
+        last = time.monotonic() + self._grace_seconds
         while time.monotonic() < last:
             # Who is lost, it says.
             self._look_after_others()
             time.sleep(_POLL_SECONDS)
-        if message.kind == "died":
-            raise LostWorker(f"The worker of this host died: {message.value}")
-        if _COLLECTIVE in message.value:
-            told = message.value[message.value.index(_COLLECTIVE) :].splitlines()
-            raise LostWorker(
-                f"TensorFlow's processes have lost one another: {' '.join(told[:2])}."
-            )
+        raise LostWorker(what)
 
     def close(self) -> None:
         """As `Pool.close`; workers of other hosts end as well."""
@@ -94,3 +106,10 @@ class ClusterPool(Pool):
             raise LostWorker(
                 f"The worker of this host shows no sign of life for {seconds:.0f} s."
             )
+
+
+def _error(traceback: str) -> str:
+    """Returns what a traceback ends with, below the last line of code."""
+    lines = traceback.rstrip().splitlines()
+    code = [at for at, line in enumerate(lines) if line.startswith("  ")]
+    return "\n".join(lines[code[-1] + 1 if code else 0 :])
