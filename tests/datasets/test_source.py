@@ -1,6 +1,7 @@
 """Datasets by name: the digits, the doors for names, and what is not imported."""
 
 import dataclasses
+import itertools
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from sklearn.datasets import load_digits
 from tflottery.core.recipes import PruningRecipe, Recipe
 from tflottery.core.registry import DATASETS
 from tflottery.datasets import source
+from tflottery.datasets.arrays import RawSource
 
 RECIPE = Recipe(
     optimizer="sgd",
@@ -141,3 +143,21 @@ def test_digits_have_a_recipe_of_their_own():
     # A rate of SGD says nothing about one of Adam.
     sgd = source.adapted(dataclasses.replace(paper, optimizer="sgd"), dataset="digits")
     assert sgd.learning_rate == paper.learning_rate
+
+
+def test_what_is_the_same_for_all_models_is_read_once(tmp_path, monkeypatch):
+    read, images = [], np.zeros((4, 32, 32, 3), np.uint8)
+
+    def made(name, *, data_dir, working_dir):
+        read.append(name)
+        labels = np.arange(4, dtype=np.int32)
+        parts = {f"{split}_images": images for split in ("train", "test")}
+        parts |= {f"{split}_labels": labels for split in ("train", "test")}
+        return RawSource(version="1", num_classes=4, **parts)
+
+    monkeypatch.setattr(source.tfds_source, "read", made)
+    names = ("imagenet2012", "cifar10", "svhn_cropped")
+    for name, size in itertools.product(names, (1, 16, 32)):
+        folders = {"data_dir": str(tmp_path), "cache_dir": str(tmp_path / "cache")}
+        source.load(name, minimum_image_size=size, **folders)
+    assert read == list(names)

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import struct
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from tflottery.datasets import tfds_builder, tfds_reader
+from tflottery.datasets import tfds_builder, tfds_folders, tfds_reader
 from tflottery.datasets.tfds_builder import NotPrepared, Refusal
 
 
@@ -52,6 +53,48 @@ def test_what_does_not_fit_in_memory_is_refused(data_dir, monkeypatch):
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(Refusal, match="'no_such_set'.*digits, imagenet2012, mnist"):
         tfds_builder.validated_builder("no_such_set", str(tmp_path))
+
+
+@pytest.mark.parametrize("named", [".", "all/mnist", "all/mnist/3.0.1"])
+def test_where_it_is_prepared_nearby_is_told(tmp_path, named):
+    version = tmp_path / "all/mnist/3.0.1"
+    version.mkdir(parents=True)
+    (version / "dataset_info.json").write_text("{}")
+    there, data_dir = str(tmp_path / "all"), str(tmp_path / named)
+    told = re.escape(f"not prepared in {data_dir!r}, but in {there!r}: give")
+    with pytest.raises(NotPrepared, match=f"{told} --data_dir={there}"):
+        tfds_builder.validated_builder("mnist", data_dir)
+    assert tfds_folders.elsewhere("emnist", data_dir) is None
+
+
+def test_what_has_to_be_fetched_by_hand_is_told(tmp_path, monkeypatch):
+    told = r"fetched by hand into '.*/downloads/manual'.*ILSVRC2012_img_train\.tar"
+    with pytest.raises(NotPrepared, match=f"'imagenet2012' is not prepared.*{told}"):
+        tfds_builder.validated_builder("imagenet2012", str(tmp_path))
+    # Once it is there, the dataset can be made of it.
+    (tmp_path / "downloads/manual").mkdir(parents=True)
+    (tmp_path / "downloads/manual/ILSVRC2012_img_train.tar").write_bytes(b"")
+    monkeypatch.setattr(tfds_builder.network, "connected", lambda *_, **__: True)
+    builder = tfds_builder.validated_builder("imagenet2012", str(tmp_path))
+    assert not builder.is_prepared()
+
+
+def test_an_older_version_stands_for_one_that_is_not_there(little, tmp_path):
+    """As ImageNet's 5.0.0, where tensorflow-datasets makes 5.1.0 by now."""
+    mnist = tmp_path / "mnist"
+    for version in ("2.0.0", "10.0.0"):
+        shutil.copytree(little, mnist / version)
+        info = json.loads((little / "dataset_info.json").read_text())
+        info |= {"name": "mnist", "version": version}
+        (mnist / version / "dataset_info.json").write_text(json.dumps(info))
+        for path in (mnist / version).glob("little-*"):
+            path.rename(path.with_name(path.name.replace("little", "mnist")))
+    builder = tfds_builder.validated_builder("mnist", str(tmp_path))
+    assert str(builder.version) == "10.0.0"
+    # What is prepared in part of the own one is no reason to take another.
+    (mnist / "3.0.1").mkdir()
+    with pytest.raises(Refusal, match=r"'mnist' .*in part: .*3\.0\.1"):
+        tfds_builder.validated_builder("mnist", str(tmp_path))
 
 
 def test_an_unknown_version_is_named(tmp_path):

@@ -164,7 +164,11 @@ MODELS = Registry(
 # A data set's version changes whenever its images or labels do: a constant, or a
 # function of `data_dir` that returns what it holds now, None where that is not known.
 DATASETS = Registry(
-    "dataset", "tflottery.datasets", attributes=("adapt_recipe", "version")
+    "dataset",
+    "tflottery.datasets",
+    attributes=("adapt_recipe", "version"),
+    # Whether it is the same whatever size a model needs: then it is read once for all.
+    defaults={"keeps_size": False},
 )
 PRETEXTS = Registry(
     "pretext",

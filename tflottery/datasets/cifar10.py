@@ -20,7 +20,7 @@ def adapted(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, augmentation="flip_crop")
 
 
-@DATASETS.register("cifar10", adapt_recipe=adapted, version=_EDITION)
+@DATASETS.register("cifar10", adapt_recipe=adapted, version=_EDITION, keeps_size=True)
 def cifar10(
     *, data_dir: str | None, minimum_image_size: int, working_dir: pathlib.Path
 ) -> RawSource:

@@ -25,7 +25,9 @@ def adapted(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, augmentation="flip_crop_2")
 
 
-@DATASETS.register("cifar10_16x16", adapt_recipe=adapted, version=_EDITION)
+@DATASETS.register(
+    "cifar10_16x16", adapt_recipe=adapted, version=_EDITION, keeps_size=True
+)
 def cifar10_16x16(
     *, data_dir: str | None, minimum_image_size: int, working_dir: pathlib.Path
 ) -> RawSource:

@@ -24,7 +24,9 @@ def adapted(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, augmentation=RESIZED_CROP)
 
 
-@DATASETS.register("imagenet2012", adapt_recipe=adapted, version=_EDITION)
+@DATASETS.register(
+    "imagenet2012", adapt_recipe=adapted, version=_EDITION, keeps_size=True
+)
 def imagenet2012(
     *, data_dir: str | None, minimum_image_size: int, working_dir: pathlib.Path
 ) -> RawSource:

@@ -22,7 +22,7 @@ def adapted(recipe: Recipe) -> Recipe:
     return recipe
 
 
-@DATASETS.register("mnist", adapt_recipe=adapted, version=_EDITION)
+@DATASETS.register("mnist", adapt_recipe=adapted, version=_EDITION, keeps_size=True)
 def mnist(
     *, data_dir: str | None, minimum_image_size: int, working_dir: pathlib.Path
 ) -> RawSource:

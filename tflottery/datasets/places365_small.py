@@ -15,7 +15,10 @@ _EDITION = functools.partial(tfds_source.edition, "places365_small")
 
 
 @DATASETS.register(
-    "places365_small", adapt_recipe=imagenet2012.adapted, version=_EDITION
+    "places365_small",
+    adapt_recipe=imagenet2012.adapted,
+    version=_EDITION,
+    keeps_size=True,
 )
 def places365_small(
     *, data_dir: str | None, minimum_image_size: int, working_dir: pathlib.Path

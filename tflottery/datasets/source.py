@@ -13,7 +13,7 @@ import pathlib
 
 from tflottery.core.identities import Data
 from tflottery.core.recipes import RESIZED_CROP, Recipe
-from tflottery.core.registry import DATASETS, PRETEXTS
+from tflottery.core.registry import DATASETS, PRETEXTS, Entry
 from tflottery.datasets import cache, own_arrays, tfds_source
 from tflottery.datasets.arrays import RawSource, Source, Split
 from tflottery.datasets.encoded import IMAGE_SIZE
@@ -64,9 +64,9 @@ def load(
         data_dir = tfds_source.folder(data_dir)
 
     def edition() -> str | None:
-        if registered is None:
-            return tfds_source.edition(name, data_dir=data_dir)
-        return declared or version(data_dir=data_dir)
+        if registered:
+            return declared or version(data_dir=data_dir)
+        return tfds_source.edition(name, data_dir=data_dir)
 
     def make(working_dir: pathlib.Path) -> RawSource:
         if registered is None:
@@ -78,7 +78,7 @@ def load(
         )
         return dataclasses.replace(raw, edition=declared) if declared else raw
 
-    request = {"data_dir": data_dir, "minimum_image_size": minimum_image_size}
+    request = _request(registered, data_dir, minimum_image_size)
     source = cache.load(name, request, edition=edition, make=make, cache_dir=cache_dir)
     return _of_size(source, minimum_image_size, image_size=image_size)
 
@@ -101,6 +101,21 @@ def num_outputs(source: Source | Data, *, pretext: str | None) -> int:
     if callable(declared):
         return declared(source.num_classes)
     return declared or source.num_classes
+
+
+def _request(
+    registered: Entry | None, data_dir: str | None, minimum_image_size: int
+) -> dict[str, object]:
+    """Returns what is asked for: the same by all models where that changes nothing.
+
+    Args:
+      registered: the data set; None: one of tensorflow-datasets.
+      data_dir: where it is.
+      minimum_image_size: smallest height and width the model takes.
+    """
+    keeps_size = registered is None or registered["keeps_size"]
+    size = 1 if keeps_size else minimum_image_size
+    return {"data_dir": data_dir, "minimum_image_size": size}
 
 
 def _of_size(source: Source, minimum_image_size: int, *, image_size: int) -> Source:

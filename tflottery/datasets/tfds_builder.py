@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tflottery.core.registry import DATASETS
-from tflottery.datasets import network, tfds_records, tfds_source
+from tflottery.datasets import network, tfds_folders, tfds_records, tfds_source
 from tflottery.datasets.records import DamagedRecords
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ def validated_builder(
 ) -> "tfds.core.DatasetBuilder":
     """Returns the builder of a dataset once all that can be told of it is right.
 
+    Where no version is named and that of this tensorflow-datasets is not prepared, the
+    newest one that is stands for it.
+
     Args:
       name: of the dataset.
       data_dir: folder of prepared datasets, on this machine.
@@ -66,8 +69,31 @@ def validated_builder(
             f"holds no {tfds_source.INFO_FILE}. {_remedy(builder.data_path)}"
         )
     else:
+        validate_obtainable(name, builder, data_dir)
         require_network(name, data_dir, address=network.download_address())
     return builder
+
+
+def validate_obtainable(
+    name: str, builder: "tfds.core.DatasetBuilder", data_dir: str
+) -> None:
+    """Raises NotPrepared where something else is to be done than to download a dataset.
+
+    Args:
+      name: of the dataset, which is not prepared.
+      builder: of it.
+      data_dir: folder that it was looked for in, or its address.
+    """
+    told = f"Dataset {name!r} is not prepared in {data_dir!r}"
+    found = None if "://" in data_dir else tfds_folders.elsewhere(name, data_dir)
+    if found is not None:
+        raise NotPrepared(f"{told}, but in {found!r}: give --data_dir={found}.")
+    by_hand = tfds_folders.missing_by_hand(builder, data_dir)
+    if by_hand is not None:
+        raise NotPrepared(
+            f"{told}. Point --data_dir at the folder that holds {name!r} prepared by "
+            f"tensorflow-datasets. To prepare it: {by_hand}"
+        )
 
 
 def require_network(
@@ -188,7 +214,11 @@ def builder_of(name: str, data_dir: str) -> "tfds.core.DatasetBuilder":
     import tensorflow_datasets as tfds
 
     try:
-        return tfds.builder(name, data_dir=data_dir)
+        builder = tfds.builder(name, data_dir=data_dir)
+        there = None
+        if ":" not in name and not builder.data_path.exists():
+            there = tfds_folders.prepared_version(builder)
+        return tfds.builder(f"{name}:{there}", data_dir=data_dir) if there else builder
     except tfds.core.DatasetNotFoundError as error:
         raise Refusal(
             f"There is no dataset {name!r}. Known: {', '.join(DATASETS.names())}, and "

@@ -92,6 +92,7 @@ def _prepare_remotely(name: str, data_dir: str) -> None:
         tfds_builder.require_network(name, data_dir, address=address)
         builder = tfds_builder.builder_of(name, data_dir)
         tfds_builder.validate_features(name, builder)
+        tfds_builder.validate_obtainable(name, builder, data_dir)
         builder.download_and_prepare()
 
 

@@ -84,7 +84,7 @@ def edition(name: str, *, data_dir: str | None) -> str | None:
       OSError: a folder cannot be read.
     """
     root = folder(data_dir)
-    below = _top_folder(name)
+    below = top_folder(name)
     if "://" in root:
         files = _reachable_files(name, root)
     else:
@@ -95,7 +95,7 @@ def edition(name: str, *, data_dir: str | None) -> str | None:
 
 def descriptions(name: str, *, data_dir: str) -> list[str]:
     """Returns the paths of what describes the data prepared under a name here."""
-    below = _top_folder(name)
+    below = top_folder(name)
     files = _files(os.path.join(data_dir, below), depth=_DEPTH) if below else ()
     names = (INFO_FILE, "features.json")
     return [path for path, *_ in files if os.path.basename(path) in names]
@@ -107,7 +107,7 @@ def remote_files(name: str, *, data_dir: str) -> list[RemoteFile]:
     Raises:
       Exception: of a kind that depends on the file system and on who serves it.
     """
-    url = f"{data_dir.rstrip('/')}/{_top_folder(name)}"
+    url = f"{data_dir.rstrip('/')}/{top_folder(name)}"
     return remote_folders.files(url, depth=_DEPTH, skipped=_UNFINISHED)
 
 
@@ -147,7 +147,7 @@ def read(name: str, *, data_dir: str | None, working_dir: pathlib.Path) -> RawSo
     return RawSource(**info, **arrays)
 
 
-def _top_folder(name: str) -> str:
+def top_folder(name: str) -> str:
     """Returns the folder below which all that goes by a name is; "" if that is unclear.
 
     Names are dataset[/configuration][:version], the first in snake or camel case; data
