@@ -1,11 +1,12 @@
 """A small part of Google's storage API, on loopback, for what goes by gs://.
 
-A program, so that commands can be given its address: prints it, and ends with its
-standard input. Buckets are there without being made.
+Buckets are there without being made, but for those in `absent`, and what `fault`
+returns goes wrong.
 """
 
 import datetime
 import http.server
+import io
 import itertools
 import json
 import re
@@ -14,9 +15,19 @@ import threading
 import urllib.parse
 
 _OBJECT = re.compile(r"/(?:download/)?storage/v1/b/([^/]+)/o/(.+)")
+_REWRITE = re.compile(r"/storage/v1/b/([^/]+)/o/([^/]+)/rewriteTo/b/([^/]+)/o/([^/]+)")
 _LISTING = re.compile(r"/storage/v1/b/([^/]+)/o/?")
 _UPLOAD = re.compile(r"/upload/storage/v1/b/([^/]+)/o")
 _BUCKET = re.compile(r"/storage/v1/b/([^/]+)/?")
+
+# What processes are told that come here: nobody is asked who we are, nor Google what
+# kind of bucket it is; and epath leaves gs:// to gcsfs, where else TensorFlow would go
+# to Google.
+WITHOUT_GOOGLE = {
+    "FSSPEC_GCS_TOKEN": "anon",
+    "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+    "EPATH_USE_TF": "false",
+}
 
 
 class Storage:
@@ -26,7 +37,12 @@ class Storage:
         self.objects: dict[tuple[str, str], tuple[int, bytes, str]] = {}
         self.sessions: dict[str, tuple[str, str, dict, bytearray]] = {}
         self.requests: list[str] = []
+        self.absent: set[str] = set()
+        # Given method and path: None, a status with a text, or "cut" (the connection
+        # ends without an answer), "late" (so, but what was asked is done), "silent".
+        self.fault = lambda method, path: None
         self.lock = threading.Lock()
+        self.ended = threading.Event()
         self._generations = itertools.count(1)
 
     def insert(self, bucket, name, data, query):
@@ -85,6 +101,8 @@ def serving(storage: Storage) -> http.server.ThreadingHTTPServer:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Headers and content go in one packet, so that nobody waits for the other.
+        wbufsize = -1
 
         def log_message(self, *arguments):
             pass
@@ -120,6 +138,32 @@ def serving(storage: Storage) -> http.server.ThreadingHTTPServer:
             self.rfile.readline()
             return data
 
+        def parse_request(self):
+            """Reads a request; what goes wrong goes wrong here."""
+            if not super().parse_request():
+                return False
+            path = urllib.parse.urlsplit(self.path).path
+            fault = storage.fault(self.command, urllib.parse.unquote(path))
+            bucket = re.search("/storage/v1/b/([^/]+)", path)
+            if fault is None and bucket and bucket[1] in storage.absent:
+                fault = 404, "The specified bucket does not exist."
+            if fault is None:
+                return True
+            storage.requests.append(f"{self.command} {path}")
+            if fault == "late":
+                answer, self.wfile = self.wfile, io.BytesIO()
+                getattr(self, f"do_{self.command}")()
+                self.wfile = answer
+            elif fault == "silent":
+                storage.ended.wait(60)
+            if isinstance(fault, tuple):
+                self.body()
+                self.failed(*fault)
+                self.wfile.flush()
+            else:
+                self.close_connection = True
+            return False
+
         def do_GET(self):
             path, query = self.asked()
             if match := _OBJECT.fullmatch(path):
@@ -153,6 +197,13 @@ def serving(storage: Storage) -> http.server.ThreadingHTTPServer:
 
         def do_POST(self):
             path, query = self.asked()
+            if copied := _REWRITE.fullmatch(path):
+                self.body()
+                names = [urllib.parse.unquote(copied[one]) for one in (2, 4)]
+                data = storage.objects[copied[1], names[0]][1]
+                told = storage.insert(copied[3], names[1], data, {})
+                self.answered(200, {"done": True, "resource": told})
+                return
             match, data = _UPLOAD.fullmatch(path), self.body()
             if match is None:
                 self.failed(400, f"Not known here: POST {path}")
@@ -209,9 +260,3 @@ def serving(storage: Storage) -> http.server.ThreadingHTTPServer:
     server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     return server
-
-
-if __name__ == "__main__":
-    port = serving(Storage()).server_address[1]
-    print(f"http://127.0.0.1:{port}", flush=True)
-    sys.stdin.read()

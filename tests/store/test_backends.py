@@ -50,14 +50,14 @@ def spoil(bucket, content):
 def downloads(bucket, monkeypatch):
     """The files of artifacts that were read in the bucket; grows as they come."""
     found = []
-    original = memory.MemoryFileSystem._open
+    original = memory.MemoryFileSystem.cat_file
 
-    def opening(self, path, mode="rb", **named):
-        if mode == "rb" and path.endswith(".safetensors"):
+    def reading(self, path, *arguments, **named):
+        if path.endswith(".safetensors"):
             found.append(path.rpartition("/")[2])
-        return original(self, path, mode=mode, **named)
+        return original(self, path, *arguments, **named)
 
-    monkeypatch.setattr(memory.MemoryFileSystem, "_open", opening)
+    monkeypatch.setattr(memory.MemoryFileSystem, "cat_file", reading)
     return found
 
 

@@ -9,9 +9,7 @@ import subprocess
 import sys
 import threading
 
-import fsspec
 import pytest
-from google_storage import Storage, serving
 
 import tflottery
 from tflottery.store import claim_files, claims
@@ -22,39 +20,7 @@ from tflottery.store.store import Store
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("gcsfs") is None, reason="takes gcsfs, the extra gcs"
 )
-# Nobody is asked who we are, nor Google what kind of bucket it is; and epath leaves
-# gs:// to gcsfs, where else TensorFlow would go to Google.
-_HERE = {
-    "FSSPEC_GCS_TOKEN": "anon",
-    "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
-    "EPATH_USE_TF": "false",
-}
 _ROOT = "gs://bucket/store"
-
-
-@pytest.fixture
-def storage(monkeypatch, tmp_path):
-    """What is in the buckets; gs:// leads there."""
-    for name, value in _HERE.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    from etils.epath import backend, gpath
-    from gcsfs.core import GCSFileSystem
-
-    found = Storage()
-    server = serving(found)
-    address = f"http://127.0.0.1:{server.server_address[1]}"
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
-    systems = {
-        "gcs": GCSFileSystem(token="anon", skip_instance_cache=True),
-        "file": fsspec.filesystem("file"),
-    }
-    monkeypatch.setattr(backend.fsspec_backend, "_get_filesystem", systems.get)
-    # It is asked once a process otherwise.
-    monkeypatch.setattr(gpath, "_is_tf_installed", lambda: False)
-    yield found
-    server.shutdown()
-    server.server_close()
 
 
 def test_a_file_is_made_only_where_there_is_none(storage):
@@ -163,23 +129,14 @@ def test_a_store_that_is_not_there_yet_can_be_looked_at(storage):
 
 
 @pytest.mark.slow
-def test_a_whole_command_has_its_store_in_a_bucket(tmp_path):
-    """Which makes the same tables as with a folder."""
-    program = pathlib.Path(__file__).with_name("google_storage.py")
-    serving = subprocess.Popen(
-        [sys.executable, str(program)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    environment = os.environ | _HERE | {"HOME": str(tmp_path)}
-    environment["PYTHONPATH"] = str(pathlib.Path(tflottery.__file__).parents[1])
-    environment["STORAGE_EMULATOR_HOST"] = serving.stdout.readline().strip()
+def test_a_whole_command_has_its_store_in_a_bucket(storage, tmp_path):
+    """Which makes the tables that a folder has; begun again it downloads nothing."""
+    package = str(pathlib.Path(tflottery.__file__).parents[1])
 
     def run(*arguments):
         ended = subprocess.run(
             [sys.executable, "-m", *arguments],
-            env=environment,
+            env=os.environ | {"PYTHONPATH": package},
             capture_output=True,
             text=True,
         )
@@ -187,21 +144,40 @@ def test_a_whole_command_has_its_store_in_a_bucket(tmp_path):
         return ended.stdout
 
     def tables(store, output):
+        storage.requests.clear()
         run(
             *("tflottery.experiments.lottery", "--dataset=digits", "--replicates=1"),
             *("--rewind_iterations=0", "--training_iterations=30", "--levels=1"),
-            *("--subnetworks=imp", "--executor=inline", "--checkpoint_every=0.01"),
+            *("--subnetworks=imp", "--workers=1", "--checkpoint_every=0.01"),
             *(f"--store={store}", f"--output_dir={tmp_path / output}"),
         )
         csvs = (tmp_path / output).glob("*.csv")
         return {path.name: path.read_bytes() for path in csvs}
 
-    try:
-        expected = tables(tmp_path / "store", "from_a_folder")
-        assert expected and tables(_ROOT, "from_a_bucket") == expected
-        # Read without what this machine has copies of.
-        shutil.rmtree(tmp_path / ".cache/tflottery/remote")
-        told = run("tflottery.store", "verify", f"--store={_ROOT}")
-        assert "artifacts, 0 damaged" in told
-    finally:
-        serving.communicate()
+    def num_downloads(ending):
+        return sum(
+            one.startswith("GET /download") and one.endswith(ending)
+            for one in storage.requests
+        )
+
+    expected = tables(tmp_path / "store", "from_a_folder")
+    assert expected and not storage.requests
+    assert tables(_ROOT, "from_a_bucket") == expected
+    # What a worker made is on this machine already.
+    assert (
+        num_downloads(".safetensors")
+        == num_downloads(".json") - num_downloads("manifest.json")
+        == 0
+    )
+    assert tables(_ROOT, "again") == expected
+    made = [name for _, name in storage.objects if name.endswith("manifest.json")]
+    assert num_downloads("") == num_downloads("manifest.json") <= len(made)
+    assert len(storage.requests) <= 4 * len(made)
+    # Read without what this machine has copies of: each file once.
+    shutil.rmtree(tmp_path / ".cache/tflottery/remote")
+    assert tables(_ROOT, "elsewhere") == expected
+    downloaded = [one for one in storage.requests if one.startswith("GET /download")]
+    files = [one for one in downloaded if not one.endswith("manifest.json")]
+    assert files and len(files) == len(set(files))
+    told = run("tflottery.store", "verify", f"--store={_ROOT}")
+    assert "artifacts, 0 damaged" in told

@@ -71,10 +71,9 @@ def answering(monkeypatch):
     """Has a URL answer as a function does."""
 
     def answer(function):
-        path = types.SimpleNamespace(exists=function)
+        system = types.SimpleNamespace(exists=lambda root: function())
         monkeypatch.setattr(network, "connected", lambda address: True)
-        monkeypatch.setattr(roots, "epath", types.SimpleNamespace(Path=lambda _: path))
-        monkeypatch.setattr(roots.buckets, "file_system", lambda url: None)
+        monkeypatch.setattr(roots.buckets, "file_system", lambda url: system)
 
     return answer
 

@@ -39,17 +39,11 @@ class Local:
                 raise
             return None
 
-    def stamp(self, address: str, folder: str, name: str) -> tuple[int, ...] | None:
-        """Returns (bytes, ...) that change when a file does, None if there is none."""
-        try:
-            found = os.stat(f"{self.root}/{address}/{name}")
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
-
-    def folder(self, address: str, folder: str) -> epath.Path:
-        """Returns the folder with an artifact's files."""
-        return epath.Path(self.root, address)
+    def stamps(
+        self, address: str, folder: str, names: Iterable[str]
+    ) -> list[tuple[int, ...] | None]:
+        """Returns (bytes, ...) that change when a file does, of each; None: no file."""
+        return [_stamp(f"{self.root}/{address}/{name}") for name in names]
 
     def readable(
         self, address: str, manifest: Mapping[str, object]
@@ -58,7 +52,7 @@ class Local:
 
         Never, here, where it is the artifact itself.
         """
-        return self.folder(address, ""), False
+        return epath.Path(self.root, address), False
 
     def forget_copy(self, address: str) -> bool:
         """Removes local copies; returns whether there can be any."""
@@ -146,26 +140,20 @@ class Remote:
         """
         self.root = root.rstrip("/")
         self.scratch = scratch
+        self._bucket = buckets.Bucket(self.root)
         self._copies = local_copies.LocalCopies(f"{scratch}/{addresses.COPIES}")
 
     def manifest(self, address: str) -> bytes | None:
         """Returns the bytes of the manifest at an address, None if there is none."""
-        try:
-            with self._manifest_path(address).open("rb") as file:
-                return file.read()
-        except FileNotFoundError:
-            return None
+        return self._bucket.read(f"{address}/{manifests.FILE_NAME}")
 
-    def stamp(self, address: str, folder: str, name: str) -> tuple[int, ...] | None:
-        """Returns (bytes,) of a file, None if there is none."""
-        try:
-            return (self.folder(address, folder).joinpath(name).stat().length,)
-        except FileNotFoundError:
-            return None
-
-    def folder(self, address: str, folder: str) -> epath.Path:
-        """Returns the folder with an artifact's files."""
-        return epath.Path(f"{self.root}/{address}/{folder}")
+    def stamps(
+        self, address: str, folder: str, names: Iterable[str]
+    ) -> list[tuple[int, ...] | None]:
+        """Returns (bytes,) of each file, None if there is none. By one request."""
+        names = [f"{address}/{folder}/{name}" for name in names]
+        sizes = self._bucket.sizes(f"{address}/{folder}") if names else {}
+        return [(sizes[name],) if name in sizes else None for name in names]
 
     def readable(
         self, address: str, manifest: Mapping[str, object]
@@ -183,10 +171,12 @@ class Remote:
             return epath.Path(found), False
 
         def download(target: str) -> None:
-            for name in manifest["files"]:
-                path = epath.Path(target, name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                (self.folder(address, writing) / name).copy(path, overwrite=True)
+            for name, promised in manifest["files"].items():
+                path = os.path.join(target, name)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                self._bucket.download(
+                    f"{address}/{writing}/{name}", path, num_bytes=promised["bytes"]
+                )
 
         return epath.Path(self._copies.add(address, writing, download)), True
 
@@ -204,35 +194,29 @@ class Remote:
     ) -> None:
         """Copies a finished draft to its address, the manifest last."""
         old = self._unsealed(address)
-        target = self.folder(address, folder)
         for name in names:
-            destination = target / name
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            epath.Path(draft, name).copy(destination, overwrite=True)
-        manifest = self._manifest_path(address)
-        manifest.parent.mkdir(parents=True, exist_ok=True)
-        epath.Path(draft, manifests.FILE_NAME).copy(manifest, overwrite=True)
+            self._bucket.upload(os.path.join(draft, name), f"{address}/{folder}/{name}")
+        manifest = os.path.join(draft, manifests.FILE_NAME)
+        self._bucket.upload(manifest, f"{address}/{manifests.FILE_NAME}")
         self._copies.remove(address)
         # Whoever reads it here, as the next job does, need not download it.
         with contextlib.suppress(OSError):
             self._copies.adopt(address, folder, draft)
-        if old:
-            self.folder(address, old["folder"]).rmtree(missing_ok=True)
+        # What is left of the old one is in nobody's way.
+        with contextlib.suppress(OSError):
+            if old:
+                self._bucket.remove_below(f"{address}/{old['folder']}")
 
     def remove(self, address: str, draft: str) -> None:
         """Removes an artifact, its manifest first."""
         self._copies.remove(address)
-        self._manifest_path(address).unlink(missing_ok=True)
-        epath.Path(f"{self.root}/{address}").rmtree(missing_ok=True)
+        self._bucket.remove(f"{address}/{manifests.FILE_NAME}")
+        self._bucket.remove_below(address)
 
     def move(self, address: str, new_address: str) -> None:
         """Moves an artifact, whole or not, by copying."""
-        source = f"{self.root}/{address}"
-        for path in list(_files(epath.Path(source))):
-            name = str(path).removeprefix(source).lstrip("/")
-            target = epath.Path(f"{self.root}/{new_address}/{name}")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.copy(target, overwrite=True)
+        for name in self._bucket.sizes(address):
+            self._bucket.copy(name, new_address + name.removeprefix(address))
         self.remove(address, "")
 
     def listing(self, prefix: str) -> dict[str, frozenset[str]]:
@@ -242,13 +226,7 @@ class Remote:
         none: but where something was written in vain beside an artifact's own files
         its manifest tells which those are.
         """
-        system = buckets.file_system(self.root)
-        system.invalidate_cache()
-        root = system._strip_protocol(self.root).strip("/")
-        paths = [
-            path.strip("/").removeprefix(f"{root}/")
-            for path in system.find(f"{self.root}/{prefix}".rstrip("/"))
-        ]
+        paths = list(self._bucket.sizes(prefix))
         ending = f"/{manifests.FILE_NAME}"
         # By address, the names of files in each of its writings' folders.
         written: dict[str, dict[str, list[str]]] = {
@@ -281,8 +259,14 @@ class Remote:
         except manifests.UnsoundManifest:
             return None
 
-    def _manifest_path(self, address: str) -> epath.Path:
-        return epath.Path(f"{self.root}/{address}/{manifests.FILE_NAME}")
+
+def _stamp(path: str) -> tuple[int, ...] | None:
+    """Returns (bytes, ...) that change when a file does, None if there is none."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def _above(path: str, known: Container[str]) -> str | None:
@@ -324,13 +308,3 @@ def _files_below(path: str, folder: str) -> list[str]:
     for name in below:
         names += _files_below(path, f"{folder}/{name}")
     return names
-
-
-def _files(folder: epath.Path) -> Iterable[epath.Path]:
-    """Yields every file below a folder of an object store."""
-    # Not by `walk`, whose paths lack the gs:// when fsspec answers.
-    for path in folder.iterdir():
-        if path.is_dir():
-            yield from _files(path)
-        else:
-            yield path

@@ -7,8 +7,6 @@ free is what file systems of many hosts (NFS too) and object stores do as one st
 import contextlib
 import os
 
-import fsspec
-
 from tflottery.store import buckets
 
 
@@ -70,53 +68,33 @@ class LocalFiles:
 
 
 class RemoteFiles:
-    """Small objects under a URL, by fsspec: epath has no "only where there is none".
+    """Small objects under a URL.
 
-    On gs:// that is gcsfs, which asks for generation 0 of the object.
+    On gs:// to make one asks for generation 0 of the object.
     """
 
     def __init__(self, folder: str):
-        self._folder = folder
+        self._bucket = buckets.Bucket(folder)
 
     def names(self) -> list[str]:
         """Returns the names of all files."""
-        system = self._system()
-        system.invalidate_cache(self._folder)
-        try:
-            found = system.ls(self._folder, detail=False)
-        except FileNotFoundError:
-            return []
-        return [path.rstrip("/").rpartition("/")[2] for path in found]
+        return list(self._bucket.sizes(""))
 
     def read(self, name: str) -> bytes | None:
         """Returns the bytes of a file, None if there is none."""
-        try:
-            return self._system().cat_file(self._path(name))
-        except FileNotFoundError:
-            return None
+        return self._bucket.read(name)
 
     def create(self, name: str, data: bytes) -> bool:
         """Makes a file; returns whether there was none of that name."""
-        try:
-            self._system().pipe_file(self._path(name), data, mode="create")
-        except FileExistsError:
-            return False
-        return True
+        return self._bucket.create(name, data)
 
     def overwrite(self, name: str, data: bytes) -> None:
         """Writes a file anew."""
-        self._system().pipe_file(self._path(name), data)
+        self._bucket.write(name, data)
 
     def remove(self, name: str) -> None:
         """Removes a file, if it is there."""
-        with contextlib.suppress(FileNotFoundError):
-            self._system().rm_file(self._path(name))
-
-    def _path(self, name: str) -> str:
-        return f"{self._folder}/{name}"
-
-    def _system(self) -> fsspec.AbstractFileSystem:
-        return buckets.file_system(self._folder)
+        self._bucket.remove(name)
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -14,6 +14,10 @@ class StoreError(Exception):
     """The store cannot do what it was asked to."""
 
 
+class BucketError(OSError):
+    """A bucket does not do what it is asked; says why, and what to do about it."""
+
+
 class MissingArtifact(StoreError):
     """There is no artifact at the address.
 
@@ -71,6 +75,8 @@ def explained(task: str, root: str, *, folder: str = "") -> Iterator[None]:
     """
     try:
         yield
+    except BucketError as error:
+        raise StoreError(f"Cannot {task} in the store {root!r}: {error}.") from error
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in _NO_ROOM:

@@ -4,11 +4,9 @@ import errno
 import os
 import threading
 
-from etils import epath
-
 from tflottery.datasets import network
 from tflottery.store import addresses, buckets
-from tflottery.store.errors import CHOOSE, StoreError
+from tflottery.store.errors import CHOOSE, BucketError, StoreError
 
 # A folder that disks have of themselves.
 _RECOVERED = "lost+found"
@@ -49,23 +47,25 @@ def ensure_url(root: str) -> None:
     if is_googles and "STORAGE_EMULATOR_HOST" not in os.environ:
         host, port = network.download_address()
         if not network.connected((host, port)):
-            raise _unreachable(root, f"{host}:{port} did not answer")
-    faults: list[str] = ["it did not answer"]
+            raise _unreachable(root, f"{host}:{port} did not answer. Check the network")
+    faults: list[str] = ["it did not answer. Check the network"]
     lacks: list[StoreError] = []
 
     def look() -> None:
         try:
-            if is_googles:
-                # Even a store that is only read is listed.
-                buckets.file_system(root)
-            epath.Path(root).exists()
+            buckets.Bucket(root).ensure()
             faults.clear()
         except StoreError as error:
             lacks.append(error)
+        except BucketError as error:
+            faults[:] = [str(error).removesuffix(f", or {CHOOSE}")]
         except Exception as error:
             # Of which kind depends on the file system and on who serves it.
             text = " ".join(str(error).split())[:300]
-            faults[:] = [f"{type(error).__name__}: {text}"]
+            faults[:] = [
+                f"{type(error).__name__}: {text}. Check the network and your "
+                "permissions"
+            ]
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
@@ -77,10 +77,7 @@ def ensure_url(root: str) -> None:
 
 
 def _unreachable(root: str, reason: str) -> StoreError:
-    return StoreError(
-        f"The store {root!r} cannot be reached: {reason}. Check the network and your "
-        f"permissions, or {CHOOSE}."
-    )
+    return StoreError(f"The store {root!r} cannot be reached: {reason}, or {CHOOSE}.")
 
 
 def _refuse_parent(folder: str) -> None:

@@ -6,7 +6,7 @@ is read, and again when its files have changed.
 
 import errno
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from etils import epath
 
@@ -30,18 +30,7 @@ class Verifier:
           address: where the artifact is.
           data: the bytes of its manifest.
         """
-        try:
-            manifest = manifests.unsealed(data, address)
-        except manifests.UnsoundManifest as reason:
-            return str(reason)
-        stamps = self._stamps(address, manifest)
-        promises = manifest["files"].items()
-        for (name, promised), stamp in zip(promises, stamps, strict=True):
-            if stamp is None:
-                return f"{name} is missing"
-            if stamp[0] != promised["bytes"]:
-                return f"{name} has {stamp[0]} bytes, {promised['bytes']} were written"
-        return None
+        return self._look(address, data)[0]
 
     def fault(self, address: str, data: bytes, *, anew: bool = False) -> str | None:
         """Returns what is wrong going by every byte, None if nothing.
@@ -54,12 +43,11 @@ class Verifier:
         Raises:
           OSError: a file may not be read.
         """
-        fault = self.visible_fault(address, data)
+        fault, found = self._look(address, data)
         if fault is not None:
             return fault
         # What was hashed before, and has not changed since, is not hashed again.
         manifest = manifests.unsealed(data, address)
-        found = _digest(data), self._stamps(address, manifest)
         if anew:
             self._backend.forget_copy(address)
         while True:
@@ -80,21 +68,29 @@ class Verifier:
     def trust(self, address: str, data: bytes) -> None:
         """Takes an artifact for sound that was hashed while it was written."""
         if self._backend.manifest(address) == data:
-            if self.visible_fault(address, data) is None:
-                manifest = manifests.unsealed(data, address)
-                found = _digest(data), self._stamps(address, manifest)
+            fault, found = self._look(address, data)
+            if fault is None:
                 self._sound[address] = found
 
     def forget(self, address: str) -> None:
         """Takes an artifact for sound no longer."""
         self._sound.pop(address, None)
 
-    def _stamps(self, address: str, manifest: Mapping[str, object]) -> Sequence:
-        """Returns what changes when a file does, of every file."""
-        folder = manifest.get("folder", "")
-        return [
-            self._backend.stamp(address, folder, name) for name in manifest["files"]
-        ]
+    def _look(self, address: str, data: bytes) -> tuple[str | None, tuple]:
+        """Returns what is wrong at first sight, and what changes when a file does."""
+        try:
+            manifest = manifests.unsealed(data, address)
+        except manifests.UnsoundManifest as reason:
+            return str(reason), ()
+        folder, promises = manifest.get("folder", ""), manifest["files"]
+        stamps = self._backend.stamps(address, folder, promises)
+        for (name, promised), stamp in zip(promises.items(), stamps, strict=True):
+            if stamp is None:
+                return f"{name} is missing", ()
+            if stamp[0] != promised["bytes"]:
+                told = f"{stamp[0]} bytes, {promised['bytes']} were written"
+                return f"{name} has {told}", ()
+        return None, (_digest(data), tuple(stamps))
 
 
 def _fault_in(folder: epath.Path, manifest: Mapping[str, object]) -> str | None:
