@@ -100,7 +100,7 @@ def test_every_flag_and_file_in_the_pages_exists():
     # Of the export.
     known |= {"format", "row", "inputs", "examples", "ticket"}
     # Of Google Cloud's, of pip and of Slurm.
-    known |= {"zone", "accelerator", "version", "find"}
+    known |= {"zone", "accelerator", "version", "find", "type", "size", "data"}
     known |= {"nodes", "ntasks", "gpus", "cpus", "requeue", "signal"}
     # Of Ray, and where Slurm starts it.
     known |= {"head", "port", "address", "block", "exclude", "nodelist", "no"}

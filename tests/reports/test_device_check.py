@@ -5,8 +5,12 @@ import sys
 
 import pytest
 
+from tflottery.core import hardware
+from tflottery.datasets import source
 from tflottery.reports import device_check, device_trials
+from tflottery.training import distribution
 from tflottery.training.distribution import Placement
+from tflottery.training.precisions import FLOAT32, MIXED_BFLOAT16, PRECISIONS
 
 pytestmark = pytest.mark.usefixtures("loops_are_graphs")
 
@@ -24,7 +28,9 @@ def findings(placement, tmp_path, **options):
 
 def test_every_step_is_told(tmp_path):
     found = findings(Placement(), tmp_path)
-    assert [one.is_sound for one in found.values()] == [True] * 4 + [None, True]
+    assert [one.is_sound for one in found.values()] == [True] * 5 + [None]
+    # What takes no time is told before minutes go by.
+    assert list(found)[:2] == ["devices", "store"]
     assert "1 processor; " in found["devices"].told
     # The processor beside itself.
     assert found["lenet trains"].told.endswith("(the same bits)")
@@ -40,7 +46,10 @@ def test_every_step_is_told(tmp_path):
 def test_two_devices_train_and_measure_as_the_processor(mirrored, tmp_path):
     del mirrored
     placement = Placement("mirrored", "local", "cpu", 2)
-    found = findings(placement, tmp_path, models=["lenet_batch_norm"])
+    options = {"models": ["lenet_batch_norm"], "precisions": PRECISIONS}
+    found = findings(placement, tmp_path, **options)
+    told = found["lenet_batch_norm's speed in mixed_bfloat16"].told
+    assert "images a second" in told
     assert all(one.is_sound is not False for one in found.values()), found
     assert "2 processors" in found["devices"].told
     assert "end where the processor's do" in found["lenet_batch_norm trains"].told
@@ -72,6 +81,23 @@ def test_devices_that_compute_something_else_are_told(tmp_path, monkeypatch):
     assert found["store"].is_sound
 
 
+def test_a_tpu_that_cannot_be_here_is_told_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(hardware, "may_have_tpu", lambda: False)
+    monkeypatch.setattr(distribution, "strategy", None)
+    found = findings(Placement("tpu", "local", "tpu", 0), tmp_path)
+    assert list(found) == ["devices"]
+    assert "neither a device of one here nor the library" in found["devices"].told
+
+
+def test_data_that_are_not_there_are_told_in_a_sentence(tmp_path, monkeypatch):
+    def missing(*_, **__):
+        raise FileNotFoundError("Dataset 'imagenet2012' is not prepared in 'x'.")
+
+    monkeypatch.setattr(source, "load", missing)
+    found = findings(Placement(), tmp_path, models=[], dataset="imagenet2012")
+    assert found["input"].told.startswith("Dataset 'imagenet2012' is not prepared")
+
+
 def test_after_devices_that_cannot_be_used_nothing_is_tried(tmp_path):
     found = findings(Placement(device="gpu"), tmp_path)
     assert list(found) == ["devices"]
@@ -93,10 +119,13 @@ def test_images_are_decoded_fast_enough_or_not(imagenet_dir, tmp_path, monkeypat
     found = findings(Placement(), tmp_path, **options)
     assert "by each core" in found["input"].told
     decoded = device_check._decoding
-    with pytest.raises(device_check.SetupError, match="wait for images: .* cores"):
-        decoded("imagenet2012", str(imagenet_dir), {"resnet50": 1e9, "lenet": 1e12})
-    told = decoded("imagenet2012", str(imagenet_dir), {"resnet50": 1e-3})
-    assert told.endswith("enough for resnet50")
+    with pytest.raises(
+        device_check.SetupError, match="resnet50 in mixed.*wait.* cores"
+    ):
+        rates = {("resnet50", MIXED_BFLOAT16): 1e9, ("lenet", FLOAT32): 1e12}
+        decoded("imagenet2012", str(imagenet_dir), rates)
+    told = decoded("imagenet2012", str(imagenet_dir), {("resnet50", FLOAT32): 1e-3})
+    assert told.endswith("enough for resnet50 in float32")
 
 
 @pytest.mark.slow

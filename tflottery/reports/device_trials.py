@@ -12,7 +12,10 @@ from tflottery.core.registry import MODELS
 from tflottery.datasets.arrays import Source, Split
 from tflottery.training import distribution
 from tflottery.training.distribution import Placement
+from tflottery.training.precisions import FLOAT32
 
+# Images a second by network and precision.
+Rates = dict[tuple[str, str], float]
 _SEED = 1
 _UPDATES = 5
 # Of how far weights move in these updates, what devices may differ by.
@@ -113,13 +116,16 @@ class Trial:
             )
         return f"{count} errors of {len(self._source.test.labels)}, as on the processor"
 
-    def speed(self, rates: dict[str, float]) -> str:
+    def speed(self, rates: Rates, precision: str = FLOAT32) -> str:
         """Returns how many images a second train.
 
         Args:
-          rates: of networks by name; takes this one's in.
+          rates: of networks; takes this one's in.
+          precision: that it trains in.
         """
         trainer, done = self._trainer, 0
+        if precision != FLOAT32:
+            trainer = self._make_trainer(self._strategy, precision)
         stream = trainer.stream(data_order_seed=_SEED, augmentation_seed=_SEED)
         self._restore(trainer)
         # What is left to trace and to warm up.
@@ -130,7 +136,7 @@ class Trial:
             trainer.train(stream, _UPDATES + done, dropout_seed=_SEED)
         seconds = time.perf_counter() - began
         rate = done * trainer.recipe.batch_size / seconds
-        rates[self._model] = rate
+        rates[self._model, precision] = rate
         size = trainer.recipe.batch_size
         return (
             f"{rate:,.0f} images a second, {done / seconds:,.1f} updates of {size} "
@@ -142,7 +148,9 @@ class Trial:
         """The network on the devices."""
         return self._make_trainer(self._strategy)
 
-    def _make_trainer(self, strategy: object | None) -> object:
+    def _make_trainer(
+        self, strategy: object | None, precision: str | None = None
+    ) -> object:
         """Returns the network on a strategy's devices, its batch in as many parts."""
         from tflottery.training.trainer import Trainer
 
@@ -154,6 +162,7 @@ class Trial:
             sparse=True,
             strategy=strategy,
             num_replicas=self._num_devices,
+            precision=precision,
         )
 
     def _updated(self, trainer: object) -> tuple[dict, dict]:
