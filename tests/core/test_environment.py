@@ -133,3 +133,12 @@ def test_what_scikit_learn_leaves_behind_is_not_told_as_the_users():
     os.environ["KMP_BLOCKTIME"] = "1"
     assert environment.fix() == ["KMP_BLOCKTIME"]
     assert "KMP_INIT_AT_FORK" not in os.environ
+
+
+def test_hosts_are_called_directly_where_the_web_is_behind_a_proxy(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    monkeypatch.delenv("grpc_proxy", raising=False)
+    found = environment.cleaned()
+    assert (found["grpc_proxy"], found["http_proxy"]) == ("", "http://proxy:3128")
+    monkeypatch.setenv("grpc_proxy", "http://own:1")
+    assert environment.cleaned()["grpc_proxy"] == "http://own:1"

@@ -199,7 +199,7 @@ def test_a_follower_whose_orders_end_is_no_use(command, told, monkeypatch):
     assert (failure.kind, time.monotonic() - began > 0.1) == ("failed", True)
     assert "gives no orders any more" in failure.value
     # As at the end of a command.
-    one._dismissed = True
+    one.have_ended = True
     assert one._followed(pool, stop) is None
 
 

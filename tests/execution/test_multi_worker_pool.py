@@ -28,6 +28,7 @@ class Others:
         self.num_looks = 0
         self.asked = None
         self.dismissed = False
+        self.have_ended = False
 
     def watch(self):
         self.num_looks += 1
@@ -47,8 +48,10 @@ def others():
 @pytest.fixture
 def pool(settings, others, monkeypatch):
     """A pool whose worker is made up: `reports` are its next messages."""
+    monkeypatch.setattr(multi_worker_pool, "_DEATH_SECONDS", 0.05)
+    monkeypatch.setattr(multi_worker_pool, "_FAILURE_SECONDS", 0.05)
     monkeypatch.setattr(multi_worker_pool, "_POLL_SECONDS", 0.01)
-    made = MultiWorkerPool(settings, others=others, grace_seconds=0.05)
+    made = MultiWorkerPool(settings, others=others)
     made.reports = []
     monkeypatch.setattr(Pool, "messages", lambda *_: [(0, one) for one in made.reports])
     monkeypatch.setattr(Pool, "close", lambda *_: None)
@@ -79,6 +82,12 @@ def test_training_that_fails_ends_everything(pool):
     )
     with pytest.raises(LostWorker, match=fact):
         pool.messages(0)
+
+
+def test_who_hears_that_all_end_tells_no_failure_of_its_own(pool, others):
+    pool.submit(0, Follow())
+    pool.reports, others.have_ended = [Message("failed", _ABORTED)], True
+    assert pool.messages(0) == [(0, pool.reports[0])]
 
 
 def test_what_the_chief_does_alone_may_fail_by_itself(pool):

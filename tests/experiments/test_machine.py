@@ -2,6 +2,7 @@
 
 import collections
 import importlib
+import json
 import sys
 
 import pytest
@@ -260,3 +261,14 @@ def test_hosts_that_train_together_have_to_have_one_code(monkeypatch, plugin):
     assert {name for name in after if after[name] != before[name]} == {
         "the code of own_part"
     }
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_what_is_wrong_is_told_before_other_hosts_are_waited_for(monkeypatch, index):
+    monkeypatch.setattr(hardware, "visible_gpus", list)
+    task = {"type": "worker", "index": index}
+    told = {"cluster": {"worker": ["192.0.2.1:1", "192.0.2.2:1"]}, "task": task}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(told))
+    machine = Machine(distribute="multi_worker", workers=2)
+    with pytest.raises(ValueError, match="--workers=2 with --distribute=multi_worker"):
+        multi_worker_session.execute(lottery, lottery.Config(), machine=machine)

@@ -34,6 +34,9 @@ FIXED = {
 # Set where the user has not, because they decide no results.
 DEFAULTS = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
+    # Hosts that train together call each other directly: TensorFlow would ask the proxy
+    # of http_proxy for them, and wait without end.
+    "grpc_proxy": "",
     # glibc by default gives large blocks back to the system on every free, and each
     # step would fault them in again; keeping them makes convolutional networks about a
     # seventh faster. Read by a process when it starts.

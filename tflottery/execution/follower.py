@@ -24,13 +24,16 @@ from tflottery.execution.worker import ENDINGS, Message, WorkerSettings
 
 _POLL_SECONDS, _MINUTE = 0.5, 60.0
 _CALL_SECONDS = 5.0
-# Until the chief has said why its worker gives no more orders, or who is lost. It waits
-# for longer (`multi_worker_pool`), and so hears of a worker of this host.
+# Until the chief has said why its worker gives no more orders.
 _FAREWELL_SECONDS = 3.0
 
 
 class Follower:
-    """A follower's side of the connection to its chief."""
+    """A follower's side of the connection to its chief.
+
+    Attributes:
+      have_ended: whether the chief has said that its worker has nothing more to do.
+    """
 
     def __init__(self, command: HostCommand):
         """Args:
@@ -41,7 +44,7 @@ class Follower:
         self._say = command.say
         self._link: Link | None = None
         self._exit_code: int | None = None
-        self._dismissed = False
+        self.have_ended = False
 
     def follow(self, settings: WorkerSettings) -> int:
         """Has a worker follow the chief; returns the exit code that the chief has.
@@ -61,8 +64,10 @@ class Follower:
             if (orders := self._admitted()) is None:
                 return self._chiefs_ending()
             own = dataclasses.replace(settings, orders=(orders,))
-            made = MultiWorkerPool(own, others=self, grace_seconds=_FAREWELL_SECONDS)
-            with made as pool, StopRequest(pool) as stop:
+            with (
+                MultiWorkerPool(own, others=self) as pool,
+                StopRequest(pool) as stop,
+            ):
                 if (failure := self._followed(pool, stop)) is not None:
                     return self._told_the_chief(failure)
             return self._chiefs_ending()
@@ -82,7 +87,7 @@ class Follower:
             kind, value = message
             if kind == "end":
                 self._exit_code = value
-            self._dismissed = self._dismissed or kind in ("end", "dismissed")
+            self.have_ended = self.have_ended or kind in ("end", "dismissed")
 
     def dismiss(self) -> None:
         """Tells nobody anything: the chief decides."""
@@ -149,7 +154,7 @@ class Follower:
         pool.submit(0, Follow())
         iteration, told, asked = None, time.monotonic(), False
         last = math.inf
-        while not self._dismissed:
+        while not self.have_ended:
             for _, message in pool.messages(_POLL_SECONDS):
                 if message.kind == "note":
                     self._say(message.value)
@@ -159,8 +164,8 @@ class Follower:
                     last = time.monotonic() + _FAREWELL_SECONDS
                 elif message.kind in ENDINGS:
                     # Who has lost the chief's worker may have been dismissed.
-                    return None if self._dismissed else message
-            if time.monotonic() > last and not self._dismissed:
+                    return None if self.have_ended else message
+            if time.monotonic() > last and not self.have_ended:
                 return Message("failed", "The chief's worker gives no orders any more.")
             if stop.is_set() and not asked:
                 # The chief decides when all stop.

@@ -79,10 +79,13 @@ class Leader:
     """The followers of a chief. A context manager: at its end they are told to end.
 
     Attributes:
+      have_ended: False: it is the chief that says when all end.
       orders: a connection to each follower's worker, for the chief's.
       exit_code: with which the followers are to end; to be set before the block ends,
         unless an error ends it.
     """
+
+    have_ended = False
 
     def __init__(self, command: HostCommand):
         """Args:

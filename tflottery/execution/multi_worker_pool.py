@@ -15,15 +15,23 @@ from tflottery.execution.worker import Message, WorkerSettings
 
 # After how long without a sign of life a worker is lost.
 SILENT_SECONDS = 15.0
-# Where a worker fails since another host is gone, that is known after so long.
-_GRACE_SECONDS = 5.0
+# For how long who is lost is waited for where a worker dies, as it may for want of
+# others; and where training fails, by which TensorFlow tells of a frozen process before
+# the silence of that is long enough.
+_DEATH_SECONDS, _FAILURE_SECONDS = 2.0, 8.0
 _POLL_SECONDS = 0.25
 # What hosts do together.
 _TRAINING = (Advance, Follow)
 
 
 class Others(Protocol):
-    """The other hosts, as the command of one sees them."""
+    """The other hosts, as the command of one sees them.
+
+    Attributes:
+      have_ended: whether they have said that this command is to end.
+    """
+
+    have_ended: bool
 
     def watch(self) -> int | None:
         """Raises an error where one is lost; returns a signal that asks to stop."""
@@ -35,21 +43,13 @@ class Others(Protocol):
 class MultiWorkerPool(Pool):
     """As `Pool`; what is lost ends everything, and is not begun again."""
 
-    def __init__(
-        self,
-        settings: WorkerSettings,
-        *,
-        others: Others,
-        grace_seconds: float = _GRACE_SECONDS,
-    ):
+    def __init__(self, settings: WorkerSettings, *, others: Others):
         """Args:
         settings: of the worker.
         others: the other hosts.
-        grace_seconds: for which a failure waits to hear that another host is lost.
         """
         super().__init__([settings])
         self._others = others
-        self._grace_seconds = grace_seconds
         self._trains = False
 
     def submit(self, number: int, job: object) -> None:
@@ -70,9 +70,11 @@ class MultiWorkerPool(Pool):
         self._refuse_silence()
         for _, message in arrived:
             if message.kind == "died":
-                self._refuse_loss(f"The worker of this host died: {message.value}")
+                what = f"The worker of this host died: {message.value}"
+                self._refuse_loss(what, seconds=_DEATH_SECONDS)
             elif message.kind == "failed" and self._trains:
-                self._refuse_loss(f"Training together failed: {_error(message.value)}")
+                what = f"Training together failed: {_error(message.value)}"
+                self._refuse_loss(what, seconds=_FAILURE_SECONDS)
         return arrived
 
     def _look_after_others(self) -> None:
@@ -81,12 +83,17 @@ class MultiWorkerPool(Pool):
         if asked is not None and not self._stop.value:
             signal.raise_signal(asked)
 
-    def _refuse_loss(self, what: str) -> None:
-        """Raises LostWorker: of a host that is lost, or else as told."""
-        last = time.monotonic() + self._grace_seconds
+    def _refuse_loss(self, what: str, *, seconds: float) -> None:
+        """Raises LostWorker: of a host that is lost, or after a while as told.
+
+        Not if the others have ended, for which they will have told the reason.
+        """
+        last = time.monotonic() + seconds
         while time.monotonic() < last:
             # Who is lost, it says.
             self._look_after_others()
+            if self._others.have_ended:
+                return
             time.sleep(_POLL_SECONDS)
         raise LostWorker(what)
 

@@ -50,10 +50,13 @@ def execute(module: types.ModuleType, config: Config, *, machine: Machine) -> in
     if machine.dry_run:
         say(f"The plan is told by {hosts.name(0)}.")
         return 0
+    # What needs no other host is refused before one is waited for.
+    store = Store(machine.store)
+    settings = one_workers_settings(machine, placement, store)
     command = HostCommand(hosts, _options(config, machine, placement), say)
     if not hosts.is_chief:
-        settings = one_workers_settings(machine, placement, Store(machine.store))
         return Follower(command).follow(settings)
+    store.ensure_root()
     with Leader(command) as leader:
         ending = session.carry_out(
             module,
