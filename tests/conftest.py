@@ -4,6 +4,7 @@ import contextlib
 import gc
 import io
 import os
+import pathlib
 import resource
 import shlex
 import shutil
@@ -20,6 +21,9 @@ from fsspec.implementations import memory
 from tflottery.core import stopping
 from tflottery.core.registry import PRETEXTS, Entry
 from tflottery.training import distribution, process
+
+# lagging.py is for tests to import.
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 # Of what deals tests out to processes (pytest-xdist's -n): it runs none itself.
 _WORDS = [*sys.argv[1:], *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]

@@ -354,7 +354,7 @@ class ScriptedPool:
       given: keys of the runs given, in order.
     """
 
-    size = 1
+    size, is_elsewhere = 1, False
 
     def __init__(self, store):
         self.store = store

@@ -215,7 +215,7 @@ def test_the_newest_state_of_a_run_keeps_slots_and_the_plan_says_what_that_costs
 def looks(store, monkeypatch):
     """What a store is asked for, in order: names of its methods."""
     asked = []
-    for name in ("manifest", "stamp", "listing"):
+    for name in ("manifest", "stamps", "listing"):
         method = getattr(store._backend, name)
 
         def noted(*arguments, name=name, method=method):

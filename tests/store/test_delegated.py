@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from tflottery.store import delegated, locks
+from tflottery.store import delegated, locks, sight
 from tflottery.store.claims import ClaimedStore
 from tflottery.store.delegated import DelegatedStore
 from tflottery.store.store import Store
@@ -14,7 +14,7 @@ from tflottery.store.store import Store
 @pytest.fixture(autouse=True)
 def looks_briefly(monkeypatch):
     """The worker waits but briefly for what it should see."""
-    monkeypatch.setattr(delegated, "SIGHT_SECONDS", 0.02)
+    monkeypatch.setattr(sight, "SIGHT_SECONDS", 0.02)
     monkeypatch.setattr(delegated, "_POLL_SECONDS", 0.01)
 
 
@@ -76,7 +76,7 @@ def test_a_worker_whose_command_lost_the_store_publishes_nothing(root, on_host):
 
 
 def test_a_folder_of_the_same_name_elsewhere_is_another_store(tmp_path, monkeypatch):
-    monkeypatch.setattr(delegated, "SIGHT_SECONDS", 0.02)
+    monkeypatch.setattr(sight, "SIGHT_SECONDS", 0.02)
     monkeypatch.setattr(delegated, "_POLL_SECONDS", 0.01)
     command = Store(tmp_path / "shared")
     with command.claimed(pytest.fail):

@@ -18,7 +18,11 @@ from tflottery.core.identities import Network
 from tflottery.execution import job_context
 from tflottery.execution.plan import Plan, Step, plan_of
 from tflottery.execution.progress import Progress
-from tflottery.execution.run_index import RunIndex
+from tflottery.execution.run_index import (
+    RunIndex,
+    absence_address,
+    divergence_address,
+)
 from tflottery.execution.schedule import Schedule
 from tflottery.execution.unobtainable import Unobtainable, first
 from tflottery.execution.worker import ENDINGS, Message
@@ -220,6 +224,7 @@ class Executor:
         if message.kind == "made":
             schedule.made(message.value)
             self._made.add(message.value)
+            self._expect(message.value, step)
         elif message.kind == "progress":
             self._progress.update(number, message.value)
         elif message.kind == "measured" and self._observe is not None:
@@ -264,6 +269,7 @@ class Executor:
         elif message.value == job_context.DIVERGED:
             self._leave_out_diverged(step, schedule)
         elif message.value == job_context.ABSENT:
+            self._expect(absence_address(step.job.component), step)
             self._leave_out({step.job.component.address: None}, schedule)
         elif message.value == job_context.STOPPED:
             # The last job may end before this process looks whether to stop.
@@ -277,6 +283,7 @@ class Executor:
           how: "damaged" or "missing".
         """
         self._made.discard(address)
+        self._store.sight.expect_no_more(address)
         self._losses[address] += 1
         if self._losses[address] > _MAX_LOSSES and address not in self._given_up:
             self._given_up[address] = (
@@ -326,6 +333,9 @@ class Executor:
 
     def _leave_out_diverged(self, step: Step, schedule: Schedule) -> None:
         """Leaves out what a training that diverged keeps from being made."""
+        address = divergence_address(step.job.run)
+        self._expect(address, step)
+        self._store.awaited(address, stopping=self._stopping)
         diverged = RunIndex(self._store).diverged(step.job.run)
         if diverged is None:
             # Its record was lost the moment it was made.
@@ -333,6 +343,12 @@ class Executor:
             return
         lost = [one.address for one in step.artifacts if one.iteration >= diverged]
         self._leave_out(dict.fromkeys(lost, diverged), schedule)
+
+    def _expect(self, address: str, step: Step) -> None:
+        """Has the store look for what a worker elsewhere said it published."""
+        if self._pool.is_elsewhere:
+            files = {one.address: one.files for one in step.artifacts}
+            self._store.sight.expect(address, files.get(address, ()), self.note)
 
     def _fail_data(self, step: Step, reason: str, schedule: Schedule) -> None:
         """Counts whatever reads the images of a step as failed.

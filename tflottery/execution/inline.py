@@ -15,6 +15,8 @@ from tflottery.execution.worker import Message, WorkerSettings
 class InlinePool:
     """Does each job at once; `messages` tells afterwards."""
 
+    is_elsewhere = False
+
     def __init__(
         self,
         settings: WorkerSettings,

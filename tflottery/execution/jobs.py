@@ -13,10 +13,18 @@ from tflottery.training import orders
 
 @dataclasses.dataclass(frozen=True)
 class Advance:
-    """The job of training a run through the states wanted of it, in ascending order."""
+    """The job of training a run through the states wanted of it.
+
+    Attributes:
+      run: the trajectory.
+      states: those wanted, ascending.
+      starts: addresses of the run's own states from where training goes on, as the plan
+        has it.
+    """
 
     run: Run
     states: tuple[State, ...]
+    starts: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -96,6 +104,6 @@ def execute(job: Job | Inspect | Follow, context: JobContext) -> str | Facts:
             # Imports TensorFlow, which plans do without.
             from tflottery.execution import training_job
 
-            return training_job.advance(job.run, job.states, context)
+            return training_job.advance(job.run, job.states, context, starts=job.starts)
         except Stopped:
             return STOPPED

@@ -207,11 +207,12 @@ def _advance_step(
     flops = facts[run.network].flops_per_example * _PASSES_PER_UPDATE
     num_examples = run.recipe.batch_size * num_iterations
     from_scratch = any(segment.start is None for segment in segments)
+    starts = tuple(segment.start for segment in segments if segment.start is not None)
     needs = {source.address for source in run.sources} if from_scratch else set()
     if run.mask is not None:
         needs.add(run.mask.address)
     return Step(
-        job=Advance(run, kept),
+        job=Advance(run, kept, starts),
         needs=frozenset(needs),
         makes=tuple(state.address for state in kept),
         num_iterations=num_iterations,

@@ -68,6 +68,8 @@ class Pool:
     A context manager: at its end no process is left.
     """
 
+    is_elsewhere = False
+
     def __init__(
         self,
         settings: Sequence[WorkerSettings],

@@ -29,7 +29,7 @@ from tflottery.execution.ray_handle import Handle
 from tflottery.execution.ray_nodes import NodeWatch
 from tflottery.execution.ray_worker import Node
 from tflottery.execution.worker import ENDINGS, Message, WorkerSettings
-from tflottery.store import delegated
+from tflottery.store import delegated, sight
 from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
 
@@ -52,6 +52,8 @@ _NEVER_BEGUN = "creation task"
 
 class RayPool:
     """Workers on nodes of a cluster, as `worker_pool.WorkerPool` says."""
+
+    is_elsewhere = True
 
     def __init__(
         self,
@@ -212,7 +214,7 @@ class RayPool:
         here = [one for one in self._workers.values() if one.node is not None]
         first = {one.node.identity: one for one in here}
         asked = [one.actor.node.remote(working=True) for one in first.values()]
-        limit = delegated.SIGHT_SECONDS + SILENT_SECONDS
+        limit = sight.SIGHT_SECONDS + SILENT_SECONDS
         told, _ = self._ray.wait(asked, num_returns=len(asked), timeout=limit)
         faults = []
         for call in told:

@@ -1,7 +1,7 @@
 """What is read of the goals of a command: nothing of them is silently missing."""
 
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from etils import epath
 
@@ -36,7 +36,7 @@ class ResultsReader:
           DamagedArtifact: it is damaged; it has been set aside.
         """
         address = artifact.address
-        if not self._store.has(address, artifact.files):
+        if not self._is_there(address, artifact.files):
             self._store.refuse_damaged(address)
             if address in self._unobtainable:
                 return None
@@ -46,6 +46,10 @@ class ResultsReader:
         except FileNotFoundError as error:
             # It was taken out of the store meanwhile.
             raise MissingArtifact(address, self._store.root) from error
+
+    def _is_there(self, address: str, files: Sequence[str]) -> bool:
+        """Returns whether an artifact is there, if need be after a while."""
+        return self._store.awaited(address, files)
 
     def diverged_iteration(self, artifact: Artifact) -> int | None:
         """Returns when a run that an artifact needs diverged; None if none did."""
@@ -104,6 +108,10 @@ class PartialReader(ResultsReader):
         if content is not None:
             self.found.add(artifact.address)
         return content
+
+    def _is_there(self, address: str, files: Sequence[str]) -> bool:
+        """Returns whether an artifact is there by now."""
+        return self._store.has(address, files)
 
 
 class ReadingStopped(Exception):

@@ -57,9 +57,15 @@ class RunIndex:
         self._divergences: dict[str, int | None] = {}
 
     def has(self, artifact: Artifact) -> bool:
-        """Returns whether the store holds an artifact with all its promised files."""
-        names = self._names(artifact.address)
-        return names is not None and names.issuperset(artifact.files)
+        """Returns whether the store holds an artifact with all its promised files.
+
+        Or a worker elsewhere said so, and it may not be seen from here yet.
+        """
+        address, files = artifact.address, artifact.files
+        names = self._names(address)
+        if names is not None and names.issuperset(files):
+            return True
+        return self._store.sight.expects(address, files)
 
     def needed(self, artifact: Artifact) -> Sequence[Artifact]:
         """Returns what a missing artifact has to be made from.
@@ -87,7 +93,9 @@ class RunIndex:
     def is_absent(self, component: Component) -> bool:
         """Returns whether what a component is to make is known not to exist."""
         address = absence_address(component)
-        return self._names(address) is not None and self._store.has(address)
+        if self._names(address) is not None and self._store.has(address):
+            return True
+        return self._store.sight.expects(address)
 
     def segments(self, run: Run, states: Sequence[State]) -> list[Segment]:
         """Returns the stretches that make missing states of a run, each trained once.

@@ -23,13 +23,20 @@ from tflottery.training.callbacks import WeightSnapshot
 from tflottery.training.trainer import Diverged, Trainer
 
 
-def advance(run: Run, states: tuple[State, ...], context: JobContext) -> str:
+def advance(
+    run: Run,
+    states: tuple[State, ...],
+    context: JobContext,
+    *,
+    starts: tuple[str, ...] = (),
+) -> str:
     """Trains a run through its missing states. Returns how that ended.
 
     Args:
       run: the trajectory.
       states: those wanted of it, ascending.
       context: what the job is done with.
+      starts: addresses of states of the run that are known to be there.
 
     Raises:
       Stopped: it was asked to stop; a checkpoint is kept.
@@ -53,6 +60,10 @@ def advance(run: Run, states: tuple[State, ...], context: JobContext) -> str:
             store.refuse_damaged(address)
     # Each stretch begins at the best state there is.
     segments = index.segments(run, missing)
+    if any(one not in [segment.start for segment in segments] for one in starts):
+        # Those may not be seen from here yet.
+        if missing and all(map(store.awaited, starts)):
+            segments = RunIndex(store).segments(run, missing)
     total = sum(segment.num_iterations for segment in segments)
     before = 0
     try:

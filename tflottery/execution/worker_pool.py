@@ -12,8 +12,14 @@ class WorkerPool(typing.Protocol):
     the message that ends its job come the messages of that job, and none are lost. The
     death of a worker is a message like others ("died"); its number may be idle again at
     once, with another worker behind it.
+
+    Attributes:
+      is_elsewhere: whether workers may be on other hosts, and see the store from there.
+      is_busy: whether a worker has a job.
+      size: number of workers.
     """
 
+    is_elsewhere: bool
     is_busy: bool
     size: int
 

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import shutil
+import urllib.parse
 import uuid
 from collections.abc import Container, Iterable, Mapping
 
@@ -17,13 +18,20 @@ from etils import epath
 
 from tflottery.store import addresses, buckets, local_copies, manifests
 
-_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+# What was replaced by another host is stale on NFS: there is another one by now.
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ESTALE)
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 _ATTEMPTS = 100
 
 
 class Local:
-    """Folders under a folder of a file system that can rename."""
+    """Folders under a folder of a file system that can rename.
+
+    Attributes:
+      may_lag: whether what others publish may not be seen at once; hosts may share it.
+    """
+
+    may_lag = True
 
     def __init__(self, root: str):
         self.root = os.path.abspath(os.path.expanduser(root))
@@ -44,6 +52,17 @@ class Local:
     ) -> list[tuple[int, ...] | None]:
         """Returns (bytes, ...) that change when a file does, of each; None: no file."""
         return [_stamp(f"{self.root}/{address}/{name}") for name in names]
+
+    def look_anew(self, address: str) -> None:
+        """Has the file system ask who has it for the names on the way to an artifact.
+
+        Linux does so for each folder of an NFS that is opened.
+        """
+        path = self.root
+        for part in ("", *address.split("/")):
+            path = os.path.join(path, part)
+            with contextlib.suppress(OSError):
+                os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY))
 
     def readable(
         self, address: str, manifest: Mapping[str, object]
@@ -103,6 +122,15 @@ class Local:
 
         By address. One walk, that opens no file.
         """
+        found = self._walked(prefix)
+        if not found and prefix:
+            # The name of the folder may only just have been made elsewhere.
+            self.look_anew(prefix)
+            found = self._walked(prefix)
+        return found
+
+    def _walked(self, prefix: str) -> dict[str, frozenset[str]]:
+        """Returns as `listing`, by what names are known here."""
         found: dict[str, frozenset[str]] = {}
         # Most artifacts of a kind have the same names.
         kinds: dict[frozenset[str], frozenset[str]] = {}
@@ -131,7 +159,13 @@ class Local:
 
 
 class Remote:
-    """Folders under a URL, such as gs://bucket/store, written by copying."""
+    """Folders under a URL, such as gs://bucket/store, written by copying.
+
+    Attributes:
+      may_lag: whether what others publish may not be seen at once.
+    """
+
+    may_lag = False
 
     def __init__(self, root: str, scratch: str):
         """Args:
@@ -154,6 +188,9 @@ class Remote:
         names = [f"{address}/{folder}/{name}" for name in names]
         sizes = self._bucket.sizes(f"{address}/{folder}") if names else {}
         return [(sizes[name],) if name in sizes else None for name in names]
+
+    def look_anew(self, address: str) -> None:
+        """Does nothing: a bucket tells what is there."""
 
     def readable(
         self, address: str, manifest: Mapping[str, object]
@@ -260,11 +297,26 @@ class Remote:
             return None
 
 
+def backend_of(root: str) -> Local | Remote:
+    """Returns the place of a store, given its folder or URL."""
+    if "://" not in root:
+        return Local(root)
+    name = urllib.parse.quote(root, safe="")
+    return Remote(root, cache(f"remote/{name}"))
+
+
+def cache(name: str) -> str:
+    """Returns a folder of this user's cache."""
+    return os.path.join(os.path.expanduser("~/.cache/tflottery"), name)
+
+
 def _stamp(path: str) -> tuple[int, ...] | None:
     """Returns (bytes, ...) that change when a file does, None if there is none."""
     try:
         found = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
         return None
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 

@@ -3,7 +3,8 @@
 It has no claim and no locks of its own. The command holds both, on its host, where
 other commands meet them; a worker only looks whether the claim still is the command's
 before it publishes or removes anything. Where it is not, or cannot be seen because a
-folder of that name is another one here, the worker gets no further.
+folder of that name is another one here, the worker gets no further. What it needs was
+published, as its command knows: it is looked for as `sight` says.
 """
 
 import contextlib
@@ -11,12 +12,10 @@ import os
 import time
 from contextlib import AbstractContextManager
 
-from tflottery.store import claims
+from tflottery.store import claims, sight
 from tflottery.store.claims import ClaimedStore, Claims, Holder
 from tflottery.store.store import Store
 
-# Folders on NFS may be seen as they were half a minute ago.
-SIGHT_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 
 
@@ -53,7 +52,7 @@ class DelegatedClaims(Claims):
 
     def is_seen(self) -> bool:
         """Returns whether the claim is there, having looked for it for a while."""
-        give_up = time.monotonic() + SIGHT_SECONDS
+        give_up = time.monotonic() + sight.SIGHT_SECONDS
         while not self._holds():
             if time.monotonic() > give_up:
                 return False
@@ -76,6 +75,7 @@ class DelegatedStore(Store):
         """
         super().__init__(root)
         self._claims = DelegatedClaims(self.root, self._backend.scratch, holder)
+        self.sight = sight.DelegatedSight(self._backend)
 
     def __reduce__(self) -> tuple:
         return DelegatedStore, (self.root, self._claims.holder)

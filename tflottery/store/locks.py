@@ -182,6 +182,24 @@ def held_locks(folder: str) -> list[HeldLock]:
     return sorted(found, key=lambda one: one.since)
 
 
+def path_of(folder: str, name: str) -> str:
+    """Returns the path of the lock of a name, whatever characters it is made of."""
+    return os.path.join(folder, urllib.parse.quote(name, safe="") + ".lock")
+
+
+def held_names(folder: str) -> dict[str, HeldLock]:
+    """Returns the locks in a folder that somebody holds, by the names they are of.
+
+    Raises:
+      OSError: the folder cannot be read.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        found = held_locks(folder)
+        names = (one.file_name.removesuffix(".lock") for one in found)
+        return dict(zip(map(urllib.parse.unquote, names), found, strict=True))
+    return {}
+
+
 def holder(path: str) -> str | None:
     """Returns who last took the lock ("process 12 on host a"), None if unknown."""
     try:

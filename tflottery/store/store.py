@@ -9,14 +9,12 @@ import contextlib
 import os
 import shutil
 import time
-import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from etils import epath
 
-from tflottery.core.files import readable_size
 from tflottery.store import (
     addresses,
     backends,
@@ -25,11 +23,12 @@ from tflottery.store import (
     locks,
     manifests,
     roots,
+    sight,
     staging,
     verification,
 )
 from tflottery.store.addresses import validated
-from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
+from tflottery.store.errors import DamagedArtifact, MissingArtifact
 
 # Where an artifact is being replaced its place is empty for an instant.
 _LOOKS, _SECONDS_BETWEEN_LOOKS = 3, 0.01
@@ -37,28 +36,28 @@ _LOOKS, _SECONDS_BETWEEN_LOOKS = 3, 0.01
 
 def default_root() -> str:
     """Returns the user's store: $TFLOTTERY_STORE, else a folder of the user's cache."""
-    return os.environ.get("TFLOTTERY_STORE") or _cache("store")
+    return os.environ.get("TFLOTTERY_STORE") or backends.cache("store")
 
 
 class Store:
-    """Artifacts under one root: a local folder or a URL that epath can open.
+    """Artifacts under one root: a local folder or a URL that fsspec can open.
 
     Making one touches nothing on disk. It may be pickled; the copy starts afresh.
+
+    Attributes:
+      sight: what others elsewhere published that may not be seen here yet.
     """
 
     def __init__(self, root: str | os.PathLike | None = None):
         """Args:
         root: folder or URL; None is `default_root()`.
         """
-        root = os.fspath(root or default_root())
-        if "://" in root:
-            name = urllib.parse.quote(root, safe="")
-            self._backend = backends.Remote(root, _cache(f"remote/{name}"))
-        else:
-            self._backend = backends.Local(root)
+        self._backend = backends.backend_of(os.fspath(root or default_root()))
         self._staging = staging.Staging(f"{self._backend.scratch}/{addresses.DRAFTS}")
         self._verifier = verification.Verifier(self._backend)
         self._claims = claims.Claims(self.root, self._backend.scratch)
+        self._locks = f"{self._backend.scratch}/{addresses.LOCKS}"
+        self.sight = sight.Sight(self._backend)
 
     def __reduce__(self) -> tuple:
         return Store, (self.root,)
@@ -77,6 +76,19 @@ class Store:
         """
         manifest = self.peek(address)
         return manifest is not None and all(name in manifest["files"] for name in files)
+
+    def awaited(
+        self,
+        address: str,
+        files: Sequence[str] = (),
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> bool:
+        """Returns as `has`, once what `sight` expects was looked for long enough."""
+        while not self.has(address, files):
+            if stopping() or not self.sight.again(address):
+                return False
+        self.sight.found(address)
+        return True
 
     def peek(self, address: str) -> dict[str, object] | None:
         """Returns an artifact's manifest if `has` finds it whole, None if not."""
@@ -107,10 +119,14 @@ class Store:
         Raises:
           DamagedArtifact: that was so.
         """
-        data = self._manifest(validated(address))
-        fault = None if data is None else self._verifier.visible_fault(address, data)
+        while True:
+            data, fault = self._manifest(validated(address)), self.damage(address)
+            if data is None or fault is None:
+                return
+            if not self.sight.again(address):
+                break
         # Someone may have replaced it between the looks at manifest and files.
-        if fault is not None and self._manifest(address) == data:
+        if self._manifest(address) == data:
             raise DamagedArtifact(address, fault, self._set_aside(address, data))
 
     def manifest(self, address: str) -> dict[str, object]:
@@ -144,6 +160,8 @@ class Store:
         try:
             yield folders
         except OSError as error:
+            for address in wanted:
+                self._backend.look_anew(address)
             for address, data in zip(wanted, before, strict=True):
                 if self._manifest(address) != data:
                     raise MissingArtifact(address, self.root) from error
@@ -199,11 +217,11 @@ class Store:
         """
         with self._explained(f"lock {name!r}"):
             self._claims.refuse_others()
-            return locks.acquire(self._lock_path(name))
+            return locks.acquire(locks.path_of(self._locks, name))
 
     def lock_holder(self, name: str) -> str | None:
         """Returns who holds a lock ("process 12 on host a"), None if unknown."""
-        return locks.holder(self._lock_path(name))
+        return locks.holder(locks.path_of(self._locks, name))
 
     def commands_at_work(self) -> list[locks.HeldLock]:
         """Returns the locks of this host's commands that make something for it."""
@@ -211,11 +229,8 @@ class Store:
 
     def jobs_at_work(self) -> dict[str, locks.HeldLock]:
         """Returns the locks of this store that somebody holds, by what they are of."""
-        with contextlib.suppress(FileNotFoundError), self._explained("look for locks"):
-            found = locks.held_locks(f"{self._backend.scratch}/{addresses.LOCKS}")
-            names = (one.file_name.removesuffix(".lock") for one in found)
-            return dict(zip(map(urllib.parse.unquote, names), found, strict=True))
-        return {}
+        with self._explained("look for locks"):
+            return locks.held_names(self._locks)
 
     def addresses(self, prefix: str = "") -> list[str]:
         """Returns the addresses at or below `prefix` that have a manifest, sorted."""
@@ -251,7 +266,7 @@ class Store:
         """Removes the drafts and lock files of dead processes, where it may."""
         with contextlib.suppress(OSError):
             self._staging.sweep()
-            locks.sweep(f"{self._backend.scratch}/{addresses.LOCKS}")
+            locks.sweep(self._locks)
 
     def ensure_root(self) -> None:
         """Makes sure that there is a store to read, or a place for a new one.
@@ -277,19 +292,7 @@ class Store:
         Raises:
           StoreError: it cannot be written, or there is too little room.
         """
-        probe = f"probe-{uuid.uuid4().hex}"
-        with self.writing(probe, {}) as folder:
-            (folder / "probe").write_text("probe")
-        self.remove(probe)
-        if isinstance(self._backend, backends.Remote):
-            return
-        free = shutil.disk_usage(self.root).free
-        if free < bytes_needed:
-            raise StoreError(
-                f"The store {self.root!r} has {readable_size(free)} free and "
-                f"{readable_size(bytes_needed)} are needed. Free some room, ask for "
-                f"fewer states, or {errors.CHOOSE}."
-            )
+        roots.ensure_writable(self, bytes_needed)
 
     def _finish(
         self,
@@ -348,16 +351,18 @@ class Store:
             data = self._manifest(validated(address))
             if data is None:
                 looks += 1
-                if looks == _LOOKS:
+                if looks < _LOOKS:
+                    time.sleep(_SECONDS_BETWEEN_LOOKS)
+                elif not self.sight.again(address):
                     raise MissingArtifact(address, self.root)
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
                 continue
             with self._explained(f"read {address!r}"):
                 fault = self._verifier.fault(address, data)
             if fault is None:
+                self.sight.found(address)
                 return manifests.unsealed(data, address)
             # Someone may have replaced it while its files were read.
-            if self._manifest(address) == data:
+            if self._manifest(address) == data and not self.sight.again(address):
                 raise DamagedArtifact(address, fault, self._set_aside(address, data))
 
     def _manifest(self, address: str) -> bytes | None:
@@ -388,13 +393,5 @@ class Store:
                 "and artifacts do not lie inside each other."
             )
 
-    def _lock_path(self, name: str) -> str:
-        file_name = urllib.parse.quote(name, safe="") + ".lock"
-        return f"{self._backend.scratch}/{addresses.LOCKS}/{file_name}"
-
     def _explained(self, task: str, folder: str = "") -> AbstractContextManager[None]:
         return errors.explained(task, self.root, folder=folder)
-
-
-def _cache(name: str) -> str:
-    return os.path.join(os.path.expanduser("~/.cache/tflottery"), name)

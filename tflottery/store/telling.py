@@ -3,10 +3,10 @@
 import collections
 from collections.abc import Iterable, Mapping, Sequence
 
+from tflottery.core.files import readable_size
 from tflottery.store import differences
 from tflottery.store.differences import Difference
 from tflottery.store.origins import CHECKPOINTS, PARTIAL, RUNS, Origins, Value, of_run
-from tflottery.store.store import readable_size
 
 # What of a run's derivation tells it from most others, in a line.
 _TELLING = ("network.model", "data.name", "data.pretext", "data.subset")

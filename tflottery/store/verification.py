@@ -77,7 +77,18 @@ class Verifier:
         self._sound.pop(address, None)
 
     def _look(self, address: str, data: bytes) -> tuple[str | None, tuple]:
-        """Returns what is wrong at first sight, and what changes when a file does."""
+        """Returns what is wrong at first sight, and what changes when a file does.
+
+        On a folder that hosts share, sizes may be those of files that were replaced.
+        """
+        fault, found = self._glance(address, data)
+        if fault is not None and self._backend.may_lag:
+            self._backend.look_anew(address)
+            fault, found = self._glance(address, data)
+        return fault, found
+
+    def _glance(self, address: str, data: bytes) -> tuple[str | None, tuple]:
+        """Returns as `_look`, of what is seen as it is."""
         try:
             manifest = manifests.unsealed(data, address)
         except manifests.UnsoundManifest as reason:
@@ -106,7 +117,7 @@ def _fault_in(folder: epath.Path, manifest: Mapping[str, object]) -> str | None:
         except FileNotFoundError:
             return f"{name} is missing"
         except OSError as error:
-            if error.errno != errno.EIO:
+            if error.errno not in (errno.EIO, errno.ESTALE):
                 raise
             return f"{name} cannot be read ({error.strerror})"
         if digest != promised["sha256"]:
