@@ -108,6 +108,19 @@ def test_other_flags_are_refused_on_both_sides(together, told):
     assert any("worker 1 was refused: --levels" in text for text in told)
 
 
+def test_who_comes_a_second_time_is_refused_also_late(together, command):
+    chief, joined = together()
+    joined.thread.start()
+    with chief:
+        for _ in range(2):
+            late = Follower(command(1, seconds=5.0))
+            with pytest.raises(SetupError, match="there is one of that number already"):
+                late._admitted()
+        assert chief.watch() is None
+    joined.thread.join()
+    assert (joined.error, joined.code) == (None, 1)
+
+
 def test_one_that_does_not_come_is_named(command, told):
     chief = Leader(command(0, seconds=0.1))
     with pytest.raises(SetupError, match=r"within 0 s from worker 1 of 2 \(127"), chief:
@@ -275,11 +288,11 @@ def test_a_host_that_is_taken_for_another_is_told(told, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("host", ["::1", "127.0.0.1"])
-@pytest.mark.parametrize("at", ["", "::1"])
-def test_commands_meet_by_either_protocol(host, at):
-    if not socket.has_dualstack_ipv6() or (at, host) == ("::1", "127.0.0.1"):
-        pytest.skip("not by this protocol")
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="has no IPv6")
+@pytest.mark.parametrize(
+    ("at", "host"), [("", "::1"), ("", "127.0.0.1"), ("::1", "::1")]
+)
+def test_commands_meet_by_either_protocol(at, host):
     with leader._listening(at, 0) as server, ThreadPoolExecutor() as pool:
         address = (host, server.getsockname()[1])
         calling = pool.submit(links.connected, address, "greeting", seconds=5.0)

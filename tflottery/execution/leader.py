@@ -98,6 +98,8 @@ class Leader:
         self._orders: dict[int, connection.Connection] = {}
         self._refusals: dict[int, str] = {}
         self._admitting = threading.Lock()
+        self._is_complete = False
+        self._ends = threading.Event()
         self.exit_code = 1
 
     @property
@@ -154,21 +156,30 @@ class Leader:
             link.send("dismissed")
 
     def _admit(self) -> None:
-        """Listens until all followers are there, and has them begin."""
+        """Waits until all followers are there, and has them begin."""
         self._command.introduce()
+        server = _listening(*self._hosts.meeting_point)
+        threading.Thread(target=self._answer, args=(server,), daemon=True).start()
         told = time.monotonic()
         last = told + self._command.seconds
-        with _listening(*self._hosts.meeting_point) as server:
-            while missing := self._missing():
-                if time.monotonic() > last:
-                    raise SetupError(self._told_of(missing))
-                if time.monotonic() > told:
-                    self._say(
-                        f"Waiting at {self._hosts.meeting_address} for "
-                        f"{', '.join(map(self._hosts.name, missing))}, for "
-                        f"{self._command.seconds:.0f} s at most."
-                    )
-                    told += 60.0
+        while missing := self._missing():
+            if time.monotonic() > last:
+                raise SetupError(self._told_of(missing))
+            if time.monotonic() > told:
+                self._say(
+                    f"Waiting at {self._hosts.meeting_address} for "
+                    f"{', '.join(map(self._hosts.name, missing))}, for "
+                    f"{self._command.seconds:.0f} s at most."
+                )
+                told += 60.0
+            time.sleep(_POLL_SECONDS)
+        for link in self._links.values():
+            link.send("begin")
+
+    def _answer(self, server: socket.socket) -> None:
+        """Greets who calls, until this command ends: who comes too late is told so."""
+        with server:
+            while not self._ends.is_set():
                 try:
                     made, (caller, *_) = server.accept()
                 except TimeoutError:
@@ -176,17 +187,20 @@ class Leader:
                 threading.Thread(
                     target=self._greet, args=(made, caller), daemon=True
                 ).start()
-        for link in self._links.values():
-            link.send("begin")
 
     def _missing(self) -> list[int]:
-        """Returns the followers that have not come, or are gone again."""
+        """Returns the followers that have not come, or are gone again.
+
+        Changes: where there are none, nobody is admitted from now on.
+        """
         with self._admitting:
             for index in [one for one, link in self._links.items() if link.fault]:
                 self._links.pop(index).close()
                 self._orders.pop(index, None)
             others = range(1, len(self._hosts.addresses))
-            return [one for one in others if one not in self._orders]
+            missing = [one for one in others if one not in self._orders]
+            self._is_complete = not missing
+            return missing
 
     def _greet(self, made: socket.socket, caller: str) -> None:
         """Admits who has called, or refuses it."""
@@ -202,7 +216,7 @@ class Leader:
             return
         other, (index, options) = found
         with self._admitting:
-            if options is None and index in self._links:
+            if options is None and index in self._links and not self._is_complete:
                 # The second connection of a follower that was admitted.
                 self._orders[index] = other
                 return
@@ -219,7 +233,8 @@ class Leader:
 
     def _refusal(self, index: int, options: Mapping[str, str]) -> str | None:
         """Returns why a follower cannot take part; None if it can."""
-        if index in self._links and not self._links[index].fault:
+        there_is_one = index in self._links and not self._links[index].fault
+        if there_is_one or self._is_complete:
             return "there is one of that number already."
         differing = [
             f"{name} is {options.get(name, 'absent')} on worker {index} and {value} on "
@@ -247,6 +262,7 @@ class Leader:
 
     def _end(self) -> None:
         """Tells the followers how it ended."""
+        self._ends.set()
         for link in self._links.values():
             link.send("end", self.exit_code)
         _await_ends(list(self._links.values()))
