@@ -139,7 +139,7 @@ def test_a_class_without_a_kind_of_its_own_is_refused():
 
 
 def test_what_stands_for_a_field_enters_in_its_place():
-    assert fingerprints.fields(Point(object(), 2), x=3) == {"x": 3, "y": 2}
+    assert fingerprints.fields(Point(object(), 2), x="3") == {"x": 3, "y": 2}
 
 
 def test_a_field_added_later_counts_only_where_it_says_something():
@@ -152,3 +152,17 @@ def test_a_field_added_later_counts_only_where_it_says_something():
 
     assert fingerprints.fields(Grown(1)) == fingerprints.fields(Grown(1, 0)) == {"x": 1}
     assert fingerprints.fields(Grown(1, 2)) == {"x": 1, "y": 2}
+
+
+def test_the_text_of_a_field_that_comes_again_is_written_once(monkeypatch):
+    """A mask of each level has the same tuple of kernels."""
+    kernels = tuple((f"layer_{number}/kernel", (3, 3, 16, 16)) for number in range(50))
+    points = [Point(kernels, number) for number in range(3)]
+    expected = {fingerprints.fingerprint(one) for one in points}
+    written, quoted = [], fingerprints._quoted
+    monkeypatch.setattr(
+        fingerprints, "_quoted", lambda one: written.append(one) or quoted(one)
+    )
+    points = [Point(kernels, number) for number in range(3)]
+    assert {fingerprints.fingerprint(one) for one in points} == expected
+    assert not any(one.startswith("layer") for one in written)

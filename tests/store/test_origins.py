@@ -12,11 +12,11 @@ from tflottery.store.origins import Origins, Reference
 
 
 def key_of(text):
-    return fingerprints.digest(text)
+    return fingerprints.fingerprint(text)
 
 
 def state_key(run, iteration):
-    return fingerprints.digest(["state", run, iteration])
+    return fingerprints.fingerprint(["state", run, iteration])
 
 
 @pytest.fixture

@@ -94,9 +94,7 @@ class Component(Artifact):
     @functools.cached_property
     def key(self) -> str:
         """Hash of the derivation."""
-        return fingerprints.digest(
-            [fingerprints.kind(self), self.VERSION, fingerprints.fields(self)]
-        )
+        return fingerprints.key_of(self)
 
     @functools.cached_property
     def address(self) -> str:

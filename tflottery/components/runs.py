@@ -95,12 +95,16 @@ class Run:
     @functools.cached_property
     def key(self) -> str:
         """Hash of the derivation."""
-        return fingerprints.digest([self.KIND, self.VERSION, self.derivation()])
+        return fingerprints.key_of(self, recipe=self._trajectory)
 
     def derivation(self) -> dict[str, object]:
         """Returns what decides the trajectory, in plain values."""
-        trajectory = fingerprints.once(recipes.trajectory, self.recipe)
-        return fingerprints.fields(self, recipe=trajectory)
+        return fingerprints.fields(self, recipe=self._trajectory)
+
+    @property
+    def _trajectory(self) -> str:
+        """Text of what of the recipe decides the trajectory."""
+        return fingerprints.once(_trajectory, self.recipe)
 
     def _can_carry(self) -> bool:
         """Returns whether slots of the initial state would make a difference."""
@@ -172,6 +176,10 @@ class State(Artifact):
         if (keeps, needs) == (self.keeps_slots, self.needs_slots):
             return self
         return dataclasses.replace(self, keeps_slots=keeps, needs_slots=needs)
+
+
+def _trajectory(recipe: Recipe) -> str:
+    return fingerprints.text(recipes.trajectory(recipe))
 
 
 # In a plan the same state is made anew for each artifact that comes from it.

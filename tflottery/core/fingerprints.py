@@ -1,38 +1,58 @@
-"""Fingerprints: a short, stable hash of how a thing comes about."""
+"""Fingerprints: a short, stable hash of how a thing comes about.
+
+What is hashed is text, put together of the texts of its parts: those of a recipe, a
+network or a data set are the same in thousands of runs, and written once.
+"""
 
 import dataclasses
+import functools
 import hashlib
 import json
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Iterable, Mapping
 
 # Metadata of a dataclass field that older fingerprints do not know.
 LATER = {"later": True}
 
-_MAX_KNOWN = 100
+_MAX_KNOWN = 1000
 _known: dict[tuple, tuple[object, object]] = {}
+_quoted = json.encoder.encode_basestring_ascii
 
 
-def canonical(value: object) -> object:
-    """Returns plain lists, dicts, numbers and text that stand for `value`.
+class _Field(typing.NamedTuple):
+    """A field of a dataclass; `default` counts where it came later."""
+
+    name: str
+    is_later: bool
+    default: object
+
+
+def text(value: object) -> str:
+    """Returns JSON of plain lists, objects, numbers and text that stands for a value.
 
     A dataclass becomes its fields and its class's `KIND`; a value with an attribute
-    `key` stands as that key, so that derivations nest without growing.
+    `key` stands as that key, so that derivations nest without growing. Dataclasses, and
+    tuples in them, are held to never change.
 
     Raises:
       TypeError: the value is none of these; its `repr` might change between runs.
     """
-    if value is None or isinstance(value, bool | int | str):
-        return value
+    if isinstance(value, str):
+        return _quoted(value)
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, int):
+        return int.__repr__(value)
     if isinstance(value, float):
         # repr is the shortest text that reads back as the same float; that of numpy's
         # float64, which is a float too, would name its type.
-        return {"float": repr(float(value))}
+        return _object({"float": _quoted(repr(float(value)))})
     if isinstance(value, list | tuple):
-        return [canonical(item) for item in value]
+        return _list(map(text, value))
     if isinstance(value, dict):
-        return {str(name): canonical(item) for name, item in sorted(value.items())}
+        return _object({str(name): text(item) for name, item in value.items()})
     if hasattr(value, "key"):
-        return {kind(value): value.key}
+        return _object({kind(value): text(value.key)})
     if dataclasses.is_dataclass(value):
         return once(_nested, value)
     raise TypeError(
@@ -62,28 +82,34 @@ def kind(value: object) -> str:
     return found
 
 
-def fields(value: object, **instead: object) -> dict[str, object]:
-    """Returns the fields of a dataclass, canonical, by name.
+def fields(value: object, **instead: str) -> dict[str, object]:
+    """Returns the fields of a dataclass by name, as their texts read.
 
-    What is given by keyword stands for the field of that name. A field added later,
+    What is given by keyword is the text of the field of that name. A field added later,
     with `metadata=LATER`, is left out at its default, so that what was made before
     keeps its key.
     """
-    return {
-        field.name: canonical(instead.get(field.name, getattr(value, field.name)))
-        for field in dataclasses.fields(value)
-        if not (field.metadata == LATER and getattr(value, field.name) == field.default)
-    }
+    return {name: json.loads(one) for name, one in _texts(value, instead).items()}
+
+
+def key_of(value: object, **instead: str) -> str:
+    """Returns the key of a dataclass of a `KIND` and a `VERSION`.
+
+    Args:
+      value: the dataclass.
+      **instead: as of `fields`.
+    """
+    parts = text(kind(value)), text(value.VERSION), _object(_texts(value, instead))
+    return digest(_list(parts))
 
 
 def fingerprint(value: object, *, length: int = 32) -> str:
-    """Returns the first `length` hexadecimal digits of the value's sha256."""
-    return digest(canonical(value), length=length)
+    """Returns the first `length` hexadecimal digits of the sha256 of a value's text."""
+    return digest(text(value), length=length)
 
 
-def digest(derivation: object, *, length: int = 32) -> str:
-    """Returns the fingerprint of what is canonical already."""
-    text = json.dumps(derivation, sort_keys=True, separators=(",", ":"))
+def digest(text: str, *, length: int = 32) -> str:
+    """Returns the first `length` hexadecimal digits of the sha256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
@@ -103,6 +129,38 @@ def once(function: Callable[[object], object], value: object) -> object:
     return known[1]
 
 
-def _nested(value: object) -> dict[str, object]:
-    """Returns a dataclass without a key of its own, canonical."""
-    return {kind(value): fields(value)}
+def _texts(value: object, instead: Mapping[str, str]) -> dict[str, str]:
+    """Returns the texts of a dataclass's fields by name: as of `fields`."""
+    found = {}
+    for name, is_later, default in _fields_of(type(value)):
+        one = getattr(value, name)
+        if not is_later or one != default:
+            found[name] = instead.get(name) or _text_of_field(one)
+    return found
+
+
+def _text_of_field(value: object) -> str:
+    # Thousands of masks are of the same tuple of kernels.
+    return once(text, value) if isinstance(value, tuple) else text(value)
+
+
+@functools.cache
+def _fields_of(owner: type) -> tuple[_Field, ...]:
+    return tuple(
+        _Field(one.name, one.metadata == LATER, one.default)
+        for one in dataclasses.fields(owner)
+    )
+
+
+def _nested(value: object) -> str:
+    """Returns the text of a dataclass without a key of its own."""
+    return _object({kind(value): _object(_texts(value, {}))})
+
+
+def _object(texts: Mapping[str, str]) -> str:
+    pairs = (f"{_quoted(name)}:{one}" for name, one in sorted(texts.items()))
+    return f"{{{','.join(pairs)}}}"
+
+
+def _list(texts: Iterable[str]) -> str:
+    return f"[{','.join(texts)}]"

@@ -142,7 +142,7 @@ class Origins:
             folder, rest = address.partition("/")[0], _rest(address)
             run, _, iteration = rest.partition("/")
             if folder == RUNS and iteration.isdigit():
-                found[fingerprints.digest([_STATE, run, int(iteration)])] = address
+                found[fingerprints.fingerprint([_STATE, run, int(iteration)])] = address
             elif folder not in (RUNS, CHECKPOINTS, PARTIAL):
                 found[rest] = address
         return found
