@@ -201,6 +201,30 @@ def test_a_job_that_kills_its_worker_three_times_is_given_up(
     assert store.has(toys.Number(5).address)
 
 
+@pytest.mark.parametrize(("losses", "is_given_up"), [(9, False), (10, True)])
+def test_nodes_that_are_lost_are_no_fault_of_a_job_within_a_bound(
+    toys, store, settings, execute, losses, is_given_up
+):
+    goal = toys.Number(1)
+
+    class NodesPool(FailingPool):
+        """Loses workers with their nodes."""
+
+        def submit(self, number, job):
+            if self.deaths < losses:
+                self.deaths += 1
+                self._messages.append((number, Message("lost", "no sign of life.")))
+            else:
+                InlinePool.submit(self, number, job)
+
+    pool = NodesPool(settings, dies_at="numbers/", deaths=0)
+    outcome, _ = execute([goal], pool=pool)
+    assert store.has(goal.address) != is_given_up
+    told = "Given up after 10 times: the node of its worker was lost: no sign of life."
+    found = [text for text in outcome.failures.values() if text.startswith(told)]
+    assert len(found) == len(outcome.failures) == is_given_up
+
+
 def test_a_job_that_gets_on_between_deaths_is_not_given_up(
     toys, store, settings, execute
 ):
@@ -618,6 +642,6 @@ def test_ask_outlives_dying_workers(settings):
 
 def test_ask_gives_up_after_three_deaths(settings):
     pool = FailingPool(settings, dies_at="inspect/", deaths=99)
-    text = "3 times while it looked at model 'lenet' .* 'digits': exit code -9"
+    text = "look at model 'lenet' .* 'digits' failed.* 3 times: .* exit code -9"
     with pytest.raises(WorkerFailed, match=text):
         ask(pool, Inspect("lenet", Setting("digits")), lambda: False)

@@ -5,14 +5,23 @@ clusters have their tests in test_ray_cluster.py.
 """
 
 import itertools
+import os
 import pickle
+import threading
 import types
 
 import pytest
 
 from tflottery.core.environment import SetupError
 from tflottery.core.recipes import Setting
-from tflottery.execution import ray_cluster, ray_pool, ray_worker
+from tflottery.execution import (
+    ray_actors,
+    ray_calls,
+    ray_cluster,
+    ray_nodes,
+    ray_pool,
+    ray_worker,
+)
 from tflottery.execution.jobs import Inspect, Make
 from tflottery.execution.ray_cluster import Demand
 from tflottery.execution.ray_pool import RayPool
@@ -82,7 +91,7 @@ class Cluster:
     def __init__(self, clock):
         self.clock, self.numbers = clock, itertools.count()
         self.exceptions = types.SimpleNamespace(RayError=self.RayError)
-        self.calls, self.actors, self.killed = {}, [], []
+        self.calls, self.actors, self.killed, self.options = {}, [], [], []
         self.rooms = {"a": 1.0, "b": 1.0}
         # What is done to each new actor.
         self.prepare = lambda actor: None
@@ -96,7 +105,11 @@ class Cluster:
             self.prepare(made)
             return made
 
-        return lambda kind: types.SimpleNamespace(remote=actor)
+        def kept_from(**options):
+            self.options.append(options)
+            return types.SimpleNamespace(remote=actor)
+
+        return lambda kind: types.SimpleNamespace(options=kept_from)
 
     def wait(self, calls, *, timeout, num_returns=1):
         del num_returns
@@ -221,7 +234,7 @@ def test_who_is_silent_is_dead_and_another_takes_its_place(cluster, pool, toys, 
     listen(pool, 20)
     cluster.actors[0].is_silent = True
     told = listen(pool, ray_pool.SILENT_SECONDS + 2)
-    assert [(number, kind) for number, kind, _ in told] == [(0, "note"), (0, "died")]
+    assert [(number, kind) for number, kind, _ in told] == [(0, "note"), (0, "lost")]
     assert "no sign of life for 30 s" in told[0][2] and "'a'" in told[0][2]
     assert cluster.killed == [cluster.actors[0]]
     # Its job is free for others at once, and what it tells later is not heard.
@@ -249,7 +262,7 @@ def test_a_death_that_ray_tells_of_is_one(cluster, pool, toys):
     listen(pool)
     cluster.actors[1].death = "The actor died.\n\n  its node was lost"
     told = listen(pool, 1)
-    assert told == [(1, "died", "The actor died. its node was lost on host 'a'.")]
+    assert told == [(1, "lost", "The actor died. its node was lost on host 'a'.")]
     listen(pool, 1)
     assert pool.idle() == [0, 1]
 
@@ -279,11 +292,89 @@ def test_a_late_node_that_does_not_see_the_store_is_left_out(cluster, pool, toys
     listen(pool)
     cluster.prepare = lambda actor: vars(actor).update(host="c", fault="no such folder")
     cluster.rooms |= {"c": 1.0}
-    told = [text for _, _, text in listen(pool, 40) if "cannot be used" in text]
-    assert told[0] == "Node 'c' of the Ray cluster cannot be used: no such folder."
-    assert pool.idle() == [1]
-    # It is asked again now and then, not all the time.
-    assert len(told) < 6
+    told = [text for _, _, text in listen(pool, 500) if "cannot be used" in text]
+    assert told == ["Node 'c' of the Ray cluster cannot be used: no such folder."]
+    assert (pool.idle(), pool.size, len(cluster.actors)) == ([1], 2, 3)
+    # It is asked again now and then, not all the time; others keep away from it.
+    cluster.prepare = lambda actor: setattr(actor, "host", "a")
+    cluster.actors[1].death = "its node was lost"
+    listen(pool, 20)
+    assert cluster.options[-1] == {"label_selector": {"ray.io/node-id": "!in(c)"}}
+    cluster.prepare = lambda actor: setattr(actor, "host", "c")
+    listen(pool, 100)
+    assert pool.size == 3 and cluster.options[-1] == {}
+
+
+def test_who_does_not_tell_whether_it_sees_the_store_gets_no_job(
+    cluster, settings, store, toys
+):
+    cluster.prepare = lambda actor: setattr(actor, "host", "ab"[actor.number])
+    with store.claimed(pytest.fail), RayPool(settings, Demand()) as pool:
+        listen(pool)
+        frozen = cluster.actors[1]
+        frozen.is_silent = True
+        cluster.prepare = lambda actor: setattr(actor, "host", "b")
+        pool.submit(0, Make(toys.Number(1)))
+        assert (pool.idle(), cluster.killed) == ([], [frozen])
+        # Another is asked there instead.
+        listen(pool, 3)
+        assert pool.idle() == [1]
+
+
+def test_a_head_that_does_not_answer_holds_nothing_up(cluster, pool, toys, monkeypatch):
+    listen(pool)
+    pool.submit(0, Make(toys.Number(1)))
+    listen(pool)
+    monkeypatch.setattr(ray_nodes, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(ray_actors, "_HEAD_SECONDS", 0.01)
+    monkeypatch.setattr(ray_calls, "_is_cut_off", [])
+    monkeypatch.setattr(ray_cluster, "_connected", [True])
+    monkeypatch.setattr(ray_cluster, "_SHUTDOWN_SECONDS", 0.01)
+    answers = threading.Event()
+    nodes, cluster.nodes = cluster.nodes, lambda: answers.wait() and nodes()
+    cluster.kill = lambda actor, *, no_restart: answers.wait()
+    cluster.shutdown = answers.wait
+    cluster.actors[0].messages = [Message("progress", 0.5)]
+    told = listen(pool, ray_nodes._SILENT_SECONDS + 10)
+    assert told[0] == (0, "progress", 0.5)
+    [(_, _, text)] = told[1:]
+    assert "head of the Ray cluster has not answered for 30 s" in text
+    # The end of this process would wait for it.
+    pool.close()
+    assert ray_calls._is_cut_off
+    codes = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    ray_calls.end_if_cut_off(75)
+    answers.set()
+    assert codes == [75]
+
+
+def test_a_head_that_answers_again_tells_what_has_changed(cluster, pool, monkeypatch):
+    listen(pool)
+    monkeypatch.setattr(ray_nodes, "_LOOK_SECONDS", 0.01)
+    answers = threading.Event()
+    nodes, cluster.nodes = cluster.nodes, lambda: answers.wait() and nodes()
+    assert len(listen(pool, ray_nodes._SILENT_SECONDS + 10)) == 1
+    monkeypatch.setattr(ray_nodes, "_LOOK_SECONDS", 10.0)
+    cluster.rooms |= {"c": 1.0}
+    answers.set()
+    told = [text for _, _, text in listen(pool, ray_pool._LOOK_SECONDS + 1)]
+    assert told == [
+        "The head of the Ray cluster answers again.",
+        "Node c (10.0.0.2) has joined the Ray cluster.",
+    ]
+
+
+def test_what_ray_ends_for_want_of_memory_is_a_matter_of_the_job(cluster, pool, toys):
+    class OutOfMemoryError(cluster.RayError):
+        pass
+
+    listen(pool)
+    pool.submit(1, Make(toys.Number(1)))
+    listen(pool)
+    cluster.actors[1].death, cluster.RayError = "Too much.", OutOfMemoryError
+    [(number, kind, _)] = listen(pool, 1)
+    assert (number, kind) == (1, "died")
 
 
 def test_who_comes_up_as_work_begins_is_asked_if_it_sees_the_store(
@@ -316,13 +407,18 @@ def test_a_node_that_cannot_train_any_more_is_left_out(cluster, settings, store,
         told = listen(pool)
         assert told == [
             (0, "note", "Node 'b' is given no more work: No GPU (on host 'b')"),
-            (1, "died", "it cannot train on host 'b'."),
+            (1, "lost", "it cannot train on host 'b'."),
         ]
-        # Nor are the one that had nothing to do there, and those that come there.
+        # Nor is the one that had nothing to do there, and none is started there.
+        assert listen(pool, 900) == []
+        assert pool.idle() == [2] and len(cluster.actors) == 4
+        # One that was on its way is sent off.
         cluster.prepare = lambda actor: setattr(actor, "host", "b")
+        cluster.rooms |= {"c": 1.0}
         told = [text for _, _, text in listen(pool, 9)]
-        assert told and all("'b' of the Ray cluster cannot be" in one for one in told)
-        assert pool.idle() == [2]
+        assert told[1:] == [
+            "Node 'b' of the Ray cluster cannot be used: No GPU (on host 'b')."
+        ]
         # Nobody is left.
         cluster.actors[0].messages = [Message("unfit", "No GPU (on host 'a')")]
         with pytest.raises(SetupError, match="No GPU .on host 'a'."):

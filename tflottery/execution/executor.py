@@ -15,7 +15,7 @@ from tflottery.components.metadata import Facts
 from tflottery.components.runs import Run
 from tflottery.core.amounts import counted
 from tflottery.core.identities import Network
-from tflottery.execution import job_context
+from tflottery.execution import job_context, setbacks
 from tflottery.execution.plan import Plan, Step, plan_of
 from tflottery.execution.progress import Progress
 from tflottery.execution.run_index import (
@@ -31,8 +31,6 @@ from tflottery.store.errors import DamagedArtifact, MissingArtifact
 from tflottery.store.store import Store
 
 _POLL_SECONDS = 0.25
-# How often a job may be begun again after a death, without getting on.
-_MAX_SETBACKS = 3
 # How often an artifact may be made again that is damaged or gone when it is needed.
 _MAX_LOSSES = 3
 # A stopped command ends within ten seconds: what has come to no checkpoint by now, as
@@ -99,8 +97,7 @@ class Executor:
         self._refusal_stops = refusal_stops
         self._running: dict[int, Step] = {}
         self._made: set[str] = set()
-        # Of a job since it last got anywhere; of an artifact in all.
-        self._setbacks: dict[str, int] = {}
+        self._setbacks = setbacks.Setbacks()
         self._losses: collections.Counter[str] = collections.Counter()
         # Addresses of artifacts that are not made again, and why.
         self._given_up: dict[str, str] = {}
@@ -220,7 +217,7 @@ class Executor:
             return
         if message.kind in ("made", "saved"):
             # Setbacks count against a job that gets nowhere between them.
-            self._setbacks.pop(step.job.name, None)
+            self._setbacks.forget(step.job.name)
         if message.kind == "made":
             schedule.made(message.value)
             self._made.add(message.value)
@@ -240,13 +237,9 @@ class Executor:
         name = step.job.name
         if message.kind == "failed":
             self._outcome.failures[name] = message.value
-        elif message.kind == "died":
-            self._setbacks[name] = self._setbacks.get(name, 0) + 1
-            if self._setbacks[name] >= _MAX_SETBACKS:
-                self._outcome.failures[name] = (
-                    f"Given up after {_MAX_SETBACKS} times: its worker died with "
-                    f"{message.value} Short of memory? Try fewer --workers."
-                )
+        elif message.kind in setbacks.KINDS:
+            if reason := self._setbacks.count(name, message):
+                self._outcome.failures[name] = reason
             self._begin_again(step, schedule)
         elif message.kind in ("damaged", "missing"):
             self._count_loss(message.value.address, message.kind)

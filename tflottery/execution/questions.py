@@ -4,13 +4,12 @@ import sys
 from collections.abc import Callable
 
 from tflottery.components.metadata import Facts
+from tflottery.execution import setbacks
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.worker import ENDINGS
 from tflottery.execution.worker_pool import WorkerPool
 
 _POLL_SECONDS = 0.25
-# How often it is asked again after the death of the worker.
-_MAX_DEATHS = 3
 
 
 class WorkerFailed(Exception):
@@ -41,7 +40,7 @@ def ask(
       WorkerFailed: the worker failed, or died each time.
       KeyboardInterrupt: it has to stop.
     """
-    deaths = 0
+    deaths = setbacks.Setbacks()
     pool.submit(0, question)
     while not stopping():
         for _, message in pool.messages(_POLL_SECONDS):
@@ -51,14 +50,11 @@ def ask(
                 note(message.value)
             if message.kind == "refused":
                 raise ValueError(message.value)
-            if message.kind == "died":
-                deaths += 1
-                if deaths == _MAX_DEATHS:
+            if message.kind in setbacks.KINDS:
+                if reason := deaths.count("", message):
                     raise WorkerFailed(
-                        f"Gave up after a worker died {deaths} times while it looked "
-                        f"at model {question.model!r} and data set "
-                        f"{question.setting.dataset!r}: {message.value} Short of "
-                        "memory?"
+                        f"A look at model {question.model!r} and data set "
+                        f"{question.setting.dataset!r} failed. {reason}"
                     )
                 pool.submit(0, question)
             elif message.kind in ENDINGS:

@@ -5,27 +5,23 @@ import dataclasses
 import importlib.util
 import os
 import signal
-import socket
-import subprocess
-import sys
 import types
 from collections.abc import Sequence
 
 from tflottery.core import hardware, stopping
 from tflottery.core.environment import SetupError
+from tflottery.execution import ray_address, ray_calls
 from tflottery.training import distribution
 from tflottery.training.distribution import Placement
 
-# A cluster of this machine alone, begun and ended by the command.
-LOCAL = "local"
-# The program that asks takes seconds to start, on a busy machine many.
-_ANSWER_SECONDS = 30.0
-_CALL_SECONDS = 10.0
+# Until a head that does not answer is left behind.
+_SHUTDOWN_SECONDS = 3.0
 # Nothing goes through Ray's object store. This is what it takes at least.
 _OBJECT_STORE_BYTES = 80 * 2**20
 _SILENT = {"log_to_driver": False, "logging_level": "ERROR"}
 _HIDDEN_GPUS = ("", "-1")
-# Whether this process is connected by `connect`, and not by a notebook before it.
+# Where this process is connected by `connect`, and not by a notebook before it: whether
+# to a cluster that it has not started.
 _connected: list[bool] = []
 
 
@@ -87,22 +83,11 @@ def library() -> types.ModuleType:
     return ray
 
 
-def validate_address(address: str | None) -> None:
-    """Raises ValueError if an address can be none of a cluster."""
-    scheme = address.partition("://")[0] if "://" in (address or "") else None
-    if scheme is not None:
-        raise ValueError(
-            f"--ray_address={address!r} has to be HOST:PORT, auto, or local. What "
-            "answers at a URL takes whole commands: ray job submit --address=http://"
-            "HOST:8265 -- python -m tflottery..."
-        )
-
-
 def connect(address: str | None, *, may_start: bool) -> bool:
     """Connects this process to a cluster, unless it is connected already.
 
     Args:
-      address: HOST:PORT, "auto" for one that runs on this machine, or `LOCAL` for one
+      address: HOST:PORT, "auto" for one that runs on this machine, or "local" for one
         that is started; None: $RAY_ADDRESS, else either of the two.
       may_start: whether one may be started.
 
@@ -116,30 +101,31 @@ def connect(address: str | None, *, may_start: bool) -> bool:
     ray = library()
     if ray.is_initialized():
         return True
-    address = address or os.environ.get("RAY_ADDRESS")
-    validate_address(address)
-    if address not in (None, "auto", LOCAL):
-        _refuse_silent(address)
-    if address != LOCAL:
+    ray_address.validate(address)
+    chosen, told = ray_address.named(address)
+    if chosen != ray_address.LOCAL and ray_address.is_there(address):
         try:
-            with _own_signals():
-                ray.init(address=address or "auto", **_SILENT)
-            _connected.append(True)
-            return True
+            with _own_signals(), ray_address.unset():
+                ray.init(address=chosen or ray_address.AUTO, **_SILENT)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            if address is not None or not isinstance(error, ConnectionError):
-                raise SetupError(_no_cluster(address or "auto", str(error))) from error
+            raise SetupError(ray_address.no_cluster(told, str(error))) from error
+        _connected.append(True)
+        return True
     if may_start:
         _start(ray)
-        _connected.append(True)
+        _connected.append(False)
     return may_start
 
 
 def disconnect() -> None:
     """Ends a connection of `connect`, and a cluster that was started for it."""
-    if _connected:
-        _connected.clear()
-        with _own_signals():
+    if not _connected:
+        return
+    is_to_others = _connected.pop()
+    with _own_signals():
+        if is_to_others:
+            ray_calls.disconnect(library().shutdown, seconds=_SHUTDOWN_SECONDS)
+        else:
             library().shutdown()
 
 
@@ -207,7 +193,7 @@ def _start(ray: types.ModuleType) -> None:
     try:
         with _own_signals():
             ray.init(
-                address=LOCAL,
+                address=ray_address.LOCAL,
                 num_cpus=hardware.visible_cores(),
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
@@ -220,41 +206,6 @@ def _start(ray: types.ModuleType) -> None:
 def _counts(resources: Sequence[dict[str, float]], name: str) -> list[int]:
     """Returns how many of something nodes have that have any, each number once."""
     return sorted({int(one[name]) for one in resources if one.get(name, 0) >= 1})
-
-
-def _refuse_silent(address: str) -> None:
-    """Raises SetupError unless a cluster answers soon, which `ray.init` would await."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdecimal():
-        try:
-            called = (host.strip("[]"), int(port))
-            socket.create_connection(called, timeout=_CALL_SECONDS).close()
-        except (OSError, OverflowError) as error:
-            raise SetupError(_no_cluster(address, str(error))) from error
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
-    try:
-        subprocess.run(
-            [*command, "--address", address],
-            check=True,
-            capture_output=True,
-            timeout=_ANSWER_SECONDS,
-            text=True,
-        )
-    except subprocess.TimeoutExpired as error:
-        reason = f"nothing answers within {_ANSWER_SECONDS:.0f} s"
-        raise SetupError(_no_cluster(address, reason)) from error
-    except subprocess.CalledProcessError as error:
-        lines = (error.stderr or error.stdout).strip().splitlines()
-        reason = lines[-1] if lines else "it is none"
-        raise SetupError(_no_cluster(address, reason)) from error
-
-
-def _no_cluster(address: str, reason: str) -> str:
-    return (
-        f"There is no Ray cluster that can be used at --ray_address={address!r}: "
-        f"{reason}. Start one (ray start --head), name another, or take --ray_address="
-        f"{LOCAL} for the processors of this machine."
-    )
 
 
 @contextlib.contextmanager

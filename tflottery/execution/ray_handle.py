@@ -39,6 +39,15 @@ class Handle:
             lock.release()
 
 
+def kind_of_end(error: Exception) -> str:
+    """Returns which message tells of an actor's end, as Ray has it.
+
+    For want of memory it is a matter of the job: "died". Whatever else ends an actor,
+    below which its worker process may die alone, is one of its node: "lost".
+    """
+    return "died" if type(error).__name__ == "OutOfMemoryError" else "lost"
+
+
 def reason(error: Exception) -> str:
     """Returns in a line or two why an actor is gone, as Ray tells."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

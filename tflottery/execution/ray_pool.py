@@ -7,23 +7,24 @@ up, what it publishes is what the other makes as well. Jobs are locked by this p
 on the host that holds the store's claim, and no lock has to reach another host.
 """
 
-import collections
 import contextlib
 import dataclasses
+import itertools
 import math
 import pickle
 import time
 
 from tflottery.core.environment import SetupError
 from tflottery.execution import (
+    ray_calls,
     ray_cluster,
     ray_handle,
     ray_nodes,
-    ray_worker,
     worker,
 )
 from tflottery.execution.job_context import BUSY
 from tflottery.execution.jobs import Inspect
+from tflottery.execution.ray_actors import RayActors
 from tflottery.execution.ray_cluster import Demand
 from tflottery.execution.ray_handle import Handle
 from tflottery.execution.ray_nodes import NodeWatch
@@ -41,7 +42,8 @@ _START_SECONDS = 120.0
 # A worker that fails before it is there is asked for anew after that.
 _PAUSE_SECONDS = 10.0
 _LOOK_SECONDS = 3.0
-_CLOSE_SECONDS = 3.0
+# What the head has to answer is waited for so long, where work goes on without it.
+_HEAD_SECONDS = 1.0
 # After that it is said that one is waited for.
 _PATIENCE_SECONDS = 15.0
 # Who has not listened for so long can call nobody silent.
@@ -75,26 +77,21 @@ class RayPool:
         worker.end_if_imported_again()
         self._store = Store(settings.store)
         holder = delegated.holder_of(self._store)
-        self._settings = dataclasses.replace(settings, holder=holder)
+        settings = dataclasses.replace(settings, holder=holder)
         self._demand = demand
         self._most_started = 1 if is_only_asked else math.inf
         self._wanted = num_workers
         self._ray = ray_cluster.library()
-        self._kind = self._ray.remote(
-            max_restarts=0,
-            max_task_retries=0,
-            scheduling_strategy="SPREAD",
-            **demand.options(),
-        )(ray_worker.RayWorker)
+        self._actors = RayActors(settings, demand)
         self._workers: dict[int, Handle] = {}
         self._rests: dict[int, float] = {}
         self._told: list[tuple[int, Message]] = []
         self._watch = NodeWatch(demand)
-        # Why workers cannot train on nodes, by Ray's name of the node.
-        self._unfit: dict[str, str] = {}
-        self._stopping = self._working = self._waits = False
+        self._stopping = self._working = False
         self._looked = self._listened = -math.inf
-        self._look_around(time.monotonic())
+        # Since when no worker is there; infinite where that was told.
+        self._alone = time.monotonic()
+        self._look_around(self._alone)
         if self.size == 0:
             self.close()
             raise SetupError(
@@ -194,13 +191,8 @@ class RayPool:
     def close(self) -> None:
         """Ends all workers, whatever they do, and the connection to the cluster."""
         workers, self._workers = list(self._workers.values()), {}
-        # Those that answer remove what they leave half done.
-        with contextlib.suppress(self._ray.exceptions.RayError):
-            ends = [one.actor.close.remote() for one in workers if one.node is not None]
-            if ends:
-                self._ray.wait(ends, num_returns=len(ends), timeout=_CLOSE_SECONDS)
+        self._actors.close(workers)
         for one in workers:
-            self._end(one.actor)
             one.release()
         ray_cluster.disconnect()
         self._store.sweep()
@@ -215,65 +207,56 @@ class RayPool:
         first = {one.node.identity: one for one in here}
         asked = [one.actor.node.remote(working=True) for one in first.values()]
         limit = sight.SIGHT_SECONDS + SILENT_SECONDS
-        told, _ = self._ray.wait(asked, num_returns=len(asked), timeout=limit)
-        faults = []
-        for call in told:
+        answered, _ = self._ray.wait(asked, num_returns=len(asked), timeout=limit)
+        nodes = []
+        for call in answered:
             # Who died meanwhile is noticed as always.
             with contextlib.suppress(self._ray.exceptions.RayError):
-                node = self._ray.get(call)
-                if node.fault:
-                    faults.append(f"{node.host!r} ({node.fault})")
-        if faults:
-            raise SetupError(
-                f"The store {self._store.root!r} cannot be worked on from "
-                f"{'these nodes' if len(faults) > 1 else 'this node'} of the Ray "
-                f"cluster: {'; '.join(faults)}. It has to be a folder that all nodes "
-                "share under the same path, or a bucket (--store)."
-            )
+                nodes.append(self._ray.get(call))
+        if refusal := ray_nodes.refusal(nodes, self._store.root):
+            raise SetupError(refusal)
         self._working = True
-        self._tell_of_workers()
+        # Who has not answered is given no job, and asked anew.
+        sighted, now = {node.identity for node in nodes}, time.monotonic()
+        for number, one in list(self._workers.items()):
+            if one.node is not None and one.node.identity not in sighted:
+                self._lose(number, "it did not tell whether it sees the store", now)
+        told = ray_nodes.workers_on(self._nodes()), ray_nodes.kinds(self._nodes())
+        for text in filter(None, told):
+            self._note(text)
 
     def _nodes(self) -> list[Node]:
         """Returns where each worker is that is there by now."""
         nodes = (one.node for one in self._workers.values())
         return [node for node in nodes if node is not None]
 
-    def _tell_of_workers(self) -> None:
-        """Notes how many workers there are by now, and on which hosts."""
-        nodes = self._nodes()
-        hosts = {one.identity: one.host for one in nodes}
-        counts = collections.Counter(one.identity for one in nodes)
-        where = (f"{hosts[one]} ({count})" for one, count in counts.items())
-        self._note(f"{len(nodes)} workers of Ray are ready: {', '.join(where)}.")
-        if remark := ray_nodes.kinds(nodes):
-            self._note(remark)
-
     def _look_around(self, now: float) -> None:
         """Sees which nodes there are, and asks for the workers that are missing."""
         if now - self._looked >= _LOOK_SECONDS:
             self._looked = now
-            for text in self._watch.look():
+            for text in self._watch.look(now):
                 self._note(text)
-        for number in range(min(self.size, self._most_started)):
-            if number not in self._workers and self._rests.get(number, 0.0) <= now:
-                self._start(number, now)
+        self._rests = {one: end for one, end in self._rests.items() if end > now}
+        taken = self._workers.keys() | self._rests.keys()
+        num_missing = max(0, min(self.size, self._most_started) - len(taken))
+        free = (number for number in itertools.count() if number not in taken)
+        for number in itertools.islice(free, num_missing):
+            self._start(number, now)
+        if self._nodes():
+            self._alone = now
+        elif now - self._alone > _PATIENCE_SECONDS:
+            self._tell_that_nobody_is_there()
 
     def _start(self, number: int, now: float) -> None:
-        """Asks Ray for a worker, and the worker where it is."""
-        actor = self._kind.remote(self._settings, ray_worker.this_program())
-        call = actor.node.remote(working=self._working)
-        self._workers[number] = Handle(actor, call, now, self._working)
+        """Asks Ray for a worker."""
+        self._workers[number] = self._actors.start(
+            now, working=self._working, options=self._watch.options
+        )
 
     def _ask(self, one: Handle) -> None:
-        """Asks a worker that has answered what there is to tell, giving it its job."""
-        if one.call is not None:
-            return
-        job, one.job = one.job, None
-        one.call = one.actor.exchange.remote(
-            job,
-            stopping=self._stopping,
-            seconds=_BEAT_SECONDS if one.busy else 0.0,
-        )
+        """Asks a worker that has answered what there is to tell."""
+        seconds = _BEAT_SECONDS if one.busy else 0.0
+        self._actors.ask(one, stopping=self._stopping, seconds=seconds)
 
     def _look_after(self, number: int, now: float) -> None:
         """Asks a worker that has answered; ends one that has not for too long."""
@@ -283,8 +266,6 @@ class RayPool:
                 self._ask(one)
             return
         if one.node is None:
-            if now - one.heard > _PATIENCE_SECONDS and not self._nodes():
-                self._wait()
             if now - one.heard > _START_SECONDS and number < self.size:
                 self._lose(number, "it did not start", now)
         elif now - one.heard > SILENT_SECONDS:
@@ -294,14 +275,16 @@ class RayPool:
             )
             self._lose(number, f"no sign of life for {SILENT_SECONDS:.0f} s", now)
 
-    def _wait(self) -> None:
-        """Notes once that Ray has started no worker yet."""
-        if not self._waits:
-            self._waits = True
-            self._note(
-                f"Waiting for Ray to start a worker, which takes {self._demand}; free "
-                f"are {self._demand.told_of(self._ray.available_resources())}."
-            )
+    def _tell_that_nobody_is_there(self) -> None:
+        """Notes, once until one comes, that Ray has started no worker."""
+        self._alone = math.inf
+        free = "what is free its head does not tell"
+        with contextlib.suppress(TimeoutError):
+            asked = ray_calls.Call(self._ray.available_resources)
+            free = f"free are {self._demand.told_of(asked.answer(_HEAD_SECONDS))}"
+        self._note(
+            f"Waiting for Ray to start a worker, which takes {self._demand}; {free}."
+        )
 
     def _hear(self, number: int) -> None:
         """Takes what a worker has answered."""
@@ -316,7 +299,8 @@ class RayPool:
                     f"A worker could not begin on the Ray cluster: {reason} Each node "
                     "needs what this machine has installed."
                 ) from error
-            self._lose(number, reason, now)
+            # Ray ends workers for want of memory, which is a matter of their jobs.
+            self._lose(number, reason, now, kind=ray_handle.kind_of_end(error))
             return
         one.heard = now
         if isinstance(answer, Node):
@@ -343,9 +327,9 @@ class RayPool:
         Raises:
           SetupError: it is the only one, or nothing has been done yet.
         """
-        node = self._workers[number].node
-        self._unfit[node.identity] = fault
-        fits = any(one.identity not in self._unfit for one in self._nodes())
+        node, now = self._workers[number].node, time.monotonic()
+        self._watch.refuse(node.identity, fault, now, for_good=True)
+        fits = any(self._watch.fault(one.identity) is None for one in self._nodes())
         if not self._working or not fits:
             raise SetupError(fault)
         self._note(f"Node {node.host!r} is given no more work: {fault}")
@@ -353,7 +337,7 @@ class RayPool:
             # What others there have begun they may well end.
             is_there = one.node is not None and one.node.identity == node.identity
             if other == number or (is_there and not one.busy):
-                self._lose(other, "it cannot train", time.monotonic())
+                self._lose(other, "it cannot train", now)
 
     def _welcome(self, number: int, node: Node, now: float) -> None:
         """Takes a worker in, unless its node is not fit to work with the others.
@@ -366,7 +350,7 @@ class RayPool:
             # It was on its way when the first work began.
             one.call, one.asked_for_store = one.actor.node.remote(working=True), True
             return
-        fault = node.fault or self._unfit.get(node.identity)
+        fault = node.fault or self._watch.fault(node.identity)
         fault = fault or ray_nodes.difference(
             node, self._nodes(), is_late=self._working
         )
@@ -377,24 +361,22 @@ class RayPool:
         if not self._working:
             raise SetupError(told)
         self._note(told)
+        self._watch.refuse(node.identity, fault, now)
         self._lose(number, fault, now)
 
-    def _lose(self, number: int, reason: str, now: float) -> None:
+    def _lose(
+        self, number: int, reason: str, now: float, *, kind: str = "lost"
+    ) -> None:
         """Counts a worker as dead; another will be asked for."""
         one = self._workers.pop(number)
         if one.node is None:
             self._rests[number] = now + _PAUSE_SECONDS
-        self._end(one.actor)
+        self._actors.end([one])
         busy = one.busy
         one.release()
         if busy:
             where = f" on host {one.node.host!r}" if one.node else ""
-            self._told.append((number, Message("died", f"{reason}{where}.")))
-
-    def _end(self, actor: object) -> None:
-        """Ends an actor, if it is still there."""
-        with contextlib.suppress(self._ray.exceptions.RayError, ValueError):
-            self._ray.kill(actor, no_restart=True)
+            self._told.append((number, Message(kind, f"{reason}{where}.")))
 
     def _note(self, text: str) -> None:
         self._told.append((0, Message("note", text)))

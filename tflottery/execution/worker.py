@@ -38,7 +38,8 @@ IMPORTED_AGAIN = 77
 _BEAT_SECONDS = 1.0
 
 # Kinds of messages after which a worker waits for its next job.
-ENDINGS = ("ended", "failed", "refused", "damaged", "missing", "unusable", "died")
+ENDINGS = ("ended", "failed", "refused", "damaged", "missing", "unusable")
+ENDINGS += ("died", "lost")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +53,9 @@ class Message:
         job ended: "ended" (its result), "failed" (a traceback), "refused" (what is
         wrong with what the user asked for, or with the data), "damaged" or "missing"
         (the exception that names the artifact), "unusable" (what is wrong with the
-        store) or "died" (last words). Or "unfit" (why no worker can work on this
-        machine), which `Pool` raises as a SetupError.
+        store), "died" (last words), or "lost" (how: the worker's node is gone or cut
+        off, which may be no fault of the job). Or "unfit" (why no worker can work on
+        this machine), which `Pool` raises as a SetupError.
       value: as above.
     """
 

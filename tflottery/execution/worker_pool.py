@@ -10,8 +10,8 @@ class WorkerPool(typing.Protocol):
 
     A context manager: at its end no worker is left. Between one worker's `submit` and
     the message that ends its job come the messages of that job, and none are lost. The
-    death of a worker is a message like others ("died"); its number may be idle again at
-    once, with another worker behind it.
+    death of a worker is a message like others ("died", or "lost" where its node may be
+    the cause); its number may be idle again at once, with another worker behind it.
 
     Attributes:
       is_elsewhere: whether workers may be on other hosts, and see the store from there.

@@ -5,7 +5,7 @@ import typing
 
 from tflottery.core import hardware
 from tflottery.datasets import tfds_source
-from tflottery.execution import ray_cluster, utilization
+from tflottery.execution import ray_address, ray_cluster, utilization
 from tflottery.execution.inline import InlinePool
 from tflottery.execution.leader import Leader
 from tflottery.execution.multi_worker_pool import MultiWorkerPool
@@ -133,7 +133,7 @@ class Machine:
                     f"--ray_address={self.ray_address!r} goes with --executor=ray."
                 )
             return
-        ray_cluster.validate_address(self.ray_address)
+        ray_address.validate(self.ray_address)
         if self.distribute not in _DISTRIBUTED_BY_RAY:
             raise ValueError(
                 f"--distribute={self.distribute!r} does not go with --executor=ray, "
@@ -147,7 +147,7 @@ class Machine:
             )
 
     @property
-    def uses_cluster(self) -> bool:
+    def uses_ray(self) -> bool:
         """Whether workers are on a Ray cluster, connecting to it where that is asked.
 
         For a dry run none is started, and the plan is as of this machine then.
@@ -167,7 +167,7 @@ def placement_of(machine: Machine) -> Placement:
       ValueError: an option is wrong.
       SetupError: there are GPUs that cannot be used.
     """
-    if machine.uses_cluster:
+    if machine.uses_ray:
         return ray_cluster.placement(machine.distribute, threads=machine.threads)
     chosen = distribution.placement(
         machine.distribute, tpu=machine.tpu, threads=machine.threads
@@ -194,7 +194,7 @@ def pool_of(
     Raises:
       ValueError: there are to be more workers, or threads, than would get on.
     """
-    if machine.uses_cluster:
+    if machine.uses_ray:
         gpu = "ray" if placement.device == "gpu" else None
         return RayPool(
             _worker_settings(machine, placement, store, gpu=gpu),

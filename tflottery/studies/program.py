@@ -19,6 +19,7 @@ from absl import app, flags
 from tflottery.core import command_line, environment, stopping, training_hosts
 from tflottery.core.durations import Duration
 from tflottery.core.environment import SetupError
+from tflottery.execution import ray_calls
 from tflottery.execution.questions import WorkerFailed
 from tflottery.execution.stop_request import say
 from tflottery.store.errors import StoreError
@@ -55,7 +56,11 @@ def stoppable(main: Callable[[], None]) -> None:
     except KeyboardInterrupt as interrupt:
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
         say(f"Stopped. To go on:\n  {session.own_command()}")
+        ray_calls.end_if_cut_off(stopping.exit_code(number))
         sys.exit(stopping.exit_code(number))
+    except SystemExit as ending:
+        ray_calls.end_if_cut_off(ending.code)
+        raise
     finally:
         # What is left is the end of the interpreter, with the exit code as it is.
         stopping.hold_back()
