@@ -60,13 +60,26 @@ def imagenet_dir(tmp_path_factory):
     As many images of many sizes as it takes: 96 to train on, of the first ten classes,
     40 to validate, and five to test, whose labels are secret.
     """
+    folder = tmp_path_factory.mktemp("imagenet")
+    _prepare("imagenet2012", folder, {"train": 96, "validation": 40, "test": 5})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def places_dir(tmp_path_factory):
+    """A folder with a small Places365, likewise, whose images have one size."""
+    folder = tmp_path_factory.mktemp("places")
+    counts = {"train": 30, "validation": 10, "test": 3}
+    _prepare("places365_small", folder, counts, size=(256, 256), named="filename")
+    return folder
+
+
+def _prepare(name, folder, counts, **options):
+    """Writes a data set by its real builder, of other images, to a folder."""
     import tensorflow_datasets as tfds
 
-    folder = tmp_path_factory.mktemp("imagenet")
     tfds.core.utils.gcs_utils._is_gcs_disabled = True
-    real = tfds.builder_cls("imagenet2012")
-    counts = {"train": 96, "validation": 40, "test": 5}
-
+    real = tfds.builder_cls(name)
     with tfds.core.registered.skip_registration():
 
         class Small(real):
@@ -78,17 +91,17 @@ def imagenet_dir(tmp_path_factory):
             def _split_generators(self, dl_manager):
                 del dl_manager
                 return {
-                    split: _photographs(split, count) for split, count in counts.items()
+                    split: _photographs(split, count, **options)
+                    for split, count in counts.items()
                 }
 
     builder = Small(data_dir=os.fspath(folder))
     config = tfds.download.DownloadConfig(num_shards=2, try_download_gcs=False)
     builder.download_and_prepare(download_config=config)
-    return folder
 
 
-def _photographs(split, count):
-    """Yields images of smooth colours, JPEG of sizes between 40 and 90."""
+def _photographs(split, count, *, size=None, named="file_name"):
+    """Yields images of smooth colours, JPEG of one size or of some from 40 to 90."""
     from PIL import Image
 
     generator = np.random.default_rng(count)
@@ -97,13 +110,13 @@ def _photographs(split, count):
         pixels = generator.integers(0, 256, (6, 8, 3)).astype(np.uint8)
         # The class shows in what is red.
         pixels[..., 0] = 20 + 22 * label
-        size = tuple(map(int, generator.integers(40, 90, 2)))
+        drawn = tuple(map(int, generator.integers(40, 90, 2)))
         file = io.BytesIO()
-        Image.fromarray(pixels).resize(size, Image.BILINEAR).save(file, "JPEG")
+        Image.fromarray(pixels).resize(size or drawn, Image.BILINEAR).save(file, "JPEG")
         file.seek(0)
         name = f"{split}_{index}.JPEG"
         label = -1 if split == "test" else label
-        yield name, {"image": file, "label": label, "file_name": name}
+        yield name, {"image": file, "label": label, named: name}
 
 
 @pytest.fixture(scope="session")

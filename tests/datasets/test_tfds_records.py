@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tflottery.core.registry import DATASETS
 from tflottery.datasets import (
     array_records,
     arrays,
@@ -225,3 +226,23 @@ def test_a_test_split_with_labels_is_measured(data_dir, tmp_path):
     assert found.test.labels.tolist() == [0, 1, 2]
     content, sizes = found.test.images.read([1])
     assert content[0].startswith(b"\x89PNG") and sizes.tolist() == [[4, 4]]
+
+
+@pytest.mark.slow
+def test_places365_stays_in_its_files_though_it_has_one_size(places_dir, tmp_path):
+    folders = {"data_dir": str(places_dir), "cache_dir": str(tmp_path)}
+    found = source.load("places365_small", minimum_image_size=32, **folders)
+    assert found.is_encoded and found.num_classes == 365
+    assert found.train.images.shape == (30, 224, 224, 3)
+    # Those of the test split are secret.
+    assert sorted(found.test.labels) == list(range(10))
+    assert found.train.images.read([7])[1].tolist() == [[256, 256]]
+    told = str(found.train.images.damaged(7, "is none"))
+    assert ", called 'train_" in told and told.count("places365_small-train") == 1
+
+
+def test_what_is_declared_to_stay_in_files_does(data_dir, monkeypatch):
+    builder = tfds_builder.builder_of("little", str(data_dir))
+    assert not tfds_records.stay_in_files(builder)
+    monkeypatch.setitem(DATASETS._entries, "little", DATASETS["places365_small"])
+    assert tfds_records.stay_in_files(builder)

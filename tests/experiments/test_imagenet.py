@@ -111,6 +111,21 @@ def test_instability(run):
 
 
 @pytest.mark.slow
+def test_instability_on_places365(run, runtime, places_dir, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(places_dir))
+    runtime.forget()
+    options = {"rewind_iterations": (2,), "training_iterations": 3}
+    ended = run(
+        instability, dataset="places365_small", reestimation_examples=8, **options
+    )
+    runtime.forget()
+    (row,) = ended.table().to_dict("records")
+    assert row["dataset"] == "places365_small"
+    # The ten images of the validation split, whose labels are told.
+    assert 0 <= row["test_error_barrier"] <= 1
+
+
+@pytest.mark.slow
 def test_an_image_that_cannot_be_decoded_ends_a_command_as_refused(
     run, runtime, broken_imagenet, monkeypatch, tmp_path
 ):

@@ -167,8 +167,9 @@ DATASETS = Registry(
     "dataset",
     "tflottery.datasets",
     attributes=("adapt_recipe", "version"),
-    # Whether it is the same whatever size a model needs: then it is read once for all.
-    defaults={"keeps_size": False},
+    # Whether it is the same whatever size a model needs: then it is read once for all;
+    # and whether its images stay in files, encoded, also where they have one size.
+    defaults={"keeps_size": False, "stays_in_files": False},
 )
 PRETEXTS = Registry(
     "pretext",

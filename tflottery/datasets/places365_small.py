@@ -1,7 +1,8 @@
-"""Places365: 1,803,460 and 36,500 photographs of 365 kinds of places, of many sizes.
+"""Places365: 1,803,460 and 36,500 photographs of 365 kinds of places.
 
-The small form, whose images tensorflow-datasets has at about 256 x 256 pixels. Test
-labels are kept secret: what is called test error is that of the validation images.
+The small form, whose images have 256 x 256 pixels. There are too many of them for
+memory: they stay in their files, and are shown as those of ImageNet. Test labels are
+kept secret: what is called test error is that of the validation images.
 """
 
 import functools
@@ -19,6 +20,7 @@ _EDITION = functools.partial(tfds_source.edition, "places365_small")
     adapt_recipe=imagenet2012.adapted,
     version=_EDITION,
     keeps_size=True,
+    stays_in_files=True,
 )
 def places365_small(
     *, data_dir: str | None, minimum_image_size: int, working_dir: pathlib.Path

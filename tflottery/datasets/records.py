@@ -22,6 +22,8 @@ import numpy as np
 FILE, OFFSET, LENGTH, CHECKSUM = range(4)
 # How images begin.
 JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+# What features are called that tell the file of an image: ImageNet's, Places365's.
+_FILE_NAMES = (b"file_name", b"filename")
 _BEFORE = struct.Struct("<QI")
 _BEHIND = struct.Struct("<I")
 # Wire types of protocol buffers: a whole number, and something with a length.
@@ -173,7 +175,7 @@ def file_name(content: mmap.mmap | bytes, start: int, stop: int) -> str | None:
       DamagedRecords: it is no example.
     """
     for name, values in _features(content, start, stop):
-        if name == b"file_name":
+        if name in _FILE_NAMES:
             text = content[slice(*_only(content, name, values))]
             return text.decode(errors="replace")
     return None

@@ -119,7 +119,7 @@ def validate_prepared(name: str, builder: "tfds.core.DatasetBuilder") -> None:
     Images of many sizes need not fit; their records are walked later, by who indexes
     them.
     """
-    if tfds_records.has_many_sizes(builder):
+    if tfds_records.stay_in_files(builder):
         try:
             tfds_records.validate_files(builder)
         except DamagedRecords as fault:

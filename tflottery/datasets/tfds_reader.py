@@ -57,7 +57,7 @@ def _write(
             tfds_builder.validate_prepared(name, builder)
         edition = tfds_source.edition(name, data_dir=data_dir)
     info = {}
-    if tfds_records.has_many_sizes(builder):
+    if tfds_records.stay_in_files(builder):
         try:
             info = tfds_records.write(builder)
         except DamagedRecords as fault:
@@ -110,7 +110,7 @@ def _mirrored(
     mirror.fetch_descriptions()
 
     def fetch(builder: "tfds.core.DatasetBuilder") -> None:
-        if not tfds_records.has_many_sizes(builder):
+        if not tfds_records.stay_in_files(builder):
             splits = builder.info.splits
             for split in set(tfds_source.SPLITS) & set(splits):
                 mirror.fetch(map(os.fspath, splits[split].filepaths))

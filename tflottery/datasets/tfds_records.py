@@ -1,4 +1,4 @@
-"""Data sets of tensorflow-datasets whose images have many sizes, where they lie.
+"""Data sets of tensorflow-datasets whose images stay in their files, where they lie.
 
 Nothing is copied but where each image is. `train` is trained on. `test` is measured, or
 `validation` where there is no test split, or its labels are kept secret (ImageNet's and
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tflottery.core import seeds
+from tflottery.core.registry import DATASETS
 from tflottery.datasets import arrays, encoded
 from tflottery.datasets.encoded import FORMATS, IMAGE_SHAPE, EncodedImages
 from tflottery.datasets.records import DamagedRecords, RecordFiles
@@ -28,9 +29,12 @@ _DIGITS = 3
 _MEASURED = "test"
 
 
-def has_many_sizes(builder: "tfds.core.DatasetBuilder") -> bool:
-    """Returns whether a data set's images have no one shape."""
-    return None in builder.info.features["image"].shape
+def stay_in_files(builder: "tfds.core.DatasetBuilder") -> bool:
+    """Returns whether a data set's images are no array: they have no one shape, or are
+    declared to be too many."""
+    if None in builder.info.features["image"].shape:
+        return True
+    return builder.name in DATASETS and DATASETS[builder.name]["stays_in_files"]
 
 
 def validate_files(builder: "tfds.core.DatasetBuilder") -> None:
@@ -45,7 +49,7 @@ def validate_files(builder: "tfds.core.DatasetBuilder") -> None:
     folder = os.fspath(builder.data_path)
     if form not in FORMATS:
         raise ValueError(
-            "its images have many sizes and are read at random, which is done in "
+            "its images stay in their files and are read at random, which is done in "
             f"files of the formats {', '.join(FORMATS)}; {folder!r} has {form!r}. "
             "Prepare it in one of them (file_format= of tfds.load)"
         )
