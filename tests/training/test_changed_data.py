@@ -7,6 +7,7 @@ import keras
 import pytest
 
 from tflottery.core.identities import Data, Network
+from tflottery.core.training_hosts import Hosts
 from tflottery.datasets import source as sources
 from tflottery.datasets.arrays import ChangedData
 from tflottery.training.distribution import Placement
@@ -85,6 +86,11 @@ def test_a_runtime_gives_the_data_that_a_key_stands_for(monkeypatch, tmp_path):
     other = dataclasses.replace(data, digest="0123456789abcdef")
     with pytest.raises(OtherData, match=f"'digits'.*{source.digest}.*0123456789abcdef"):
         runtime.evaluator(network, other)
+    placement = Placement("multi_worker", hosts=Hosts(("a:1", "b:1"), 1))
+    follower = Runtime(data_dir=None, placement=placement)
+    fact = f"not the one that the chief has: .* {source.digest} here, and 0123456789ab"
+    with pytest.raises(OtherData, match=fact):
+        follower.source_of(other, network)
     assert runtime.source("digits", model="lenet") is source
     with monkeypatch.context() as patch:
         runtime.forget()

@@ -268,6 +268,13 @@ class Runtime:
             # When the command began, they were as asked.
             raise UnusableData(str(error)) from error
         if source.digest != data.digest:
+            hosts = self._placement.hosts
+            if hosts is not None and not hosts.is_chief:
+                raise OtherData(
+                    f"Dataset {data.name!r} is not the one that the chief has: the "
+                    f"digest of its images and labels is {source.digest} here, and "
+                    f"{data.digest} there. All hosts need the same."
+                )
             raise OtherData(
                 f"Dataset {data.name!r} is not the one that this command began with: "
                 f"the digest of its images and labels is {source.digest} now, and was "
