@@ -1,16 +1,19 @@
 """What is lost among hosts that train together ends everything, with who it was."""
 
+import dataclasses
 import time
 import types
 
 import pytest
 
+from tflottery.core.training_hosts import Hosts
 from tflottery.execution import multi_worker_pool
 from tflottery.execution.jobs import Advance, Follow, Make
 from tflottery.execution.leader import LostWorker
 from tflottery.execution.multi_worker_pool import MultiWorkerPool
 from tflottery.execution.pool import Pool, _Worker
 from tflottery.execution.worker import Message
+from tflottery.training.distribution import Placement
 
 _ABORTED = """Traceback (most recent call last):
   File "trainer.py", line 1, in advance
@@ -51,7 +54,9 @@ def pool(settings, others, monkeypatch):
     monkeypatch.setattr(multi_worker_pool, "_DEATH_SECONDS", 0.05)
     monkeypatch.setattr(multi_worker_pool, "_FAILURE_SECONDS", 0.05)
     monkeypatch.setattr(multi_worker_pool, "_POLL_SECONDS", 0.01)
-    made = MultiWorkerPool(settings, others=others)
+    placement = Placement("multi_worker", hosts=Hosts(("a:1", "b:1"), 0))
+    own = dataclasses.replace(settings, placement=placement)
+    made = MultiWorkerPool(own, others=others)
     made.reports = []
     monkeypatch.setattr(Pool, "messages", lambda *_: [(0, one) for one in made.reports])
     monkeypatch.setattr(Pool, "close", lambda *_: None)
@@ -118,6 +123,22 @@ def test_a_worker_without_a_pulse_is_lost(pool, monkeypatch):
     pool.messages(0)
     time.sleep(0.15)
     with pytest.raises(LostWorker, match="no sign of life for 0 s"):
+        pool.messages(0)
+    pool._workers.clear()
+
+
+def test_workers_that_do_not_find_together_are_told_of_and_given_up(pool, monkeypatch):
+    monkeypatch.setattr(multi_worker_pool, "_SLOW_SECONDS", 0.05)
+    monkeypatch.setattr(multi_worker_pool, "START_SECONDS", 0.1)
+    pool._workers[0] = _Worker(None, None, None, types.SimpleNamespace(value=0))
+    assert pool.messages(0) == []
+    time.sleep(0.06)
+    ((_, note),) = pool.messages(0)
+    fact = "Each has to reach the others at a:1, b:1."
+    assert (note.kind, note.value.endswith(fact)) == ("note", True)
+    assert pool.messages(0) == []
+    time.sleep(0.06)
+    with pytest.raises(LostWorker, match=f"not found together within 0 s. {fact}"):
         pool.messages(0)
     pool._workers.clear()
 

@@ -13,8 +13,9 @@ from tflottery.execution.leader import START_SECONDS, LostWorker
 from tflottery.execution.pool import Pool
 from tflottery.execution.worker import Message, WorkerSettings
 
-# After how long without a sign of life a worker is lost.
-SILENT_SECONDS = 15.0
+# After how long without a sign of life a worker is lost, and after how long without a
+# first one that is told.
+SILENT_SECONDS, _SLOW_SECONDS = 15.0, 60.0
 # For how long who is lost is waited for where a worker dies, as it may for want of
 # others; and where training fails, by which TensorFlow tells of a frozen process before
 # the silence of that is long enough.
@@ -50,7 +51,7 @@ class MultiWorkerPool(Pool):
         """
         super().__init__([settings])
         self._others = others
-        self._trains = False
+        self._trains = self._has_told = False
 
     def submit(self, number: int, job: object) -> None:
         """As `Pool.submit`."""
@@ -67,7 +68,7 @@ class MultiWorkerPool(Pool):
         """
         self._look_after_others()
         arrived = super().messages(timeout)
-        self._refuse_silence()
+        arrived += self._refuse_silence()
         for _, message in arrived:
             if message.kind == "died":
                 what = f"The worker of this host died: {message.value}"
@@ -102,17 +103,36 @@ class MultiWorkerPool(Pool):
         self._others.dismiss()
         super().close()
 
-    def _refuse_silence(self) -> None:
-        """Raises LostWorker if the worker shows no sign of life."""
+    def _refuse_silence(self) -> list[tuple[int, Message]]:
+        """Raises LostWorker if the worker shows no sign of life.
+
+        Returns:
+          What to tell of one that has shown none yet, which waits for the others'.
+        """
         if 0 not in self._workers:
-            return
+            return []
         silence = self.silence(0)
-        has_begun = self._workers[0].last_pulse > 0
-        seconds = SILENT_SECONDS if has_begun else START_SECONDS
-        if silence > seconds:
-            raise LostWorker(
-                f"The worker of this host shows no sign of life for {seconds:.0f} s."
-            )
+        if self._workers[0].last_pulse > 0:
+            if silence > SILENT_SECONDS:
+                raise LostWorker(
+                    "The worker of this host shows no sign of life for "
+                    f"{SILENT_SECONDS:.0f} s."
+                )
+            return []
+        if silence > START_SECONDS:
+            raise LostWorker(self._told_of_start(START_SECONDS))
+        if silence < _SLOW_SECONDS or self._has_told:
+            return []
+        self._has_told = True
+        return [(0, Message("note", self._told_of_start(_SLOW_SECONDS)))]
+
+    def _told_of_start(self, seconds: float) -> str:
+        """Returns what to say where a worker has not begun for so long."""
+        addresses = ", ".join(self._settings[0].placement.hosts.addresses)
+        return (
+            f"TensorFlow's processes have not found together within {seconds:.0f} s. "
+            f"Each has to reach the others at {addresses}."
+        )
 
 
 def _error(traceback: str) -> str:
