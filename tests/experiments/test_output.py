@@ -338,3 +338,10 @@ def test_tables_are_not_called_whole_while_they_are_written(
     with pytest.raises(ZeroDivisionError):
         made.write(rows(study()), WHOLE)
     assert config(tmp_path)["complete"] is False
+
+
+def test_a_folder_that_cannot_be_read_is_refused(output, tmp_path):
+    """By the error that ends one command of a list, and not all of them."""
+    (tmp_path / "out" / "config.json").mkdir(parents=True)
+    with pytest.raises(OutputError, match="cannot be read: Is a directory. Name"):
+        output()

@@ -96,6 +96,13 @@ def test_what_takes_part_are_the_searches_too():
         ("mine.commands", "lottery --replicates=x", "'lottery --replicates=x': .*'x'"),
         ("mine.commands", "lottery --threads=0", "--threads=0 has to be at least 1"),
         ("mine.commands", "lottery --plugins=no_such_module", "'no_such_module', .*"),
+        ("mine.commands", 'lottery --store="a b', """--store="a b': No closing"""),
+        ("mine.commands", "python lottery", "'python lottery': .* 'python'"),
+        (
+            "mine.commands",
+            "lottery --store=\udce9",
+            "'mine.commands' is no text in UTF",
+        ),
         (
             "mine.commands",
             "lottery --distribute=mirrored",
@@ -105,9 +112,17 @@ def test_what_takes_part_are_the_searches_too():
 )
 def test_what_is_no_command_is_refused(name, content, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_text(content, errors="surrogateescape")
     with pytest.raises(ValueError, match=message):
         commands.of_file(name)
+
+
+def test_a_list_may_come_from_windows(tmp_path):
+    path = tmp_path / "mine.commands"
+    path.write_bytes(b"\xef\xbb\xbflottery --levels=1\r\n\r\ntable1 # All.\r\n")
+    first, second = commands.of_file(str(path))
+    assert first.configs[0].levels == ("1",)
+    assert len(second.configs) == 7
 
 
 def test_a_file_that_is_not_there_is_refused():

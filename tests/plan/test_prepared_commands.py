@@ -12,11 +12,10 @@ from tflottery.studies.machine import Machine
     [
         (["lottery --store=mine"], Machine(), "'lottery --store=mine': --store holds"),
         (["lottery --dry_run"], Machine(), "--dry_run holds for all"),
+        (["lottery --executor=local"], Machine(executor="ray"), "--executor holds for"),
         (["lottery --workers=3"], Machine(workers=3), "--workers holds for all"),
         (["lottery --threads=2", "lottery"], Machine(), "--threads=1,2: workers of"),
         (["lottery"], Machine(distribute="multi_worker"), "is for one command"),
-        (["lottery --threads=2"], Machine(threads=4), "--threads=2,4: workers of"),
-        (["lottery --threads=1"], Machine(threads=4), "--threads=1,4: workers of"),
         (
             ["lottery --threads=2", "table1 --threads=4"],
             *(Machine(), "--threads=2,4: workers of"),
@@ -26,7 +25,7 @@ from tflottery.studies.machine import Machine
 def test_what_holds_for_all_is_said_once(lines, machine, message):
     asked = [commands.parsed(line) for line in lines]
     with pytest.raises(ValueError, match=message):
-        machine_of(asked, machine)
+        machine_of(asked, machine, said=())
 
 
 def test_what_each_may_say_is_heeded(tmp_path, monkeypatch):
@@ -36,7 +35,7 @@ def test_what_each_may_say_is_heeded(tmp_path, monkeypatch):
         commands.parsed("lottery --threads=2 --plugins=mine_too --output_dir=here"),
         commands.parsed("table1 --threads=2"),
     ]
-    found = machine_of(asked, Machine(workers=3, output_dir="all"))
+    found = machine_of(asked, Machine(workers=3, output_dir="all"), said=("workers",))
     assert found == Machine(
         workers=3, output_dir="all", threads=2, plugins=("mine_too",)
     )
@@ -44,5 +43,13 @@ def test_what_each_may_say_is_heeded(tmp_path, monkeypatch):
 
 def test_threads_can_be_said_for_all():
     asked = [commands.parsed("lottery"), commands.parsed("table1 --threads=4")]
-    assert machine_of(asked, Machine(threads=4)).threads == 4
-    assert machine_of(asked[:1], Machine(threads=4)).threads == 4
+    said = ("threads",)
+    assert machine_of(asked, Machine(threads=4), said=said).threads == 4
+    assert machine_of(asked[:1], Machine(threads=4), said=said).threads == 4
+
+
+def test_a_thread_that_is_said_for_all_is_heeded_though_it_is_the_default():
+    asked = [commands.parsed("table1 --threads=4")]
+    assert machine_of(asked, Machine(), said=()).threads == 4
+    with pytest.raises(ValueError, match="--threads=1,4: workers of one number"):
+        machine_of(asked, Machine(threads=1), said=("threads",))

@@ -185,10 +185,10 @@ def _groups(names: Sequence[str], *, paper: str | None) -> dict[str, list[Comman
 def _execute(arguments: Sequence[str], values: flags.FlagValues) -> int:
     """Tells what commands cost, or carries them out; returns the exit code."""
     is_executed = values["execute"].value
-    given = [name for name in vars(Machine()) if values[name].present]
-    if given and not is_executed:
+    said = program.given(Machine, values)
+    if said and not is_executed:
         raise ValueError(
-            f"--{given[0]} says where and how commands are carried out: it goes with "
+            f"--{min(said)} says where and how commands are carried out: it goes with "
             "--execute."
         )
     machine = program.from_flags(Machine, values)
@@ -197,7 +197,9 @@ def _execute(arguments: Sequence[str], values: flags.FlagValues) -> int:
     groups = _groups(arguments[1:], paper=values["paper"].value)
     asked = [one for group in groups.values() for one in group]
     if is_executed:
-        return joint_session.execute(asked, machine, command=session.own_command())
+        return joint_session.execute(
+            asked, machine, said=said, command=session.own_command()
+        )
     last = f"{_RATES}\nThe same with --execute carries them out, as one plan."
     for line in itertools.chain(told(groups, facts_of(asked)), [last]):
         if not command_line.tell(line):

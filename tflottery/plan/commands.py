@@ -43,7 +43,8 @@ class Command:
       placement: where it trains, as far as that decides what is trained.
       plugins: modules that register what takes part.
       machine: all that its line says of where and how.
-      threads: those of the machine, if its line says them.
+      said: names of the options of the machine that its line gives, be it at their
+        defaults.
     """
 
     text: str
@@ -52,7 +53,7 @@ class Command:
     placement: Placement = Placement()
     plugins: tuple[str, ...] = ()
     machine: Machine = Machine()
-    threads: int | None = None
+    said: frozenset[str] = frozenset()
 
     def settings(self) -> set[tuple[str, Setting]]:
         """Returns the networks that take part, each with what it learns."""
@@ -111,8 +112,16 @@ def parsed(text: str, *, folder: pathlib.Path = pathlib.Path()) -> Command:
 
     Raises:
       ValueError: there is no such experiment, an option makes no sense, or batches are
-        spread over devices that nothing says the number of.
+        spread over devices that nothing says the number of; names the command.
     """
+    try:
+        return _parsed(text, folder)
+    except ValueError as error:
+        raise ValueError(f"{text!r}: {error}") from error
+
+
+def _parsed(text: str, folder: pathlib.Path) -> Command:
+    """Returns a command, as `parsed`."""
     name, *arguments = shlex.split(text, comments=True)
     module = program.experiment(name)
     arguments = [
@@ -121,18 +130,15 @@ def parsed(text: str, *, folder: pathlib.Path = pathlib.Path()) -> Command:
         else one
         for one in arguments
     ]
-    try:
-        values = program.flags_of(module, arguments)
-        config, machine = (
-            program.from_flags(options, values) for options in (module.Config, Machine)
-        )
-    except ValueError as error:
-        raise ValueError(f"{text!r}: {error}") from error
+    values = program.flags_of(module, arguments)
+    config, machine = (
+        program.from_flags(options, values) for options in (module.Config, Machine)
+    )
     # Data are where the command is to run.
     dataclasses.replace(machine, data_dir=None).validate()
     if machine.distribute not in _ALIKE_EVERYWHERE:
         raise ValueError(
-            f"{text!r}: what --distribute={machine.distribute} trains depends on how "
+            f"What --distribute={machine.distribute} trains depends on how "
             "many devices there are, which is not known here. Leave it out: parts of a "
             "batch are said by --replica_batch_size."
         )
@@ -144,13 +150,24 @@ def parsed(text: str, *, folder: pathlib.Path = pathlib.Path()) -> Command:
         placement=Placement(threads=machine.threads),
         plugins=machine.plugins,
         machine=machine,
-        threads=machine.threads if values["threads"].present else None,
+        said=program.given(Machine, values),
     )
 
 
 def _listed(path: pathlib.Path, *, folder: pathlib.Path) -> list[Command]:
-    """Returns the commands of a list. Raises ValueError if it has none."""
-    lines = (line.strip() for line in path.read_text().splitlines())
+    """Returns the commands of a list.
+
+    Raises:
+      ValueError: it has none, or is no text; or as `parsed`.
+    """
+    try:
+        # Editors of Windows begin a text with a mark.
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{str(path)!r} is no text in UTF-8 ({error.reason}). Save it as such."
+        ) from error
+    lines = (line.strip() for line in text.splitlines())
     found = [
         parsed(line, folder=folder)
         for line in lines

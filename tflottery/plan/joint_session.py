@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from tflottery.core.amounts import counted
 from tflottery.execution.executor import Executor, Outcome
@@ -60,12 +60,19 @@ class JointLog(Log):
                 one.log.keep(text)
 
 
-def execute(asked: Sequence[Command], machine: Machine, *, command: str) -> int:
+def execute(
+    asked: Sequence[Command],
+    machine: Machine,
+    *,
+    said: Collection[str] = (),
+    command: str,
+) -> int:
     """Makes the results of all commands.
 
     Args:
       asked: the commands.
       machine: where and how.
+      said: names of its options that were given, be it at their defaults.
       command: the command line that does the same; told after a stop.
 
     Returns:
@@ -76,7 +83,7 @@ def execute(asked: Sequence[Command], machine: Machine, *, command: str) -> int:
       ValueError: an option is wrong, or every command; nothing was trained.
       StoreError: the store cannot be used or has too little room.
     """
-    machine = machine_of(asked, machine)
+    machine = machine_of(asked, machine, said=said)
     log = JointLog()
     with contextlib.ExitStack() as until_the_end:
         with prepared(asked, machine, log) as ready:

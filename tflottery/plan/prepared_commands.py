@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
@@ -171,31 +171,38 @@ class PreparedCommand:
         self._at_work.close()
 
 
-def machine_of(asked: Sequence[Command], machine: Machine) -> Machine:
+def machine_of(
+    asked: Sequence[Command], machine: Machine, *, said: Collection[str]
+) -> Machine:
     """Returns where and how all commands of a list are carried out.
 
     With the plugins of all of them, and the threads that they agree on.
 
+    Args:
+      asked: the commands.
+      machine: what is said for all of them.
+      said: names of those options that are given there, be it at their defaults.
+
     Raises:
       ValueError: one of them says for itself what holds for all.
     """
-    usual = Machine()
     for one in asked:
-        for field in dataclasses.fields(Machine):
-            value = getattr(one.machine, field.name)
-            if field.name not in _OF_EACH and value != getattr(usual, field.name):
-                raise ValueError(
-                    f"{one.text!r}: --{field.name} holds for all commands of a list. "
-                    "Take it out there, and say it once, beside --execute."
-                )
+        of_all = one.said.difference(_OF_EACH)
+        if of_all:
+            raise ValueError(
+                f"{one.text!r}: --{min(of_all)} holds for all commands of a list. "
+                "Take it out there, and say it once, beside --execute."
+            )
     if machine.distribute == distribution.MULTI_WORKER:
         raise ValueError(
             "--distribute='multi_worker' is for one command, which each host runs. "
             "Leave it out with --execute."
         )
     # A line that says none has those that are said for all.
-    threads = {one.threads or machine.threads for one in asked}
-    threads |= {machine.threads} - {usual.threads}
+    threads = {
+        (one.machine if "threads" in one.said else machine).threads for one in asked
+    }
+    threads |= {machine.threads} if "threads" in said else set()
     if len(threads) > 1:
         raise ValueError(
             f"--threads={','.join(map(str, sorted(threads)))}: "

@@ -247,8 +247,15 @@ class Output:
         """Returns what the folder's config.json says, None where it is free.
 
         Raises:
-          OutputError: it is not free for this study.
+          OutputError: it is not free for this study, or cannot be read.
         """
+        try:
+            return self._found()
+        except OSError as error:
+            raise self._unusable("read", error) from error
+
+    def _found(self) -> dict[str, object] | None:
+        """Returns what `_check` does."""
         if not self.folder.exists():
             return None
         if not self.folder.is_dir():

@@ -238,6 +238,12 @@ def from_flags(options: type, defined: flags.FlagValues) -> object:
     return options(**values)
 
 
+def given(options: type, defined: flags.FlagValues) -> frozenset[str]:
+    """Returns the names of those options that were typed, be it at their defaults."""
+    names = (field.name for field in dataclasses.fields(options))
+    return frozenset(name for name in names if defined[name].present)
+
+
 def _numbers(name: str, texts: Sequence[str], annotation: object) -> tuple:
     """Returns the elements of a list flag: numbers where the option says numbers.
 
