@@ -110,12 +110,17 @@ class Local:
 
     def move(self, address: str, new_address: str) -> None:
         """Moves an artifact, whole or not. Nothing happens if it is gone."""
+        source = os.path.join(self.root, address)
         target = os.path.join(self.root, new_address)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        try:
-            os.rename(os.path.join(self.root, address), target)
-        except FileNotFoundError:
-            return
+        for _ in range(_ATTEMPTS):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            try:
+                os.rename(source, target)
+                return
+            except FileNotFoundError:
+                # Or else somebody took the empty folder away that it is to lie in.
+                if not os.path.lexists(source):
+                    return
 
     def listing(self, prefix: str) -> dict[str, frozenset[str]]:
         """Returns the names of the files of every artifact at or below a prefix.

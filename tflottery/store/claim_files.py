@@ -1,11 +1,14 @@
 """The small files of claims: made only where there is none, on a disk or in a bucket.
 
 Nothing here renames or deletes to decide who was first: making a file of a name that is
-free is what file systems of many hosts (NFS too) and object stores do as one step.
+free is what file systems of many hosts and object stores do as one step: NFS since
+version 3 leaves it to the server, whatever names the client remembers.
 """
 
 import contextlib
+import errno
 import os
+from collections.abc import Iterator
 
 from tflottery.store import buckets
 
@@ -18,18 +21,15 @@ class LocalFiles:
 
     def names(self) -> list[str]:
         """Returns the names of all files."""
-        try:
+        with _unless_gone():
             return os.listdir(self._folder)
-        except FileNotFoundError:
-            return []
+        return []
 
     def read(self, name: str) -> bytes | None:
         """Returns the bytes of a file, None if there is none."""
-        try:
-            with open(self._path(name), "rb") as file:
-                return file.read()
-        except FileNotFoundError:
-            return None
+        with _unless_gone(), open(self._path(name), "rb") as file:
+            return file.read()
+        return None
 
     def create(self, name: str, data: bytes) -> bool:
         """Makes a file; returns whether there was none of that name."""
@@ -50,13 +50,19 @@ class LocalFiles:
             os.close(descriptor)
         return True
 
-    def overwrite(self, name: str, data: bytes) -> None:
-        """Writes a file in place: as many bytes as before need no room on a disk."""
-        descriptor = os.open(self._path(name), os.O_WRONLY)
-        try:
-            _write(descriptor, data)
-        finally:
-            os.close(descriptor)
+    def overwrite(self, name: str, data: bytes) -> bool:
+        """Writes a file in place, if it is there; returns whether it was.
+
+        As many bytes as before need no room on a disk.
+        """
+        with _unless_gone():
+            descriptor = os.open(self._path(name), os.O_WRONLY)
+            try:
+                _write(descriptor, data)
+            finally:
+                os.close(descriptor)
+            return True
+        return False
 
     def remove(self, name: str) -> None:
         """Removes a file, if it is there."""
@@ -88,13 +94,24 @@ class RemoteFiles:
         """Makes a file; returns whether there was none of that name."""
         return self._bucket.create(name, data)
 
-    def overwrite(self, name: str, data: bytes) -> None:
-        """Writes a file anew."""
+    def overwrite(self, name: str, data: bytes) -> bool:
+        """Writes a file anew, or a new one, which does not count if others went on."""
         self._bucket.write(name, data)
+        return True
 
     def remove(self, name: str) -> None:
         """Removes a file, if it is there."""
         self._bucket.remove(name)
+
+
+@contextlib.contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Ends a block where a file is not there, or not any more (stale, on NFS)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ESTALE):
+            raise
 
 
 def _write(descriptor: int, data: bytes) -> None:

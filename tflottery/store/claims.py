@@ -47,6 +47,8 @@ BEAT_SECONDS, SILENT_SECONDS = 5.0, 120.0
 _POLL_SECONDS = 0.25
 # To be alone among the commands of this host, a fortieth of a second apart.
 _NUM_TRIES = 200
+# For a claim whose name is listed and that is not there, as far apart.
+_NUM_LOOKS = 40
 # A claim is written in place: all have one size, and a full disk has room for it.
 _NUM_BYTES = 1024
 
@@ -147,11 +149,10 @@ class Claims:
         while True:
             number, data = found = self._latest()
             if self._is_held_here(data):
+                # If not, it was given back since, or taken over.
                 if self._joined_claim():
                     return
-                # Given back since.
-                continue
-            if not is_held(data):
+            elif not is_held(data):
                 if self._made(number + 1):
                     return
             elif watched is None:
@@ -174,10 +175,7 @@ class Claims:
         """Renews the claim that this host holds; returns whether it still did."""
         with self._alone_on_this_host():
             number, data = self._latest()
-            if self._is_held_here(data):
-                self._renew(number, data)
-                return True
-        return False
+            return self._is_held_here(data) and self._renew(number, data)
 
     def _made(self, number: int) -> bool:
         """Makes the claim of a number; returns whether it is this process's and counts.
@@ -192,7 +190,7 @@ class Claims:
             return False
         numbers = self._numbers()
         # Others may have gone on, and removed this number, since it was found free.
-        if max(numbers) != number:
+        if max(numbers, default=number) > number:
             return False
         for lower in numbers:
             if lower < number:
@@ -200,7 +198,11 @@ class Claims:
         return True
 
     def _beat(self, ended: threading.Event) -> None:
-        """Shows that this host lives, until the block ends or another has the claim."""
+        """Shows that this host lives, until the block ends.
+
+        While another host has the claim this one waits for it to be given back: who is
+        at a long training may not have noticed, and goes on.
+        """
         while not ended.wait(BEAT_SECONDS):
             # A full disk or a network that is away may come back in time.
             with contextlib.suppress(OSError, StoreError):
@@ -210,11 +212,11 @@ class Claims:
                     self._made(number + 1)
                 elif self._is_ours(data):
                     self._renew(number, data)
-                elif _content(data) is not None:
-                    return
 
-    def _renew(self, number: int, data: bytes) -> None:
-        self._files.overwrite(_name(number), _sealed(_content(data), free=False))
+    def _renew(self, number: int, data: bytes) -> bool:
+        """Changes the claim of a number; returns whether it still was there."""
+        content = _content(data)
+        return self._files.overwrite(_name(number), _sealed(content, free=False))
 
     def _give_back(self) -> None:
         """Frees the claim, if it is this host's and no other process here holds it."""
@@ -246,15 +248,19 @@ class Claims:
     def _latest(self) -> tuple[int, bytes | None]:
         """Returns number and bytes of the claim that counts; (-1, None): there is none.
 
-        It may be replaced by one of a higher number, and removed, meanwhile.
+        It may be replaced by one of a higher number, and removed, meanwhile. One whose
+        name stays though it is gone, as a folder on NFS may show it for a minute, is
+        somebody's who cannot be read.
         """
-        while True:
+        for _ in range(_NUM_LOOKS):
             number = max(self._numbers(), default=-1)
             if number < 0:
                 return -1, None
             data = self._files.read(_name(number))
             if data is not None:
                 return number, data
+            time.sleep(_POLL_SECONDS / 10)
+        return number, b""
 
     def _numbers(self) -> list[int]:
         return [int(name) for name in self._files.names() if name.isdigit()]

@@ -75,9 +75,7 @@ def find(store: Store, results: Sequence[str] = ()) -> list[Leftover]:
 
 def refuse_at_work(store: Store) -> None:
     """Raises StoreError if somebody works who may need what no results name yet."""
-    others = [one for one in store.commands_at_work() if one.pid != os.getpid()]
-    at_work = [*store.jobs_at_work().values(), *others]
-    found = list(dict.fromkeys(one.holder for one in at_work))
+    found = _at_work(store)
     if found:
         raise StoreError(
             f"Somebody is at work in {store.root!r} ({', '.join(found)}) and may need "
@@ -92,7 +90,9 @@ def remove(store: Store, leftover: Leftover) -> bool:
       Whether it was removed.
     """
     if leftover.lock is None:
-        epath.Path(store.root, leftover.address).rmtree(missing_ok=True)
+        # Another process may be removing it too.
+        with contextlib.suppress(FileNotFoundError):
+            epath.Path(store.root, leftover.address).rmtree(missing_ok=True)
         if "://" not in store.root:
             _remove_empty(store.root, os.path.dirname(leftover.address))
         return True
@@ -133,10 +133,18 @@ def superseded(store: Store, run: str) -> list[str]:
 def _is_needless(store: Store, leftover: Leftover) -> bool:
     """Returns whether nobody needs something found, as it is now."""
     if leftover.kind == UNNEEDED:
-        return True
+        # Who has begun since may need it.
+        return not _at_work(store)
     if leftover.kind == PARTIAL:
         return store.has(leftover.lock)
     return leftover.address in superseded(store, leftover.address.split("/")[1])
+
+
+def _at_work(store: Store) -> list[str]:
+    """Returns which other processes make something for a store."""
+    at_work = [*store.jobs_at_work().values(), *store.commands_at_work()]
+    others = (one.holder for one in at_work if one.pid != os.getpid())
+    return list(dict.fromkeys(others))
 
 
 def _lock_of(address: str) -> str:
@@ -171,7 +179,10 @@ def _set_aside(root: str, address: str) -> list[str]:
     folder = epath.Path(root, address)
     if not folder.is_dir():
         return []
-    below = sorted(folder.iterdir())
+    below = []
+    # It may be gone by now.
+    with contextlib.suppress(FileNotFoundError):
+        below = sorted(folder.iterdir())
     if any(not path.is_dir() for path in below):
         return [address]
     return [one for path in below for one in _set_aside(root, f"{address}/{path.name}")]
@@ -179,10 +190,10 @@ def _set_aside(root: str, address: str) -> list[str]:
 
 def _num_bytes(path: epath.Path) -> int:
     """Returns what the files at or below a path take."""
-    if path.is_dir():
-        return sum(map(_num_bytes, path.iterdir()))
     # It may be gone by now.
     with contextlib.suppress(FileNotFoundError):
+        if path.is_dir():
+            return sum(map(_num_bytes, path.iterdir()))
         return path.stat().length
     return 0
 

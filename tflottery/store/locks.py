@@ -59,9 +59,11 @@ class Lock:
         if self._descriptor < 0 or self._pid != os.getpid():
             return
         descriptor, self._descriptor = self._descriptor, -1
-        # Unlinked while still held; `acquire` notices a file that lost its name.
+        # Unlinked while still held; `acquire` notices a file that lost its name. Where
+        # somebody took it away, another's may be there by now.
         with contextlib.suppress(OSError):
-            os.unlink(self.path)
+            if _is_at(descriptor, self.path):
+                os.unlink(self.path)
         _held.discard(descriptor)
         os.close(descriptor)
 
@@ -137,13 +139,15 @@ def sweep(folder: str) -> None:
     Changes: the folder. Whoever tries a lock at that instant finds it held.
 
     Raises:
-      OSError: a file cannot be opened.
+      OSError: there is no such folder.
     """
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        lock = acquire(path) if _is_of_this_host(path) else None
-        if lock is not None:
-            lock.release()
+        # One may be another user's.
+        with contextlib.suppress(OSError):
+            lock = acquire(path) if _is_of_this_host(path) else None
+            if lock is not None:
+                lock.release()
 
 
 def is_held(path: str) -> bool:

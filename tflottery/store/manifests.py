@@ -118,6 +118,26 @@ def unsealed(data: bytes, address: str) -> dict[str, object]:
     return manifest
 
 
+def is_of(
+    data: bytes,
+    address: str,
+    manifest: Mapping[str, object],
+    *,
+    files: Mapping[str, Mapping[str, object]],
+) -> bool:
+    """Returns whether a sound manifest says the same as another, with these files.
+
+    But for what is incidental.
+    """
+    present = unsealed(data, address)
+    wanted = {**plain(manifest), "files": files}
+    return all(
+        present.get(name) == value
+        for name, value in wanted.items()
+        if name not in INCIDENTAL
+    )
+
+
 def synced_files(folder: str) -> dict[str, dict[str, object]]:
     """Returns size and sha256 of every file in a local folder, by relative name.
 

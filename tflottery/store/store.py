@@ -143,8 +143,14 @@ class Store:
           DamagedArtifact: a file or the manifest is not what was written. Changes:
             the artifact is moved to the store's folder "damaged".
         """
-        manifest = self._verified_manifest(address)
-        return self._backend.readable(address, manifest)[0]
+        for _ in range(_LOOKS):
+            manifest = self._verified_manifest(address)
+            folder, is_new = self._backend.readable(address, manifest)
+            if not is_new:
+                break
+            # The copy that was compared was taken away since.
+            self._verifier.forget(address)
+        return folder
 
     @contextlib.contextmanager
     def reading(self, *wanted: str) -> Iterator[list[epath.Path]]:
@@ -160,9 +166,8 @@ class Store:
         try:
             yield folders
         except OSError as error:
-            for address in wanted:
-                self._backend.look_anew(address)
             for address, data in zip(wanted, before, strict=True):
+                self._backend.look_anew(address)
                 if self._manifest(address) != data:
                     raise MissingArtifact(address, self.root) from error
             raise
@@ -241,17 +246,12 @@ class Store:
 
         Opens none of them: whether an artifact is sound shows when it is opened.
         """
+        below = validated(prefix.rstrip("/")) if prefix else ""
         with self._explained(f"list {prefix!r}" if prefix else "list all"):
-            return self._backend.listing(
-                validated(prefix.rstrip("/")) if prefix else ""
-            )
+            return self._backend.listing(below)
 
     def remove(self, address: str) -> None:
-        """Removes an artifact; nothing happens if there is none.
-
-        Raises:
-          ValueError: the address is above other artifacts.
-        """
+        """Removes an artifact, if there is one; ValueError if others lie below it."""
         self._validate_free(validated(address))
         self._verifier.forget(address)
         with self._explained(f"remove {address!r}"):
@@ -307,11 +307,10 @@ class Store:
         folder = self._backend.new_folder()
         if self._holds(address, manifest, files=files):
             return
-        data = manifests.sealed(
-            manifests.body(
-                address, manifest, files=files, seconds=seconds, folder=folder
-            )
+        told = manifests.body(
+            address, manifest, files=files, seconds=seconds, folder=folder
         )
+        data = manifests.sealed(told)
         with open(os.path.join(draft, manifests.FILE_NAME), "wb") as file:
             file.write(data)
             file.flush()
@@ -338,11 +337,7 @@ class Store:
         if self._verifier.fault(address, data) is not None:
             self._set_aside(address, data)
             return False
-        present = manifests.unsealed(data, address)
-        wanted = {**manifests.plain(manifest), "files": files}
-        for name in manifests.INCIDENTAL:
-            wanted.pop(name, None)
-        return all(present.get(name) == value for name, value in wanted.items())
+        return manifests.is_of(data, address, manifest, files=files)
 
     def _verified_manifest(self, address: str) -> dict[str, object]:
         """Returns the manifest of a sound artifact; sets a damaged one aside."""
@@ -378,6 +373,11 @@ class Store:
         target = f"{addresses.DAMAGED}/{address}-{uuid.uuid4().hex[:8]}"
         with self._explained(f"set the damaged artifact {address!r} aside"):
             self._backend.move(address, target)
+            # Someone may have replaced it right before: then it is theirs that moved.
+            if self._manifest(target) not in (None, data):
+                with contextlib.suppress(OSError):
+                    self._backend.move(target, address)
+                return ""
         return f"{self.root}/{target}"
 
     def _validate_free(self, address: str) -> None:
