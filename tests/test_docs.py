@@ -98,6 +98,23 @@ def test_the_design_has_a_line_on_every_folder():
     assert not missing
 
 
+@pytest.mark.parametrize(
+    "page", sorted(_PAGE.parent.glob("*.md")), ids=lambda page: page.stem
+)
+def test_links_files_and_programs_of_a_page_exist(page):
+    text, root = page.read_text(), _PAGE.parents[1]
+    links = re.findall(r"\]\(([\w./-]+)(?:#[\w-]*)?\)", text)
+    assert [one for one in links if not (page.parent / one).exists()] == []
+    # Capitals stand for what a reader puts there.
+    folders = "benchmarks|configs|docs|examples|experiments|tests|tflottery"
+    files = re.findall(rf"`((?:{folders})/[a-z0-9_./-]+)`", text)
+    assert [one for one in files if not (root / one).exists()] == []
+    programs = re.findall(r"python -m ((?:tflottery|benchmarks)[\w.]*\w)", text)
+    programs = [one for one in programs if one.islower()]
+    missing = [one for one in programs if importlib.util.find_spec(one) is None]
+    assert missing == []
+
+
 def test_what_those_who_come_from_open_lth_type_here_is_understood():
     page = (_PAGE.parent / "from_open_lth.md").read_text()
     rows = [

@@ -71,6 +71,10 @@ def test_what_has_to_be_fetched_by_hand_is_told(tmp_path, monkeypatch):
     told = r"fetched by hand into '.*/downloads/manual'.*ILSVRC2012_img_train\.tar"
     with pytest.raises(NotPrepared, match=f"'imagenet2012' is not prepared.*{told}"):
         tfds_builder.validated_builder("imagenet2012", str(tmp_path))
+    begun = tmp_path / "imagenet2012/incomplete.ABC_5.1.0"
+    begun.mkdir(parents=True)
+    with pytest.raises(NotPrepared, match=f"{begun}' is of a preparation that goes on"):
+        tfds_builder.validated_builder("imagenet2012", str(tmp_path))
     # Once it is there, the dataset can be made of it.
     (tmp_path / "downloads/manual").mkdir(parents=True)
     (tmp_path / "downloads/manual/ILSVRC2012_img_train.tar").write_bytes(b"")

@@ -90,6 +90,9 @@ def validate_obtainable(
         raise NotPrepared(f"{told}, but in {found!r}: give --data_dir={found}.")
     by_hand = tfds_folders.missing_by_hand(builder, data_dir)
     if by_hand is not None:
+        begun = tfds_folders.unfinished(builder)
+        if begun is not None:
+            told += f"; {begun!r} is of a preparation that goes on or was broken off"
         raise NotPrepared(
             f"{told}. Point --data_dir at the folder that holds {name!r} prepared by "
             f"tensorflow-datasets. To prepare it: {by_hand}"

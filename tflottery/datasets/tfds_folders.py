@@ -69,3 +69,9 @@ def missing_by_hand(builder: "tfds.core.DatasetBuilder", data_dir: str) -> str |
         f"tensorflow-datasets makes it of files that have to be fetched by hand into "
         f"{os.fspath(folder)!r}, and there are none: {' '.join(told.split())}"
     )
+
+
+def unfinished(builder: "tfds.core.DatasetBuilder") -> str | None:
+    """Returns the folder of a preparation that is not done, or was broken off."""
+    above = pathlib.Path(builder.data_path).parent
+    return next(map(os.fspath, above.glob(f"{tfds_source.UNFINISHED}*")), None)

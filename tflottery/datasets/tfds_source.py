@@ -38,7 +38,7 @@ _POLL_SECONDS = 1.0
 # What tensorflow-datasets prepares is <name>[/<configuration>]/<version>/<file>; below
 # a folder that begins so, it is at work.
 _DEPTH = 4
-_UNFINISHED = "incomplete."
+UNFINISHED = "incomplete."
 
 
 def folder(data_dir: str | None) -> str:
@@ -108,7 +108,7 @@ def remote_files(name: str, *, data_dir: str) -> list[RemoteFile]:
       Exception: of a kind that depends on the file system and on who serves it.
     """
     url = f"{data_dir.rstrip('/')}/{top_folder(name)}"
-    return remote_folders.files(url, depth=_DEPTH, skipped=_UNFINISHED)
+    return remote_folders.files(url, depth=_DEPTH, skipped=UNFINISHED)
 
 
 def mirrors() -> str:
@@ -168,7 +168,7 @@ def _files(path: str, *, depth: int) -> Iterator[tuple[str | int, ...]]:
         return
     for entry in entries:
         if entry.is_dir():
-            if depth > 1 and not entry.name.startswith(_UNFINISHED):
+            if depth > 1 and not entry.name.startswith(UNFINISHED):
                 yield from _files(entry.path, depth=depth - 1)
         else:
             found = os.stat(entry.path)
