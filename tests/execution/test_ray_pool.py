@@ -12,6 +12,7 @@ import types
 
 import pytest
 
+from tflottery.core import installed_code
 from tflottery.core.environment import SetupError
 from tflottery.core.recipes import Setting
 from tflottery.execution import (
@@ -30,6 +31,7 @@ from tflottery.execution.worker import Message
 from tflottery.store.errors import StoreError
 from tflottery.training.distribution import Placement
 
+CODE = installed_code.digest("tflottery")
 QUESTION = Inspect("lenet", Setting("digits"))
 
 
@@ -51,6 +53,7 @@ class Actor:
     def __init__(self, cluster, number):
         self.cluster, self.number = cluster, number
         self.host, self.boot, self.drafts, self.fault = "a", "1", "a-1", None
+        self.code = CODE
         self.changes, self.jobs, self.stops = {}, [], []
         # Messages for the next calls; whether it answers any, and how it died.
         self.messages, self.is_silent, self.death = [], False, None
@@ -67,7 +70,7 @@ class Actor:
         environment = ray_worker.environment() | self.changes
         fault = self.fault if working else None
         host, boot, drafts = self.host, self.boot, self.drafts
-        node = Node(host, host, boot, environment, fault, drafts)
+        node = Node(host, host, boot, environment, self.code, fault, drafts)
         return self._call(lambda: node)
 
     def _exchange(self, job, *, stopping, seconds):
@@ -227,6 +230,13 @@ def test_a_dry_run_takes_one_worker_of_many(cluster, settings):
         assert (pool.size, len(cluster.actors)) == (400, 1)
 
 
+def test_a_million_workers_are_not_asked_for_at_once(cluster, settings):
+    cluster.prepare = lambda actor: setattr(actor, "is_silent", actor.number >= 5)
+    with RayPool(settings, Demand(), num_workers=10**6) as pool:
+        listen(pool, 10)
+        assert (len(pool.idle()), len(cluster.actors)) == (5, 105)
+
+
 def test_who_is_silent_is_dead_and_another_takes_its_place(cluster, pool, toys, store):
     listen(pool)
     job = Make(toys.Number(1))
@@ -278,7 +288,7 @@ def test_nodes_that_cannot_work_are_refused_by_name(cluster, settings, store, to
             fail(actor)
         # Where workers are was told before.
         for number, one in enumerate(pool._workers.values()):
-            one.node = Node("ab"[number], "ab"[number], "1", {}, None)
+            one.node = Node("ab"[number], "ab"[number], "1", {}, CODE)
         with pytest.raises(
             SetupError, match="this node .*: 'b' .it is elsewhere.*--st"
         ):
@@ -442,10 +452,10 @@ def test_a_store_that_refuses_a_lock_is_told_like_what_a_worker_finds(
     ("changes", "fact"),
     [
         ({"changes": {"packages": {"keras": "0"}}}, "its packages is {'keras': '0'}"),
-        ({"changes": {"git_commit": "0"}}, "its git_commit is 0, and that of the comm"),
+        ({"code": "0"}, "its code of tflottery is not that of the command"),
         ({"boot": "2"}, "another node has the same host name"),
     ],
-    ids=["packages", "commits", "names"],
+    ids=["packages", "codes", "names"],
 )
 def test_nodes_that_do_not_fit_one_another_are_refused(
     cluster, settings, changes, fact

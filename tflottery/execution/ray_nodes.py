@@ -1,9 +1,12 @@
 """The nodes of a Ray cluster: which come and go, and whether they fit one another."""
 
 import collections
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
+import tflottery
+from tflottery.core import installed_code
 from tflottery.core.amounts import counted
 from tflottery.core.environment import SetupError
 from tflottery.execution import ray_calls, ray_cluster, ray_worker
@@ -16,6 +19,7 @@ _LOOK_SECONDS = 1.0
 _SILENT_SECONDS = 30.0
 # A node that was refused, as where a folder was not there yet, is asked again then.
 _REFUSED_SECONDS = 600.0
+_PACKAGE = tflottery.__name__
 # Ray's name for the name of a node.
 _LABEL = "ray.io/node-id"
 
@@ -118,28 +122,37 @@ def _name(node: Mapping[str, object]) -> str:
     return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
 
 
-def difference(node: Node, others: Sequence[Node], *, is_late: bool) -> str | None:
+def difference(node: Node, others: Sequence[Node]) -> str | None:
     """Returns why a node does not fit the others of a command, None if it does.
 
     Args:
       node: which one.
       others: those that work already.
-      is_late: whether the command has begun, so that its files may have changed.
     """
     ours = ray_worker.environment()
-    names = ("tflottery", "packages", *([] if is_late else ["git_commit"]))
-    for name in names:
+    for name in ("tflottery", "packages"):
         if node.environment[name] != ours[name]:
             return (
                 f"its {name} is {node.environment[name]}, and that of the command "
                 f"{ours[name]}"
             )
+    # The command's own, as it is by now: a user may change it while all share it.
+    if node.code != _code() and node.code != installed_code.digest(_PACKAGE):
+        return (
+            f"its code of {_PACKAGE} is not that of the command. Install the same on "
+            "all nodes"
+        )
     if any(one.drafts == node.drafts and one.boot != node.boot for one in others):
         return (
             "another node has the same host name and the same id (/etc/machine-id), by "
             "which drafts in the store are told apart"
         )
     return None
+
+
+@functools.cache
+def _code() -> str:
+    return installed_code.digest(_PACKAGE)
 
 
 def refusal(nodes: Sequence[Node], store: str) -> str | None:

@@ -37,11 +37,13 @@ from tflottery.store.store import Store
 # How long a call waits for something to tell, and how often idle workers are asked.
 _BEAT_SECONDS = 1.0
 SILENT_SECONDS = 30.0
-# Until a worker that Ray was asked for has to be there, or is asked for anew.
-_START_SECONDS = 120.0
+# Until a worker that Ray was asked for has to be there and see the store, or is asked
+# for anew.
+_START_SECONDS = 120.0 + sight.SIGHT_SECONDS
 # A worker that fails before it is there is asked for anew after that.
 _PAUSE_SECONDS = 10.0
 _LOOK_SECONDS = 3.0
+_MOST_STARTING = 100
 # What the head has to answer is waited for so long, where work goes on without it.
 _HEAD_SECONDS = 1.0
 # After that it is said that one is waited for.
@@ -238,7 +240,10 @@ class RayPool:
                 self._note(text)
         self._rests = {one: end for one, end in self._rests.items() if end > now}
         taken = self._workers.keys() | self._rests.keys()
-        num_missing = max(0, min(self.size, self._most_started) - len(taken))
+        num_missing = min(self.size, self._most_started) - len(taken)
+        # A large cluster is not asked for all at once.
+        num_starting = len(self._workers) - len(self._nodes())
+        num_missing = max(0, min(num_missing, _MOST_STARTING - num_starting))
         free = (number for number in itertools.count() if number not in taken)
         for number in itertools.islice(free, num_missing):
             self._start(number, now)
@@ -351,9 +356,7 @@ class RayPool:
             one.call, one.asked_for_store = one.actor.node.remote(working=True), True
             return
         fault = node.fault or self._watch.fault(node.identity)
-        fault = fault or ray_nodes.difference(
-            node, self._nodes(), is_late=self._working
-        )
+        fault = fault or ray_nodes.difference(node, self._nodes())
         if fault is None:
             one.node = node
             return

@@ -17,6 +17,8 @@ import time
 import types
 from collections.abc import Iterator
 
+import tflottery
+from tflottery.core import installed_code
 from tflottery.core.environment import SetupError
 from tflottery.execution.pool import Pool
 from tflottery.execution.worker import Message, WorkerSettings
@@ -57,6 +59,7 @@ class Node:
       host: its host name.
       boot: what tells this start of the host from others; "" where nothing does.
       environment: versions, and the kind of processor, as manifests have it.
+      code: a digest of the package's files.
       fault: why it cannot work on the store; None: it can, or was not asked.
       drafts: by what its drafts in the store are told from those of other hosts.
     """
@@ -65,6 +68,7 @@ class Node:
     host: str
     boot: str
     environment: dict[str, object]
+    code: str
     fault: str | None = None
     drafts: str = ""
 
@@ -107,7 +111,8 @@ class RayWorker:
         here = claims.Claims(self._settings.store, "").holder
         fault = self._fault() if working else None
         drafts = claims.locks.host_in_paths()
-        return Node(identity, here.host, here.boot, environment(), fault, drafts)
+        code = installed_code.digest(tflottery.__name__)
+        return Node(identity, here.host, here.boot, environment(), code, fault, drafts)
 
     def exchange(
         self, job: bytes | None, *, stopping: bool, seconds: float

@@ -5,15 +5,13 @@ the others have a worker each do what the chief's does, and end as it ends.
 """
 
 import dataclasses
-import hashlib
 import importlib.metadata
-import pathlib
 import sys
 import types
 from collections.abc import Mapping
 
 import tflottery
-from tflottery.core import registry
+from tflottery.core import installed_code, registry
 from tflottery.execution.follower import Follower
 from tflottery.execution.leader import HostCommand, Leader
 from tflottery.execution.stop_request import say
@@ -88,22 +86,7 @@ def _options(
         "the number of devices": str(placement.num_local_devices),
         "tflottery": tflottery.__version__,
         "the commit": str(manifests.environment()["git_commit"]),
-        **{f"the code of {name}": _digest_of_code(name) for name in programs},
+        **{f"the code of {name}": installed_code.digest(name) for name in programs},
         "python": ".".join(map(str, sys.version_info[:2])),
         **{name: importlib.metadata.version(name) for name in _PACKAGES},
     }
-
-
-def _digest_of_code(name: str) -> str:
-    """Returns a digest of the files of a module or, with all below it, a package.
-
-    Else hosts whose copies differ would train networks that go apart.
-    """
-    module = sys.modules[name]
-    files = [pathlib.Path(module.__file__ or "")]
-    for folder in map(pathlib.Path, getattr(module, "__path__", ())):
-        files += sorted(folder.rglob("*.py"))
-    digest = hashlib.sha256()
-    for file in filter(pathlib.Path.is_file, files):
-        digest.update(file.name.encode() + file.read_bytes())
-    return digest.hexdigest()[:12]
