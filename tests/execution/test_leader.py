@@ -184,6 +184,20 @@ def test_who_stops_talking_while_greeted_is_waited_for_no_longer(monkeypatch):
                 calling.result()
 
 
+def test_who_is_not_known_yet_is_believed_no_pickle():
+    class Program:
+        def __reduce__(self):
+            return pytest.fail, ("a stranger's program was run",)
+
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        address, key = server.getsockname(), links._key()
+        calling = pool.submit(lambda: links.greeted(server.accept()[0]))
+        with Connection(socket.create_connection(address).detach()) as stranger:
+            links._prove_key(stranger, key, own=b"calls", others=b"is called")
+            stranger.send(Program())
+            assert calling.result() is None
+
+
 def test_connections_are_kept_alive_and_wait_without_end_once_greeted():
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
         address = server.getsockname()

@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from multiprocessing import AuthenticationError, connection
 
 from tflottery.core import command_line, stopping, training_hosts
@@ -220,16 +220,17 @@ class Leader:
                 # The second connection of a follower that was admitted.
                 self._orders[index] = other
                 return
-            link = Link(other)
             refusal = self._refusal(index, options or {})
             if refusal is None:
-                self._links[index] = link
-                link.send("admitted")
+                self._links[index] = Link(other)
+                self._links[index].send("admitted")
                 return
             self._refusals[index] = refusal
         self._say(f"A command that says it is worker {index} was refused: {refusal}")
-        link.send("refused", refusal)
-        _await_ends([link])
+        with contextlib.suppress(OSError), other:
+            other.send(("refused", refusal))
+            # Until the caller has read it.
+            other.poll(_FAREWELL_SECONDS)
 
     def _refusal(self, index: int, options: Mapping[str, str]) -> str | None:
         """Returns why a follower cannot take part; None if it can."""
@@ -265,18 +266,16 @@ class Leader:
         self._ends.set()
         for link in self._links.values():
             link.send("end", self.exit_code)
-        _await_ends(list(self._links.values()))
+        # Until they have read it.
+        last = time.monotonic() + _FAREWELL_SECONDS
+        while time.monotonic() < last and any(
+            link.fault is None for link in self._links.values()
+        ):
+            time.sleep(0.02)
+        for link in self._links.values():
+            link.close()
         for other in self._orders.values():
             other.close()
-
-
-def _await_ends(ending: Sequence[Link]) -> None:
-    """Closes links once the other ends have read what they were told, or soon."""
-    last = time.monotonic() + _FAREWELL_SECONDS
-    while time.monotonic() < last and any(one.fault is None for one in ending):
-        time.sleep(0.02)
-    for link in ending:
-        link.close()
 
 
 def _code_of(error: object) -> int:

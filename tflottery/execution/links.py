@@ -8,6 +8,7 @@ one another without end.
 import contextlib
 import hashlib
 import hmac
+import json
 import os
 import queue
 import socket
@@ -22,7 +23,7 @@ KEY_VARIABLE = "TFLOTTERY_CLUSTER_KEY"
 BEAT_SECONDS, SILENT_SECONDS = 2.0, 15.0
 
 _BEAT = "beat"
-_GREETING_SECONDS = 10.0
+_GREETING_SECONDS, _LONGEST_GREETING = 10.0, 1_000_000
 # What each end makes with the key of what the other has drawn. Two kinds, so that
 # neither's answer is one that the other could give.
 _CALLS, _IS_CALLED = b"calls", b"is called"
@@ -127,7 +128,7 @@ def connected(
 
     Args:
       address: host and port.
-      greeting: what it is told first.
+      greeting: what it is told first, as JSON has it.
       seconds: for which it is tried.
 
     Raises:
@@ -140,7 +141,7 @@ def connected(
     try:
         with _limited(other, seconds):
             _prove_key(other, key, own=_CALLS, others=_IS_CALLED)
-            other.send(greeting)
+            other.send_bytes(json.dumps(greeting).encode())
     except EOFError as error:
         other.close()
         raise ConnectionResetError("it hangs up") from error
@@ -165,7 +166,8 @@ def greeted(made: socket.socket) -> tuple[connection.Connection, object] | None:
     try:
         with _limited(other, _GREETING_SECONDS):
             _prove_key(other, key, own=_IS_CALLED, others=_CALLS)
-            return other, other.recv()
+            # No pickle, which could be any program, of who is not known yet.
+            return other, json.loads(other.recv_bytes(_LONGEST_GREETING))
     except AuthenticationError:
         other.close()
         raise
