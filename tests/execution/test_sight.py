@@ -29,7 +29,7 @@ def store(names, tmp_path):
 @pytest.fixture
 def nodes(names, store, settings):
     with store.claimed(pytest.fail):
-        yield NodesPool(settings, names, delegated.holder_of(store))
+        yield NodesPool(settings, names, store.claims.holder)
 
 
 def read(artifact, reader):
@@ -138,7 +138,7 @@ def test_a_worker_elsewhere_notes_what_it_looks_for(names, store, monkeypatch, c
         with store.writing("numbers/a", {}) as folder:
             (folder / "a").write_text("a")
         with names.on("node"):
-            there = delegated.DelegatedStore(store.root, delegated.holder_of(store))
+            there = delegated.DelegatedStore(store.root, store.claims.holder)
         with caplog.at_level(logging.INFO, "tflottery"):
             assert (there.open("numbers/a") / "a").read_text() == "a"
         monkeypatch.setattr(sight, "SIGHT_SECONDS", 0.05)

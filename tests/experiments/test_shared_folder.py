@@ -8,7 +8,7 @@ from lagging import Names, NodesPool
 
 from tflottery.execution import worker
 from tflottery.experiments import lottery
-from tflottery.store import delegated, sight
+from tflottery.store import sight
 from tflottery.studies import machine as machines
 from tflottery.studies import planned_work
 
@@ -34,7 +34,7 @@ def test_workers_on_two_nodes(execute, undisturbed, monkeypatch, asks):
 
     def pool_of(machine, placement, store, leader):
         settings = machines._settings(machine, placement, store)
-        return NodesPool(settings[0], names, delegated.holder_of(store))
+        return NodesPool(settings[0], names, store.claims.holder)
 
     monkeypatch.setattr(planned_work, "pool_of", pool_of)
     monkeypatch.setattr(worker, "set_up", worker.contexts)

@@ -176,7 +176,7 @@ def test_of_two_that_watch_one_takes_over(root, clock, leave, on_host):
 
 def test_a_number_that_is_no_more_the_highest_is_not_held(root, clock, leave, on_host):
     leave("z")
-    there = Store(root)._claims
+    there = Store(root).claims
     leave("y", number=7)
     # It had looked before the others went on, and removed what they had.
     assert not there._made(5)
@@ -185,7 +185,7 @@ def test_a_number_that_is_no_more_the_highest_is_not_held(root, clock, leave, on
 
 
 def test_a_dead_claim_of_this_host_is_joined_at_once(root, clock, on_host, tmp_path):
-    own = Store(root)._claims._own_locks
+    own = Store(root).claims._own_locks
     content = {"host": "a", "boot": claims._boot(), "locks": own, "since": "once"}
     files(root).create("00000000", claims._sealed(content, free=False))
     with Store(root).claimed(nobody):
@@ -214,7 +214,7 @@ def test_what_cannot_be_read_is_somebodys(root, clock, data, on_host):
 def test_a_claim_that_is_only_being_written_is_waited_for(root, clock, on_host):
     files(root).create("00000000", b"")
     store = Store(root)
-    own = {"host": "a", "boot": claims._boot(), "locks": store._claims._own_locks}
+    own = {"host": "a", "boot": claims._boot(), "locks": store.claims._own_locks}
     clock.happens[0.2] = lambda: files(root).overwrite(
         "00000000", claims._sealed(own | {"since": "now"}, free=False)
     )
@@ -242,13 +242,13 @@ def test_who_was_frozen_publishes_nothing(root, on_host, monkeypatch):
 def _taken_over(root, on_host):
     """Has another host take over, and be killed then."""
     with on_host("b"):
-        Store(root)._claims._take(lambda text: None)
+        Store(root).claims._take(lambda text: None)
 
 
 def test_a_full_disk_while_renewing_is_waited_for(root, on_host, monkeypatch):
     monkeypatch.setattr(claims, "BEAT_SECONDS", 0.01)
     store, failures, renewed = Store(root), [], threading.Event()
-    kind = type(store._claims._files)
+    kind = type(store.claims._files)
     overwrite = kind.overwrite
 
     def failing(self, name, data):

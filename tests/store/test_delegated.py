@@ -38,7 +38,7 @@ def write(store, address="lines/a"):
 
 def test_a_worker_on_another_host_writes_while_its_command_claims(root, on_host):
     command = Store(root)
-    holder = delegated.holder_of(command)
+    holder = command.claims.holder
     with command.claimed(pytest.fail), command.lock("runs/r"), on_host("b"):
         store = pickle.loads(pickle.dumps(DelegatedStore(root, holder)))
         assert store.sees_claim()
@@ -52,7 +52,7 @@ def test_a_worker_on_another_host_writes_while_its_command_claims(root, on_host)
 
 
 def test_a_worker_whose_command_lost_the_store_publishes_nothing(root, on_host):
-    store = DelegatedStore(root, delegated.holder_of(Store(root)))
+    store = DelegatedStore(root, Store(root).claims.holder)
     acts = [
         lambda: write(store, "lines/b"),
         lambda: store.remove("lines/a"),
@@ -80,6 +80,6 @@ def test_a_folder_of_the_same_name_elsewhere_is_another_store(tmp_path, monkeypa
     monkeypatch.setattr(delegated, "_POLL_SECONDS", 0.01)
     command = Store(tmp_path / "shared")
     with command.claimed(pytest.fail):
-        here = DelegatedStore(tmp_path / "own", delegated.holder_of(command))
+        here = DelegatedStore(tmp_path / "own", command.claims.holder)
         assert not here.sees_claim()
     assert not (tmp_path / "own").exists()

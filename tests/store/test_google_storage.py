@@ -59,7 +59,7 @@ class ClaimsOfAnotherHost(claims.Claims):
 def of_another_host():
     """Returns the store as a process on another host has it."""
     store = Store(_ROOT)
-    store._claims = ClaimsOfAnotherHost(store.root, store._backend.scratch)
+    store.claims = ClaimsOfAnotherHost(store.root, store._backend.scratch)
     return store
 
 

@@ -165,7 +165,7 @@ class TestClaims:
     ):
         """It was told that the store could not be written."""
         store = Store(tmp_path)
-        files = store._claims._files
+        files = store.claims._files
         assert files.create("00000000", self.content(locks.host()))
 
         def take_over():
@@ -197,14 +197,14 @@ class TestClaims:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(claim_files.LocalFiles, "names", emptied)
-            assert store._claims._made(0)
+            assert store.claims._made(0)
         with store.claimed(pytest.fail):
             write(store)
 
     def test_who_was_passed_over_claims_again_what_was_given_back(self, tmp_path):
         """One at a long training notices nothing, and worked on without a claim."""
         store = Store(tmp_path)
-        files = store._claims._files
+        files = store.claims._files
         with store.claimed(pytest.fail):
             files.create("00000001", self.content("z"))
             files.remove("00000000")

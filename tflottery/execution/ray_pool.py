@@ -30,7 +30,7 @@ from tflottery.execution.ray_handle import Handle
 from tflottery.execution.ray_nodes import NodeWatch
 from tflottery.execution.ray_worker import Node
 from tflottery.execution.worker import ENDINGS, Message, WorkerSettings
-from tflottery.store import delegated, sight
+from tflottery.store import sight
 from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
 
@@ -78,8 +78,7 @@ class RayPool:
         """
         worker.end_if_imported_again()
         self._store = Store(settings.store)
-        holder = delegated.holder_of(self._store)
-        settings = dataclasses.replace(settings, holder=holder)
+        settings = dataclasses.replace(settings, holder=self._store.claims.holder)
         self._demand = demand
         self._most_started = 1 if is_only_asked else math.inf
         self._wanted = num_workers

@@ -19,11 +19,6 @@ from tflottery.store.store import Store
 _POLL_SECONDS = 0.1
 
 
-def holder_of(store: Store) -> Holder:
-    """Returns who this process is to the claims of a store."""
-    return store._claims.holder
-
-
 class DelegatedClaims(Claims):
     """The claims of a store, as a worker of another process sees them."""
 
@@ -74,11 +69,11 @@ class DelegatedStore(Store):
         holder: who holds its claim.
         """
         super().__init__(root)
-        self._claims = DelegatedClaims(self.root, self._backend.scratch, holder)
+        self.claims = DelegatedClaims(self.root, self._backend.scratch, holder)
         self.sight = sight.DelegatedSight(self._backend)
 
     def __reduce__(self) -> tuple:
-        return DelegatedStore, (self.root, self._claims.holder)
+        return DelegatedStore, (self.root, self.claims.holder)
 
     def lock(self, name: str) -> AbstractContextManager[object]:
         """Returns a context: the command has locked what it gives away.
@@ -86,10 +81,10 @@ class DelegatedStore(Store):
         Raises ClaimedStore if its claim is lost.
         """
         with self._explained(f"work on {name!r}"):
-            self._claims.refuse_others()
+            self.claims.refuse_others()
         return contextlib.nullcontext()
 
     def sees_claim(self) -> bool:
         """Returns whether the store of this name is the command's, by its claim."""
         with self._explained("look for the claim"):
-            return self._claims.is_seen()
+            return self.claims.is_seen()

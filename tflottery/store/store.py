@@ -45,6 +45,7 @@ class Store:
     Making one touches nothing on disk. It may be pickled; the copy starts afresh.
 
     Attributes:
+      claims: which host writes it, as hosts tell each other.
       sight: what others elsewhere published that may not be seen here yet.
     """
 
@@ -55,7 +56,7 @@ class Store:
         self._backend = backends.backend_of(os.fspath(root or default_root()))
         self._staging = staging.Staging(f"{self._backend.scratch}/{addresses.DRAFTS}")
         self._verifier = verification.Verifier(self._backend)
-        self._claims = claims.Claims(self.root, self._backend.scratch)
+        self.claims = claims.Claims(self.root, self._backend.scratch)
         self._locks = f"{self._backend.scratch}/{addresses.LOCKS}"
         self.sight = sight.Sight(self._backend)
 
@@ -211,7 +212,7 @@ class Store:
         Raises:
           StoreError: another host writes it, or it cannot be written.
         """
-        return self._claims.held(note)
+        return self.claims.held(note)
 
     def lock(self, name: str) -> locks.Lock | None:
         """Returns the lock of that name, None if it is held. Never waits.
@@ -221,7 +222,7 @@ class Store:
         this machine only. Raises ClaimedStore if another host writes the store.
         """
         with self._explained(f"lock {name!r}"):
-            self._claims.refuse_others()
+            self.claims.refuse_others()
             return locks.acquire(locks.path_of(self._locks, name))
 
     def lock_holder(self, name: str) -> str | None:
@@ -230,7 +231,7 @@ class Store:
 
     def commands_at_work(self) -> list[locks.HeldLock]:
         """Returns the locks of this host's commands that make something for it."""
-        return self._claims.commands()
+        return self.claims.commands()
 
     def jobs_at_work(self) -> dict[str, locks.HeldLock]:
         """Returns the locks of this store that somebody holds, by what they are of."""
@@ -255,7 +256,7 @@ class Store:
         self._validate_free(validated(address))
         self._verifier.forget(address)
         with self._explained(f"remove {address!r}"):
-            self._claims.refuse_others()
+            self.claims.refuse_others()
             draft = self._staging.new()
             try:
                 self._backend.remove(address, draft)
@@ -316,7 +317,7 @@ class Store:
             file.flush()
             os.fsync(file.fileno())
         # Of what was frozen for long another host may have made more than this.
-        self._claims.refuse_others()
+        self.claims.refuse_others()
         self._backend.publish(draft, address, folder=folder, names=files)
         self._verifier.trust(address, data)
 
