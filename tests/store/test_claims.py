@@ -164,6 +164,27 @@ def test_a_silent_holder_is_replaced_by_the_watchers_clock(root, clock, leave, o
         write(Store(root))
 
 
+def test_a_sign_of_life_that_is_seen_a_minute_late_is_one(
+    root, clock, leave, on_host, monkeypatch
+):
+    """As where a host remembers for a minute what it has read in a file."""
+    leave("z")
+    kind = type(files(root))
+    read, remembered = kind.read, {}
+
+    def late(self, name):
+        if clock.now - remembered.get(name, (-1e6, b""))[0] > 60:
+            renewed = claims._sealed(claims.content_of(read(self, name)), free=False)
+            remembered[name] = clock.now, renewed
+        return remembered[name][1]
+
+    monkeypatch.setattr(kind, "read", late)
+    with pytest.raises(ClaimedStore, match="host 'z'"):
+        with Store(root).claimed(lambda text: None):
+            pass
+    assert 60 < clock.now < claims.SILENT_SECONDS
+
+
 def test_of_two_that_watch_one_takes_over(root, clock, leave, on_host):
     leave("z")
     # Whoever is second finds the number taken, and has to wait for silence again.

@@ -1,6 +1,8 @@
 """A worker on another host works under the claim of its command, and no longer."""
 
 import contextlib
+import errno
+import os
 import pickle
 
 import pytest
@@ -73,6 +75,40 @@ def test_a_worker_whose_command_lost_the_store_publishes_nothing(root, on_host):
         assert not store.sees_claim()
         is_refused()
     assert Store(root).addresses() == ["lines/a"]
+
+
+def test_a_claim_that_is_seen_to_be_lost_is_not_looked_for(root, on_host, monkeypatch):
+    monkeypatch.setattr(sight, "SIGHT_SECONDS", 1e6)
+    command = Store(root)
+    store = DelegatedStore(root, command.claims.holder)
+    with command.claimed(pytest.fail):
+        write(store)
+    with pytest.raises(ClaimedStore):
+        write(store, "lines/b")
+    with on_host("b"), Store(root).claimed(pytest.fail), pytest.raises(ClaimedStore):
+        write(store, "lines/b")
+
+
+def test_a_claims_folder_that_is_not_known_here_yet_is_asked_for(tmp_path, monkeypatch):
+    """As NFS remembers that there was none, until the folder above is opened."""
+    command = Store(tmp_path / "store")
+    known, opened, listed = os.listdir, os.open, []
+
+    def unknown(path):
+        if str(path).endswith(".claims") and not listed:
+            raise FileNotFoundError(errno.ENOENT, "No such file", path)
+        return known(path)
+
+    def opening(path, *arguments):
+        listed.extend([path] * (str(path) == command.root))
+        return opened(path, *arguments)
+
+    with command.claimed(pytest.fail):
+        monkeypatch.setattr(os, "listdir", unknown)
+        monkeypatch.setattr(os, "open", opening)
+        store = DelegatedStore(command.root, command.claims.holder)
+        monkeypatch.setattr(sight, "SIGHT_SECONDS", 0.0)
+        assert store.sees_claim()
 
 
 def test_a_folder_of_the_same_name_elsewhere_is_another_store(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import itertools
 import os
 import pathlib
 import shutil
@@ -128,12 +129,12 @@ def test_a_store_that_is_not_there_yet_can_be_looked_at(storage):
     assert not storage.objects
 
 
-@pytest.mark.slow
-def test_a_whole_command_has_its_store_in_a_bucket(storage, tmp_path):
-    """Which makes the tables that a folder has; begun again it downloads nothing."""
+@pytest.fixture
+def run(storage):
+    """Runs a program whose gs:// leads to the storage; returns what it printed."""
     package = str(pathlib.Path(tflottery.__file__).parents[1])
 
-    def run(*arguments):
+    def program(*arguments):
         ended = subprocess.run(
             [sys.executable, "-m", *arguments],
             env=os.environ | {"PYTHONPATH": package},
@@ -143,7 +144,14 @@ def test_a_whole_command_has_its_store_in_a_bucket(storage, tmp_path):
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
-    def tables(store, output):
+    return program
+
+
+@pytest.fixture
+def tables(run, storage, tmp_path):
+    """Returns the tables of a command that has its store in some place."""
+
+    def made(store, output):
         storage.requests.clear()
         run(
             *("tflottery.experiments.lottery", "--dataset=digits", "--replicates=1"),
@@ -153,6 +161,25 @@ def test_a_whole_command_has_its_store_in_a_bucket(storage, tmp_path):
         )
         csvs = (tmp_path / output).glob("*.csv")
         return {path.name: path.read_bytes() for path in csvs}
+
+    return made
+
+
+@pytest.mark.slow
+def test_a_whole_command_gets_through_what_fails_for_a_while(tables, storage, tmp_path):
+    expected = tables(tmp_path / "store", "from_a_folder")
+    numbers = itertools.count(1)
+    kinds = itertools.cycle([(503, "away"), "cut", (429, "slow down"), "late"])
+    storage.fault = lambda *request: None if next(numbers) % 7 else next(kinds)
+    assert tables(_ROOT, "from_a_bucket") == expected != {}
+    assert next(numbers) > 50
+    storage.fault = lambda *request: None
+    assert not any(map(Store(_ROOT).fault, Store(_ROOT).addresses()))
+
+
+@pytest.mark.slow
+def test_a_whole_command_has_its_store_in_a_bucket(tables, run, storage, tmp_path):
+    """Which makes the tables that a folder has; begun again it downloads nothing."""
 
     def num_downloads(ending):
         return sum(

@@ -210,7 +210,7 @@ class TestClaims:
             files.remove("00000000")
             # It has seen that another host has the claim, by now.
             threading.Event().wait(0.2)
-            freed = claims._sealed(claims._content(self.content("z")), free=True)
+            freed = claims._sealed(claims.content_of(self.content("z")), free=True)
             files.overwrite("00000001", freed)
             for _ in range(200):
                 if files.names() == ["00000002"]:

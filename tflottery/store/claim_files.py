@@ -23,6 +23,13 @@ class LocalFiles:
         """Returns the names of all files."""
         with _unless_gone():
             return os.listdir(self._folder)
+        # Only just made elsewhere, it may not be seen unless those above are opened.
+        root = os.path.dirname(self._folder)
+        for path in (os.path.dirname(root), root):
+            with contextlib.suppress(OSError):
+                os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY))
+        with _unless_gone():
+            return os.listdir(self._folder)
         return []
 
     def read(self, name: str) -> bytes | None:

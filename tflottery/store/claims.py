@@ -138,7 +138,7 @@ class Claims:
         if self._is_ours(data) or not is_held(data):
             return
         # One that is only just being made is half written for an instant.
-        time.sleep(0 if _content(data) else _POLL_SECONDS)
+        time.sleep(0 if content_of(data) else _POLL_SECONDS)
         _, data = self._latest()
         if is_held(data) and not self._is_ours(data):
             raise self._claimed(data)
@@ -215,7 +215,7 @@ class Claims:
 
     def _renew(self, number: int, data: bytes) -> bool:
         """Changes the claim of a number; returns whether it still was there."""
-        content = _content(data)
+        content = content_of(data)
         return self._files.overwrite(_name(number), _sealed(content, free=False))
 
     def _give_back(self) -> None:
@@ -227,7 +227,9 @@ class Claims:
             # Those of commands that were killed are left by them.
             locks.sweep(self._members)
             if not locks.held_locks(self._members):
-                self._files.overwrite(_name(number), _sealed(_content(data), free=True))
+                self._files.overwrite(
+                    _name(number), _sealed(content_of(data), free=True)
+                )
 
     @contextlib.contextmanager
     def _alone_on_this_host(self) -> Iterator[None]:
@@ -267,7 +269,7 @@ class Claims:
 
     def _is_ours(self, data: bytes | None) -> bool:
         """Returns whether a claim is of this host, since it was started."""
-        content = _content(data)
+        content = content_of(data)
         here = dataclasses.asdict(self.holder)
         return content is not None and here.items() <= content.items()
 
@@ -317,7 +319,7 @@ def _sealed(content: dict[str, object], *, free: bool) -> bytes:
     return json.dumps(told).encode().ljust(_NUM_BYTES - 1) + b"\n"
 
 
-def _content(data: bytes | None) -> dict[str, object] | None:
+def content_of(data: bytes | None) -> dict[str, object] | None:
     """Returns what a claim says, None if it is half written or there is none."""
     try:
         content = json.loads(data or b"")
@@ -330,13 +332,13 @@ def is_held(data: bytes | None) -> bool:
     """Returns whether somebody holds a claim: also who cannot be read."""
     if data is None:
         return False
-    content = _content(data)
+    content = content_of(data)
     return content is None or content.get("state") != "free"
 
 
 def _told(data: bytes | None) -> str:
     """Returns who holds a claim, for people."""
-    content = _content(data)
+    content = content_of(data)
     if content is None:
         return "somebody whose claim cannot be read"
     return (

@@ -30,6 +30,8 @@ class DelegatedClaims(Claims):
         """
         super().__init__(root, scratch)
         self._holder = holder
+        # Of the newest claim that was seen to be the command's.
+        self._number = -1
 
     @property
     def holder(self) -> Holder:
@@ -46,18 +48,20 @@ class DelegatedClaims(Claims):
             )
 
     def is_seen(self) -> bool:
-        """Returns whether the claim is there, having looked for it for a while."""
+        """Returns whether the claim is there, having looked for it for a while.
+
+        Not where it was seen before, and another host's or nobody's is newer.
+        """
         give_up = time.monotonic() + sight.SIGHT_SECONDS
-        while not self._holds():
-            if time.monotonic() > give_up:
+        while True:
+            number, data = self._latest()
+            if claims.is_held(data) and self._is_ours(data):
+                self._number = number
+                return True
+            is_newer = 0 <= self._number <= number and claims.content_of(data)
+            if is_newer or time.monotonic() > give_up:
                 return False
             time.sleep(_POLL_SECONDS)
-        return True
-
-    def _holds(self) -> bool:
-        """Returns whether the claim that counts by now is the command's."""
-        _, data = self._latest()
-        return claims.is_held(data) and self._is_ours(data)
 
 
 class DelegatedStore(Store):
