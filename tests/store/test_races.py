@@ -14,7 +14,7 @@ import pytest
 from etils.epath import backend
 
 from tflottery.store import claim_files, claims, leftovers, locks
-from tflottery.store.errors import DamagedArtifact
+from tflottery.store.errors import DamagedArtifact, MissingArtifact
 from tflottery.store.leftovers import Leftover
 from tflottery.store.store import Store
 
@@ -52,6 +52,31 @@ def test_what_was_replaced_since_it_was_found_damaged_is_put_back(root, before):
     assert store._set_aside(ADDRESS, data) == ""
     assert (Store(root).open(ADDRESS) / "a").read_text() == "second"
     assert [one for one in store.addresses() if "damaged" not in one] == [ADDRESS]
+
+
+def test_what_is_taken_away_before_it_is_read_is_missing(root, monkeypatch):
+    """Also right after it was opened: the job that reads it failed for good."""
+    store = Store(root)
+    write(store)
+    opened = store.open
+
+    def taken_away(address):
+        folder = opened(address)
+        Store(root).remove(address)
+        return folder
+
+    monkeypatch.setattr(store, "open", taken_away)
+    with pytest.raises(MissingArtifact), store.reading(ADDRESS) as (folder,):
+        (folder / "a").read_text()
+
+
+def test_what_is_replaced_between_looks_at_manifest_and_files_is_sound(root, before):
+    store = Store(root)
+    for look in (lambda: store.damage(ADDRESS) is None, lambda: store.has(ADDRESS)):
+        write(store)
+        anew = lambda: write(Store(root), "longer than before")  # noqa: E731
+        before(type(store._backend), "stamps", anew)
+        assert look()
 
 
 def test_a_folder_taken_away_does_not_keep_what_is_damaged_in_place(tmp_path, before):
@@ -277,3 +302,52 @@ def test_leftovers_that_another_removes_meanwhile_are_passed_over(tmp_path, befo
     before(type(backend.os_backend), "rmtree", gone)
     found = Leftover(leftovers.DAMAGED, "damaged/lines/a-1", None, 0)
     assert leftovers.remove(store, found)
+
+
+# Arguments: root, part, seconds. Prints what went wrong.
+_CROWD = """
+import sys, time
+from tflottery.store.errors import MissingArtifact
+from tflottery.store.store import Store
+
+root, part, seconds = sys.argv[1:]
+store, end, number, wrong = Store(root), time.monotonic() + float(seconds), 0, []
+while time.monotonic() < end:
+    number += 1
+    address = f"runs/r/{number % 3:08d}"
+    try:
+        if part == "write":
+            with store.writing(address, {"number": number}) as folder:
+                for name in "ab":
+                    (folder / name).write_bytes(bytes(1000 * (number % 4)))
+        elif part == "remove":
+            store.remove(address)
+            store.sweep()
+            store.listing()
+        else:
+            with store.reading(address) as (folder,):
+                (folder / "a").read_bytes(), (folder / "b").read_bytes()
+            wrong += filter(None, [store.damage(address)])
+            store.refuse_damaged(address)
+    except MissingArtifact:
+        pass
+    except Exception as error:
+        wrong.append(f"{type(error).__name__}: {error}")
+print(number, wrong)
+"""
+
+
+@pytest.mark.slow
+def test_a_crowd_at_three_addresses_meets_nothing_but_whole_artifacts(tmp_path):
+    crowd = [
+        subprocess.Popen(
+            [sys.executable, "-c", _CROWD, str(tmp_path / "store"), part, "8"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for part in ("write", "write", "remove", "read", "read")
+    ]
+    for process in crowd:
+        number, _, wrong = process.communicate()[0].strip().partition(" ")
+        assert int(number) > 20 and wrong == "[]"
+    assert not (tmp_path / "store/damaged").exists()

@@ -1,6 +1,7 @@
 """Addresses: the relative folder names under which artifacts lie in a store."""
 
 import re
+from collections.abc import Sequence
 
 # Folders of the store's own; no address starts with them.
 DRAFTS, LOCKS, DAMAGED = ".drafts", ".locks", "damaged"
@@ -30,6 +31,21 @@ def validated(address: str) -> str:
             f"{DAMAGED!r}."
         )
     return address
+
+
+def above(address: str) -> list[str]:
+    """Returns the addresses that this one lies inside of."""
+    parts = address.split("/")
+    return ["/".join(parts[:length]) for length in range(1, len(parts))]
+
+
+def refuse_inside(address: str, others: Sequence[str]) -> None:
+    """Raises ValueError if artifacts lie above or below an address."""
+    if others:
+        raise ValueError(
+            f"{address!r} cannot be an artifact's address: {others[0]!r} is one, "
+            "and artifacts do not lie inside each other."
+        )
 
 
 def is_address(text: str) -> bool:

@@ -93,8 +93,8 @@ class Store:
 
     def peek(self, address: str) -> dict[str, object] | None:
         """Returns an artifact's manifest if `has` finds it whole, None if not."""
-        data = self._manifest(validated(address))
-        if data is None or self._verifier.visible_fault(address, data) is not None:
+        data, fault = self._seen(address)
+        if data is None or fault is not None:
             return None
         return manifests.unsealed(data, address)
 
@@ -103,8 +103,7 @@ class Store:
 
         None also where nothing was finished. Goes by manifest and sizes, as `has`.
         """
-        data = self._manifest(validated(address))
-        return None if data is None else self._verifier.visible_fault(address, data)
+        return self._seen(address)[1]
 
     def fault(self, address: str) -> str | None:
         """Returns as `damage`, but going by the sha256 of every file."""
@@ -120,14 +119,11 @@ class Store:
         Raises:
           DamagedArtifact: that was so.
         """
-        while True:
-            data, fault = self._manifest(validated(address)), self.damage(address)
-            if data is None or fault is None:
-                return
-            if not self.sight.again(address):
-                break
-        # Someone may have replaced it between the looks at manifest and files.
-        if self._manifest(address) == data:
+        data, fault = self._seen(address)
+        while fault is not None and self.sight.again(address):
+            data, fault = self._seen(address)
+        # Someone may have replaced it since.
+        if fault is not None and self._manifest(address) == data:
             raise DamagedArtifact(address, fault, self._set_aside(address, data))
 
     def manifest(self, address: str) -> dict[str, object]:
@@ -162,14 +158,14 @@ class Store:
             meanwhile, or was not there.
           DamagedArtifact: as `open`.
         """
-        folders = [self.open(address) for address in wanted]
         before = [self._manifest(address) for address in wanted]
+        folders = [self.open(address) for address in wanted]
         try:
             yield folders
         except OSError as error:
             for address, data in zip(wanted, before, strict=True):
                 self._backend.look_anew(address)
-                if self._manifest(address) != data:
+                if data is None or self._manifest(address) != data:
                     raise MissingArtifact(address, self.root) from error
             raise
 
@@ -361,6 +357,17 @@ class Store:
             if self._manifest(address) == data and not self.sight.again(address):
                 raise DamagedArtifact(address, fault, self._set_aside(address, data))
 
+    def _seen(self, address: str) -> tuple[bytes | None, str | None]:
+        """Returns the manifest at an address and what is wrong at first sight."""
+        while True:
+            data = self._manifest(validated(address))
+            fault = (
+                None if data is None else self._verifier.visible_fault(address, data)
+            )
+            # Someone may replace it between the looks at manifest and files.
+            if fault is None or self._manifest(address) == data:
+                return data, fault
+
     def _manifest(self, address: str) -> bytes | None:
         """Returns the bytes of the manifest at an address, None if there is none."""
         with self._explained(f"read {address!r}"):
@@ -383,16 +390,11 @@ class Store:
 
     def _validate_free(self, address: str) -> None:
         """Refuses one above or below another artifact; at its own, one may appear."""
-        parts = address.split("/")
-        above = ["/".join(parts[:length]) for length in range(1, len(parts))]
+        above = addresses.above(address)
         clash = [other for other in above if self._manifest(other) is not None]
         if self._manifest(address) is None:
             clash += [other for other in self.addresses(address) if other != address]
-        if clash:
-            raise ValueError(
-                f"{address!r} cannot be an artifact's address: {clash[0]!r} is one, "
-                "and artifacts do not lie inside each other."
-            )
+        addresses.refuse_inside(address, clash)
 
     def _explained(self, task: str, folder: str = "") -> AbstractContextManager[None]:
         return errors.explained(task, self.root, folder=folder)
