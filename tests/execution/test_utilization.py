@@ -8,6 +8,7 @@ import pytest
 from tflottery.core import hardware
 from tflottery.execution import utilization
 from tflottery.execution.jobs import Advance
+from tflottery.execution.lineage import Lineage
 from tflottery.execution.plan import Plan, Step, plan_of
 from tflottery.training.distribution import Placement
 
@@ -42,11 +43,12 @@ def todo(make_study):
             num_runs=number,
             num_iterations=number * UPDATES,
             num_stored=num_stored,
-            num_shared=0,
             num_bytes=0,
             num_slots_bytes=0,
             unobtainable={},
             part_counts=frozenset({parts}),
+            wanted={},
+            lineage=Lineage(()),
         )
 
     return make

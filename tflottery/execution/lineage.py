@@ -1,5 +1,6 @@
 """Lineages: wanted artifacts with all that they are made from, each looked at once."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 from tflottery.components.component import Artifact
@@ -66,11 +67,15 @@ class Lineage:
                 _want(source, wanted)
         return dict(reversed(missing.items()))
 
+    @functools.cached_property
+    def runs(self) -> list[tuple[Run, tuple[State, ...]]]:
+        """Every run that takes part, with its states in ascending order."""
+        return by_run(self.artifacts)
+
     def num_updates(self) -> int:
         """Returns how many updates all runs take together, each to its last state."""
         return sum(
-            states[-1].iteration - run.first_iteration
-            for run, states in by_run(self.artifacts)
+            states[-1].iteration - run.first_iteration for run, states in self.runs
         )
 
     def num_updates_alone(self) -> int:

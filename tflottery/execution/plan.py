@@ -6,6 +6,7 @@ slots, whichever experiment wants them.
 """
 
 import dataclasses
+import functools
 import operator
 from collections.abc import Callable, Mapping, Sequence
 
@@ -57,6 +58,11 @@ class Step:
         return job.states if isinstance(job, Advance) else (job.component,)
 
     @property
+    def trains(self) -> bool:
+        """Whether it trains a run."""
+        return isinstance(self.job, Advance)
+
+    @property
     def run(self) -> Run | None:
         """The run that it trains, or whose network it measures; None: neither."""
         if isinstance(self.job, Advance):
@@ -74,30 +80,37 @@ class Plan:
       num_runs: distinct runs behind the goals, in the store or not.
       num_iterations: updates still to make.
       num_stored: updates that the store saves.
-      num_shared: updates that sharing saves against training the runs of each goal
-        anew.
       num_bytes: about what the missing artifacts take on disk.
       num_slots_bytes: of these, what only the optimizer slots of the newest states
         take, from which whoever trains for longer goes on.
       unobtainable: addresses of what cannot be made, and why.
       part_counts: how many parts batches have, of all runs behind the goals, those in
         the store among them.
+      wanted: what the steps make, by address, as it is wanted: the newest state of a
+        run is made with optimizer slots, be they wanted or not.
+      lineage: the goals with all they come from.
     """
 
     steps: tuple[Step, ...]
     num_runs: int
     num_iterations: int
     num_stored: int
-    num_shared: int
     num_bytes: int
     num_slots_bytes: int
     unobtainable: Unobtainable
     part_counts: frozenset[int]
+    wanted: Mapping[str, Artifact]
+    lineage: Lineage
+
+    @functools.cached_property
+    def num_shared(self) -> int:
+        """Updates that sharing saves against training the runs of each goal anew."""
+        return self.lineage.num_updates_alone() - self.lineage.num_updates()
 
     @property
     def trains(self) -> bool:
         """Whether anything is left to train."""
-        return any(isinstance(step.job, Advance) for step in self.steps)
+        return any(step.trains for step in self.steps)
 
     @property
     def flops(self) -> float:
@@ -173,24 +186,21 @@ def plan_of(
             run, states = of_runs.pop(artifact.run.key)
             steps.append(_advance_step(run, states, index, facts))
     # What that costs, and what it would cost without the store and without sharing.
-    made = [one for step in steps for one in step.artifacts]
-    distinct = lineage.num_updates()
+    size = sum(num_bytes(one, facts) for one in feasible.values())
+    num_slots_bytes = sum(_num_slots_bytes(step, feasible, facts) for step in steps)
     num_iterations = sum(step.num_iterations for step in steps)
-    of_runs = sum(one.num_iterations for one in steps if isinstance(one.job, Advance))
-    behind = [run for run, _ in by_run(lineage.artifacts)]
+    of_runs = sum(step.num_iterations for step in steps if step.trains)
     return Plan(
         steps=tuple(steps),
-        num_runs=len(behind),
+        num_runs=len(lineage.runs),
         num_iterations=num_iterations,
-        num_stored=distinct - of_runs,
-        num_shared=lineage.num_updates_alone() - distinct,
-        num_bytes=sum(_num_bytes(one, facts) for one in made),
-        num_slots_bytes=sum(
-            _num_bytes(one, facts) - _num_bytes(feasible[one.address], facts)
-            for one in made
-        ),
+        num_stored=lineage.num_updates() - of_runs,
+        num_bytes=size + num_slots_bytes,
+        num_slots_bytes=num_slots_bytes,
         unobtainable=unobtainable,
-        part_counts=frozenset(run.num_replicas for run in behind),
+        part_counts=frozenset(run.num_replicas for run, _ in lineage.runs),
+        wanted=feasible,
+        lineage=lineage,
     )
 
 
@@ -246,7 +256,17 @@ def _make_step(component: Component, facts: Mapping[Network, Facts]) -> Step:
     )
 
 
-def _num_bytes(artifact: Artifact, facts: Mapping[Network, Facts]) -> int:
+def _num_slots_bytes(
+    step: Step, wanted: Mapping[str, Artifact], facts: Mapping[Network, Facts]
+) -> int:
+    """Returns what is kept beside what is wanted of what a step makes: slots."""
+    if not step.trains:
+        return 0
+    newest = step.artifacts[-1]
+    return num_bytes(newest, facts) - num_bytes(wanted[newest.address], facts)
+
+
+def num_bytes(artifact: Artifact, facts: Mapping[Network, Facts]) -> int:
     """Returns about how much disk an artifact takes."""
     if isinstance(artifact, State):
         known = facts[artifact.run.network]

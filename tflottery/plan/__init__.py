@@ -5,7 +5,8 @@ data, `studies.calls.plan`. As a program it tells what many commands cost togeth
 before there is a store, a data set or a GPU: `__main__` is the program, `commands`
 reads which commands there are, `known_data` tells facts of networks by the published
 sizes of data sets, `device_time` turns a plan into hours by kind of device,
-`joint_session` carries many commands out as one.
+`step_costs` adds up what the steps of several take, `joint_session` carries many
+commands out as one.
 """
 
 import sys

@@ -19,7 +19,6 @@ A list of commands is a text file with a command a line, as it is typed behind `
 """
 
 import concurrent.futures
-import dataclasses
 import itertools
 import multiprocessing
 import sys
@@ -28,58 +27,23 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from absl import app, flags
 
-from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
 from tflottery.core import command_line, environment, registry
-from tflottery.core.files import readable_size
-from tflottery.core.identities import Network
 from tflottery.core.recipes import Setting
-from tflottery.execution.plan import Plan, plan_of
-from tflottery.plan import commands, device_time, joint_session, known_data
+from tflottery.execution.plan import plan_of
+from tflottery.plan import commands, joint_session, known_data, step_costs
 from tflottery.plan.commands import Command
-from tflottery.plan.device_time import DeviceTime, readable
+from tflottery.plan.step_costs import Costs
 from tflottery.store.store import Store
 from tflottery.studies import program, session
 from tflottery.studies.machine import Machine
 
 ALL = "all"
-_HEAD = (
-    f"{'runs':>8} {'updates':>14} {'disk':>9} {'a core':>11} {'decoding':>11} "
-    f"{'a GPU':>11}"
-)
 _RATES = """\
 Times are of one core, of one core that decodes images, and of one GPU.
 Measured: a core's rates with LeNet, ResNet-20 and VGG-16, and of decoding; a GPU's with
 these and ResNet-50 (docs/scaling.md). Not measured: larger networks on a core, other
 ones on a GPU, which are put at the rates of those. Of TPUs no rate is known."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Cost:
-    """What commands ask for, from an empty store.
-
-    Attributes:
-      num_runs: distinct trainings.
-      num_iterations: updates.
-      num_bytes: of the store in the end, if nothing is cleaned away.
-      time: by kind of device.
-    """
-
-    num_runs: int
-    num_iterations: int
-    num_bytes: int
-    time: DeviceTime
-
-    @property
-    def line(self) -> str:
-        """Its numbers, in columns."""
-        time = self.time
-        return (
-            f"{self.num_runs:8,} {self.num_iterations:14,} "
-            f"{readable_size(self.num_bytes):>9} {readable(time.core_hours):>11} "
-            f"{readable(time.decoding_hours) if time.decoding_hours else '':>11} "
-            f"{readable(time.gpu_hours):>11}"
-        )
 
 
 def facts_of(asked: Iterable[Command]) -> dict[tuple[str, Setting], Facts]:
@@ -109,55 +73,44 @@ def told(
       facts: of all networks that take part.
     """
     networks = {one.network: one for one in facts.values()}
-    everything, apart_of_all = [], 0
-    yield _HEAD
+    everything: Costs = {}
+    apart_of_all = 0
+    yield step_costs.HEAD
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         for name, asked in groups.items():
-            together, apart = [], 0
+            together: Costs = {}
+            apart = 0
             for one in asked:
                 goals = one.goals(one.studies(facts))
-                cost = _cost(plan_of(goals, store, facts=networks), networks)
+                plan = plan_of(goals, store, facts=networks)
+                alone = step_costs.costs_of(plan, networks)
+                cost = step_costs.total(alone.values())
                 yield f"{cost.line}  {one.text}"
-                together, apart = together + goals, apart + cost.num_iterations
-            yield from _as_one(together, store, networks, name=name, apart=apart)
-            everything, apart_of_all = everything + together, apart_of_all + apart
-        if len(groups) > 1:
-            yield from _as_one(
-                everything, store, networks, name=ALL, apart=apart_of_all
-            )
+                step_costs.add(alone, to=together)
+                apart += cost.num_iterations
+            yield from _as_one(together, name=name, apart=apart)
+            step_costs.add(together, to=everything)
+            apart_of_all += apart
+    if len(groups) > 1:
+        yield from _as_one(everything, name=ALL, apart=apart_of_all)
 
 
-def _as_one(
-    goals: Sequence[Artifact],
-    store: Store,
-    networks: dict[Network, Facts],
-    *,
-    name: str,
-    apart: int,
-) -> Iterator[str]:
-    """Yields what goals cost as one plan, and what that saves.
+def _as_one(together: Costs, *, name: str, apart: int) -> Iterator[str]:
+    """Yields what commands cost as one plan, and what that saves.
 
     Args:
-      goals: of several commands.
-      store: an empty one.
-      networks: facts of all that take part.
-      name: what the commands make.
+      together: what their steps cost.
+      name: what they make.
       apart: updates of the commands one by one, each from an empty store.
     """
-    cost = _cost(plan_of(goals, store, facts=networks), networks)
+    cost = step_costs.total(together.values())
     yield f"{cost.line}  {name}, as one plan"
     yield (
         f"{'':8} {apart:14,} as commands that share no store: "
         f"{apart / cost.num_iterations:.2f} times as many"
     )
     yield ""
-
-
-def _cost(plan: Plan, networks: dict[Network, Facts]) -> Cost:
-    """Returns what a plan costs."""
-    time = device_time.of_plan(plan, networks)
-    return Cost(plan.num_runs, plan.num_iterations, plan.num_bytes, time)
 
 
 def _groups(names: Sequence[str], *, paper: str | None) -> dict[str, list[Command]]:

@@ -5,20 +5,20 @@ knows of them. No network for ImageNet was trained at length on a core: theirs i
 rate of the others. Of TPUs there is no telling.
 """
 
-import dataclasses
-from collections.abc import Mapping
+import math
+import typing
+from collections.abc import Iterable, Mapping
 
 from tflottery.components.metadata import Facts
 from tflottery.core.identities import Network
 from tflottery.execution import rates
-from tflottery.execution.plan import Plan
+from tflottery.execution.plan import Plan, Step
 
 _HOUR = 3600
 
 
-@dataclasses.dataclass(frozen=True)
-class DeviceTime:
-    """How long a plan takes, on one device of a kind.
+class DeviceTime(typing.NamedTuple):
+    """How long something takes, on one device of a kind.
 
     Attributes:
       core_hours: on a core of the CPU, computing.
@@ -31,6 +31,9 @@ class DeviceTime:
     gpu_hours: float
 
 
+_NONE = DeviceTime(0.0, 0.0, 0.0)
+
+
 def of_plan(plan: Plan, facts: Mapping[Network, Facts]) -> DeviceTime:
     """Returns how long the missing work of a plan takes.
 
@@ -38,20 +41,32 @@ def of_plan(plan: Plan, facts: Mapping[Network, Facts]) -> DeviceTime:
       plan: what is to be done.
       facts: of every network that takes part.
     """
-    convolutional = {
-        network: any(len(shape) == 4 for shape in known.kernel_shapes.values())
-        for network, known in facts.items()
-    }
-    core = decoding = gpu = 0.0
-    for step in plan.steps:
-        # What computes with arrays alone takes next to nothing.
-        if step.run is None:
-            continue
-        known = convolutional[step.run.network]
-        core += rates.core_seconds(step, convolutional=known)
-        decoding += rates.decoding_seconds(step)
-        gpu += rates.gpu_seconds(step, peak=rates.H100_RATE)
-    return DeviceTime(core / _HOUR, decoding / _HOUR, gpu / _HOUR)
+    return total(of_step(step, facts) for step in plan.steps)
+
+
+def of_step(step: Step, facts: Mapping[Network, Facts]) -> DeviceTime:
+    """Returns how long a step takes.
+
+    Args:
+      step: of a plan.
+      facts: of its network.
+    """
+    run = step.run
+    # What computes with arrays alone takes next to nothing.
+    if run is None:
+        return _NONE
+    shapes = facts[run.network].kernel_shapes.values()
+    convolutional = any(len(shape) == 4 for shape in shapes)
+    return DeviceTime(
+        rates.core_seconds(step, convolutional=convolutional) / _HOUR,
+        rates.decoding_seconds(step) / _HOUR,
+        rates.gpu_seconds(step, peak=rates.H100_RATE) / _HOUR,
+    )
+
+
+def total(times: Iterable[DeviceTime]) -> DeviceTime:
+    """Returns how long several things take."""
+    return DeviceTime(*map(math.fsum, zip(*times, strict=True)))
 
 
 def readable(hours: float) -> str:
