@@ -26,7 +26,8 @@ from tflottery.training import checkpoints
 from tflottery.training.distribution import Placement
 
 KEYS = (
-    "model variant dataset task training_iterations config subnetwork level density "
+    "model variant dataset task training_iterations config precision "
+    "subnetwork level density "
     "axis_density replicate rewind_iteration data_order_a data_order_b iteration "
     "network_a network_b mask"
 ).split()

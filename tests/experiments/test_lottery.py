@@ -31,6 +31,7 @@ from tflottery.training import checkpoints
 
 _TICKET = Subnetwork(kind=IMP, level=1, replicate=1, rewind_iteration=8)
 SETTING = ["model", "variant", "dataset", "task", "training_iterations", "config"]
+SETTING += ["precision"]
 KEYS = [*SETTING, "subnetwork", "level", "density", "axis_density"]
 KEYS += ["replicate", "rewind_iteration", "data_order"]
 ADDRESSES = ["network", "mask"]

@@ -523,6 +523,8 @@ def test_a_precision_makes_another_run_and_is_said_in_one_way(study):
     keys = [one.trunk(1).key for one in (usual, spelled, mixed)]
     assert keys[0] == keys[1] != keys[2]
     assert mixed.trunk(1).precision == "mixed_bfloat16"
+    assert mixed.columns()["precision"] == "mixed_bfloat16"
+    assert usual.columns()["precision"] == "float32"
     assert usual.config_hash == spelled.config_hash != mixed.config_hash
     assert usual.decisions() == spelled.decisions()
     assert "precision" not in usual.decisions()

@@ -14,7 +14,8 @@ from tflottery.studies.accuracy_table import TrainedNetwork
 from tflottery.studies.output import Output
 
 COLUMNS = (
-    "model variant dataset task training_iterations config num_parameters "
+    "model variant dataset task training_iterations config precision "
+    "num_parameters "
     "num_weights epochs batch_size optimizer learning_rate momentum weight_decay "
     "milestones decay_factor final_learning_rate warmup pruning pruning_fraction "
     "studied_density num_replicates test_accuracy_mean test_accuracy_std "

@@ -95,8 +95,9 @@ def test_columns():
     names = [field.name for field in dataclasses.fields(Phase)]
     assert names == [
         *["model", "variant", "dataset", "task", "training_iterations", "config"],
-        *["final_iteration", "gradient_examples", "phase_start", "phase_end"],
-        *["num_iterations", "statistic", "num_replicates", "value", "value_std"],
+        *["precision", "final_iteration", "gradient_examples", "phase_start"],
+        *["phase_end", "num_iterations", "statistic", "num_replicates"],
+        *["value", "value_std"],
     ]
     names = [field.name for field in dataclasses.fields(SignChange)]
     changes = ["num_weights", "fraction_of_signs_changed"]

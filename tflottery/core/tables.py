@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _HASHES = ("config", "ticket_config")
 # Columns without a default that tables of earlier versions lack, and what these hold.
 LATER = {"network": None, "network_a": None, "network_b": None, "mask": None}
-LATER |= {"final_network": None, "task": LABELS}
+LATER |= {"final_network": None, "task": LABELS, "precision": "float32"}
 
 
 def write(

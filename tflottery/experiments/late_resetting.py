@@ -122,6 +122,7 @@ class ResetPoint:
       task: that tickets are found on.
       training_iterations: of a training on these data.
       config: short hash of whatever else decides that training.
+      precision: of that training.
       ticket_subset: the part of the data; None: all.
       rewind_iteration: k, in updates.
       rewind_examples: images seen by then.
@@ -135,6 +136,7 @@ class ResetPoint:
     task: str
     training_iterations: int
     config: str
+    precision: str = "float32"
     ticket_subset: str | None
     rewind_iteration: int
     rewind_examples: int

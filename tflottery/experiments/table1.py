@@ -76,6 +76,7 @@ class Row:
     task: str
     training_iterations: int
     config: str
+    precision: str = "float32"
     num_parameters: int
     num_weights: int
     epochs: float

@@ -13,6 +13,7 @@ class LevelKeys:
     task: str
     training_iterations: int
     config: str
+    precision: str = "float32"
     level: int
     density: float
     axis_density: float
@@ -29,6 +30,7 @@ class NetworkKeys:
       task: what is learned of it: labels, or a pretext task.
       training_iterations: length of a whole training.
       config: short hash of whatever else decides the row.
+      precision: in which it was trained.
       subnetwork: dense, imp, random_pruning or random_reinit.
       level: prunings so far.
       density: kept fraction of the prunable weights, in [0, 1].
@@ -43,6 +45,7 @@ class NetworkKeys:
     task: str
     training_iterations: int
     config: str
+    precision: str = "float32"
     subnetwork: str = "dense"
     level: int = 0
     density: float = 1.0

@@ -39,6 +39,7 @@ class Phase:
     task: str
     training_iterations: int
     config: str
+    precision: str = "float32"
     final_iteration: int
     gradient_examples: int
     phase_start: int

@@ -203,6 +203,7 @@ class Study:
             "task": self.config.task,
             "training_iterations": self.last,
             "config": self.config_hash,
+            "precision": self.facts.precision,
         }
 
     def data(self, replicate: int) -> Data:
