@@ -7,6 +7,7 @@ Phase* never prune VGG's last layer, yet count it on their axes: `axis_density`.
 """
 
 import fractions
+import functools
 import math
 import numbers
 import re
@@ -17,6 +18,8 @@ _LAST_LEVEL = 10_000
 _LEVELS = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
 
 
+# A plan asks for the same few in thousands of masks.
+@functools.lru_cache(maxsize=1000, typed=True)
 def num_survivors(num_prunable: int, *, pruning_fraction: float, level: int) -> int:
     """Returns num_prunable * (1 - pruning_fraction)^level, rounded half up.
 
