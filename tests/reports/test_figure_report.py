@@ -24,7 +24,7 @@ from tflottery.studies.ticket_tables import EvaluatedTicket
 ROOT = pathlib.Path(tflottery.__file__).parents[1]
 
 
-def rows(kind, *, instabilities, config="01234567", level=8):
+def rows(kind, *, instabilities, config="01234567", level=8, **more_keys):
     """Returns rows of both tables: a pair a k, at 0, 100, ..."""
     level = 0 if kind == "dense" else level
     pairs, points = [], []
@@ -48,7 +48,7 @@ def rows(kind, *, instabilities, config="01234567", level=8):
             "network_a": f"runs/{kind}/a{config}",
             "network_b": f"runs/{kind}/b{config}",
             "mask": None,
-        }
+        } | more_keys
         ends = {f"test_error_{end}": 0.1 for end in "ab"}
         more = {"dense_test_error": 0.09} if level else {}
         pair = {"test_instability": height, "l2_distance": 5.0, **ends, **more}
@@ -140,6 +140,15 @@ def test_rows_that_commands_share_count_once(command):
 def test_other_values_of_the_same_network_keep_panels_of_their_own(command):
     one = command("one", rows("imp", instabilities=(0.3,)))
     other = command("other", rows("imp", instabilities=(0.4,), config="76543210"))
+    found = load(one, other)
+    assert list(found["instability"]["config"]) == ["01234567", "76543210"]
+    assert len(instability.figure(found).subfigs) == 2
+
+
+def test_what_was_trained_in_other_precisions_has_panels_of_its_own(command):
+    one = command("one", rows("dense", instabilities=(0.4,)))
+    more = {"config": "76543210", "precision": "mixed_bfloat16"}
+    other = command("other", rows("imp", instabilities=(0.3,), **more))
     found = load(one, other)
     assert list(found["instability"]["config"]) == ["01234567", "76543210"]
     assert len(instability.figure(found).subfigs) == 2

@@ -28,12 +28,13 @@ def merged(
 ) -> dict[str, pandas.DataFrame]:
     """Returns the tables of several commands of one experiment as one of each name.
 
-    Commands on the same network, recipe, data set and length are drawn into the same
-    panels, whatever else their `config` stands for; rows that they have in common count
-    once, and so do searches for tickets that found the same, by the name of the first
-    command. Random subnetworks that are there already with other values, such as those
-    of other counts per layer, are told apart by the name of their command; a command of
-    which any other network is there with other values keeps panels of its own.
+    Commands on the same network, recipe, data set, length and precision are drawn into
+    the same panels, whatever else their `config` stands for; rows that they have in
+    common count once, and so do searches for tickets that found the same, by the name
+    of the first command. Random subnetworks that are there already with other values,
+    such as those of other counts per layer, are told apart by the name of their
+    command; a command of which any other network is there with other values keeps
+    panels of its own.
 
     Args:
       commands: the tables of each by name, by a name of the command; the same tables
@@ -64,6 +65,8 @@ def _with_config_of(
 ) -> pandas.DataFrame:
     """Returns a table with the config that another has for the same setting."""
     of_setting = [name for name in SETTING if name != "config"]
+    if "precision" in known and "precision" in table:
+        of_setting.append("precision")
     firsts = known.drop_duplicates(of_setting).set_index(of_setting)["config"]
     configs = dict(firsts.items())
     settings = table[of_setting].itertuples(index=False, name=None)
