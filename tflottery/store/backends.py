@@ -54,15 +54,11 @@ class Local:
         return [_stamp(f"{self.root}/{address}/{name}") for name in names]
 
     def look_anew(self, address: str) -> None:
-        """Has the file system ask who has it for the names on the way to an artifact.
-
-        Linux does so for each folder of an NFS that is opened.
-        """
+        """Has the names on the way to an artifact seen as they are by now."""
         path = self.root
         for part in ("", *address.split("/")):
             path = os.path.join(path, part)
-            with contextlib.suppress(OSError):
-                os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY))
+            open_anew(path)
 
     def readable(
         self, address: str, manifest: Mapping[str, object]
@@ -308,6 +304,15 @@ def backend_of(root: str) -> Local | Remote:
         return Local(root)
     name = urllib.parse.quote(root, safe="")
     return Remote(root, cache(f"remote/{name}"))
+
+
+def open_anew(folder: str) -> None:
+    """Opens a folder, if it is there: Linux then asks the server of an NFS for it.
+
+    Names that others have made in it are seen from then on.
+    """
+    with contextlib.suppress(OSError):
+        os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
 
 
 def cache(name: str) -> str:

@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Iterator
 
-from tflottery.store import buckets
+from tflottery.store import backends, buckets
 
 
 class LocalFiles:
@@ -25,9 +25,8 @@ class LocalFiles:
             return os.listdir(self._folder)
         # Only just made elsewhere, it may not be seen unless those above are opened.
         root = os.path.dirname(self._folder)
-        for path in (os.path.dirname(root), root):
-            with contextlib.suppress(OSError):
-                os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY))
+        for folder in (os.path.dirname(root), root):
+            backends.open_anew(folder)
         with _unless_gone():
             return os.listdir(self._folder)
         return []
