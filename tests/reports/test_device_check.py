@@ -89,13 +89,23 @@ def test_a_tpu_that_cannot_be_here_is_told_at_once(tmp_path, monkeypatch):
     assert "neither a device of one here nor the library" in found["devices"].told
 
 
+def test_a_tpu_that_is_not_asked_for_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(hardware, "may_have_tpu", lambda: True)
+    found = findings(Placement(), tmp_path, models=[])
+    assert "may be a TPU, which --distribute=tpu tries" in found["devices"].told
+
+
 def test_data_that_are_not_there_are_told_in_a_sentence(tmp_path, monkeypatch):
     def missing(*_, **__):
         raise FileNotFoundError("Dataset 'imagenet2012' is not prepared in 'x'.")
 
     monkeypatch.setattr(source, "load", missing)
-    found = findings(Placement(), tmp_path, models=[], dataset="imagenet2012")
-    assert found["input"].told.startswith("Dataset 'imagenet2012' is not prepared")
+    monkeypatch.setattr(device_trials.Trial, "compared_updates", lambda _: "")
+    found = findings(Placement(), tmp_path, models=["lenet"], dataset="imagenet2012")
+    assert found["data"].told.startswith("Dataset 'imagenet2012' is not prepared")
+    # Before minutes go by, and once.
+    assert list(found)[:4] == ["devices", "store", "data", "lenet trains"]
+    assert found["data"].is_sound is False and found["input"].is_sound is None
 
 
 def test_after_devices_that_cannot_be_used_nothing_is_tried(tmp_path):
@@ -117,14 +127,16 @@ def test_a_store_that_cannot_be_written_is_told(tmp_path):
 def test_images_are_decoded_fast_enough_or_not(imagenet_dir, tmp_path, monkeypatch):
     options = {"dataset": "imagenet2012", "data_dir": str(imagenet_dir), "models": []}
     found = findings(Placement(), tmp_path, **options)
+    assert "to measure, encoded in their files" in found["data"].told
     assert "by each core" in found["input"].told
+    data = source.load("imagenet2012", data_dir=str(imagenet_dir))
     decoded = device_check._decoding
     with pytest.raises(
         device_check.SetupError, match="resnet50 in mixed.*wait.* cores"
     ):
         rates = {("resnet50", MIXED_BFLOAT16): 1e9, ("lenet", FLOAT32): 1e12}
-        decoded("imagenet2012", str(imagenet_dir), rates)
-    told = decoded("imagenet2012", str(imagenet_dir), {("resnet50", FLOAT32): 1e-3})
+        decoded(data, rates)
+    told = decoded(data, {("resnet50", FLOAT32): 1e-3})
     assert told.endswith("enough for resnet50 in float32")
 
 
@@ -132,16 +144,23 @@ def test_images_are_decoded_fast_enough_or_not(imagenet_dir, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["--models=lenet", "--store={}/store"], 0, "lenet's speed: "),
+        (
+            ["--models=lenet", "--store={0}/store", "--dataset=imagenet2012"]
+            + ["--data_dir={1}"],
+            0,
+            "\n           Reading dataset 'imagenet2012'",
+        ),
+        (["--data_dir={0}"], 2, "add --dataset=imagenet2012"),
         (["--models=lenet5"], 2, "no model 'lenet5'"),
         (["--distribute=all"], 2, "--distribute=all"),
     ],
 )
-def test_the_program(arguments, code, text, tmp_path):
+def test_the_program(arguments, code, text, tmp_path, imagenet_dir, monkeypatch):
+    monkeypatch.setenv("TFLOTTERY_CACHE", str(tmp_path / "cache"))
     ran = subprocess.run(
         [
             *(sys.executable, "-m", "tflottery.reports.device_check"),
-            *(one.format(tmp_path) for one in arguments),
+            *(one.format(tmp_path, imagenet_dir) for one in arguments),
         ],
         capture_output=True,
         text=True,

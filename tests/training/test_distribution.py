@@ -116,6 +116,11 @@ def test_unknown_way_to_distribute_lists_the_known_ones():
         distribution.placement("rings")
 
 
+def test_a_tpu_that_is_named_and_not_used_is_refused():
+    with pytest.raises(ValueError, match="--tpu='node-3'.*add --distribute=tpu"):
+        distribution.placement("none", tpu="node-3")
+
+
 def test_one_device_has_no_strategy():
     assert distribution.strategy(Placement()) is None
 

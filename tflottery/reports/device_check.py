@@ -4,10 +4,11 @@
         [--models=lenet,resnet20,resnet50] [--store=FOLDER] [--dataset=imagenet2012]
 
 Step by step, a line each: which devices there are; whether the store can be written;
-whether a few updates of each network end where the processor's do, and as many images
-are misclassified; how many images a second they take, on accelerators in bfloat16 too;
-whether as many can be decoded. Where a step goes wrong it says what to do, and the
-program ends with exit code 1. Some five minutes; nothing is kept.
+whether the images of --dataset are there; whether a few updates of each network end
+where the processor's do, and as many images are misclassified; how many images a second
+they take, on accelerators in bfloat16 too; whether as many can be decoded. Where a step
+goes wrong it says what to do, and the program ends with exit code 1. Some five minutes;
+nothing is kept.
 """
 
 import dataclasses
@@ -17,11 +18,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from tflottery.core import command_line, hardware, recipes
 from tflottery.core.environment import SetupError
 from tflottery.core.registry import MODELS
+from tflottery.datasets.arrays import Source
+from tflottery.execution import notes
 from tflottery.reports.device_trials import Rates, Trial
 from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
@@ -82,6 +85,11 @@ def findings(
     if not devices.is_sound:
         return
     yield _tried("store", functools.partial(_store, store))
+    found = None
+    if dataset is not None:
+        load = functools.cache(functools.partial(_loaded, dataset, data_dir))
+        found = _tried("data", lambda: _described(load()))
+        yield found
     rates: Rates = {}
     for name in models:
         trial = Trial(name, placement)
@@ -92,12 +100,13 @@ def findings(
             if precision != FLOAT32:
                 step += f" in {precision}"
             yield _tried(step, functools.partial(trial.speed, rates, precision))
-    if dataset is None:
+    if found is None:
         told = "name images of many sizes with --dataset and --data_dir"
         yield Finding("input", told, None)
+    elif not found.is_sound:
+        yield Finding("input", "the data cannot be read, as told above", None)
     else:
-        decode = functools.partial(_decoding, dataset, data_dir, rates)
-        yield _tried("input", decode)
+        yield _tried("input", lambda: _decoding(load(), rates))
 
 
 def _tried(step: str, function: Callable[[], str]) -> Finding:
@@ -122,25 +131,42 @@ def _devices(placement: Placement) -> str:
     kind = {"cpu": "processor", "gpu": "GPU", "tpu": "TPU core"}[placement.device]
     found = f"{count} {kind}{'s' * (count > 1)}"
     cores = hardware.visible_cores()
+    untried = ""
+    if placement.device != "tpu" and hardware.may_have_tpu():
+        untried = "; there may be a TPU, which --distribute=tpu tries"
     return (
         f"{found}; {cores} core{'s' * (cores > 1)} of {hardware.processor()} "
-        f"({hardware.instruction_set()}); TensorFlow {tf.__version__}"
+        f"({hardware.instruction_set()}); TensorFlow {tf.__version__}{untried}"
     )
 
 
-def _decoding(dataset: str, data_dir: str | None, rates: Rates) -> str:
+def _loaded(dataset: str, data_dir: str | None) -> Source:
+    """Returns a data set; raises what `datasets.source.load` does."""
+    from tflottery.datasets import source
+
+    return source.load(dataset, data_dir=data_dir)
+
+
+def _described(data: Source) -> str:
+    """Returns how much there is of a data set, and in which form."""
+    form = "encoded in their files" if data.is_encoded else "as arrays in memory"
+    return (
+        f"{len(data.train.labels):,} images of {data.name} to train on and "
+        f"{len(data.test.labels):,} to measure, {form}"
+    )
+
+
+def _decoding(data: Source, rates: Rates) -> str:
     """Returns how many images a second all cores decode, and whether that is enough.
 
     Raises:
       SetupError: the network with the largest images takes more.
     """
     from tflottery.datasets import encoded_batches, pipeline
-    from tflottery.datasets import source as sources
     from tflottery.datasets.stream import Stream
 
-    data = sources.load(dataset, data_dir=data_dir)
     if not data.is_encoded:
-        return f"images of {dataset!r} lie in memory, and are not decoded"
+        return f"images of {data.name!r} lie in memory, and are not decoded"
     stream = Stream(
         len(data.train.labels),
         _DECODED_BATCH_SIZE,
@@ -207,8 +233,17 @@ def main() -> None:
 def _main(arguments: Sequence[str]) -> int:
     """Prints a line a step; returns the exit code."""
     given = flags.FLAGS
+    # What is noted meanwhile, such as what is copied from a bucket, is told as the rest
+    # is. As a program, absl would print that and what libraries say in its own form.
+    logging.get_absl_handler().setLevel("ERROR")
+    notes.forward(lambda text: print(f"           {text}", flush=True))
     try:
         command_line.refuse_arguments(arguments)
+        if given.data_dir and not given.dataset:
+            raise ValueError(
+                f"--data_dir={given.data_dir!r} says where data are, and nothing says "
+                "which: add --dataset=imagenet2012, or another that is prepared there."
+            )
         placement = distribution.placement(given.distribute, tpu=given.tpu)
         usual = _USUAL["cpu" if placement.device == "cpu" else "gpu"]
         models = given.models or usual

@@ -48,14 +48,20 @@ def placement(distribute: str, *, tpu: str = "local", threads: int = 1) -> Place
     """Returns the placement on this machine; two logical CPUs stand in for GPUs.
 
     Raises:
-      ValueError: there is no such way to distribute, threads are asked of what does
-        not compute with them, or the environment tells of no hosts.
+      ValueError: there is no such way to distribute, a TPU is named and not used,
+        threads are asked of what does not compute with them, or the environment
+        tells of no hosts.
       SetupError: there are GPUs that cannot be used.
     """
     known = (*KINDS, AUTO)
     if distribute not in known:
         raise ValueError(
             f"There is no way to distribute {distribute!r}. Known: {', '.join(known)}."
+        )
+    if tpu != "local" and distribute != "tpu":
+        raise ValueError(
+            f"--tpu={tpu!r} names a TPU, and --distribute={distribute} uses none: add "
+            "--distribute=tpu, or leave --tpu out."
         )
     distribute = "none" if distribute == AUTO else distribute
     # A TPU needs no GPU, and a broken one does not keep it from training.
