@@ -140,7 +140,7 @@ def test_examples_have_an_image_and_a_label(tmp_path, one, fault):
 
 
 def test_more_files_are_read_than_may_be_open(files, monkeypatch):
-    monkeypatch.setattr(records, "_MOST_OPEN_FILES", 1)
+    monkeypatch.setattr(records, "_most_open_files", lambda: 1)
     table = records.index(files, [4, 3]).table
     reader = records.RecordFiles(files)
     for row in table[[0, 4, 1, 5]]:

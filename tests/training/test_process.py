@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from benchmarks import conditions
 from tflottery.core.environment import SetupError
+from tflottery.datasets import records
 from tflottery.training import process
 
 
@@ -111,6 +112,23 @@ def test_another_backend_of_keras_is_refused():
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert told.returncode == 1
     assert "another backend than TensorFlow" in told.stderr
+
+
+def test_more_files_may_be_open_than_by_default(monkeypatch):
+    found, limits = [], {"now": (1024, 524_288)}
+    monkeypatch.setattr(process.resource, "getrlimit", lambda _: limits["now"])
+    monkeypatch.setattr(process.resource, "setrlimit", lambda *args: found.append(args))
+    process._allow_open_files()
+    limits["now"] = (1024, 4096)
+    process._allow_open_files()
+    # Nobody who allows more is allowed less.
+    limits["now"] = (20_000, 20_000)
+    process._allow_open_files()
+    kind = process.resource.RLIMIT_NOFILE
+    assert found == [(kind, (16_384, 524_288)), (kind, (4096, 4096))]
+    # A data set of 1,024 files has all of them open, and two splits leave room.
+    limits["now"] = (16_384, 524_288)
+    assert 1024 <= records._most_open_files() <= 16_384 / 4
 
 
 @pytest.mark.slow

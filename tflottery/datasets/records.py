@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import mmap
 import os
+import resource
 import struct
 import threading
 from collections.abc import Iterator, Sequence
@@ -28,8 +29,9 @@ _BEFORE = struct.Struct("<QI")
 _BEHIND = struct.Struct("<I")
 # Wire types of protocol buffers: a whole number, and something with a length.
 _VARINT, _BYTES = 0, 2
-# Fewer than a process may have open by default.
-_MOST_OPEN_FILES = 256
+# Each split of each data set has this part of the files that a process may have open,
+# and no fewer than it may by default.
+_PART_OF_OPEN_FILES, _FEWEST_OPEN_FILES = 8, 256
 
 
 class DamagedRecords(ValueError):
@@ -293,6 +295,7 @@ class RecordFiles:
         self.paths = tuple(paths)
         self._open: collections.OrderedDict[int, object] = collections.OrderedDict()
         self._lock = threading.Lock()
+        self._most_open = _most_open_files()
 
     def read(self, number: int, offset: int, length: int) -> bytes:
         """Returns an image, by what its row of an index says.
@@ -350,9 +353,15 @@ class RecordFiles:
             if file is None:
                 file = self._open_file(self.paths[number])
             self._open[number] = file
-            if len(self._open) > _MOST_OPEN_FILES:
+            if len(self._open) > self._most_open:
                 self._open.popitem(last=False)
         return file
+
+
+def _most_open_files() -> int:
+    """Returns how many files of a split this process has open at a time."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(_FEWEST_OPEN_FILES, limit // _PART_OF_OPEN_FILES)
 
 
 class _OpenFile:

@@ -1,4 +1,4 @@
-"""Settings of a whole process: threads, devices, noise, determinism.
+"""Settings of a whole process: threads, devices, noise, determinism, open files.
 
 Set once, at the start of a process and before TensorFlow is imported; nothing else in
 the package changes them.
@@ -7,12 +7,16 @@ the package changes them.
 import contextlib
 import multiprocessing
 import os
+import resource
 import sys
 from collections.abc import Iterator, Sequence
 
 from tflottery.core import environment
 from tflottery.core.environment import SetupError
 
+# Data sets may be in a thousand files that are read in turn, and opening one of
+# ArrayRecord takes as long as four reads. By default a process may have 1,024 open.
+_OPEN_FILES = 16_384
 # What to do where a process was set up otherwise before.
 _START_ANEW = (
     'Leave executor="inline" out, so that worker processes train; or, in a new '
@@ -62,6 +66,7 @@ def configure(
     Changes:
       The environment, and process-wide settings of TensorFlow and Keras.
     """
+    _allow_open_files()
     # The environment comes first: TensorFlow and Keras read it when imported.
     late = "tensorflow" in sys.modules
     set_aside = environment.fix(variables(gpu))
@@ -82,6 +87,17 @@ def configure(
     if gpu is not None or tpu:
         tf.config.experimental.enable_tensor_float_32_execution(False)
     _configure_keras()
+
+
+def _allow_open_files() -> None:
+    """Lets this process have more files open, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    wanted = _OPEN_FILES if hard == unlimited else min(_OPEN_FILES, hard)
+    if soft != unlimited and soft < wanted:
+        # Some systems allow fewer than they say; then it is as it was.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def uses_onednn() -> bool | None:
