@@ -79,6 +79,8 @@ def test_times_are_by_the_rates_of_a_device(two, facts, tmp_path):
     assert found.core_hours == pytest.approx(plan.flops / 32e9 / 3600)
     # 0.3 milliseconds an update of each of three layers, and what is measured.
     assert found.gpu_hours > plan.num_iterations * 0.9e-3 / 3600
+    # Which a chip of a TPU is put at too.
+    assert found.tpu_hours >= found.gpu_hours
     assert found.decoding_hours == 0
 
 

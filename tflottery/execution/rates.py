@@ -9,6 +9,8 @@ A GPU is put at what was measured on an H200 (docs/scaling.md), which float32 an
 same bits each time keep far from its peak: LeNet, ResNet-20, VGG-16 and ResNet-50 in
 float32, ResNet-20 and ResNet-50 in bfloat16. `gpu_seconds` is within 1.5 times of all
 six. Several GPUs at one run were not measured: what sharing costs is put high.
+
+Of TPUs nothing was measured: one is put at the share of its peak that a GPU reaches.
 """
 
 import time
@@ -42,6 +44,9 @@ _BFLOAT16_SPEED, _BFLOAT16_SPEED_PER_LAYER = 6.0, 2.0
 GPU_COMPILE_SECONDS_PER_LAYER = 0.4
 # Operations a second in float32, at their peak.
 H100_RATE = 67e12
+# The same of a chip of a TPU v5e: in bfloat16 197e12 by its maker, of which float32 in
+# full takes six for each of its own.
+V5E_RATE = 197e12 / 6
 # GPUs that share a batch, none of it measured: of what they compute apart, how many
 # times as long a layer takes where operations are sent one by one, and what an update
 # takes until it is handed its batch and gradients are exchanged.
@@ -93,6 +98,15 @@ def gpu_seconds(step: Step, *, peak: float, num_gpus: int = 1) -> float:
         return max(computing, layers)
     shared = max(computing / (num_gpus * SHARING_EFFICIENCY), _SHARING_LAYERS * layers)
     return shared + SHARING_SECONDS_PER_UPDATE * step.num_iterations
+
+
+def tpu_seconds(step: Step) -> float:
+    """Returns how long a chip of a TPU v5e computes for a step, if it is as GPUs are.
+
+    That it is nobody has seen: it reaches the share of its peak that a GPU does, and
+    each layer takes it as long at least.
+    """
+    return gpu_seconds(step, peak=V5E_RATE)
 
 
 def core_seconds(step: Step, *, convolutional: bool) -> float:

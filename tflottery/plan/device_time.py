@@ -2,7 +2,8 @@
 
 Of a core of a CPU, of a core that decodes, and of an H100, by what `execution.rates`
 knows of them. No network for ImageNet was trained at length on a core: theirs is the
-rate of the others. Of TPUs there is no telling.
+rate of the others. A chip of a TPU v5e is put at a GPU's share of its peak, and nothing
+of that was measured.
 """
 
 import math
@@ -22,16 +23,18 @@ class DeviceTime(typing.NamedTuple):
 
     Attributes:
       core_hours: on a core of the CPU, computing.
-      decoding_hours: on a core of the CPU, decoding images for it or for a GPU.
+      decoding_hours: on a core of the CPU, decoding images for any of these.
       gpu_hours: on a GPU.
+      tpu_hours: on a chip of a TPU v5e.
     """
 
     core_hours: float
     decoding_hours: float
     gpu_hours: float
+    tpu_hours: float
 
 
-_NONE = DeviceTime(0.0, 0.0, 0.0)
+_NONE = DeviceTime(0.0, 0.0, 0.0, 0.0)
 
 
 def of_plan(plan: Plan, facts: Mapping[Network, Facts]) -> DeviceTime:
@@ -61,6 +64,7 @@ def of_step(step: Step, facts: Mapping[Network, Facts]) -> DeviceTime:
         rates.core_seconds(step, convolutional=convolutional) / _HOUR,
         rates.decoding_seconds(step) / _HOUR,
         rates.gpu_seconds(step, peak=rates.H100_RATE) / _HOUR,
+        rates.tpu_seconds(step) / _HOUR,
     )
 
 

@@ -18,7 +18,7 @@ from tflottery.plan.device_time import DeviceTime, readable
 
 HEAD = (
     f"{'runs':>8} {'updates':>14} {'disk':>9} {'a core':>11} {'decoding':>11} "
-    f"{'a GPU':>11}"
+    f"{'a GPU':>11} {'a v5e chip':>11}"
 )
 
 
@@ -46,7 +46,7 @@ class Cost:
             f"{self.num_runs:8,} {self.num_iterations:14,} "
             f"{readable_size(self.num_bytes):>9} {readable(time.core_hours):>11} "
             f"{readable(time.decoding_hours) if time.decoding_hours else '':>11} "
-            f"{readable(time.gpu_hours):>11}"
+            f"{readable(time.gpu_hours):>11} {readable(time.tpu_hours):>11}"
         )
 
 
