@@ -88,7 +88,7 @@ def test_what_was_measured_on_a_gpu_is_in_the_range_told(
     assert whole.low < took + compiling < whole.high
 
 
-def test_a_chip_of_a_tpu_is_put_at_a_gpus_share_of_its_peak(trunk):
+def test_a_chip_of_a_tpu_is_put_at_a_gpus_fraction_of_its_peak(trunk):
     # 197e12 operations a second in bfloat16 by its maker, in float32 a sixth.
     for precision, peak in (("float32", 197e12 / 6), ("mixed_bfloat16", 197e12)):
         (step,) = trunk(

@@ -10,7 +10,7 @@ same bits each time keep far from its peak: LeNet, ResNet-20, VGG-16 and ResNet-
 float32, ResNet-20 and ResNet-50 in bfloat16. `gpu_seconds` is within 1.5 times of all
 six. Several GPUs at one run were not measured: what sharing costs is put high.
 
-Of TPUs nothing was measured: one is put at the share of its peak that a GPU reaches.
+Of TPUs nothing was measured: one is put at the fraction of its peak that a GPU reaches.
 """
 
 import time
@@ -103,7 +103,7 @@ def gpu_seconds(step: Step, *, peak: float, num_gpus: int = 1) -> float:
 def tpu_seconds(step: Step) -> float:
     """Returns how long a chip of a TPU v5e computes for a step, if it is as GPUs are.
 
-    That it is nobody has seen: it reaches the share of its peak that a GPU does, and
+    That it is nobody has seen: it reaches the fraction of its peak that a GPU does, and
     each layer takes it as long at least.
     """
     return gpu_seconds(step, peak=V5E_RATE)

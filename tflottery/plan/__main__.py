@@ -45,7 +45,7 @@ TPU v5e.
 Measured: a core's rates with LeNet, ResNet-20 and VGG-16, and of decoding; a GPU's with
 these and ResNet-50 (docs/scaling.md). Not measured: larger networks on a core, other
 ones on a GPU, which are put at the rates of those. Of TPUs nothing was measured: a chip
-is put at the share of its peak that a GPU reaches, and at as long for each layer."""
+is put at the fraction of its peak that a GPU reaches, and at as long for each layer."""
 
 
 def facts_of(asked: Iterable[Command]) -> dict[tuple[str, Setting], Facts]:

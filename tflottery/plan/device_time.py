@@ -2,7 +2,7 @@
 
 Of a core of a CPU, of a core that decodes, and of an H100, by what `execution.rates`
 knows of them. No network for ImageNet was trained at length on a core: theirs is the
-rate of the others. A chip of a TPU v5e is put at a GPU's share of its peak, and nothing
+rate of the others. A chip of a TPU v5e is put at a GPU's fraction of its peak: nothing
 of that was measured.
 """
 
