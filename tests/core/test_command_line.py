@@ -53,7 +53,8 @@ def test_help_is_no_error(defined):
     [
         ("--count=many", "--count='many' has to be a whole number. See --help."),
         ("--yes=perhaps", "--yes='perhaps' has to be true or false. See --help."),
-        ("--cuont=3", "Unknown command line flag 'cuont'. Did you mean: count ?"),
+        ("--cuont=3", "There is no flag --cuont. Did you mean --count? See --help."),
+        ("--nothing=3", "There is no flag --nothing. See --help."),
     ],
 )
 def test_a_wrong_flag_ends_the_program(defined, capsys, argument, text):

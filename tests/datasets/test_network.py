@@ -16,6 +16,8 @@ def test_connected_to_a_host_that_answers():
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert network.connected(server.getsockname())
     assert not network.connected(closed_port())
+    # No name of a host at all.
+    assert not network.connected(("a..b", 80))
 
 
 def test_a_proxy_is_what_a_download_talks_to(monkeypatch):

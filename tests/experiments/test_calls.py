@@ -19,7 +19,7 @@ from tflottery.studies import calls
 
 # Refused as --flags are, by their names, before a worker starts.
 _WRONG = [
-    ({"modle": "lenet"}, "'modle'. Did you mean: model"),
+    ({"modle": "lenet"}, "no flag --modle. Did you mean --model?"),
     ({"replicates": "x"}, "--replicates='x' has to be a whole number"),
     ({"replicates": 2.0}, "--replicates='2.0' has to be a whole number"),
     ({"replicates": 0}, "--replicates=0 has to be at least 1"),

@@ -70,6 +70,11 @@ def test_sound_options(options):
             {"milestones": (5, 20, 30), "training_iterations": "20"},
             "--milestones=5,20,30 go beyond the end of training at 20: at 20, 30 no",
         ),
+        (
+            {"rewind_iterations": (5, 21, "9ep"), "training_iterations": 20},
+            r"--rewind_iterations names \[21\], beyond the end of training at 20",
+        ),
+        ({"learning_rate": -1.0}, "--learning_rate=-1.0 has to be above 0"),
         ({"momentum": 0.5}, "--momentum=0.5 is of sgd, and the optimizer is adam"),
         (
             {"model": "resnet20", "optimizer": "adam", "momentum": 0.0},

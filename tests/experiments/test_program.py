@@ -228,20 +228,21 @@ def test_help_shows_every_flag_once_and_what_decides_its_default(run):
 
 
 WRONG = {
-    "Unknown command line flag 'replicate'. Did you mean: replicates": "--replicate=3",
-    "flag 'subnetwork'. Did you mean: subnetworks": "--subnetwork=imp",
+    "There is no flag --replicate. Did you mean --replicates? See": "--replicate=3",
+    "no flag --subnetwork. Did you mean --subnetworks?": "--subnetwork=imp",
     "'digits' is not a flag": "digits",
     "--replicates='two' has to be a whole number. See --help": "--replicates=two",
     "--replicates='1e3' has to be a whole number": "--replicates=1e3",
     "--learning_rate='fast' has to be a number": "--learning_rate=fast",
     "--throughout='maybe' has to be true or false": "--throughout=maybe",
-    "learning_rate=inf has to be above 0 and finite": "--learning_rate=inf",
+    "error: --learning_rate=inf has to be above 0 and finite": "--learning_rate=inf",
     "no executor 'dask'. Known: local, inline, ray": "--executor=dask",
     "no model 'lenet5'. Known: alexnet, ": "--model=lenet5",
     "no variant 'low'. Known: standard": "--variant=low",
     "--replicates=0 has to be at least 1": "--replicates=0",
     "'4 epochs' is not a duration": "--training_iterations=4 epochs",
     "is empty: name at least one k": "--rewind_iterations=",
+    "--augmentation='blur' has to be one of none, flip_crop,": "--augmentation=blur",
     "nowhere.flags": "--flagfile=nowhere.flags",
 }
 

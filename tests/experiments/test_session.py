@@ -28,7 +28,7 @@ from tflottery.status.__main__ import status
 from tflottery.store import claims, locks, staging
 from tflottery.store.errors import StoreError
 from tflottery.store.store import Store
-from tflottery.studies import endings, session, tabulation
+from tflottery.studies import endings, planned_work, session, tabulation
 from tflottery.studies.output import Output
 from tflottery.studies.study import resolve
 from tflottery.training.distribution import Placement
@@ -693,6 +693,7 @@ WRONG = {
     },
     "--milestones=48,24 have to ascend": {"milestones": ("2ep", 24)},
     "--milestones=24 go beyond the end of training at 24": {"milestones": ("1ep",)},
+    "--warmup=25 goes beyond the end of training at 24": {"warmup": 25},
     "--data_orders=1001 has to be at most 1,000": {"data_orders": 1001},
     r"--workers=1000 is too many for the \d+ cores? of this machine": {"workers": 1000},
     "learning_rate=nan": {"learning_rate": float("nan")},
@@ -702,7 +703,9 @@ WRONG = {
     "--optimizer_state='warm' is not known. Known: fresh, carried": {
         "optimizer_state": "warm"
     },
-    "augmentation='mixup' has to be one of .*'flip_crop_2'": {"augmentation": "mixup"},
+    "--augmentation='mixup' has to be one of .*flip_crop_2, ": {
+        "augmentation": "mixup"
+    },
     "--workers=0 has to be at least 1": {"workers": 0},
     "--threads=0 has to be at least 1": {"threads": 0},
     "--threads=1000 in each of 1 worker is too many for the": {"threads": 1000},
@@ -841,6 +844,17 @@ def test_a_folder_of_other_results_is_refused(execute, trainings):
     assert execute().csvs == first.csvs
 
 
+@pytest.fixture
+def no_workers(monkeypatch):
+    """Has it fail that a worker starts: what needs none is refused before."""
+
+    def start(*_, **__):
+        raise AssertionError("A worker was started.")
+
+    monkeypatch.setattr(planned_work, "pool_of", start)
+
+
+@pytest.mark.usefixtures("no_workers")
 def test_a_folder_of_other_things_is_refused(execute, trainings, tmp_path):
     (tmp_path / "output").mkdir()
     (tmp_path / "output" / "thesis.tex").write_text("years of work")
@@ -850,10 +864,17 @@ def test_a_folder_of_other_things_is_refused(execute, trainings, tmp_path):
     assert files(tmp_path / "output") == ["thesis.tex"]
 
 
-def test_a_file_for_a_folder_is_refused(execute, trainings, tmp_path):
+@pytest.mark.usefixtures("no_workers")
+def test_what_is_no_folder_of_this_machine_is_refused(execute, tmp_path):
     (tmp_path / "output").write_text("")
     with pytest.raises(ValueError, match="output' is no folder"):
         execute()
+    with pytest.raises(ValueError, match="--output_dir='gs://b/o' has to be a folder"):
+        session.Machine(output_dir="gs://b/o").validate()
+
+
+def test_a_folder_below_a_file_is_refused(execute, trainings, tmp_path):
+    (tmp_path / "output").write_text("")
     with pytest.raises(ValueError, match="--output_dir=.* cannot be written"):
         execute(output="output/below")
     assert trainings == []

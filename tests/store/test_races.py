@@ -263,6 +263,9 @@ def test_an_artifact_replaced_by_another_host_may_be_stale(tmp_path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr("builtins.open", _raising(errno.ESTALE, ADDRESS, open))
         assert not store.has(ADDRESS)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.scandir", _raising(errno.ESTALE, ADDRESS, os.scandir))
+        assert store.addresses() == []
     assert store.has(ADDRESS)
 
 

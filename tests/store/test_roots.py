@@ -114,3 +114,8 @@ def test_a_store_in_a_bucket_takes_a_package_also_to_be_read(monkeypatch, tmp_pa
     monkeypatch.setattr(backend.fsspec_backend, "_get_filesystem", missing)
     with pytest.raises(StoreError, match=r"also where it is only read.*tflottery\[gcs"):
         Store("gs://b/store").ensure_root()
+
+
+def test_an_address_of_no_bucket_is_refused_before_anything_is_asked():
+    with pytest.raises(StoreError, match=r"sg://b/s' is neither.* gs://, s3://, az://"):
+        Store("sg://b/s").ensure_root()

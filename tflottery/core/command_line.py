@@ -75,7 +75,7 @@ def refuse_arguments(arguments: Sequence[str]) -> None:
 
 
 def explained(error: flags.Error, values: flags.FlagValues) -> str:
-    """Returns what is wrong with a flag; absl quotes Python where it is a number.
+    """Returns what is wrong with a flag, in the words of other refusals.
 
     Args:
       error: what absl raised.
@@ -84,6 +84,11 @@ def explained(error: flags.Error, values: flags.FlagValues) -> str:
     if isinstance(error, flags.CantOpenFlagFileError):
         reason = str(error).rpartition("] ")[2]
         return f"{_FLAGFILE} cannot be read: {reason}."
+    if isinstance(error, flags.UnrecognizedFlagError):
+        meant = re.search(r"Did you mean: (.+) \?", str(error))
+        names = [f"--{name}" for name in meant[1].split(", ")] if meant else []
+        suggested = f" Did you mean {' or '.join(names)}?" if names else ""
+        return f"There is no flag --{error.flagname}.{suggested}"
     wrong = re.match(r"flag --(\w+)=(.*?): ", str(error), re.DOTALL)
     if not isinstance(error, flags.IllegalFlagValueError) or wrong is None:
         return str(error)

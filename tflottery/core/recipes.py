@@ -7,7 +7,7 @@ its `pruning` how subnetworks are found in it, which decides no training.
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from tflottery.core import durations, subsets
 from tflottery.core.durations import Duration
@@ -17,13 +17,7 @@ OPTIMIZERS = ("sgd", "adam")
 # How images are changed in training (`datasets.augmentations`); where they have many
 # sizes, also which part of each is seen (`datasets.crops`).
 RESIZED_CROP = "resized_crop"
-AUGMENTATIONS = (
-    "none",
-    "flip_crop",
-    "flip_crop_2",
-    "flip_crop_2_colour",
-    RESIZED_CROP,
-)
+AUGMENTATIONS = ("none", "flip_crop", "flip_crop_2", "flip_crop_2_colour", RESIZED_CROP)
 INPUT_SCALINGS = ("unit_interval", "standardized")
 RANDOM_COUNTS = ("per_layer", "global")
 RANDOM_WEIGHTS = ("rewound", "initial")
@@ -388,7 +382,7 @@ def _refuse_out_of_bounds(
 ) -> None:
     """Raises ValueError for the first value that does not hold what is expected."""
     names = {
-        name: (getattr(recipe, name) in known, f"one of {known}")
+        name: (getattr(recipe, name) in known, f"one of {_listed(known)}")
         for name, known in _NAMES.items()
         if hasattr(recipe, name)
     }
@@ -396,3 +390,7 @@ def _refuse_out_of_bounds(
         if not holds:
             value = getattr(recipe, name)
             raise ValueError(f"{name}={value!r} has to be {expected}.")
+
+
+def _listed(names: Sequence[str | None]) -> str:
+    return ", ".join(filter(None, names))

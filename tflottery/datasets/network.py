@@ -3,11 +3,11 @@
 Downloading itself would try for minutes before it says that there is none.
 """
 
-import contextlib
 import socket
-import threading
 import urllib.parse
 import urllib.request
+
+from tflottery.core.timed_calls import Call
 
 TIMEOUT_SECONDS = 5.0
 _STORAGE = ("storage.googleapis.com", 443)
@@ -17,18 +17,17 @@ def connected(
     address: tuple[str, int], *, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> bool:
     """Returns whether a host answers within the time, name look-up included."""
-    answered = threading.Event()
 
     def connect() -> None:
-        with contextlib.suppress(OSError):
-            socket.create_connection(address, timeout=timeout_seconds).close()
-            answered.set()
+        socket.create_connection(address, timeout=timeout_seconds).close()
 
-    # In a thread because looking up a name knows no time limit.
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(timeout_seconds)
-    return answered.is_set()
+    try:
+        # Looking up a name knows no time limit.
+        Call(connect).answer(timeout_seconds)
+    except (OSError, UnicodeError):
+        # Or what is asked for is no name of a host at all.
+        return False
+    return True
 
 
 def download_address() -> tuple[str, int]:

@@ -15,6 +15,7 @@ import pathlib
 import re
 import sys
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,16 +58,14 @@ def _write(
             tfds_builder.validate_prepared(name, builder)
         edition = tfds_source.edition(name, data_dir=data_dir)
     info = {}
-    if tfds_records.stay_in_files(builder):
-        try:
+    try:
+        if tfds_records.stay_in_files(builder):
             info = tfds_records.write(builder)
-        except DamagedRecords as fault:
-            raise tfds_builder.prepared_in_part(
-                name, fault, builder.data_path
-            ) from fault
-    else:
-        for split in tfds_source.SPLITS:
-            _write_split(builder, split)
+        else:
+            for split in tfds_source.SPLITS:
+                _write_split(builder, split)
+    except DamagedRecords as fault:
+        raise tfds_builder.prepared_in_part(name, fault, builder.data_path) from fault
     if tfds_source.edition(name, data_dir=data_dir) != edition:
         raise RuntimeError("its files were changed meanwhile; run the command again")
     info |= {
@@ -139,11 +138,11 @@ def _tell(text: str) -> None:
 
 
 def _write_split(builder: "tfds.core.DatasetBuilder", split: str) -> None:
-    """Writes the images and labels of a split as .npy; starts TensorFlow."""
-    import tensorflow_datasets as tfds
+    """Writes the images and labels of a split as .npy; starts TensorFlow.
 
-    # One shard after the other, so that the order of the examples is their own.
-    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+    Raises:
+      DamagedRecords: an example is not what was written.
+    """
     count = builder.info.splits[split].num_examples
     shape = builder.info.features["image"].shape
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
@@ -151,8 +150,7 @@ def _write_split(builder: "tfds.core.DatasetBuilder", split: str) -> None:
     # Written, not mapped: a full disk kills whoever writes to a map.
     with open(f"{split}_images.npy", "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        examples = builder.as_dataset(split=split, read_config=config)
-        for batch in tfds.as_numpy(examples.batch(_IMAGES_PER_READ)):
+        for batch in _batches(builder, split):
             if batch["image"].shape[1:] != shape:
                 raise ValueError(
                     f"split {split!r} has images of {batch['image'].shape[1:]}, not "
@@ -164,6 +162,26 @@ def _write_split(builder: "tfds.core.DatasetBuilder", split: str) -> None:
     if len(labels) != count:
         raise ValueError(f"split {split!r} has {len(labels)} examples, not {count}")
     np.save(f"{split}_labels.npy", labels)
+
+
+def _batches(
+    builder: "tfds.core.DatasetBuilder", split: str
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields images and labels of a split, in batches; starts TensorFlow.
+
+    Raises:
+      DamagedRecords: an example is not what was written.
+    """
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    # One shard after the other, so that the order of the examples is their own.
+    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+    examples = builder.as_dataset(split=split, read_config=config)
+    try:
+        yield from tfds.as_numpy(examples.batch(_IMAGES_PER_READ))
+    except tf.errors.DataLossError as fault:
+        raise DamagedRecords(f"of split {split!r}, {_plain(fault)}") from fault
 
 
 def _die_with_parent() -> None:

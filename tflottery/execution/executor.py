@@ -5,7 +5,6 @@ same artifacts.
 """
 
 import collections
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from tflottery.components.runs import Run
 from tflottery.core.amounts import counted
 from tflottery.core.identities import Network
 from tflottery.execution import job_context, setbacks
+from tflottery.execution.outcome import Outcome
 from tflottery.execution.plan import Plan, Step, plan_of
 from tflottery.execution.progress import Progress
 from tflottery.execution.run_index import (
@@ -38,27 +38,6 @@ _MAX_LOSSES = 3
 _STOP_SECONDS = 6.0
 # How long to leave a job alone that another process is at.
 _BUSY_SECONDS = 1.0
-
-
-@dataclasses.dataclass
-class Outcome:
-    """How carrying out a plan ended.
-
-    Attributes:
-      failures: what went wrong, by the name of the job.
-      unobtainable: addresses of what cannot be made, and why.
-      skipped: addresses not made because what they need failed.
-      stopped: whether it was stopped before the end.
-      unusable: what is wrong with the store, if that is why it was stopped.
-      refused: what is wrong with the data, if that is why.
-    """
-
-    failures: dict[str, str] = dataclasses.field(default_factory=dict)
-    unobtainable: Unobtainable = dataclasses.field(default_factory=dict)
-    skipped: tuple[str, ...] = ()
-    stopped: bool = False
-    unusable: str | None = None
-    refused: str | None = None
 
 
 class Executor:

@@ -3,7 +3,8 @@
 import contextlib
 from collections.abc import Mapping, Sequence
 
-from tflottery.execution import ray_calls, ray_cluster, ray_worker
+from tflottery.core.timed_calls import Call
+from tflottery.execution import ray_cluster, ray_worker
 from tflottery.execution.ray_cluster import Demand
 from tflottery.execution.ray_handle import Handle
 from tflottery.execution.worker import WorkerSettings
@@ -75,4 +76,4 @@ class RayActors:
                     self._ray.kill(one.actor, no_restart=True)
 
         with contextlib.suppress(TimeoutError):
-            ray_calls.Call(kill).answer(_HEAD_SECONDS)
+            Call(kill).answer(_HEAD_SECONDS)

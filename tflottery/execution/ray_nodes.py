@@ -9,7 +9,8 @@ import tflottery
 from tflottery.core import installed_code
 from tflottery.core.amounts import counted
 from tflottery.core.environment import SetupError
-from tflottery.execution import ray_calls, ray_cluster, ray_worker
+from tflottery.core.timed_calls import Call
+from tflottery.execution import ray_cluster, ray_worker
 from tflottery.execution.ray_cluster import Demand
 from tflottery.execution.ray_worker import Node
 
@@ -36,7 +37,7 @@ class NodeWatch:
         self._alive: dict[str, dict[str, object]] | None = None
         # Why some get no work, and until when.
         self._refused: dict[str, tuple[str, float]] = {}
-        self._asked: ray_calls.Call[list[dict[str, object]]] | None = None
+        self._asked: Call[list[dict[str, object]]] | None = None
         self._answered = math.inf
         self._is_silent = False
 
@@ -73,7 +74,7 @@ class NodeWatch:
         Raises:
           SetupError: the head does not answer, and never has.
         """
-        self._asked = self._asked or ray_calls.Call(ray_cluster.alive_nodes)
+        self._asked = self._asked or Call(ray_cluster.alive_nodes)
         is_first = self._alive is None
         try:
             found = self._asked.answer(_SILENT_SECONDS if is_first else _LOOK_SECONDS)

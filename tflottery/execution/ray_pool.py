@@ -15,13 +15,8 @@ import pickle
 import time
 
 from tflottery.core.environment import SetupError
-from tflottery.execution import (
-    ray_calls,
-    ray_cluster,
-    ray_handle,
-    ray_nodes,
-    worker,
-)
+from tflottery.core.timed_calls import Call
+from tflottery.execution import ray_cluster, ray_handle, ray_nodes, worker
 from tflottery.execution.job_context import BUSY
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.ray_actors import RayActors
@@ -284,7 +279,7 @@ class RayPool:
         self._alone = math.inf
         free = "what is free its head does not tell"
         with contextlib.suppress(TimeoutError):
-            asked = ray_calls.Call(self._ray.available_resources)
+            asked = Call(self._ray.available_resources)
             free = f"free are {self._demand.told_of(asked.answer(_HEAD_SECONDS))}"
         self._note(
             f"Waiting for Ray to start a worker, which takes {self._demand}; {free}."

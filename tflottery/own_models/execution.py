@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Sequence
 
 from tflottery.components.component import Artifact
-from tflottery.execution.executor import Executor, Outcome
+from tflottery.execution.executor import Executor
 from tflottery.execution.log import Log
 from tflottery.execution.plan import plan_of
 from tflottery.execution.progress import Progress
@@ -75,15 +75,5 @@ def make(
             planned=todo,
         )
         outcome = executor.execute(goals)
-    _refuse_unfinished(outcome)
+    outcome.refuse_unfinished()
     return frozenset(outcome.unobtainable)
-
-
-def _refuse_unfinished(outcome: Outcome) -> None:
-    """Raises an error unless all was made that can be."""
-    if outcome.unusable:
-        raise RuntimeError(f"{outcome.unusable} What was finished is kept.")
-    if outcome.failures:
-        raise RuntimeError("\n".join(dict.fromkeys(outcome.failures.values())))
-    if outcome.stopped or outcome.skipped:
-        raise KeyboardInterrupt("Stopped. The same call goes on from there.")

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from tflottery.core.amounts import counted
-from tflottery.execution.executor import Executor, Outcome
+from tflottery.execution.executor import Executor
 from tflottery.execution.log import Log
+from tflottery.execution.outcome import Outcome
 from tflottery.execution.plan import plan_of
 from tflottery.execution.unobtainable import Unobtainable
 from tflottery.plan.commands import Command

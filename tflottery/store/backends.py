@@ -12,7 +12,7 @@ import os
 import shutil
 import urllib.parse
 import uuid
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from etils import epath
 
@@ -39,13 +39,10 @@ class Local:
 
     def manifest(self, address: str) -> bytes | None:
         """Returns the bytes of the manifest at an address, None if there is none."""
-        try:
-            with open(f"{self.root}/{address}/{manifests.FILE_NAME}", "rb") as file:
-                return file.read()
-        except OSError as error:
-            if error.errno not in _NO_FILE:
-                raise
-            return None
+        path = f"{self.root}/{address}/{manifests.FILE_NAME}"
+        with unless_gone(), open(path, "rb") as file:
+            return file.read()
+        return None
 
     def stamps(
         self, address: str, folder: str, names: Iterable[str]
@@ -315,6 +312,16 @@ def open_anew(folder: str) -> None:
         os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
 
 
+@contextlib.contextmanager
+def unless_gone() -> Iterator[None]:
+    """Ends a block where there is no such file or folder, or none any more."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+
+
 def cache(name: str) -> str:
     """Returns a folder of this user's cache."""
     return os.path.join(os.path.expanduser("~/.cache/tflottery"), name)
@@ -322,13 +329,10 @@ def cache(name: str) -> str:
 
 def _stamp(path: str) -> tuple[int, ...] | None:
     """Returns (bytes, ...) that change when a file does, None if there is none."""
-    try:
+    with unless_gone():
         found = os.stat(path)
-    except OSError as error:
-        if error.errno not in _NO_FILE:
-            raise
-        return None
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+        return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    return None
 
 
 def _above(path: str, known: Container[str]) -> str | None:
@@ -341,17 +345,15 @@ def _above(path: str, known: Container[str]) -> str | None:
 def _content(path: str) -> tuple[list[str], list[str]]:
     """Returns the names of a local folder's files, and of folders in an address."""
     files, folders = [], []
-    try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if not _is_folder(entry):
-                    files.append(entry.name)
-                elif addresses.is_part(entry.name):
-                    folders.append(entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        # Moved away meanwhile.
-        return [], []
-    return files, folders
+    with unless_gone(), os.scandir(path) as entries:
+        for entry in entries:
+            if not _is_folder(entry):
+                files.append(entry.name)
+            elif addresses.is_part(entry.name):
+                folders.append(entry.name)
+        return files, folders
+    # Moved away meanwhile.
+    return [], []
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

@@ -6,9 +6,7 @@ version 3 leaves it to the server, whatever names the client remembers.
 """
 
 import contextlib
-import errno
 import os
-from collections.abc import Iterator
 
 from tflottery.store import backends, buckets
 
@@ -21,19 +19,19 @@ class LocalFiles:
 
     def names(self) -> list[str]:
         """Returns the names of all files."""
-        with _unless_gone():
+        with backends.unless_gone():
             return os.listdir(self._folder)
         # Only just made elsewhere, it may not be seen unless those above are opened.
         root = os.path.dirname(self._folder)
         for folder in (os.path.dirname(root), root):
             backends.open_anew(folder)
-        with _unless_gone():
+        with backends.unless_gone():
             return os.listdir(self._folder)
         return []
 
     def read(self, name: str) -> bytes | None:
         """Returns the bytes of a file, None if there is none."""
-        with _unless_gone(), open(self._path(name), "rb") as file:
+        with backends.unless_gone(), open(self._path(name), "rb") as file:
             return file.read()
         return None
 
@@ -61,7 +59,7 @@ class LocalFiles:
 
         As many bytes as before need no room on a disk.
         """
-        with _unless_gone():
+        with backends.unless_gone():
             descriptor = os.open(self._path(name), os.O_WRONLY)
             try:
                 _write(descriptor, data)
@@ -108,16 +106,6 @@ class RemoteFiles:
     def remove(self, name: str) -> None:
         """Removes a file, if it is there."""
         self._bucket.remove(name)
-
-
-@contextlib.contextmanager
-def _unless_gone() -> Iterator[None]:
-    """Ends a block where a file is not there, or not any more (stale, on NFS)."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ESTALE):
-            raise
 
 
 def _write(descriptor: int, data: bytes) -> None:

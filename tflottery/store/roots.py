@@ -3,11 +3,11 @@
 import errno
 import os
 import shutil
-import threading
 import typing
 import uuid
 
 from tflottery.core.files import readable_size
+from tflottery.core.timed_calls import Call
 from tflottery.datasets import network
 from tflottery.store import addresses, buckets
 from tflottery.store.errors import CHOOSE, BucketError, StoreError
@@ -17,6 +17,8 @@ if typing.TYPE_CHECKING:
 
 # A folder that disks have of themselves.
 _RECOVERED = "lost+found"
+# Those that etils' epath knows too, which reads and writes there.
+_SCHEMES = ("gs", "s3", "az")
 # With what libraries take to be imported on a busy machine.
 _LOOK_SECONDS = 20.0
 
@@ -49,38 +51,34 @@ def ensure_url(root: str) -> None:
     Raises:
       StoreError: nobody does, or the package that lists a bucket is not installed.
     """
-    is_googles = root.startswith("gs://")
+    scheme = root.partition("://")[0]
+    if scheme not in _SCHEMES:
+        raise StoreError(
+            f"The store {root!r} is neither a folder nor in a bucket: addresses begin "
+            f"with {', '.join(f'{one}://' for one in _SCHEMES)}. Mind how it is "
+            f"spelled, or {CHOOSE}."
+        )
+    is_googles = scheme == "gs"
     # Where the library is told of another host than Google's, that is no hindrance.
     if is_googles and "STORAGE_EMULATOR_HOST" not in os.environ:
         host, port = network.download_address()
         if not network.connected((host, port)):
             raise _unreachable(root, f"{host}:{port} did not answer. Check the network")
-    faults: list[str] = ["it did not answer. Check the network"]
-    lacks: list[StoreError] = []
-
-    def look() -> None:
-        try:
-            buckets.Bucket(root).ensure()
-            faults.clear()
-        except StoreError as error:
-            lacks.append(error)
-        except BucketError as error:
-            faults[:] = [str(error).removesuffix(f", or {CHOOSE}")]
-        except Exception as error:
-            # Of which kind depends on the file system and on who serves it.
-            text = " ".join(str(error).split())[:300]
-            faults[:] = [
-                f"{type(error).__name__}: {text}. Check the network and your "
-                "permissions"
-            ]
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    thread.join(_LOOK_SECONDS)
-    if lacks:
-        raise lacks[0]
-    if faults:
-        raise _unreachable(root, faults[0])
+    try:
+        Call(lambda: buckets.Bucket(root).ensure()).answer(_LOOK_SECONDS)
+    except StoreError:
+        raise
+    except BucketError as error:
+        raise _unreachable(root, str(error).removesuffix(f", or {CHOOSE}")) from error
+    except TimeoutError as error:
+        raise _unreachable(root, "it did not answer. Check the network") from error
+    except Exception as error:
+        # Of which kind depends on the file system and on who serves it.
+        text = " ".join(str(error).split())[:300]
+        raise _unreachable(
+            root,
+            f"{type(error).__name__}: {text}. Check the network and your permissions",
+        ) from error
 
 
 def ensure_writable(store: "Store", bytes_needed: int) -> None:

@@ -23,7 +23,6 @@ from etils import epath
 from tflottery.core import registry
 from tflottery.execution import jobs, questions
 from tflottery.execution.plan import Step
-from tflottery.store.errors import StoreError
 from tflottery.studies import program, session
 from tflottery.studies.machine import Machine
 from tflottery.studies.output import Output, OutputError
@@ -135,7 +134,8 @@ def run(experiment: str, /, **options: object) -> ExperimentResults:
         ending = session.carry_out(module, config, machine=machine, command=command)
     except questions.WorkerFailed as failure:
         raise RuntimeError(str(failure)) from failure
-    _refuse_unfinished(ending)
+    ending.outcome.refuse_unfinished()
+    _refuse_unwritten(ending)
     tables = ending.output.frames()
     answer = ending.output.answer(tables)
     return ExperimentResults(tables, ending.output.folder, answer, ending.output)
@@ -257,17 +257,8 @@ def _refuse_unseen(options: dict[str, object], machine: Machine) -> None:
             )
 
 
-def _refuse_unfinished(ending: Ending) -> None:
-    """Raises an error unless all was made that can be, and written."""
-    outcome = ending.outcome
-    if outcome.unusable:
-        raise StoreError(f"{outcome.unusable} What was finished is kept.")
-    if outcome.refused:
-        raise ValueError(f"{outcome.refused} What was finished is kept.")
-    if outcome.failures:
-        raise RuntimeError("\n".join(dict.fromkeys(outcome.failures.values())))
-    if outcome.stopped or outcome.skipped:
-        raise KeyboardInterrupt("Stopped. The same call goes on from there.")
+def _refuse_unwritten(ending: Ending) -> None:
+    """Raises OutputError if tables were made and are not where they belong."""
     if not ending.written:
         raise OutputError(
             f"The tables are not in {str(ending.output.folder)!r}, which cannot be "

@@ -160,10 +160,13 @@ class Config:
         # Recipes check the bounds of what replaces their values.
         trained = [one.recipe()[1] for one in self.related().values()]
         _, recipe = self.recipe()
-        trained = [
-            recipes.replaced(self.with_batch_sizes(one), **given)
-            for one in (*trained, recipe)
-        ]
+        try:
+            trained = [
+                recipes.replaced(self.with_batch_sizes(one), **given)
+                for one in (*trained, recipe)
+            ]
+        except ValueError as error:
+            raise ValueError(f"--{error}") from error
         if not self.measured_splits() or set(self.splits or ()) - set(SPLITS):
             raise ValueError(
                 f"--splits={','.join(self.splits)!r} has to name {' or '.join(SPLITS)} "
@@ -180,6 +183,11 @@ class Config:
             "warmup",
         ):
             validate_durations(name, getattr(self, name))
+        schedule_options.validate_within(
+            "rewind_iterations",
+            self.rewind_iterations or (),
+            length=self.training_iterations,
+        )
         schedule_options.validate_milestones(
             self.milestones, length=self.training_iterations
         )

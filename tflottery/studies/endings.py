@@ -7,8 +7,8 @@ import os
 from tflottery.core import command_line
 from tflottery.core.amounts import counted
 from tflottery.execution import unobtainable
-from tflottery.execution.executor import Outcome
 from tflottery.execution.log import Log
+from tflottery.execution.outcome import Outcome
 from tflottery.store.errors import StoreError
 from tflottery.studies.output import Output, OutputError
 from tflottery.studies.tabulation import Tabulation

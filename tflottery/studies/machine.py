@@ -95,11 +95,13 @@ class Machine:
                 raise ValueError(
                     f"--{name}={value!r} is empty. Name a folder, or leave it out."
                 )
-        if "://" in (self.tensorboard or ""):
-            raise ValueError(
-                f"--tensorboard={self.tensorboard!r} has to be a folder of this "
-                "machine: what is appended to every second cannot be in a bucket."
-            )
+        for name in ("output_dir", "tensorboard"):
+            value = getattr(self, name)
+            if "://" in (value or ""):
+                raise ValueError(
+                    f"--{name}={value!r} has to be a folder of this machine: what is "
+                    "appended to, or locked, cannot be in a bucket as a store can."
+                )
         validate_count("workers", self.workers)
         validate_count("threads", self.threads)
         if not self.checkpoint_every > 0:

@@ -102,14 +102,13 @@ class Output:
     def at_work(self) -> Iterator[None]:
         """Lets others see, while a block works, that a command is at work here.
 
-        Not in a bucket, nor where file systems have no locks, nor beside another
-        command that is at the same.
+        Not where file systems have no locks, nor beside another command that is at
+        the same.
         """
         with contextlib.ExitStack() as stack:
-            if "://" not in str(self.folder):
-                with contextlib.suppress(OSError):
-                    lock = locks.acquire(str(self.folder / RUNNING_FILE))
-                    stack.enter_context(lock or contextlib.nullcontext())
+            with contextlib.suppress(OSError):
+                lock = locks.acquire(str(self.folder / RUNNING_FILE))
+                stack.enter_context(lock or contextlib.nullcontext())
             yield
 
     def write(self, rows: Mapping[str, Sequence[object]], extent: Extent) -> bool:
@@ -152,7 +151,7 @@ class Output:
                 return {}
             return {name: tables.read(path) for name, path in csvs.items()}
         except OSError as error:
-            raise self._unusable("read", error) from error
+            raise _unusable(self.folder, "read", error) from error
 
     def answer(self, frames: Mapping[str, "pandas.DataFrame"]) -> str:
         """Returns the experiment's answer in lines, "" where there is none yet."""
@@ -196,27 +195,18 @@ class Output:
     def _alone(self) -> Iterator[None]:
         """Locks the folder against other commands; an OSError inside says which folder.
 
-        Folders that are URLs, and file systems without locks, go without: there each
-        command still looks whose the folder is before it writes.
+        File systems without locks go without: there each command still looks whose the
+        folder is before it writes.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._lock() or contextlib.nullcontext():
                 yield
         except OSError as error:
-            raise self._unusable("written", error) from error
-
-    def _unusable(self, done: str, error: OSError) -> OutputError:
-        """Returns the error to raise where the disk fails."""
-        return OutputError(
-            f"--output_dir={str(self.folder)!r} cannot be {done}: "
-            f"{error.strerror or error}. Name another."
-        )
+            raise _unusable(self.folder, "written", error) from error
 
     def _lock(self) -> locks.Lock | None:
         """Returns the folder's lock, waiting for it; None where there is none."""
-        if "://" in str(self.folder):
-            return None
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -252,26 +242,14 @@ class Output:
         try:
             return self._found()
         except OSError as error:
-            raise self._unusable("read", error) from error
+            raise _unusable(self.folder, "read", error) from error
 
     def _found(self) -> dict[str, object] | None:
         """Returns what `_check` does."""
-        if not self.folder.exists():
-            return None
-        if not self.folder.is_dir():
-            raise OutputError(
-                f"--output_dir={str(self.folder)!r} is no folder. Name another."
-            )
+        _refuse_other_things(self.folder)
         path = self.folder / CONFIG_FILE
         if not path.exists():
-            # Hidden files are what a killed process left, or the system's.
-            shown = [one.name for one in self.folder.iterdir() if one.name[0] != "."]
-            if not set(shown) - {LOG_FILE}:
-                return None
-            raise OutputError(
-                f"--output_dir={str(self.folder)!r} is not empty and has no "
-                f"{CONFIG_FILE}: it is not a folder of results. Name another."
-            )
+            return None
         # Results of the same options may be added to, those of others not.
         theirs = _read(path)
         ours = self._description()
@@ -307,6 +285,44 @@ class Output:
             **parts,
             "environment": manifests.environment(),
         }
+
+
+def validate_folder(folder: str | None) -> None:
+    """Raises OutputError unless a folder may hold results, of whichever options.
+
+    Args:
+      folder: as it was given; None: it was not.
+    """
+    if folder is None:
+        return
+    path = epath.Path(paths.expanded(folder))
+    try:
+        _refuse_other_things(path)
+    except OSError as error:
+        raise _unusable(path, "read", error) from error
+
+
+def _refuse_other_things(folder: epath.Path) -> None:
+    """Raises OutputError if what lies at a path are no results."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise OutputError(f"--output_dir={str(folder)!r} is no folder. Name another.")
+    # Hidden files are what a killed process left, or the system's.
+    shown = {one.name for one in folder.iterdir() if one.name[0] != "."}
+    if shown - {LOG_FILE} and CONFIG_FILE not in shown:
+        raise OutputError(
+            f"--output_dir={str(folder)!r} is not empty and has no {CONFIG_FILE}: it "
+            "is not a folder of results. Name another."
+        )
+
+
+def _unusable(folder: epath.Path, done: str, error: OSError) -> OutputError:
+    """Returns the error to raise where the disk fails."""
+    return OutputError(
+        f"--output_dir={str(folder)!r} cannot be {done}: {error.strerror or error}. "
+        "Name another."
+    )
 
 
 def _name(studies: Sequence[Study]) -> str:

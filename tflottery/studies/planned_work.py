@@ -11,10 +11,11 @@ from tflottery.components.metadata import Facts
 from tflottery.core.identities import Network
 from tflottery.core.recipes import Setting
 from tflottery.execution import estimate, utilization, work
-from tflottery.execution.executor import Executor, Outcome
+from tflottery.execution.executor import Executor
 from tflottery.execution.jobs import Inspect
 from tflottery.execution.leader import Leader
 from tflottery.execution.log import Log
+from tflottery.execution.outcome import Outcome
 from tflottery.execution.plan import Plan, Step, plan_of
 from tflottery.execution.progress import Progress
 from tflottery.execution.questions import ask

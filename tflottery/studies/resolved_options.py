@@ -60,6 +60,7 @@ def recipe_of(recipe: Recipe, config: Config, facts: Facts) -> Recipe:
         )
     if config.warmup is not None:
         (given["warmup"],) = in_iterations((config.warmup,), recipe, facts)
+        schedule_options.refuse_warmup(given["warmup"], last=recipe.training_iterations)
     recipe = recipes.replaced(recipe, **given)
     # What changes nothing is said in one way.
     scale = recipe.batch_norm_scale if facts.has_batch_norm else "ones"

@@ -7,6 +7,43 @@ from tflottery.core import durations
 from tflottery.core.durations import Duration
 
 
+def validate_within(
+    name: str, given: Sequence[Duration], *, length: Duration | None
+) -> None:
+    """Raises ValueError for durations that are longer than training with any data.
+
+    Args:
+      name: of the option that names them.
+      given: the durations.
+      length: of the training, as it was given; None: it was not.
+    """
+    last = None if length is None else durations.iterations_alone(length)
+    # A training of no iteration at all is refused for that.
+    if last:
+        alone = map(durations.iterations_alone, given)
+        refuse_beyond(name, [one for one in alone if one is not None], last=last)
+
+
+def refuse_beyond(name: str, iterations: Sequence[int], *, last: int) -> None:
+    """Raises ValueError if an option names an iteration beyond the end of training."""
+    beyond = [iteration for iteration in iterations if iteration > last]
+    if beyond:
+        raise ValueError(
+            f"--{name} names {beyond}, beyond the end of training at {last}. "
+            "Leave them out, or train for longer with --training_iterations."
+        )
+
+
+def refuse_warmup(warmup: int, *, last: int) -> None:
+    """Raises ValueError if the learning rate would not have risen by the end."""
+    if warmup > last:
+        raise ValueError(
+            f"--warmup={warmup} goes beyond the end of training at {last}: the "
+            "learning rate would never be reached. Give less, or train for longer with "
+            "--training_iterations."
+        )
+
+
 def validate_milestones(
     milestones: Sequence[Duration] | None, *, length: Duration | None
 ) -> None:

@@ -12,13 +12,13 @@ import types
 from collections.abc import Iterator, Sequence
 
 from tflottery.core import registry
-from tflottery.execution.executor import Outcome
 from tflottery.execution.leader import Leader
 from tflottery.execution.log import Log
+from tflottery.execution.outcome import Outcome
 from tflottery.studies import endings
 from tflottery.studies.config import Config, validated_members
 from tflottery.studies.machine import Machine
-from tflottery.studies.output import LOG_FILE, Output
+from tflottery.studies.output import LOG_FILE, Output, validate_folder
 from tflottery.studies.planned_work import (
     PlannedWork,
     asking,
@@ -173,6 +173,8 @@ def prepared(
     # What needs no worker is refused first.
     registry.load_plugins(machine.plugins, named_by="--plugins")
     configs = validated_members(module, config)
+    machine.validate()
+    validate_folder(machine.output_dir)
     with workers_of(machine, leader=leader) as workers:
         facts_of = asking(workers.pool, workers.stop)
         studies = [study_of(one, facts_of, workers.placement) for one in configs]

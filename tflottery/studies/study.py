@@ -21,7 +21,7 @@ from tflottery.core.initializers import Initializers
 from tflottery.core.recipes import LABELS, Recipe, Setting
 from tflottery.core.registry import PRETEXTS
 from tflottery.datasets import own_arrays
-from tflottery.studies import batch_sizes, resolved_options
+from tflottery.studies import batch_sizes, resolved_options, schedule_options
 from tflottery.studies.config import Config
 from tflottery.training import precisions
 from tflottery.training.distribution import Placement
@@ -186,12 +186,7 @@ class Study:
           ValueError: one is beyond the end of training.
         """
         iterations = resolved_options.in_iterations(given, self.recipe, self.facts)
-        beyond = [k for k in iterations if k > self.last]
-        if beyond:
-            raise ValueError(
-                f"--{name} names {beyond}, beyond the end of training at {self.last}. "
-                "Leave them out, or train for longer with --training_iterations."
-            )
+        schedule_options.refuse_beyond(name, iterations, last=self.last)
         return tuple(sorted(set(iterations)))
 
     def columns(self) -> dict[str, object]:
