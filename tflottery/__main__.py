@@ -19,6 +19,7 @@ _PACKAGES = (
     ("Experiments", "tflottery.experiments"),
     ("Reports", "tflottery.reports"),
     ("Tools", "tflottery.check"),
+    ("Tools", "tflottery.datasets"),
     ("Tools", "tflottery.export"),
     ("Tools", "tflottery.plan"),
     ("Tools", "tflottery.status"),

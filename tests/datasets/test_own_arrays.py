@@ -76,8 +76,17 @@ def test_folders_of_images_are_a_data_set_with_a_class_each(tmp_path, cache_dir)
     squares = source.load(f"{name}@8", cache_dir=cache_dir)
     assert squares.train.images.shape == (9, 8, 8, 3)
 
+    # So it is with what is measured in a folder of another name, beside images of none.
+    (tmp_path / "photos" / "test").rename(tmp_path / "photos" / "val")
+    (tmp_path / "photos" / "test").mkdir()
+    (tmp_path / "photos" / "test" / "000.png").write_bytes(b"")
+    again = source.load(name, cache_dir=cache_dir)
+    assert again.digest == found.digest
+
+    folder = tmp_path / "photos" / "val" / folder.name
     Image.fromarray(X[0, :3]).save(folder / "other.png")
-    with pytest.raises(ValueError, match=r"other\.png is \(3, 4, 3\).*@64"):
+    several = r"other\.png is \(3, 4, 3\).*@64.*prepare_folder"
+    with pytest.raises(ValueError, match=several):
         source.load(name, cache_dir=cache_dir)
     (folder / "other.png").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"other\.png cannot be decoded"):
@@ -112,3 +121,13 @@ def test_mistakes_say_what_is_expected(tmp_path, cache_dir):
     (tmp_path / "photos" / "train" / "ant").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"'train': \['ant'\], 'test': \[\]"):
         source.load(f"folder:{tmp_path}/photos", cache_dir=cache_dir)
+    # Of a thousand classes those are told that only one of the splits has, and a few.
+    for split, names in (("train", range(100, 110)), ("val", range(102, 119))):
+        for one in names:
+            (tmp_path / "many" / split / str(one)).mkdir(parents=True)
+    told = (
+        r"{'train': \['100', '101'\], "
+        r"'val': \['110', '111', '112', '113', '114', 'and 4 more'\]}"
+    )
+    with pytest.raises(ValueError, match=told):
+        source.load(f"folder:{tmp_path}/many", cache_dir=cache_dir)

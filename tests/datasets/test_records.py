@@ -1,6 +1,7 @@
 """Where images lie in TFRecord files: the index against what TensorFlow wrote."""
 
 import errno
+import os
 import struct
 
 import numpy as np
@@ -145,6 +146,15 @@ def test_more_files_are_read_than_may_be_open(files, monkeypatch):
     reader = records.RecordFiles(files)
     for row in table[[0, 4, 1, 5]]:
         assert len(reader.read(*map(int, row[:3]))) == row[records.LENGTH]
+
+
+def test_files_are_closed_where_a_program_ends_and_modules_are_gone(files, monkeypatch):
+    file = records._OpenFile(files[0])
+    monkeypatch.setattr(records, "os", None)
+    file.__del__()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(file.descriptor)
+    file.descriptor = -1
 
 
 def test_a_file_that_cannot_be_read_any_more_is_named(files, monkeypatch):

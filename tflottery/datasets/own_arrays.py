@@ -2,7 +2,7 @@
 
     tflottery.datasets.register("mine", train=(x, y), test=(x_test, y_test))
     --dataset=npz:mine.npz      x_train, y_train, x_test and y_test of `np.savez`
-    --dataset=folder:photos     photos/train/CLASS/*.png and photos/test/CLASS/*
+    --dataset=folder:photos     photos/train/CLASS/*.png, photos/test/CLASS/* (or val)
     --dataset=folder:photos@64  the same, each cropped to a square and made 64 x 64
 
 A path is part of the data set's name, and so of the keys of what is trained on it;
@@ -21,16 +21,19 @@ import numpy as np
 from tflottery.core import fingerprints, paths
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import DATASETS
-from tflottery.datasets import cache
+from tflottery.datasets import cache, image_folders
 from tflottery.datasets.arrays import RawSource, Source
 
 _NPZ, _FOLDER = "npz:", "folder:"
 _NPZ_NAMES = ("x_train", "y_train", "x_test", "y_test")
-_SPLITS = ("train", "test")
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 # Raised whenever the same files come to other arrays.
 _VERSION = "1"
 _MOST_BYTES = 4 * 2**30
+_IN_FILES = (
+    "To train on images of any sizes and number, as on ImageNet's, that stay in files: "
+    "python -m tflottery.datasets.prepare_folder --folder=FOLDER --name=NAME"
+)
 
 Examples = tuple[np.ndarray, np.ndarray]
 
@@ -161,17 +164,9 @@ def _npz(path: pathlib.Path) -> tuple[Examples, Examples]:
 
 def _folders(path: pathlib.Path, size: int | None) -> tuple[Examples, Examples]:
     """Returns the training and test examples of folders by split and class."""
-    classes = {
-        split: sorted(one.name for one in (path / split).glob("*") if one.is_dir())
-        for split in _SPLITS
-    }
-    if not classes["train"] or classes["train"] != classes["test"]:
-        raise ValueError(
-            f"{path} has the classes {classes}: expected folders of the same names in "
-            f"{path}/train and {path}/test, one for each class, with images in them."
-        )
+    folders, classes = image_folders.splits(path)
     train, test = (
-        _examples(path / split, classes[split], size=size) for split in _SPLITS
+        _examples(folders[split], classes, size=size) for split in image_folders.SPLITS
     )
     return train, test
 
@@ -180,17 +175,7 @@ def _examples(
     folder: pathlib.Path, classes: Sequence[str], *, size: int | None
 ) -> Examples:
     """Returns the images of folders, in the order of their names, and their labels."""
-    files = [
-        (file, label)
-        for label, name in enumerate(classes)
-        for file in sorted((folder / name).iterdir())
-        if file.suffix.lower() in _SUFFIXES
-    ]
-    if not files:
-        raise ValueError(
-            f"There are no images in the folders of {folder}: expected files that end "
-            f"in {', '.join(_SUFFIXES)}."
-        )
+    files = image_folders.files(folder, classes, suffixes=_SUFFIXES)
     images = []
     for file, _ in files:
         images.append(_image(file, size=size))
@@ -198,13 +183,12 @@ def _examples(
             raise ValueError(
                 f"{file} is {images[-1].shape}, and {files[0][0]} is "
                 f"{images[0].shape}: expected images of one shape. "
-                "--dataset=folder:FOLDER@64 makes all of them 64 x 64."
+                f"--dataset=folder:FOLDER@64 makes all of them 64 x 64. {_IN_FILES}"
             )
         if len(files) * images[0].nbytes > _MOST_BYTES:
             raise ValueError(
                 f"The {len(files):,} images of {folder} take more than 4 GiB. Make "
-                "them smaller (folder:FOLDER@64), or a data set of "
-                "tensorflow-datasets, which may stay in its files."
+                f"them smaller (folder:FOLDER@64). {_IN_FILES}"
             )
     return np.stack(images), np.array([label for _, label in files], np.int32)
 

@@ -367,10 +367,13 @@ def _most_open_files() -> int:
 class _OpenFile:
     """An open file, closed when nobody reads it any more."""
 
+    # Where a program ends modules may go before its files do.
+    _close = staticmethod(os.close)
+
     def __init__(self, path: str):
         self.descriptor = -1
         self.descriptor = os.open(path, os.O_RDONLY)
 
     def __del__(self):
         if self.descriptor >= 0:
-            os.close(self.descriptor)
+            self._close(self.descriptor)
