@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import tflottery
 import tflottery.__main__ as programs
 from tflottery.experiments import instability, label_agnostic
 from tflottery.studies import manual
@@ -80,3 +81,20 @@ def test_an_option_is_told_under_the_heading_it_has_elsewhere():
     # Instability says more of it than other experiments.
     assert "--splits" in groups["Measuring"]
     assert "--splits" not in groups["What is trained"]
+
+
+def test_notebooks_complete_what_the_package_has():
+    assert {"find_ticket", "mask", "run", "results"} <= {*dir(tflottery)}
+    assert all(getattr(tflottery, name) for name in dir(tflottery))
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    piped = subprocess.Popen(
+        [sys.executable, "-m", "tflottery"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    piped.stdout.close()
+    assert (piped.stderr.read(), piped.wait()) == ("", 0)
+    piped.stderr.close()

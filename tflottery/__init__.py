@@ -19,6 +19,11 @@ _FUNCTIONS = {
 }
 
 
+def __dir__() -> list[str]:
+    """Returns what a notebook completes: what is meant to be used from here."""
+    return sorted({"__doc__", "__version__", *_DOORS, *_FUNCTIONS})
+
+
 def __getattr__(name: str) -> object:
     """Loads a door of the package, such as `tflottery.results`, when it is used."""
     if name in _DOORS:

@@ -12,7 +12,7 @@ import pkgutil
 import runpy
 import sys
 
-from tflottery.core import stopping
+from tflottery.core import command_line, stopping
 
 # What programs there are: heading, package, and what its modules are named by.
 _PACKAGES = (
@@ -38,7 +38,7 @@ def main() -> None:
     found = programs()
     names = sys.argv[1:2]
     if not names or names[0] in ("--help", "-h", "help"):
-        print(_listing(found))
+        command_line.tell(_listing(found))
         return
     (name,) = names
     modules = [module for group in found.values() for module in group]

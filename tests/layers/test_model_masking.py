@@ -301,6 +301,9 @@ def test_what_cannot_be_masked_is_named_and_nothing_changes():
 
     with pytest.raises(ValueError, match="not built"):
         layers.mask(keras.Sequential([keras.layers.Dense(2)]))
+    for wrong in (5, keras.Sequential):
+        with pytest.raises(ValueError, match="expected a keras.Model"):
+            layers.mask(wrong)
 
 
 def test_layers_left_unpruned_stay_so_when_loaded(tmp_path):

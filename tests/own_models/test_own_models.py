@@ -260,9 +260,13 @@ def test_what_diverges_is_said_and_not_trained_again(tmp_path, num_trainings):
 def test_mistakes_are_told_before_anything_trains(tmp_path, num_trainings):
     for options, facts in (
         ({"batch_size": 100}, r"batch_size=100.*64 examples"),
+        ({"batch_size": "16"}, r"batch_size='16'.*whole number"),
+        ({"batch_size": 16.0}, r"batch_size=16.0.*whole number"),
         ({"rewind_iteration": 12}, r"iteration 12.*training of 12"),
         ({"training_iterations": 0}, "nothing to train"),
         ({"density": 0}, r"density=0.*\(0, 1\]"),
+        ({"density": "20%"}, r"density='20%'.*\(0, 1\]"),
+        ({"pruning_fraction": "a half"}, r"pruning_fraction='a half'.*\(0, 1\)"),
         ({"test_data": (X, Y[:3])}, r"test_data have \[3, 96\]"),
         ({"test_data": X}, r"test_data is ndarray.*\(inputs, targets\)"),
         ({"loss": object()}, "loss.*object"),
@@ -273,6 +277,16 @@ def test_mistakes_are_told_before_anything_trains(tmp_path, num_trainings):
             _find(tmp_path, **options)
     with pytest.raises(ValueError, match="build_model returned None"):
         tflottery.find_ticket(lambda: None, DATA, **_OPTIONS)
+    for ks in ("5%", 5, ()):
+        with pytest.raises(ValueError, match=r"rewind_iterations=.*a list of"):
+            tflottery.measure_instability(
+                _binary,
+                DATA,
+                test_data=TEST,
+                optimizer="adam",
+                loss="mse",
+                rewind_iterations=ks,
+            )
     assert not num_trainings
     assert not (tmp_path / "store").exists()
 

@@ -43,13 +43,15 @@ def mask(model: keras.Model, *, unpruned: Iterable[str] = ()) -> keras.Model:
     Changes: the model's layers. It is traced anew if it was compiled.
 
     Raises:
-      ValueError: the model or a layer that would be masked is not built, or a layer
-        cannot be masked and is not in `unpruned`: one of another class with a weight of
-        two axes or more, which is named, or one with LoRA or quantized. Nothing is
-        changed then.
+      ValueError: it is no model; it or a layer that would be masked is not built; or a
+        layer cannot be masked and is not in `unpruned`: one of another class with a
+        weight of two axes or more, which is named, or one with LoRA or quantized.
+        Nothing is changed then.
     """
     if isinstance(unpruned, str):
         raise ValueError(f"unpruned={unpruned!r}, expected a list of names.")
+    if not isinstance(model, keras.layers.Layer):
+        raise ValueError(f"model is {model!r}, expected a keras.Model that is built.")
     names = frozenset(unpruned)
     every = _every(model)
     left = {

@@ -75,6 +75,11 @@ def measure_instability(
     )
     last = in_iterations(training_iterations, stated)
     within = functools.partial(in_iterations, training_iterations=last)
+    if isinstance(rewind_iterations, str | int) or not len(rewind_iterations):
+        raise ValueError(
+            f"rewind_iterations={rewind_iterations!r}, expected a list of at least one,"
+            ' such as (0, "5%").'
+        )
     ks = [within(one, stated) for one in rewind_iterations]
     own_workers.validate(stated, workers)
     with own_components.kept(stated) as loop:

@@ -54,10 +54,13 @@ class Problem:
                 f"build_model={self.build_model!r}, expected a function that returns a "
                 "new keras.Model each time it is called."
             )
-        if not 1 <= self.batch_size <= self.num_train:
+        # In ranges there are whole numbers alone, and no text.
+        if self.batch_size not in range(1, self.num_train + 1) or isinstance(
+            self.batch_size, bool | float
+        ):
             raise ValueError(
-                f"batch_size={self.batch_size!r}, expected from 1 to the "
-                f"{self.num_train} examples that are trained on."
+                f"batch_size={self.batch_size!r}, expected a whole number from 1 to "
+                f"the {self.num_train} examples that are trained on."
             )
 
     def __reduce__(self) -> tuple:

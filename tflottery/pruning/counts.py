@@ -93,7 +93,7 @@ def level_of(density: float, *, pruning_fraction: float) -> int:
     Raises:
       ValueError: a value is out of bounds.
     """
-    if not 0 < density <= 1:
+    if not isinstance(density, numbers.Real) or not 0 < density <= 1:
         raise ValueError(
             f"density={density!r}, expected in (0, 1]; a percentage is divided by 100."
         )
@@ -179,5 +179,5 @@ def _refuse_unless_whole(name: str, value: object, *, least: int) -> None:
 
 def _refuse_fraction(pruning_fraction: float) -> None:
     """Raises ValueError unless the fraction removed at a level lies in (0, 1)."""
-    if not 0 < pruning_fraction < 1:
+    if not isinstance(pruning_fraction, numbers.Real) or not 0 < pruning_fraction < 1:
         raise ValueError(f"pruning_fraction={pruning_fraction!r}, expected in (0, 1).")

@@ -72,7 +72,7 @@ def _run(module_name: str) -> None:
     set_aside = environment.fix(training_hosts.kept_variables())
     module = importlib.import_module(module_name)
     if command_line.asks_for_help(sys.argv):
-        print(manual.text(module, Machine, sys.argv))
+        command_line.tell(manual.text(module, Machine, sys.argv))
         sys.exit(0)
     for options in (module.Config, Machine):
         define_flags(options, flags.FLAGS, program=sys.argv[0])

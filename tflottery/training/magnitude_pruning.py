@@ -62,11 +62,15 @@ class MagnitudePruning(keras.callbacks.Callback):
             isinstance(rewind_to, bool) or not isinstance(rewind_to, int)
         ):
             raise ValueError(f"rewind_to={rewind_to!r}, expected an iteration or None.")
-        if not densities or not all(0 < one <= 1 for one in densities.values()):
+        if (
+            not isinstance(densities, Mapping)
+            or not densities
+            or not all(0 < one <= 1 for one in densities.values())
+        ):
             raise ValueError(
-                f"densities={dict(densities)!r}, expected at least one, all in (0, 1]: "
-                'the fraction of weights that is kept from then on, such as {"2ep": '
-                "0.5}."
+                f"densities={densities!r}, expected at least one, all in (0, 1], by "
+                "when: the fraction of weights that is kept from then on, such as "
+                '{"2ep": 0.5}.'
             )
         for when in densities:
             durations.validate(when)
