@@ -45,6 +45,15 @@ def test_rows_that_are_none_are_refused(stored, row, told):
         _address(stored.table, stored, row=row)
 
 
+def test_rows_of_several_kinds_of_subnetworks_are_told_apart_by_these(tmp_path):
+    table = tmp_path / "accuracy.csv"
+    text = "subnetwork,level,network,mask,test_error\n"
+    text += "imp,1,runs/a/01,masks/a,0.5\nrandom_pruning,1,runs/b/01,masks/b,0.25\n"
+    table.write_text(text)
+    with pytest.raises(ValueError, match="which differ in subnetwork: say"):
+        resolving.resolve(str(table), row="level=1")
+
+
 def test_rows_without_a_network_are_refused(stored, tmp_path):
     table = tmp_path / "instability.csv"
     table.write_text("level,network_a,network_b\n1,runs/a/01,runs/b/01\n")

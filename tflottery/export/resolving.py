@@ -25,7 +25,8 @@ BUNDLE_FILE = "bundle.json"
 _NETWORK = "network"
 _OWN_STATES = "own_states"
 # Columns of what was found, or where: no row is named by them.
-_NO_KEYS = (_NETWORK, "mask", "_error", "_loss", "matching", "diverged_iteration")
+_NO_KEYS = frozenset({_NETWORK, "mask", "matching", "diverged_iteration"})
+_MEASURED = ("_error", "_loss")
 _MOST_NAMED = 5
 _KEY_DIGITS = 8
 _EXPECTED = (
@@ -174,7 +175,11 @@ def _chosen(rows: Sequence[dict[str, str]], row: str, path: str) -> dict[str, st
             )
     if len(found) > 1:
         telling = [name for name in rows[0] if len({one[name] for one in found}) > 1]
-        kept = [name for name in telling if not name.endswith(_NO_KEYS)]
+        kept = [
+            name
+            for name in telling
+            if name not in _NO_KEYS and not name.endswith(_MEASURED)
+        ]
         named = ", ".join(kept[:_MOST_NAMED]) or "nothing"
         raise ValueError(
             f"--row={row!r} is {len(found)} rows of {path!r}, which differ in {named}: "
