@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
-from tflottery.store import leftovers
-from tflottery.store.errors import DamagedArtifact
+from tflottery.store import __main__ as store_program
+from tflottery.store import leftovers, telling
+from tflottery.store.errors import DamagedArtifact, StoreError
+from tflottery.store.origins import Origins
 
 
 @pytest.fixture
@@ -193,6 +195,23 @@ def test_verify_names_what_is_damaged_and_leaves_it(store, put, program):
     assert "2 artifacts, 1 damaged" in told.stdout
     assert os.path.exists(path)
     assert program("verify", "accuracies").returncode == 0
+
+
+def test_what_is_damaged_and_needed_can_be_set_aside_and_removed(store, put, tmp_path):
+    put("accuracies/k")
+    put("runs/r/00000001")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "accuracy.csv").write_text("of,network\naccuracies/k,runs/r/00000001\n")
+    os.remove(f"{store.root}/runs/r/00000001/weights.safetensors")
+    assert "damaged  1 run" in telling.contents(Origins(store))
+    with pytest.raises(StoreError, match="needed are damaged.*store verify --yes`"):
+        store_program.collected(store, [folder], really=False)
+    told, sound = store_program.verified(store, really=True)
+    assert told.endswith("2 artifacts, 1 damaged\nSet aside 1 of 1.") and not sound
+    assert store_program.verified(store) == ("1 artifacts, 0 damaged", True)
+    assert "Removed 1 of 1." in store_program.collected(store, [folder], really=True)
+    assert store.addresses() == ["accuracies/k"]
 
 
 def test_what_results_do_not_need_stays_while_somebody_is_at_work(

@@ -19,6 +19,7 @@ from tflottery.core.durations import Duration
 from tflottery.own_models import execution, own_components, problem
 from tflottery.own_models import workers as own_workers
 from tflottery.own_models.own_components import LINE_FILE, OwnLine, OwnState
+from tflottery.own_models.problem import Problem
 from tflottery.own_models.ticket_search import in_iterations, initial_digests, trunk
 from tflottery.own_models.update_loop import UpdateLoop
 from tflottery.store.store import Store
@@ -74,13 +75,7 @@ def measure_instability(
         unpruned=None,
     )
     last = in_iterations(training_iterations, stated)
-    within = functools.partial(in_iterations, training_iterations=last)
-    if isinstance(rewind_iterations, str | int) or not len(rewind_iterations):
-        raise ValueError(
-            f"rewind_iterations={rewind_iterations!r}, expected a list of at least one,"
-            ' such as (0, "5%").'
-        )
-    ks = [within(one, stated) for one in rewind_iterations]
+    ks = _parting(rewind_iterations, stated, last)
     own_workers.validate(stated, workers)
     with own_components.kept(stated) as loop:
         rises = _directions(loop, higher_is_better or {})
@@ -89,6 +84,21 @@ def measure_instability(
         kept = Store(store)
         absent = execution.make(lines, kept, loop=loop, num_workers=workers)
     return [_row(line, kept, absent, rises) for line in lines]
+
+
+def _parting(durations: Sequence[Duration], stated: Problem, last: int) -> list[int]:
+    """Returns the iterations at which copies part.
+
+    Raises:
+      ValueError: it is no list, is empty, or one is not within the training.
+    """
+    if isinstance(durations, str | int) or not len(durations):
+        raise ValueError(
+            f"rewind_iterations={durations!r}, expected a list of at least one, such "
+            'as (0, "5%").'
+        )
+    within = functools.partial(in_iterations, training_iterations=last)
+    return [within(one, stated) for one in durations]
 
 
 def _directions(loop: UpdateLoop, stated: Mapping[str, bool]) -> dict[str, bool]:

@@ -11,19 +11,20 @@ ADDRESS is what the columns network and mask of results hold, or its beginning; 
 the last state is meant. gc finds damaged artifacts that were set aside, partial results
 of what is done by now, and checkpoints of runs that have a newer state to go on from;
 with folders of results also what these do not need. Without --yes it only says what
-there is. What a living process is at stays.
+there is. What a living process is at stays. verify --yes sets aside what is damaged,
+which then is made again by commands that need it, and removed by gc.
 """
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from absl import app, flags
 from etils import epath
 
 from tflottery.core import command_line
 from tflottery.store import leftovers, needs, telling
-from tflottery.store.errors import StoreError
+from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
 from tflottery.store.origins import Origins
 from tflottery.store.store import Store
 
@@ -46,21 +47,27 @@ def main() -> None:
         "folder or URL that keeps what was trained; None: $TFLOTTERY_STORE, else "
         "~/.cache/tflottery/store",
     )
-    flags.DEFINE_bool("yes", False, "gc: remove it; without, only say what there is")
+    flags.DEFINE_bool(
+        "yes",
+        False,
+        "gc: remove it; verify: set aside what is damaged; without, only say so",
+    )
     app.run(_main, flags_parser=command_line.parsed)
 
 
-def verified(store: Store, prefix: str = "") -> tuple[str, bool]:
+def verified(
+    store: Store, prefix: str = "", *, really: bool = False
+) -> tuple[str, bool]:
     """Returns what is damaged in a store, going by every byte, and whether nothing is.
-
-    Damaged artifacts stay where they are; a command that needs one sets it aside.
 
     Args:
       store: which one.
       prefix: the beginning of addresses; "" is all.
+      really: whether what is damaged is set aside, as a command that needs it does.
 
     Raises:
       ValueError: nothing begins like it.
+      StoreError: somebody of another host is at work in it.
     """
     found = Origins(store).beginning(prefix)
     faults = {}
@@ -72,6 +79,8 @@ def verified(store: Store, prefix: str = "") -> tuple[str, bool]:
             faults[address] = fault
     lines = [f"{address}: {fault}" for address, fault in faults.items()]
     lines.append(f"{len(found):,} artifacts, {len(faults):,} damaged")
+    if really and faults:
+        lines.append(f"Set aside {_set_aside(store, faults):,} of {len(faults):,}.")
     return "\n".join(lines), not faults
 
 
@@ -118,6 +127,20 @@ def collected(store: Store, results: Sequence[str] = (), *, really: bool) -> str
     return "\n".join(lines)
 
 
+def _set_aside(store: Store, addresses: Iterable[str]) -> int:
+    """Moves what is damaged out of the way; returns how many artifacts still were."""
+    number = 0
+    with store.claimed(_note):
+        for address in addresses:
+            try:
+                store.open(address)
+            except DamagedArtifact:
+                number += 1
+            except MissingArtifact:
+                continue
+    return number
+
+
 def _note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -137,11 +160,12 @@ def _main(arguments: Sequence[str]) -> int:
             raise ValueError(
                 f"There is no store in {store.root!r}. Name another with --store."
             )
+        really = flags.FLAGS["yes"].value
         if command == "gc":
-            told = collected(store, values, really=flags.FLAGS["yes"].value)
+            told = collected(store, values, really=really)
         elif command == "verify":
             _validate_count(command, values, (0, 1))
-            told, sound = verified(store, *values)
+            told, sound = verified(store, *values, really=really)
         else:
             function, counts = _TOLD[command]
             _validate_count(command, values, counts)

@@ -75,7 +75,7 @@ def needed(origins: Origins, named: Iterable[str]) -> set[str]:
         raise StoreError(
             f"{len(damaged):,} artifacts that are needed are damaged, and what they "
             f"were made from is not known: {', '.join(damaged[:_MOST_NAMED])}{more}. "
-            "Have the command that made the results make them again first."
+            "Set them aside first: `python -m tflottery.store verify --yes`."
         )
     runs = {address.split("/")[1] for address in found if address.startswith(RUNS)}
     found |= {

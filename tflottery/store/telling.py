@@ -11,6 +11,8 @@ from tflottery.store.origins import CHECKPOINTS, PARTIAL, RUNS, Origins, Value, 
 # What of a run's derivation tells it from most others, in a line.
 _TELLING = ("network.model", "data.name", "data.pretext", "data.subset")
 _MOST_DIFFERENCES = 12
+# What stands where nothing tells how an artifact came about.
+_DAMAGED = "damaged"
 
 
 def contents(origins: Origins, prefix: str = "") -> str:
@@ -139,7 +141,7 @@ def _networks(origins: Origins, found: Iterable[str]) -> list[str]:
             runs[of_run(address)].append(address)
     kinds: dict[str, list[int]] = collections.defaultdict(list)
     for states in runs.values():
-        kinds[_told(origins, states[-1])].append(len(states))
+        kinds[_told(origins, states[-1]) or _DAMAGED].append(len(states))
     rows = [
         (kind, _counted(len(each), "run"), _counted(sum(each), "state"))
         for kind, each in sorted(kinds.items())
@@ -149,7 +151,7 @@ def _networks(origins: Origins, found: Iterable[str]) -> list[str]:
 
 def _line(origins: Origins, address: str) -> tuple[str, ...]:
     """Returns what stands in the line of an artifact."""
-    written = origins.manifest(address).get("written", "damaged")[:16].replace("T", " ")
+    written = origins.manifest(address).get("written", _DAMAGED)[:16].replace("T", " ")
     size = readable_size(_num_bytes(origins, address))
     return address, size, written, _told(origins, address)
 
