@@ -61,6 +61,19 @@ def test_the_summary_says_all_that_a_user_decides_by(todo, store):
     assert "memory      about 0.8 GB a worker, which trains lenet on 60 images" in text
 
 
+def test_what_a_worker_has_of_large_networks_besides_training_is_told(todo, store):
+    # As many weights as AlexNet has, of which a whole command took 5.3 GB.
+    large = [
+        dataclasses.replace(step, num_weights=61_100_840, num_working_bytes=10**9)
+        if step.num_working_bytes
+        else step
+        for step in todo.steps
+    ]
+    many = dataclasses.replace(todo, steps=tuple(large))
+    told = {"title": "", "store": store.root, "learned": {}, "num_workers": 1}
+    assert "about 4.7 GB a worker" in estimate.summary(many, placement=CPU, **told)
+
+
 @pytest.mark.parametrize(
     ("num_workers", "num_bytes", "says"),
     [

@@ -25,6 +25,10 @@ _LONG_SECONDS = 600.0
 _START_SECONDS, _COMPILE_SECONDS = 6.0, 2.5
 # Of a worker: what it takes with TensorFlow and whatever it has compiled.
 _PROCESS_BYTES = 0.8e9
+# Of a worker on a CPU, in bytes of each weight: what it has besides the network that it
+# trains. Others stay built, for dense runs, sparse ones and measuring, and states are
+# copied on their way from and to the store (docs/scaling.md has what was measured).
+_KEPT_BYTES_PER_WEIGHT = 12 * 4
 # Of an artifact: until it is written and synced, however little is done for it.
 _ARTIFACT_SECONDS = 0.03
 # The ends of a range, as factors of an estimate.
@@ -155,8 +159,8 @@ def readable(duration: float) -> str:
 def _memory(plan: Plan, placement: Placement, *, num_workers: int) -> list[str]:
     """Returns lines on what the largest training takes; none where that is not known.
 
-    Of the memory of the device that it trains on, which on a CPU is the worker's own. A
-    second one where that may be more than a GPU has.
+    Of the memory of the device that it trains on, which on a CPU is the worker's own:
+    all that it has there. A second one where that may be more than a GPU has.
     """
     steps = [step for step in plan.steps if step.num_working_bytes]
     if not steps:
@@ -164,6 +168,8 @@ def _memory(plan: Plan, placement: Placement, *, num_workers: int) -> list[str]:
     largest = max(steps, key=operator.attrgetter("num_working_bytes"))
     run = largest.job.run
     num_bytes = _PROCESS_BYTES + largest.num_working_bytes
+    if placement.device == "cpu":
+        num_bytes += _KEPT_BYTES_PER_WEIGHT * largest.num_weights
     num_examples = run.recipe.batch_size // run.num_replicas
     lines = [
         f"  memory      about {readable_size(num_bytes)} a worker, which trains "

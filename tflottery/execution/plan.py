@@ -40,6 +40,7 @@ class Step:
       num_decoded: images that are decoded for it, of data that stay in their files.
       num_working_bytes: about what training takes of its device's memory.
       num_layers: of its network, those with kernels; 0 where there is none.
+      num_weights: of the network that it trains; 0 where it trains none.
     """
 
     job: Job
@@ -50,6 +51,7 @@ class Step:
     num_decoded: int = 0
     num_working_bytes: int = 0
     num_layers: int = 0
+    num_weights: int = 0
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -234,6 +236,7 @@ def _advance_step(
             num_activations=facts[run.network].num_activations,
         ),
         num_layers=len(facts[run.network].kernel_shapes),
+        num_weights=facts[run.network].num_trainable,
     )
 
 
