@@ -84,7 +84,24 @@ def test_an_experiment_without_an_answer_gets_accuracy_against_density():
     assert lines[3].split() == ["dense,", "k", "=", "0", "90.0"]
     assert lines[4].split() == ["imp,", "k", "=", "0", *(5 * ["90.0*"])]
     assert lines[5].split() == ["imp,", "k", "=", "500", "80.0"]
-    assert answers.text(module, {"other": table[["level"]]}) == ""
+    assert answers.text(module, {"other": table[:0]}) == ""
+
+
+def test_tables_of_their_own_are_shown_as_they_are():
+    table = pandas.DataFrame(
+        {
+            "model": ["lenet"] * 20,
+            "replicate": [1, 2] * 10,
+            "iteration": range(20),
+            "error": [0.25, None] * 10,
+        }
+    )
+    tables = {"empty": table[:0], "along": table}
+    lines = answers.text(types.SimpleNamespace(), tables).splitlines()
+    assert lines[0] == "along.csv"
+    assert lines[1].split() == ["replicate", "iteration", "error"]
+    assert lines[3].split() == ["1", "0", "0.25"]
+    assert lines[-1] == "(16 of 20 rows)"
 
 
 def test_without_test_images_training_images_are_told_of():

@@ -255,6 +255,8 @@ def test_rows_of_the_tiny_experiment(tiny):
         assert (own.pretraining_epochs == 1).all()
     assert not table.sparse_pretraining.any()
     assert table.test_error.between(0, 1).all()
+    told = [row[0] for row in pretraining.answer({"accuracy": table}).rows]
+    assert told == ["dense", "k = 0", "rotation, 1 epoch", "random_labels, 1 epoch"]
 
 
 def test_the_pre_trained_body_is_what_the_next_task_begins_with(tiny, study):

@@ -65,3 +65,5 @@ def test_controls_look_like_their_criterion():
     kinds = ("snip", "random_reinit", "snip_shuffled", "snip_reinit")
     looks = [tuple(lines.kind_look(kind, 0).values()) for kind in kinds]
     assert looks == [("-", "s"), ("--", "s"), (":", "^"), (":", "v")]
+    styles = {lines.kind_look("snip_reinit", index)["style"] for index in range(3)}
+    assert len(styles) == 3

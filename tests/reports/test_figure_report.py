@@ -353,7 +353,11 @@ WRONG = {
         "a",
         "out.png",
     ),
-    "'instability' has no rows": ("instability", "empty", "out.png"),
+    "no rows of instability.csv in .*empty, of which instability is drawn": (
+        "instability",
+        "empty",
+        "out.png",
+    ),
 }
 
 

@@ -16,7 +16,8 @@ Such a module holds, and nothing else decides what the experiment is:
   (`reports.figure`), with the columns of `figures.facts` where those are known;
 - optionally `answer(tables)`: a `studies.answers.Answer` of the same DataFrames, which
   may lack rows: the small table that the command ends with on the terminal. Without it
-  that is accuracy against density, of the first table that has such columns;
+  that is accuracy against density, of the first table that has such columns, or else
+  rows of the first table;
 - optionally `subject(study)`: a few words more for the plan's title;
 - optionally `members(config)`: the Configs of an experiment over several networks, each
   planned and read by itself into common tables;

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 
 from tflottery.components.component import Artifact
 from tflottery.components.runs import Run
+from tflottery.core.amounts import counted
 from tflottery.core.durations import Duration
 from tflottery.core.recipes import Recipe
 from tflottery.execution.results_reader import ResultsReader
@@ -186,9 +187,10 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list]:
 def subject(study: Study) -> str:
     """Returns what the study is about, for the plan's title."""
     config, sparse = study.config, Subnetworks(study)
-    lengths = ", ".join(map(str, config.lengths()))
+    *others, last = config.lengths()
+    lengths = ", ".join([*map(str, others), counted(last, "epoch")])
     return (
-        f"{', '.join(config.pretexts())} for {lengths} epochs"
+        f"{', '.join(config.pretexts())} for {lengths}"
         f"{' on sparse networks' if config.sparse else ''}; to "
         f"{sparse.describe(sparse.levels[-1])}"
     )
@@ -211,7 +213,7 @@ def answer(tables: Mapping[str, "pandas.DataFrame"]) -> Answer:
     def line(kind: str, k: int, pretext: str, epochs: int, sparse: bool) -> str:
         if kind == DENSE and not epochs:
             return DENSE
-        begun = f"{pretext}, {epochs} epochs" if epochs else f"k = {k}"
+        begun = f"{pretext}, {counted(epochs, 'epoch')}" if epochs else f"k = {k}"
         # After it was pruned, a network goes on from k all the same.
         begun += f", k = {k}" if epochs and sparse else ""
         return begun if kind in (DENSE, IMP) and not sparse else f"{kind}, {begun}"

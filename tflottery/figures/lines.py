@@ -153,11 +153,11 @@ def kind_name(kind: str) -> str:
 def kind_look(kind: str, index: int) -> dict[str, str]:
     """Returns style and marker of a kind of network, at the k of that index.
 
-    Of a criterion the first k is a whole line, and its controls are dotted.
+    Of a criterion the first k is a whole line; its controls are dotted there.
     """
     name, control = _base(kind)
     if control:
-        return {"style": ":", "marker": _CONTROLS[control][1]}
+        return {"style": style_of(index + 1), "marker": _CONTROLS[control][1]}
     whole = not index and name not in _RANDOM
     return {"style": "-" if whole else style_of(index), "marker": "s"}
 

@@ -153,7 +153,10 @@ def save(kind: str, sources: Sequence[str], *, output: str) -> None:
     found = load(known[kind], sources)
     first = next(iter(found))
     if not len(found[first]):
-        raise ValueError(f"The table {first!r} has no rows: nothing can be drawn.")
+        raise ValueError(
+            f"There are no rows of {first}.csv in {', '.join(sources)}, of which "
+            f"{kind} is drawn."
+        )
     image = style.png(lambda: known[kind].figure(found))
     if image is None:
         raise ValueError(f"The table {first!r} shows nothing: all trainings diverged.")

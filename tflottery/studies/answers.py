@@ -1,7 +1,8 @@
 """The answer of a command: a small table of its result, for the end of the terminal.
 
-An experiment gives its own (`answer(tables)`); without one, the accuracy of its
-networks against density is shown. The CSVs hold everything.
+An experiment gives its own (`answer(tables)`). Without one, the accuracy of its
+networks against density is shown, or else rows of its first table. The CSVs hold
+everything.
 """
 
 import dataclasses
@@ -16,11 +17,12 @@ from rich import table as rich_table
 
 from tflottery.analysis import statistics
 from tflottery.core.percentages import percent
+from tflottery.studies import columns
 
 if typing.TYPE_CHECKING:
     import pandas
 
-_MAX_ROWS, _MAX_DENSITIES = 16, 5
+_MAX_ROWS, _MAX_DENSITIES, _MAX_COLUMNS = 16, 5, 8
 _WIDTH = 200
 
 
@@ -193,7 +195,10 @@ def thinned(items: Sequence, *, most: int) -> list:
 
 
 def _usual(tables: Mapping[str, "pandas.DataFrame"]) -> Answer | None:
-    """Returns accuracy against density, of the first table that has such columns."""
+    """Returns accuracy against density, of the first table that has such columns.
+
+    Where none has, rows of the first table that has any.
+    """
     needed = {"subnetwork", "level", "density", "rewind_iteration", "test_error"}
     for table in tables.values():
         if needed | {"matching", "diverged_iteration"} <= set(table) and len(table):
@@ -203,4 +208,27 @@ def _usual(tables: Mapping[str, "pandas.DataFrame"]) -> Answer | None:
                 label=lambda kind, k: f"{kind}, k = {k}",
                 name="subnetwork",
             )
-    return None
+    found = (_rows_of(name, table) for name, table in tables.items() if len(table))
+    return next(found, None)
+
+
+def _rows_of(name: str, table: "pandas.DataFrame") -> Answer:
+    """Returns a table's rows, without columns that all rows have in common."""
+    settings = {field.name for field in dataclasses.fields(columns.NetworkKeys)}
+    told = [
+        column
+        for column in table
+        if table[column].nunique(dropna=False) > 1 or column not in settings
+    ][:_MAX_COLUMNS]
+    rows = [
+        [_told(value) for value in row]
+        for row in table[told].itertuples(index=False, name=None)
+    ]
+    return Answer(f"{name}.csv", told, rows)
+
+
+def _told(value: object) -> str:
+    """Returns a value of a table as people read it; "" where it is missing."""
+    if value is None or value != value:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -31,7 +31,8 @@ class NetworkKeys:
       training_iterations: length of a whole training.
       config: short hash of whatever else decides the row.
       precision: in which it was trained.
-      subnetwork: dense, imp, random_pruning or random_reinit.
+      subnetwork: dense, or a kind of pruned network, such as imp
+        (`studies.subnetworks`).
       level: prunings so far.
       density: kept fraction of the prunable weights, in [0, 1].
       axis_density: the same with unpruned kernels counted as kept, as on the papers'
