@@ -172,10 +172,14 @@ def test_measuring_counts_what_a_loader_shows(make, imagenet):
     load = pipeline.loader(imagenet, split="test", augmentation="none")
     every = tf.range(len(imagenet.test.labels))
     images, labels = load(every, tf.zeros_like(every))
-    answers = evaluator.model(images, training=False).numpy().argmax(axis=1)
+    logits = evaluator.model(images, training=False)
+    answers = logits.numpy().argmax(axis=1)
     (block,) = evaluator.blocks("test")
     found = evaluator.measure("test", block)
     assert found.num_misclassified == (answers != labels.numpy()).sum()
+    # Which tells other windows of the same images, as training draws them.
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    assert found.loss == pytest.approx(float(tf.reduce_sum(losses)), rel=1e-5)
     assert evaluator.measure("test", block) == found
     (few,) = evaluator.blocks("test", 7)
     assert len(few) == 7 and evaluator.measure("test", few).loss < found.loss
