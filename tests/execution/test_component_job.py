@@ -101,6 +101,7 @@ def test_what_does_not_exist_is_recorded_and_not_tried_again(toys, store, make, 
     for listed in (False, True):
         index = RunIndex(store, listed=listed)
         assert index.is_absent(goal)
+        assert index.reason_of_absence(goal) is None
         assert not index.is_absent(toys.Number(1))
 
 

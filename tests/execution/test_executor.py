@@ -79,17 +79,19 @@ def test_nothing_to_do(toys, execute):
     assert not outcome.stopped and not outcome.failures
 
 
+@pytest.mark.parametrize("diverged", [None, 7])
 @pytest.mark.parametrize("known", [False, True])
 def test_what_needs_what_does_not_exist_is_left_out(
-    toys, store, execute, tmp_path, known
+    toys, store, execute, tmp_path, known, diverged
 ):
-    nothing = toys.Largest(str(tmp_path / "notes"))
+    nothing = toys.Largest(str(tmp_path / "notes"), diverged)
     inner = toys.Sum(toys.Number(1), nothing)
     goals = [toys.Sum(inner, inner), toys.Sum(toys.Number(1), toys.Number(2))]
     if known:
         execute([nothing])
     outcome, _ = execute(goals)
-    lost = dict.fromkeys((nothing.address, inner.address, goals[0].address))
+    missing = (nothing.address, inner.address, goals[0].address)
+    lost = dict.fromkeys(missing, diverged)
     assert outcome.unobtainable == lost
     assert (outcome.failures, outcome.skipped, outcome.stopped) == ({}, (), False)
     assert number(store, goals[1]) == 3

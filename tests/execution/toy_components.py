@@ -92,11 +92,15 @@ class Largest(Component):
     FILES = (FILE,)
 
     notes: str
+    diverged_iteration: int | None = None
 
     def execute(self, context: Context) -> None:
         with open(self.notes, "a") as notes:
             notes.write("x")
-        raise Absent("There is always a larger number.")
+        raise Absent(
+            "There is always a larger number.",
+            diverged_iteration=self.diverged_iteration,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,6 +64,14 @@ class Absent(Exception):
     No failure: whoever asks is told so, and what would be made from it is left out.
     """
 
+    def __init__(self, reason: str, *, diverged_iteration: int | None = None):
+        """Args:
+        reason: why.
+        diverged_iteration: when the training diverged that it is to be the end of.
+        """
+        super().__init__(reason)
+        self.diverged_iteration = diverged_iteration
+
 
 class Passes(typing.NamedTuple):
     """Images that a network is shown, without learning from them.

@@ -104,8 +104,9 @@ class GradualPruning(Component):
                 times=tfmot_pruning.PruningTimes(self.begin, self.end, self.frequency),
                 between=lambda done: context.remember(None, done),
             )
-        except tfmot_pruning.NotFinite:
-            raise Absent("The training diverged.") from None
+        except tfmot_pruning.NotFinite as ending:
+            diverged = ending.iteration
+            raise Absent(str(ending), diverged_iteration=diverged) from None
         source.check_unchanged()
         checkpoints.write(context.output, weights)
         small = {path: mask.astype(np.uint8) for path, mask in masks.items()}

@@ -10,7 +10,7 @@ from tflottery.components.component import Absent, Component, Context
 from tflottery.core import fingerprints
 from tflottery.execution import work
 from tflottery.execution.job_context import ABSENT, FINISHED, JobContext
-from tflottery.execution.run_index import absence_address
+from tflottery.execution.run_index import DIVERGED_ITERATION, absence_address
 
 _PARTIAL_FILE = "partial.json"
 
@@ -57,7 +57,9 @@ def execute(component: Component, context: JobContext) -> str:
     try:
         _make(component, context, manifest, remembered=remembered, remember=remember)
     except Absent as reason:
-        with store.writing(absence, manifest | {"reason": str(reason)}):
+        manifest["reason"] = str(reason)
+        manifest[DIVERGED_ITERATION] = reason.diverged_iteration
+        with store.writing(absence, manifest):
             pass
         return ABSENT
     store.remove(partial)

@@ -241,8 +241,7 @@ class Executor:
         elif message.value == job_context.DIVERGED:
             self._leave_out_diverged(step, schedule)
         elif message.value == job_context.ABSENT:
-            self._expect(absence_address(step.job.component), step)
-            self._leave_out({step.job.component.address: None}, schedule)
+            self._leave_out_absent(step, schedule)
         elif message.value == job_context.STOPPED:
             # The last job may end before this process looks whether to stop.
             self._outcome.stopped = True
@@ -315,6 +314,14 @@ class Executor:
             return
         lost = [one.address for one in step.artifacts if one.iteration >= diverged]
         self._leave_out(dict.fromkeys(lost, diverged), schedule)
+
+    def _leave_out_absent(self, step: Step, schedule: Schedule) -> None:
+        """Leaves out a component that turned out to make nothing, and what needs it."""
+        component = step.job.component
+        self._expect(absence_address(component), step)
+        # Where what workers publish is seen late, the next plan knows when it diverged.
+        reason = RunIndex(self._store).reason_of_absence(component)
+        self._leave_out({component.address: reason}, schedule)
 
     def _expect(self, address: str, step: Step) -> None:
         """Has the store look for what a worker elsewhere said it published."""

@@ -293,7 +293,7 @@ def _unobtainable(
                 lost[address] = diverged
                 continue
         elif index.is_absent(artifact):
-            lost[address] = None
+            lost[address] = index.reason_of_absence(artifact)
             continue
         inherited = [
             lost[source.address]

@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence, Set
 from tflottery.components.component import Artifact, Component
 from tflottery.components.runs import SLOTS_FILE, Run, State
 from tflottery.execution.lineage import sources
+from tflottery.execution.unobtainable import Reason
 from tflottery.store.store import Store
 
+# In the record that there is no artifact of a component.
+DIVERGED_ITERATION = "diverged_iteration"
 _FOLDERS_OF_STATES = ("checkpoints", "runs")
 
 
@@ -96,6 +99,14 @@ class RunIndex:
         if self._names(address) is not None and self._store.has(address):
             return True
         return self._store.sight.expects(address)
+
+    def reason_of_absence(self, component: Component) -> Reason:
+        """Returns when the training diverged whose end a component is to make.
+
+        None where that is not why there is none, or not known any more.
+        """
+        manifest = self._store.peek(absence_address(component)) or {}
+        return manifest.get(DIVERGED_ITERATION)
 
     def segments(self, run: Run, states: Sequence[State]) -> list[Segment]:
         """Returns the stretches that make missing states of a run, each trained once.

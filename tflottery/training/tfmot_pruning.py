@@ -49,7 +49,15 @@ _L2 = {
 
 
 class NotFinite(Exception):
-    """The loss or the weights of a training are not finite."""
+    """The loss or the weights of a training are not finite.
+
+    Attributes:
+      iteration: after which that was seen.
+    """
+
+    def __init__(self, iteration: int):
+        super().__init__(f"The training diverged at iteration {iteration}.")
+        self.iteration = iteration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +132,7 @@ def trained(
     }
     found = _values(own)
     if not all(np.isfinite(value).all() for value in found.values()):
-        raise NotFinite
+        raise NotFinite(recipe.training_iterations)
     masks |= {path: np.ones_like(weights[path]) for path in survivors.keys() - masks}
     return _pruned(found, masks), masks
 
@@ -257,7 +265,7 @@ def _between(
     class Between(tf_keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
             if not np.isfinite((logs or {}).get("loss", 0.0)):
-                raise NotFinite
+                raise NotFinite(batch + 1)
             between((batch + 1) / iterations)
 
     return Between()
