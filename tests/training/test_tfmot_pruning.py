@@ -102,7 +102,7 @@ def test_a_training_that_diverges_or_is_stopped_says_so():
             between=between,
         )
 
-    with pytest.raises(tfmot_pruning.NotFinite, match="diverged at iteration [1-4]"):
+    with pytest.raises(tfmot_pruning.NotFinite, match="diverged at iteration [12]"):
         train(lambda done: None, learning_rate=1e30, momentum=0.9, weight_decay=0.1)
 
     def stop(done):

@@ -7,7 +7,6 @@ whole, batches go by a permutation of each epoch, and what layers draw by iterat
 
 import contextlib
 import functools
-import time
 from collections.abc import Callable, Iterator, Mapping
 
 import keras
@@ -21,13 +20,13 @@ from tflottery.models.architecture import architecture
 from tflottery.models.weights import Weights
 from tflottery.own_models import examples
 from tflottery.own_models.configurations import plain
+from tflottery.own_models.evaluation_loop import EvaluationLoop
 from tflottery.own_models.examples import batch_indices, digest_of
 from tflottery.own_models.problem import Problem, numbered_anew
+from tflottery.own_models.spans import Spans
 from tflottery.training import requirements
 from tflottery.training.generators import Generators
 
-# Between two chances to stop, and to tell how far it is.
-_SECONDS_AT_ONCE = 2.0
 # By which trainings are told apart that say the same of themselves.
 _UPDATES_TRIED = 3
 # By how much of its movement a weight may differ the second time.
@@ -74,9 +73,16 @@ class UpdateLoop:
             found = self._measured_first("train")
         self._names = list(_numbers(found))
         self._fresh = self._slots()
-        self._data = keras.tree.map_structure(tf.constant, problem.train)
+        train, test = keras.tree.map_structure(
+            tf.constant, (problem.train, problem.test)
+        )
+        self._data = train
         self._advance = self._compiled()
-        self._updates_at_once = 1
+        self._updating = Spans()
+        self._measuring = {
+            "train": EvaluationLoop(model, train, problem.batch_size),
+            "test": EvaluationLoop(model, test, problem.batch_size),
+        }
 
     @functools.cached_property
     def key(self) -> str:
@@ -166,16 +172,9 @@ class UpdateLoop:
         first, last = iterations
         order_seed, drawn_seed = seeds
         self._begin(weights, slots, masks=masks, seed=drawn_seed)
-        done = first
-        while done < last:
-            began, end = time.monotonic(), min(done + self._updates_at_once, last)
-            self._update(order_seed, first=done, last=end)
-            seconds = (time.monotonic() - began) / (end - done)
-            # Slowly upwards: the first ones may be fast, or slow, by chance.
-            fitting = int(_SECONDS_AT_ONCE / max(seconds, 1e-9))
-            self._updates_at_once = max(1, min(fitting, 4 * self._updates_at_once))
-            done = end
-            tell((done - first) / (last - first))
+        for begin, end in self._updating.between(first, last):
+            self._update(order_seed, first=begin, last=end)
+            tell((end - first) / (last - first))
         return model_weights.weights(self._model), self._slots()
 
     def measure(self, weights: Weights, *, split: str) -> dict[str, float]:
@@ -187,18 +186,7 @@ class UpdateLoop:
         """
         model_weights.assign(self._model, weights)
         layers.set_masks(self._model, {})
-        inputs, targets, *sample_weights = keras.tree.map_structure(
-            _measurable, getattr(self.problem, split)
-        )
-        found = self._model.evaluate(
-            inputs,
-            targets,
-            sample_weight=sample_weights[0] if sample_weights else None,
-            batch_size=self.problem.batch_size,
-            verbose=0,
-            return_dict=True,
-        )
-        return _numbers(found)
+        return _numbers(self._measuring[split].found())
 
     def _tried(self) -> str:
         """Returns a digest of what a few updates from the initial weights come to.

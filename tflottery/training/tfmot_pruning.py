@@ -265,7 +265,8 @@ def _between(
     class Between(tf_keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
             if not np.isfinite((logs or {}).get("loss", 0.0)):
-                raise NotFinite(batch + 1)
+                # The loss is that of the weights before this update.
+                raise NotFinite(max(batch, 1))
             between((batch + 1) / iterations)
 
     return Between()
