@@ -25,6 +25,8 @@ def test_every_program_has_a_line(monkeypatch, capsys):
     text = _told(monkeypatch, capsys)
     for heading, name in (("Experiments", "instability"), ("Reports", "pretexts")):
         assert f"{heading}:" in text and f"\n  {name} " in text
+    # It is started by others.
+    assert "tfds_reader" not in text
     found = programs.programs()
     assert len(found["Experiments"]) >= 7
     assert all(line.endswith((".", ")")) for line in found["Experiments"].values())

@@ -25,6 +25,8 @@ _PACKAGES = (
     ("Tools", "tflottery.status"),
     ("Tools", "tflottery.store"),
 )
+# What other programs start, and people do not.
+_INTERNAL = ("tflottery.datasets.tfds_reader",)
 WRONG_INPUT = 2
 
 
@@ -60,6 +62,8 @@ def programs() -> dict[str, dict[str, str]]:
         spec = importlib.util.find_spec(package)
         for module in pkgutil.iter_modules(spec.submodule_search_locations):
             name = f"{package}.{module.name}"
+            if name in _INTERNAL:
+                continue
             text = importlib.util.find_spec(name).loader.get_source(name)
             if '__name__ == "__main__"' in text:
                 docstring = ast.get_docstring(ast.parse(text)) or ""

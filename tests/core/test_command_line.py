@@ -12,20 +12,13 @@ from tflottery.core import command_line
 
 @pytest.fixture
 def defined(monkeypatch):
-    """The flags of a program of its own."""
+    """The flags of a program of its own, beside those of libraries."""
     own = flags.FlagValues()
-    flags.DEFINE_integer("count", 1, "how many", flag_values=own)
-    flags.DEFINE_bool("yes", False, "really", flag_values=own)
-
-    class Help(flags.BooleanFlag):
-        """As absl's: a program that shows its help ends with the code of an error."""
-
-        def parse(self, argument):
-            if argument:
-                raise SystemExit(1)
-
-    shown = Help("help", False, "show this help", short_name="?", allow_hide_cpp=True)
-    flags.DEFINE_flag(shown, flag_values=own)
+    options = {"flag_values": own, "module_name": "program"}
+    flags.DEFINE_integer("count", 1, "how many", **options)
+    flags.DEFINE_bool("yes", False, "really", **options)
+    flags.DEFINE_enum("kind", None, ["one", "other"], "which", **options)
+    flags.DEFINE_bool("help", False, "show this help", flag_values=own)
     monkeypatch.setattr(flags, "FLAGS", own)
     return own
 
@@ -40,12 +33,17 @@ def test_flags_are_parsed_and_the_rest_returned(defined):
         command_line.refuse_arguments(["program", "clean"])
 
 
-def test_help_is_no_error(defined):
+def test_help_is_no_error(defined, monkeypatch, capsys):
+    monkeypatch.setattr(sys.modules["__main__"], "__doc__", "What it does.\n")
     assert command_line.asks_for_help(["program", "--yes", "--help"])
     assert not command_line.asks_for_help(["program", "--yes"])
     with pytest.raises(SystemExit) as ended:
         command_line.parsed(["program", "--help"])
     assert ended.value.code == 0
+    told = ["--count: how many (default: 1)", "--[no]yes: really"]
+    told += ["--kind: <one|other>: which"]
+    text = "\n  ".join(["What it does.\n\nOptions:", *told])
+    assert capsys.readouterr().out == f"{text}\n"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tflottery.core import tables
 from tflottery.core.recipes import Setting
 from tflottery.execution.results_reader import PartialReader
 from tflottery.store.store import Store
+from tflottery.studies import row_columns
 from tflottery.studies.config import Config, members_of
 from tflottery.studies.study import Study, study_of
 from tflottery.training.distribution import Placement
@@ -54,6 +55,7 @@ def has_typed_rows(name: str) -> str:
                 expected="a frozen dataclass of int, float, str, bool, or None",
                 remedy="annotate every column with one of these types",
             )
+    row_columns.refuse_unknown(importlib.import_module(name))
     return ", ".join(rows)
 
 

@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from absl import flags
@@ -13,6 +14,7 @@ import tflottery
 # Exit code for input that is refused.
 WRONG_INPUT = 2
 _FLAGFILE = "--flagfile"
+_WIDTH = 88
 _HELP = ("--help", "-help", "-h", "-?", "--helpfull", "--helpshort")
 
 
@@ -22,17 +24,49 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
 
 
 def parsed(arguments: Sequence[str]) -> list[str]:
-    """Returns the arguments that are no flags; a wrong flag ends the program."""
+    """Returns the arguments that are no flags; help, or a wrong flag, ends the program.
+
+    Help is what the program says of itself, with the flags that it defines.
+    """
+    if asks_for_help(arguments):
+        tell(_manual(arguments[0]))
+        sys.exit(0)
     try:
         return flags.FLAGS(with_flag_files(arguments))
-    except SystemExit:
-        # absl ends so after its help, with the exit code of an error.
-        if asks_for_help(arguments):
-            sys.exit(0)
-        raise
     except flags.Error as error:
         print(f"error: {explained(error, flags.FLAGS)} See --help.", file=sys.stderr)
         sys.exit(WRONG_INPUT)
+
+
+def described(name: str, help_: str, default: object, *, switch: bool) -> list[str]:
+    """Returns the lines on an option, for --help.
+
+    Args:
+      name: of the option.
+      help_: what is said of it.
+      default: its value where it is not given; None, False and nothing are not told.
+      switch: whether it is on or off.
+    """
+    if isinstance(default, tuple | list):
+        default = ",".join(map(str, default)) or None
+    shown = "" if default in (None, False) else f" (default: {default})"
+    return textwrap.wrap(
+        f"--{f'[no]{name}' if switch else name}: {help_}{shown}",
+        _WIDTH,
+        initial_indent="  ",
+        subsequent_indent="      ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _manual(program: str) -> str:
+    """Returns what a program says of itself, and its flags."""
+    lines = []
+    for flag in flags.FLAGS.get_key_flags_for_module(program):
+        lines += described(flag.name, flag.help, flag.default, switch=flag.boolean)
+    text = (sys.modules["__main__"].__doc__ or "").strip()
+    return "\n\n".join([text, *(["\n".join(["Options:", *lines])] if lines else [])])
 
 
 def with_flag_files(arguments: Sequence[str]) -> list[str]:

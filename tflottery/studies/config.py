@@ -11,7 +11,7 @@ from tflottery.core.durations import Duration
 from tflottery.core.initializers import KERNEL_INITIALIZERS
 from tflottery.core.recipes import AUGMENTATIONS, LABELS, Recipe, Setting
 from tflottery.core.registry import MODELS, PRETEXTS
-from tflottery.studies import schedule_options
+from tflottery.studies import row_columns, schedule_options
 from tflottery.training import precisions
 
 if typing.TYPE_CHECKING:
@@ -385,7 +385,8 @@ def members_of(module: types.ModuleType, config: Config) -> list[Config]:
 
 
 def validated_members(module: types.ModuleType, config: Config) -> list[Config]:
-    """As `members_of`; raises ValueError for options that make no sense."""
+    """As `members_of`; raises ValueError for what makes no sense in options or rows."""
+    row_columns.refuse_unknown(module)
     found = members_of(module, config)
     for one in found:
         one.validate()

@@ -6,7 +6,7 @@ import textwrap
 import types
 from collections.abc import Iterator, Sequence
 
-from tflottery.core import registry
+from tflottery.core import command_line, registry
 from tflottery.core.recipes import (
     LABELS,
     Recipe,
@@ -18,7 +18,6 @@ from tflottery.core.registry import MODELS
 
 _WIDTH = 88
 _OWN_GROUP = "This experiment"
-# Of a recipe, what lists of a paper's grids would make too long to read.
 
 
 def text(module: types.ModuleType, machine: type, arguments: Sequence[str]) -> str:
@@ -62,22 +61,11 @@ def _fields(kind: type) -> dict[str, object]:
     return vars(kind).get("__annotations__", {})
 
 
-def _option(field: dataclasses.Field) -> Iterator[str]:
-    """Yields the lines on an option."""
+def _option(field: dataclasses.Field) -> list[str]:
+    """Returns the lines on an option."""
     switch = field.type in (bool, bool | None)
-    name = f"[no]{field.name}" if switch else field.name
-    default = field.default
-    if isinstance(default, tuple):
-        default = ",".join(map(str, default))
-    shown = "" if default in (None, False) else f" (default: {default})"
-    yield from textwrap.wrap(
-        f"--{name}: {field.metadata['help']}{shown}",
-        _WIDTH,
-        initial_indent="  ",
-        subsequent_indent="      ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    help_ = field.metadata["help"]
+    return command_line.described(field.name, help_, field.default, switch=switch)
 
 
 def _recipe(config: type, arguments: Sequence[str]) -> str:
