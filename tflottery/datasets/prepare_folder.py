@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 
 from absl import app, flags, logging
 
-from tflottery.core import command_line, environment, paths
+from tflottery.core import command_line, environment, paths, stopping
 from tflottery.core.registry import DATASETS
 from tflottery.datasets import image_folders, records, tfds_source
 
@@ -112,7 +112,11 @@ def main() -> None:
     flags.DEFINE_string("folder", None, "with train/CLASS/ and test/CLASS/ in it")
     flags.DEFINE_string("name", None, "what the data set is called: --dataset=NAME")
     flags.DEFINE_string("data_dir", None, "where it goes; None: ~/tensorflow_datasets")
-    app.run(_main, flags_parser=command_line.parsed)
+    try:
+        app.run(_main, flags_parser=command_line.parsed)
+    except KeyboardInterrupt:
+        print("Stopped; nothing was prepared.", file=sys.stderr)
+        sys.exit(stopping.INTERRUPTED)
 
 
 def _main(arguments: Sequence[str]) -> int:
