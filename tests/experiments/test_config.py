@@ -74,6 +74,23 @@ def test_sound_options(options):
             {"rewind_iterations": (5, 21, "9ep"), "training_iterations": 20},
             r"--rewind_iterations names \[21\], beyond the end of training at 20",
         ),
+        (
+            {"dataset": "digits", "rewind_iterations": ("601",)},
+            r"names \[601\], beyond .* training at 600",
+        ),
+        (
+            {"dataset": "digits", "warmup": 601},
+            "--warmup=601 goes beyond the end of training at 600",
+        ),
+        (
+            {"dataset": "digits", "milestones": (600,)},
+            "go beyond the end of training at 600",
+        ),
+        ({"warmup": 24_001}, "end of training at 24000"),
+        (
+            {"model": "resnet20", "dataset": "digits", "warmup": 601},
+            "end of training at 600",
+        ),
         ({"learning_rate": -1.0}, "--learning_rate=-1.0 has to be above 0"),
         ({"momentum": 0.5}, "--momentum=0.5 is of sgd, and the optimizer is adam"),
         (

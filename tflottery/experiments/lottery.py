@@ -25,7 +25,14 @@ from tflottery.core.percentages import percent
 from tflottery.core.recipes import LABELS
 from tflottery.core.registry import PRETEXTS
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import accuracy_table, answers, columns, layer_tables, program
+from tflottery.studies import (
+    accuracy_table,
+    answers,
+    columns,
+    layer_tables,
+    program,
+    schedule_options,
+)
 from tflottery.studies import config as shared
 from tflottery.studies.accuracy_table import TrainedNetwork, measured_errors
 from tflottery.studies.answers import Answer
@@ -97,9 +104,9 @@ class Config(PruningConfig):
                 "--random_rewind_iterations is empty: leave it out for the first k, or "
                 "choose kinds with --subnetworks."
             )
-        shared.validate_durations(
-            "random_rewind_iterations", self.random_rewind_iterations
-        )
+        name, given = "random_rewind_iterations", self.random_rewind_iterations
+        shared.validate_durations(name, given)
+        schedule_options.validate_within(name, given, last=self.known_length())
 
     def _validate_gradual_pruning(self) -> None:
         """Raises ValueError for options that its library does not follow."""

@@ -23,7 +23,13 @@ from tflottery.components.runs import State
 from tflottery.core import seeds
 from tflottery.core.durations import Duration
 from tflottery.execution.results_reader import ResultsReader
-from tflottery.studies import answers, phase_table, program, sign_table
+from tflottery.studies import (
+    answers,
+    phase_table,
+    program,
+    schedule_options,
+    sign_table,
+)
 from tflottery.studies import config as shared
 from tflottery.studies.answers import Answer
 from tflottery.studies.columns import NetworkKeys
@@ -96,7 +102,10 @@ class Config(shared.Config):
                 "least one."
             )
         for name in ("iterations", "sign_iterations", "final_iteration"):
-            shared.validate_durations(name, getattr(self, name))
+            given = getattr(self, name)
+            shared.validate_durations(name, given)
+            given = given if given is None or isinstance(given, tuple) else (given,)
+            schedule_options.validate_within(name, given, last=self.known_length())
         shared.validate_count("gradient_examples", self.gradient_examples)
 
 

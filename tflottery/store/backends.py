@@ -1,4 +1,4 @@
-"""Places: how the folders of a store are kept, on a local disk or in an object store.
+"""Backends: how the folders of a store are kept, on a local disk or in an object store.
 
 Local folders are moved into place whole. Object stores cannot rename, so there each
 writing has a folder of its own inside the address and the manifest, written last, says
@@ -296,7 +296,7 @@ class Remote:
 
 
 def backend_of(root: str) -> Local | Remote:
-    """Returns the place of a store, given its folder or URL."""
+    """Returns the backend of a store, given its folder or URL."""
     if "://" not in root:
         return Local(root)
     name = urllib.parse.quote(root, safe="")

@@ -183,14 +183,12 @@ class Config:
             "warmup",
         ):
             validate_durations(name, getattr(self, name))
+        last = self.known_length()
         schedule_options.validate_within(
-            "rewind_iterations",
-            self.rewind_iterations or (),
-            length=self.training_iterations,
+            "rewind_iterations", self.rewind_iterations, last=last
         )
-        schedule_options.validate_milestones(
-            self.milestones, length=self.training_iterations
-        )
+        schedule_options.validate_milestones(self.milestones, last=last)
+        schedule_options.validate_warmup(self.warmup, last=last)
         schedule_options.validate_decay_factor(
             self.decay_factor, milestones=[one.milestones for one in trained]
         )
@@ -237,6 +235,13 @@ class Config:
         variant = self.variant or (preferred if preferred in known else None)
         return recipes.recipe_of(
             known, model=self.model, variant=variant, setting=self.setting
+        )
+
+    def known_length(self) -> int | None:
+        """Returns the iteration at which training ends, None where the data decide."""
+        _, recipe = self.recipe()
+        return schedule_options.known_length(
+            recipe, dataset=self.setting.dataset, given=self.training_iterations
         )
 
     def with_batch_sizes(self, recipe: Recipe) -> Recipe:

@@ -3,25 +3,57 @@
 import itertools
 from collections.abc import Sequence
 
-from tflottery.core import durations
+from tflottery.core import durations, recipes
 from tflottery.core.durations import Duration
+from tflottery.core.recipes import Recipe
+from tflottery.datasets import source as sources
+
+
+def known_length(recipe: Recipe, *, dataset: str, given: Duration | None) -> int | None:
+    """Returns the iteration at which training ends, None where the data decide it.
+
+    Args:
+      recipe: of the setting, as the paper has it.
+      dataset: name of the data set, which may adapt the recipe.
+      given: the length asked for; None: the recipe's.
+    """
+    if given is not None:
+        # A training of no iteration at all is refused for that.
+        return durations.iterations_alone(given) or None
+    lasting = (recipe.training_iterations, recipe.warmup, *recipe.milestones)
+    alone = [durations.iterations_alone(one) for one in lasting]
+    if None in alone:
+        return None
+    length, warmup, *milestones = alone
+    recipe = recipes.replaced(
+        recipe,
+        training_iterations=length,
+        warmup=warmup,
+        milestones=tuple(milestones),
+    )
+    return sources.adapted(recipe, dataset=dataset).training_iterations
 
 
 def validate_within(
-    name: str, given: Sequence[Duration], *, length: Duration | None
+    name: str, given: Sequence[Duration] | None, *, last: int | None
 ) -> None:
-    """Raises ValueError for durations that are longer than training with any data.
+    """Raises ValueError for iterations that lie beyond the end with any data.
 
     Args:
       name: of the option that names them.
-      given: the durations.
-      length: of the training, as it was given; None: it was not.
+      given: as they were given; None: they were not.
+      last: the iteration at which training ends; None: it is not known yet.
     """
-    last = None if length is None else durations.iterations_alone(length)
-    # A training of no iteration at all is refused for that.
-    if last:
-        alone = map(durations.iterations_alone, given)
+    if last is not None:
+        alone = map(durations.iterations_alone, given or ())
         refuse_beyond(name, [one for one in alone if one is not None], last=last)
+
+
+def validate_warmup(warmup: Duration | None, *, last: int | None) -> None:
+    """Raises ValueError for a warmup that is longer than training with any data."""
+    alone = None if warmup is None else durations.iterations_alone(warmup)
+    if alone is not None and last is not None:
+        refuse_warmup(alone, last=last)
 
 
 def refuse_beyond(name: str, iterations: Sequence[int], *, last: int) -> None:
@@ -45,17 +77,16 @@ def refuse_warmup(warmup: int, *, last: int) -> None:
 
 
 def validate_milestones(
-    milestones: Sequence[Duration] | None, *, length: Duration | None
+    milestones: Sequence[Duration] | None, *, last: int | None
 ) -> None:
     """Raises ValueError for milestones that make no sense with any data.
 
     Args:
       milestones: as they were given; None: they were not.
-      length: of the training, as it was given.
+      last: the iteration at which training ends; None: it is not known yet.
     """
     alone = list(map(durations.iterations_alone, milestones or ()))
     if None not in alone:
-        last = None if length is None else durations.iterations_alone(length)
         refuse_milestones(alone, last=last)
 
 
