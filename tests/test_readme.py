@@ -97,6 +97,8 @@ def test_every_flag_and_file_in_the_pages_exists():
     # Of the tool that cleans a store, of reports, of pytest-xdist and of benchmarks.
     known |= {"yes", "output", "models", "topologies", "dist", "paper", "lines"}
     known |= {"execute", "plain"}
+    # Of the program that makes a data set of folders.
+    known |= {"folder", "name"}
     # Of the export.
     known |= {"format", "row", "inputs", "examples", "ticket"}
     # Of Google Cloud's, of pip and of Slurm.
