@@ -92,6 +92,7 @@ def test_ends_are_told_apart(folder):
     assert state(folder).startswith("ended before all was made")
     (folder / "config.json").write_text('{"complete": true}')
     assert state(folder) == "done"
+    assert "20.0% done" not in told(folder, lines=0)
 
 
 def test_one_that_has_ended_tells_how_long_it_took(folder):

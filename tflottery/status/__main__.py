@@ -27,6 +27,7 @@ from tflottery.store import addresses, locks
 from tflottery.store.store import Store
 from tflottery.studies.output import CONFIG_FILE, LOG_FILE, RUNNING_FILE
 
+_DONE = "done"
 # A command tells its progress each minute; after so long without a word it is stuck.
 _SILENCE = datetime.timedelta(minutes=5)
 # A job of many images may take as long between two of its reports.
@@ -80,8 +81,9 @@ def _of_output(
 ) -> Iterator[str]:
     """Yields lines on the command that writes into a folder."""
     told = _told(folder)
+    state = _state(folder, told, now=now)
     yield str(folder)
-    yield f"  state     {_state(folder, told, now=now)}"
+    yield f"  state     {state}"
     if told is None:
         return
     yield f"  command   {told.command.text}"
@@ -92,7 +94,8 @@ def _of_output(
         last = told.records[-1].time
         took = readable((last - began).total_seconds())
         yield f"  from      {began} to {last} ({took})"
-    if told.progress is not None:
+    # What it last told is passed by then.
+    if told.progress is not None and state != _DONE:
         age = readable((now - told.progress.time).total_seconds())
         yield f"  progress  {told.progress.text} ({age} ago)"
     if known := _tables(folder):
@@ -125,7 +128,7 @@ def _state(folder: epath.Path, told: Told | None, *, now: datetime.datetime) -> 
     if "://" not in str(folder) and (folder / RUNNING_FILE).exists():
         return "killed: it did not come to its end. The same command goes on"
     if _config(folder).get("complete"):
-        return "done"
+        return _DONE
     if "://" in str(folder):
         return "not known: in a bucket nobody can see whether its process lives"
     return "ended before all was made. The same command goes on"
