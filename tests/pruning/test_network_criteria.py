@@ -133,8 +133,9 @@ def test_grasp_is_weight_times_hessian_times_gradient(probe):
 
 
 def test_synflow_by_hand_where_nothing_is_pruned(probe):
-    """In a network without biases a path's strength is the product of its weights."""
-    biases = {"hidden/bias": np.zeros(3), "head/bias": np.array([-5.0, 7.0])}
+    """Strength of a path is the product of its weights; biases count as positive."""
+    hidden = np.array([0.0, -100.0, 2.0])
+    biases = {"hidden/bias": hidden, "head/bias": np.array([-5.0, 7.0])}
     weights = _weights() | biases
     whole = probe(weights, model="few_linear", num_survivors=_NUM_WEIGHTS)
     found = scoring.score("synflow", weights, _SHAPES, probe=whole)
@@ -142,7 +143,7 @@ def test_synflow_by_hand_where_nothing_is_pruned(probe):
     # Each pixel is 1; a hidden unit is worth what leaves it, or what comes into it.
     expected = {
         "hidden/kernel": first * second.sum(axis=1),
-        "head/kernel": second * first.sum(axis=0)[:, None],
+        "head/kernel": second * (first.sum(axis=0) + abs(hidden))[:, None],
     }
     _assert_close(found, expected, rtol=1e-12)
 
