@@ -13,6 +13,7 @@ import pytest
 import tflottery
 from tflottery.core import command_line
 from tflottery.experiments import lottery
+from tflottery.plan import commands
 from tflottery.studies import program
 
 _PACKAGE = pathlib.Path(tflottery.__file__).parent
@@ -45,6 +46,8 @@ def test_flag_files_of_the_package_are_found_from_anywhere(tmp_path, monkeypatch
     typed = ["--flagfile=configs/lottery/quick.flags", "--replicates=7"]
     config, _ = program.options_of(lottery, typed)
     assert config.replicates == 7 and config.dataset == "digits"
+    (one,) = commands.of_file("configs/lottery/quick.flags")
+    assert one.configs[0].dataset == "digits"
     # One's own goes first, and what is not there is refused by its name.
     own = tmp_path / "configs/lottery/quick.flags"
     own.parent.mkdir(parents=True)

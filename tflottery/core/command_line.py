@@ -70,21 +70,23 @@ def _manual(program: str) -> str:
 
 
 def with_flag_files(arguments: Sequence[str]) -> list[str]:
-    """Returns a command line that finds the package's own flag files from anywhere.
+    """Returns a command line that finds the package's own flag files from anywhere."""
+    prefix = f"{_FLAGFILE}="
+    return [
+        prefix + own_file(one.removeprefix(prefix)) if one.startswith(prefix) else one
+        for one in arguments
+    ]
+
+
+def own_file(name: str) -> str:
+    """Returns a path; of one of the package's files that where it lies.
 
     They are named as in a clone, configs/lottery/quick.flags; a file of that name in
     the current folder goes first.
     """
-    package = pathlib.Path(tflottery.__file__).parent
-    found = []
-    for one in arguments:
-        flag, _, name = one.partition("=")
-        own = package / name
-        is_named = flag == _FLAGFILE and name.startswith("configs/")
-        if is_named and not pathlib.Path(name).exists() and own.is_file():
-            one = f"{flag}={own}"
-        found.append(one)
-    return found
+    own = pathlib.Path(tflottery.__file__).parent / name
+    is_named = name.startswith("configs/") and not pathlib.Path(name).exists()
+    return str(own) if is_named and own.is_file() else name
 
 
 def tell(text: str) -> bool:

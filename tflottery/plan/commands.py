@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import tflottery
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
-from tflottery.core import registry
+from tflottery.core import command_line, registry
 from tflottery.core.recipes import Setting
 from tflottery.studies import program
 from tflottery.studies.config import Config, validated_members
@@ -87,7 +87,7 @@ def of_file(name: str) -> list[Command]:
       FileNotFoundError: there is no such file.
       ValueError: the file is neither, or names no experiment.
     """
-    path = pathlib.Path(name)
+    path = pathlib.Path(command_line.own_file(name))
     if path.suffix not in (_LIST, _FLAG_FILE):
         raise ValueError(
             f"{name!r} is no list of commands (*{_LIST}) and no flag file (*"
