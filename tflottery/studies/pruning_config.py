@@ -64,8 +64,8 @@ class PruningConfig(Config):
             )
         if self.levels is not None and self.density is not None:
             raise ValueError(
-                f"--levels={self.levels!r} and --density={self.density!r} say the same "
-                "thing twice. Give one of them."
+                f"--levels={','.join(self.levels)} and --density={self.density!r} say "
+                "the same thing twice. Give one of them."
             )
         if self.levels is not None:
             counts.levels(self.levels)
