@@ -5,10 +5,11 @@ import shutil
 
 import pytest
 
+from tflottery.datasets import network
 from tflottery.export import __main__ as program
 from tflottery.export import resolving
 from tflottery.export.resolving import ModelFile
-from tflottery.store.errors import DamagedArtifact
+from tflottery.store.errors import DamagedArtifact, StoreError
 
 
 def _address(ticket, stored, **options):
@@ -143,3 +144,10 @@ def test_a_damaged_state_is_named(stored, tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(DamagedArtifact, match="is damaged .*weights.safetensors"):
         resolving.resolve(stored.ticket, store=str(root))
+
+
+def test_a_bucket_that_does_not_answer_is_no_missing_store(monkeypatch):
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    monkeypatch.setattr(network, "connected", lambda address: False)
+    with pytest.raises(StoreError, match="'gs://bucket/x' cannot be reached: .*answer"):
+        resolving.resolve("runs/1", store="gs://bucket/x")

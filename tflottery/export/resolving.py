@@ -12,7 +12,7 @@ from etils import epath
 
 from tflottery.components.runs import MASK_FILE
 from tflottery.core import paths
-from tflottery.store import manifests
+from tflottery.store import manifests, roots
 from tflottery.store.origins import RUNS, Origins, Reference
 from tflottery.store.store import Store
 
@@ -231,7 +231,7 @@ def _stored(
 ) -> tuple[Origins, str]:
     """Returns the origins of a store, and the address of the state that is meant."""
     store = Store(root)
-    if not epath.Path(store.root).is_dir():
+    if not roots.is_there(store.root):
         raise ValueError(
             f"There is no store in {store.root!r}, and {address!r} is no file. Name "
             f"another store with --store. {_EXPECTED}"

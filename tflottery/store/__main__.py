@@ -20,10 +20,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from absl import app, flags
-from etils import epath
 
 from tflottery.core import command_line
-from tflottery.store import leftovers, needs, telling
+from tflottery.store import leftovers, needs, roots, telling
 from tflottery.store.errors import DamagedArtifact, MissingArtifact, StoreError
 from tflottery.store.origins import Origins
 from tflottery.store.store import Store
@@ -156,7 +155,7 @@ def _main(arguments: Sequence[str]) -> int:
                 f"{', '.join(_KNOWN)}. See --help."
             )
         store = Store(flags.FLAGS["store"].value)
-        if not epath.Path(store.root).is_dir():
+        if not roots.is_there(store.root):
             raise ValueError(
                 f"There is no store in {store.root!r}. Name another with --store."
             )

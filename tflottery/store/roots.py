@@ -81,6 +81,18 @@ def ensure_url(root: str) -> None:
         ) from error
 
 
+def is_there(root: str) -> bool:
+    """Returns whether there is a folder, or whether somebody answers at a URL.
+
+    Raises:
+      StoreError: as `ensure_url`.
+    """
+    if "://" not in root:
+        return os.path.isdir(root)
+    ensure_url(root)
+    return True
+
+
 def ensure_writable(store: "Store", bytes_needed: int) -> None:
     """Writes an artifact into a store and removes it; then looks how much room it has.
 
