@@ -33,6 +33,14 @@ def test_every_program_has_a_line(monkeypatch, capsys):
     assert _told(monkeypatch, capsys, "--help") == text
 
 
+def test_signals_are_handled_before_any_library_is_imported():
+    code = "import sys, tflottery.__main__; print('absl' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
 def test_an_unknown_program_is_refused(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["tflottery", "lotery"])
     with pytest.raises(SystemExit) as ended:

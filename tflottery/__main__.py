@@ -12,7 +12,7 @@ import pkgutil
 import runpy
 import sys
 
-from tflottery.core import command_line, stopping
+from tflottery.core import stopping
 
 # What programs there are: heading, package, and what its modules are named by.
 _PACKAGES = (
@@ -35,8 +35,10 @@ def main() -> None:
 
     Changes: how this process handles the signals that ask it to stop.
     """
-    # Imports take most of a second, and would end with a traceback.
+    # Imports take most of a second, and would end with a traceback: none comes before.
     stopping.handle(stopping.exit_at_once)
+    from tflottery.core import command_line
+
     found = programs()
     names = sys.argv[1:2]
     if not names or names[0] in ("--help", "-h", "help"):
