@@ -165,7 +165,7 @@ def test_the_program_says_what_there_is_and_removes_it_when_told(store, put, pro
                 ((), "'' is nothing that can be done with a store. Known: ls, show"),
                 (("clean",), "'clean' is nothing"),
                 (("gc", "--store=/nowhere"), "no store in '/nowhere'"),
-                (("gc", "--sure"), "Unknown command line flag 'sure'"),
+                (("gc", "--sure"), "There is no flag --sure"),
                 (("show", "runs/abc"), "is called 'runs/abc'"),
                 (("ls", "runs", "masks"), "ls takes 0 to 1 arguments, got 2"),
                 (("verify", "masks"), "begins with 'masks'"),
