@@ -179,7 +179,7 @@ def test_the_program_saves_and_says_where(tmp_path):
 @pytest.mark.parametrize(
     ("argument", "text"),
     [
-        ("--num_example=3", "Unknown command line flag 'num_example'"),
+        ("--num_example=3", "no flag --num_example. Did you mean --num_examples?"),
         ("digits", "'digits' is not a flag"),
     ],
 )
