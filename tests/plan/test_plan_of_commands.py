@@ -206,5 +206,5 @@ def test_the_page_has_what_the_program_says_of_a_paper():
     assert int(num_commands) == len(asked)
     units = "GB|years|days|hours|minutes"
     told = re.findall(rf"[\d,.]+(?: (?:{units}))?", whole)
-    assert len(cells) == 6 and told[:6] == cells
+    assert len(cells) == 7 and told[:7] == cells
     assert f": {saved} times as many" in apart
