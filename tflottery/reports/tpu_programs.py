@@ -82,7 +82,9 @@ class CoreProgram:
             )
             return strategy.run(function, args=parts)
 
-        graph = traced.get_concrete_function(*[given] * num_cores).graph
+        # Kept: what it calls is gone from TensorFlow with it.
+        self._traced = traced.get_concrete_function(*[given] * num_cores)
+        graph = self._traced.graph
         marked = [one for one in graph.as_graph_def().node if _is_marked(one)]
         self.operations = collections.Counter(one.op for one in marked)
         self._specs, self.function = _cut_out(graph, marked, num_cores=num_cores)
