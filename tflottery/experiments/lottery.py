@@ -31,7 +31,6 @@ from tflottery.studies import (
     columns,
     layer_tables,
     program,
-    schedule_options,
 )
 from tflottery.studies import config as shared
 from tflottery.studies.accuracy_table import TrainedNetwork, measured_errors
@@ -104,9 +103,7 @@ class Config(PruningConfig):
                 "--random_rewind_iterations is empty: leave it out for the first k, or "
                 "choose kinds with --subnetworks."
             )
-        name, given = "random_rewind_iterations", self.random_rewind_iterations
-        shared.validate_durations(name, given)
-        schedule_options.validate_within(name, given, last=self.known_length())
+        self.validate_iterations("random_rewind_iterations")
 
     def _validate_gradual_pruning(self) -> None:
         """Raises ValueError for options that its library does not follow."""

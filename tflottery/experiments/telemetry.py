@@ -27,7 +27,6 @@ from tflottery.studies import (
     answers,
     phase_table,
     program,
-    schedule_options,
     sign_table,
 )
 from tflottery.studies import config as shared
@@ -101,11 +100,7 @@ class Config(shared.Config):
                 "--iterations is empty: leave it out for the usual ones, or name at "
                 "least one."
             )
-        for name in ("iterations", "sign_iterations", "final_iteration"):
-            given = getattr(self, name)
-            shared.validate_durations(name, given)
-            given = given if given is None or isinstance(given, tuple) else (given,)
-            schedule_options.validate_within(name, given, last=self.known_length())
+        self.validate_iterations("iterations", "sign_iterations", "final_iteration")
         shared.validate_count("gradient_examples", self.gradient_examples)
 
 

@@ -176,17 +176,10 @@ class Config:
             raise ValueError(
                 "--rewind_iterations is empty: name at least one k, such as 0."
             )
-        for name in (
-            "rewind_iterations",
-            "training_iterations",
-            "milestones",
-            "warmup",
-        ):
+        for name in ("training_iterations", "milestones", "warmup"):
             validate_durations(name, getattr(self, name))
+        self.validate_iterations("rewind_iterations")
         last = self.known_length()
-        schedule_options.validate_within(
-            "rewind_iterations", self.rewind_iterations, last=last
-        )
         schedule_options.validate_milestones(self.milestones, last=last)
         schedule_options.validate_warmup(self.warmup, last=last)
         schedule_options.validate_decay_factor(
@@ -197,6 +190,14 @@ class Config:
         if self.precision is not None:
             _validate_one_of("precision", self.precision, precisions.PRECISIONS)
         _validate_one_of("optimizer_state", self.optimizer_state, ("fresh", "carried"))
+
+    def validate_iterations(self, *names: str) -> None:
+        """Raises ValueError if options name no durations, or times beyond the end."""
+        for name in names:
+            given = getattr(self, name)
+            validate_durations(name, given)
+            several = given if isinstance(given, tuple) else (given,)
+            schedule_options.validate_within(name, several, last=self.known_length())
 
     def named(self) -> "Config":
         """Returns the Config with the model that --stem chooses, and no stem.

@@ -35,17 +35,17 @@ def known_length(recipe: Recipe, *, dataset: str, given: Duration | None) -> int
 
 
 def validate_within(
-    name: str, given: Sequence[Duration] | None, *, last: int | None
+    name: str, given: Sequence[Duration | None], *, last: int | None
 ) -> None:
     """Raises ValueError for iterations that lie beyond the end with any data.
 
     Args:
       name: of the option that names them.
-      given: as they were given; None: they were not.
+      given: as they were given; None: it was not.
       last: the iteration at which training ends; None: it is not known yet.
     """
     if last is not None:
-        alone = map(durations.iterations_alone, given or ())
+        alone = [durations.iterations_alone(one) for one in given if one is not None]
         refuse_beyond(name, [one for one in alone if one is not None], last=last)
 
 
