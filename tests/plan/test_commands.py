@@ -35,6 +35,18 @@ def test_the_papers_commands_name_every_flag_file_of_theirs():
     assert missing == _BEYOND_THE_PAPERS
 
 
+def test_lenet_s_column_has_every_table_and_figure_of_its_paper(monkeypatch):
+    monkeypatch.chdir(_CONFIGS.parent)
+    column = commands.of_file("configs/lenet.commands")
+    assert {one.model for each in column for one in each.configs} == {"lenet"}
+    listed = {one.text for one in commands.of_paper("linear_mode_connectivity")}
+    own = {one.text for one in column if "lenet_random_global" not in one.text}
+    assert {one for one in listed if "lenet" in one} <= own
+    assert own - listed == {
+        "table1 --flagfile=configs/table1/paper.flags --model=lenet"
+    }
+
+
 def test_a_command_has_the_options_of_its_line():
     low = commands.parsed(
         f"lottery --flagfile={_CONFIGS}/lottery/resnet20_paper.flags --variant=low"
