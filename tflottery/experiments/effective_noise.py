@@ -4,7 +4,8 @@ The accuracy of perturbed tickets at one density against the standard deviation 
 change over the surviving weights, a point a perturbation (Figures 8 and A8), and
 Pearson's correlation over these points. The 14 points are those of the paper: the
 ticket of k, Gaussian noise of four sizes, three mixes of signs and magnitudes, and
-weights shuffled in three scopes, with and without regard to sign.
+weights shuffled in three scopes, with and without regard to sign. Networks without
+convolutions have 12: shuffles within filters leave their tickets as they are.
 """
 
 import dataclasses
@@ -164,14 +165,23 @@ def _networks(study: Study) -> list[perturbed_runs.PerturbedPlan]:
 def _points(
     table: Sequence[PerturbedNetwork], *, ks: Sequence[int]
 ) -> list[NoisePoint]:
-    """Returns the points of the figure; the ticket of 0 is none, unless 0 is a k."""
+    """Returns the points of the figure; the ticket of 0 is none, unless 0 is a k.
+
+    A perturbation that changes nothing is none: it would count the ticket again.
+    """
     groups: dict[tuple, list[PerturbedNetwork]] = {}
     for row in table:
         measured = None not in (row.test_error, row.effective_std)
         if measured and row.subnetwork != DENSE and row.rewind_iteration in ks:
             key = (row.level, row.rewind_iteration, row.perturbation, row.condition)
             groups.setdefault(key, []).append(row)
-    return [_point(group) for group in groups.values()]
+    return [_point(group) for group in groups.values() if not _is_repetition(group)]
+
+
+def _is_repetition(group: Sequence[PerturbedNetwork]) -> bool:
+    """Returns whether a perturbation left every ticket as it is."""
+    changed = any(row.effective_std or row.effective_mean for row in group)
+    return group[0].perturbation != perturbed_runs.NONE and not changed
 
 
 def _point(group: Sequence[PerturbedNetwork]) -> NoisePoint:
