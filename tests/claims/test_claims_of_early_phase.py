@@ -1,5 +1,6 @@
 """Each claim of EP on a made table where it holds, and on one where it fails."""
 
+import pandas
 import pytest
 from made_tables import judged, network, rows, sparse
 
@@ -9,6 +10,8 @@ from tflottery.core.registry import MODELS
 
 # Test errors of tickets rewound to 0, and to the k that perturbations are of.
 START, TICKET = 0.1, 0.05
+# What a command takes to measure the k that claims are about, whatever its recipe.
+_GRID = " --rewind_iterations=0,0.4%,0.8%,3.2%,6.4%"
 
 
 def by_k(errors):
@@ -273,9 +276,43 @@ def test_networks_that_the_recipe_perturbs_have_its_k_for_500():
         assert "k = 1000 alone" in found.lacking and found.command == ""
 
 
+def test_the_worst_k_is_that_of_replicates_with_all():
+    """Of the first replicate the bad k is not known: it would seem to match."""
+    table = by_k({0: 0.1, 200: 0.05, 800: 0.1})
+    is_known = (table["rewind_iteration"] != 800) | (table["replicate"] != 1)
+    found = judged("EP-F1.3", table[is_known])
+    assert (found.answer, found.num_replicates) == (judging.FAILS, 2)
+
+
+@pytest.mark.parametrize(
+    ("claim", "table", "options"),
+    [
+        ("EP-A1.4", by_k({0: 0.1, 5000: 0.1}), _GRID),
+        ("EP-F1.2", by_k({0: 0.1, 5000: 0.1}), _GRID),
+        ("EP-F1.4", by_k({0: 0.3, 800: 0.05}), _GRID),
+        ("EP-F3.10", fraction(0.9).iloc[:6], " --iterations=100%"),
+    ],
+)
+def test_the_command_measures_what_is_missing(claim, table, options):
+    """Not every recipe's grid of k has these, nor telemetry's iterations the end."""
+    assert judged(claim, table).command.endswith(options)
+
+
 def test_every_k_is_several():
     found = judged("EP-F1.3", by_k({0: 0.1, 200: 0.05}))
     assert found.answer == judging.NOT_ENOUGH and "k = 200 alone" in found.lacking
+
+
+def test_a_trend_is_that_of_replicates_that_were_followed():
+    """One iteration of a replicate rises as little as it falls."""
+    table = growing(0.5)
+    lost = (table["replicate"] == 1) & (table["iteration"] > 0)
+    found = judged("EP-F3.13", table[~lost])
+    assert (found.answer, found.value, found.num_replicates) == (judging.HOLDS, 1, 2)
+    # Some of its places, from the first to the last, are a whole trend.
+    lost = (table["replicate"] == 1) & table["iteration"].between(1, 3000)
+    lost |= (table["replicate"] == 2) & (table["iteration"] > 3000)
+    assert judged("EP-F3.13", table[~lost]).value == pytest.approx(1)
 
 
 @pytest.mark.parametrize("claim", ["EP-F3.11", "EP-F3.13", "EP-A1.3"])
@@ -290,12 +327,54 @@ def test_what_falls_does_not_rise_ever_more_slowly():
     assert found.answer == judging.NOT_ENOUGH and "does not rise" in found.lacking
 
 
-def test_what_is_claimed_of_500_is_not_asked_of_2000():
+@pytest.mark.parametrize("k", [1000, 2000])
+def test_what_is_claimed_of_500_is_not_asked_of_another_k(k):
     own = {"model": "resnet20", "variant": "early_phase", "dataset": "cifar10"}
     changes = [
-        change(one, k=2000, error=0.05, density=0.8**8, level=8)
+        change(one, k=k, error=0.05)
         for one in (COMPARISONS["F5.4"][1], early_phase_perturbations.TICKET)
     ]
     table = rows(*changes, **own, training_iterations=62_500)
+    table = table.assign(axis_density=0.8**8, level=8)
     found = judged("EP-F5.4", table)
     assert found.answer == judging.NOT_ENOUGH and "k = 500" in found.lacking
+    # In a shorter training another stands for it.
+    if k == 1000:
+        short = table.assign(training_iterations=9000)
+        assert judged("EP-F5.4", short).num_replicates == 3
+
+
+def test_a_tenth_of_40_epochs_is_not_40():
+    """Where an epoch is known, here 400 of the iterations."""
+    short = pretrained("random_labels", {2: START, 10: 0.05})
+    short = short.assign(epoch_iterations=400)
+    found = judged("EP-F9.2", short.assign(training_iterations=64_000))
+    assert found.answer == judging.NOT_ENOUGH and "10 epochs" in found.lacking
+    assert judged("EP-F9.2", short.assign(training_iterations=16_000)).value > 0
+    # Then 10 is one of those up to 10.
+    found = judged("EP-F9.1", short.assign(training_iterations=64_000))
+    assert found.value == pytest.approx(2.5, abs=0.1)
+
+
+def test_sparse_pretraining_is_compared_at_one_k():
+    table = pretrained("rotation", {40: 0.06}, is_sparse=True, k=800)
+    later = pretrained("rotation", {}, late=0.05)
+    later = later[later["rewind_iteration"] == 200].assign(rewind_iteration=800)
+    found = judged("EP-F10.4", pandas.concat([table, later], ignore_index=True))
+    # Beside those of 800, not of 200.
+    assert found.value == pytest.approx(-1, abs=0.1)
+
+
+def test_the_points_of_another_density_are_of_another_figure():
+    table = points(1, k=200)
+    other = points(-1, k=200).assign(axis_density=0.8**6, test_error_mean=0.9)
+    told = judged("EP-F8.1", pandas.concat([table, other], ignore_index=True))
+    assert told.value == judged("EP-F8.1", table).value
+    # A change after which all diverged is a point less.
+    table.loc[3, "test_error_mean"] = float("nan")
+    assert judged("EP-F8.1", table).answer == judging.HOLDS
+
+
+def test_a_change_is_compared_without_tickets_of_0():
+    table = perturbed(0, {COMPARISONS["F4.4"][1]: 0.08})
+    assert judged("EP-F4.4", table[table["rewind_iteration"] > 0]).value is not None

@@ -13,6 +13,7 @@ from made_tables import SETTING, judged, network, rows
 from tflottery.claims import judging
 from tflottery.figures import reported
 
+_DENSE = (0.8, 0.3277)
 _DENSITIES = (0.8, 0.3277, 0.0687, 0.018, 0.0047)
 _UNSEARCHED = {"random": "random_pruning", "adjusted random": "adjusted_random"}
 _FRESH = ", reinitialized"
@@ -151,6 +152,21 @@ def test_of_several_k_the_latest_counts():
 def test_a_level_far_from_the_papers_is_none_of_its():
     table = tickets({"rotation": 0.3, "labels": 0.3}, densities=(0.8, 0.2))
     assert "near a density of 0.069" in judged("LS-P1", table).lacking
+
+
+def test_the_command_makes_the_level_that_is_missing():
+    found = judged(
+        "LS-P3.1", tickets({"rotation": 0.3, "labels": 0.3}, densities=_DENSE)
+    )
+    assert found.command.endswith(" --levels=24")
+
+
+def test_a_density_that_no_level_has_is_not_asked():
+    """Where half of the weights goes at a time there is nothing near four fifths."""
+    table = tickets({"exemplar": 0.3, "random": 0.3}, densities=_DENSE)
+    table = table.assign(density=0.5, level=1)
+    found = judged("LS-P2.3", table)
+    assert "none is near a density of 0.8" in found.lacking and found.command == ""
 
 
 def test_a_density_counts_where_every_replicate_has_both():

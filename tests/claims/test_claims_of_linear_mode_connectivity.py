@@ -216,6 +216,44 @@ def test_trainings_that_diverged_are_not_stable():
     assert judged("LMC-F7.4", known).answer == judging.HOLDS
 
 
+@pytest.mark.parametrize(
+    ("claim", "table"),
+    [
+        ("LMC-F7.7", of_tickets(0.5, 0.01, kind="random_pruning")),
+        ("LMC-F7.9", rewound("random_pruning", (0.1, 0.02))),
+    ],
+)
+def test_no_k_is_none_of_those_that_each_replicate_has(claim, table):
+    """The k at which it is stable, or matches, was not measured of replicate 1."""
+    is_known = (table["rewind_iteration"] == 0) | (table["replicate"] != 1)
+    found = judged(claim, table[is_known])
+    assert (found.answer, found.num_replicates) == (judging.FAILS, 2)
+
+
+def test_the_best_k_is_one_of_those_that_most_replicates_have():
+    table = best(imp=0.02, level=15)
+    lucky = table[table["rewind_iteration"] == 100].iloc[:1]
+    lucky = lucky.assign(rewind_iteration=500, test_error=0.0)
+    found = judged("LMC-F8.1", pandas.concat([table, lucky], ignore_index=True))
+    assert (found.answer, found.num_replicates) == (judging.HOLDS, 3)
+
+
+def test_instability_of_a_later_k_is_that_of_the_same_epochs():
+    """Copies that part later have no pairs before, when all are near each other."""
+    early = over_epochs(0.1, 0.5, 0.9)
+    late = [over_epochs(0, 0.4, 0.8, k=2000)[1:], over_epochs(0, 0, 0.7, k=3000)[2:]]
+    table = rows(*early, *late[0], *late[1])
+    assert judged("LMC-F4.3", table).answer == judging.HOLDS
+
+
+def test_the_next_level_is_asked_for():
+    """Recipes of one pruning, as ImageNet's, do not come to it."""
+    found = judged("LMC-F8.2", networks())
+    assert found.command.endswith(
+        ".lottery --model=lenet --variant=standard --dataset=mnist --levels=15,16"
+    )
+
+
 def test_random_subnetworks_that_do_not_rise_do_not_rise_a_little():
     table = of_tickets(-0.01, kind="random_reinit")
     assert judged("LMC-F6.6", table).answer == judging.FAILS

@@ -11,6 +11,7 @@ import pytest
 
 import tflottery
 from tflottery.core import tables
+from tflottery.experiments.effective_noise import NoisePoint
 from tflottery.experiments.instability import Row
 from tflottery.experiments.pretraining import PretrainedNetwork
 from tflottery.experiments.telemetry import Reading
@@ -20,6 +21,11 @@ from tflottery.studies.line_tables import Pair, Point
 from tflottery.studies.sign_table import SignChange
 
 ROOT = pathlib.Path(tflottery.__file__).parents[1]
+# What config.json says of a command on Lenet as its recipe has it.
+LENET = {
+    "decisions": {"model": "lenet", "variant": "standard"},
+    "recipe": {"optimizer": "adam", "learning_rate": 0.0012, "batch_size": 60},
+}
 
 
 def row(row_type=Row, *, replicate, **columns):
@@ -46,11 +52,11 @@ def row(row_type=Row, *, replicate, **columns):
 def command(tmp_path):
     """The function that writes what a command leaves, and returns its folder."""
 
-    def written(folder, rows, *, table="instability", said=None):
+    def written(folder, rows, *, table="instability", said=LENET):
         path = tmp_path / folder
         path.mkdir(parents=True, exist_ok=True)
         tables.write(rows, path / f"{table}.csv")
-        if said is not None:
+        if said:
             (path / "config.json").write_text(json.dumps(said))
         return str(path)
 
@@ -112,20 +118,35 @@ def test_other_options_are_not_the_papers(command):
     assert found.answer == "contradicted"
 
 
-def test_what_is_older_than_an_option_is_as_all_was_then():
-    """Batch norm began with ones before there was a choice."""
-    said = {
-        "decisions": {"model": "resnet20", "variant": "early_phase"},
-        "recipe": {"optimizer": "sgd", "learning_rate": 0.1},
-    }
-    assert claim_tables.changes(said) == ["batch_norm_scale"]
-    said["recipe"]["batch_norm_scale"] = "uniform"
-    assert claim_tables.changes(said) == []
-    lenet = {"model": "lenet", "variant": "standard"}
-    assert (
-        claim_tables.changes({"decisions": lenet, "recipe": {"optimizer": "adam"}})
-        == []
+def test_without_a_config_nobody_knows_whether_a_setting_is_the_papers(command):
+    high = pairs(0.08, 0.09, 0.1)
+    [found] = verdict("LMC-F2.1", command("a", high, said=None))
+    assert (found.answer, found.about[:14]) == ("fails", "another recipe")
+    assert "no config.json" in found.about
+
+
+def test_more_of_the_same_takes_the_same_options(command):
+    said = {**LENET, "recipe": LENET["recipe"] | {"learning_rate": 0.1}}
+    [found] = verdict("LMC-F2.1", command("a", pairs(0.002), said=said))
+    assert found.command == (
+        "python -m tflottery.experiments.instability --model=lenet --variant=standard "
+        "--dataset=mnist --learning_rate=0.1 --rewind_iterations=0"
     )
+
+
+def test_the_length_of_a_setting_is_told_unless_it_is_its_recipes(command):
+    """Of the first network of the claim it is the recipe's, not of this one."""
+    vgg = {"model": "vgg13", "variant": "early_phase", "dataset": "cifar10"}
+    readings = [
+        Reading(
+            **{name: getattr(one, name) for name in (*SETTING, "replicate")},
+            iteration=0,
+            final_iteration=0,
+        )
+        for one in pairs(0.1, 0.1, **vgg, training_iterations=62_500)
+    ]
+    [found] = verdict("EP-F3.13", command("a", readings, table="telemetry"))
+    assert " --training_iterations=62500" in found.command
 
 
 def test_what_the_interval_leaves_open_is_undecided(command):
@@ -171,12 +192,60 @@ def test_commands_join_a_making_that_is_not_the_first(command, capsys):
 
 def test_where_no_more_rows_help_no_command_is_told(command):
     [found] = verdict("LMC-F2.1", command("a", pairs(0.002)))
-    told = claims.text([found]).splitlines()
-    assert told[-1].strip() == found.command
-    assert (
-        claims.text([dataclasses.replace(found, command="")]).splitlines()
-        == (told[:-1])
-    )
+    *told, last = claims.text([found]).splitlines()
+    assert last.strip() == found.command
+    unasked = dataclasses.replace(found, command="")
+    # Of which network the command says else.
+    told[-1] += " (lenet, standard, mnist)"
+    assert claims.text([unasked]).splitlines() == told
+
+
+def test_people_read_it_in_a_terminal(command):
+    """And where the numbers come from."""
+    low = pairs(0.002, 0.003, 0.004)
+    folders = [command(name, low) for name in ("first/of_all", "second/of_all")]
+    ticket = {"subnetwork": "imp", "level": 15, "density": 0.035}
+    more = pairs(0.1, 0.2, 0.3, axis_density=0.035, **ticket)
+    folders.append(command("third", more))
+    told = claims.text(claims.judge(claim_tables.load(folders))).splitlines()
+    assert told[1] == "  from first/of_all, third"
+    commands = [line for line in told if line.startswith("    python")]
+    assert max(len(line) for line in told if line not in commands) <= 120
+    assert any("LMC-F2.1   the dense network is stable" in line for line in told)
+
+
+def test_small_numbers_are_told_apart():
+    assert claims._numbers(-0.0312, -0.0401, -0.0223) == ["-0.031", "-0.040", "-0.022"]
+    assert claims._numbers(2.5, -0.001, 5.0) == ["2.50", "0.00", "5.00"]
+    assert claims._numbers(0.0, -1e-9, 1e-9) == ["0.00", "0.00", "0.00"]
+
+
+def test_means_over_more_replicates_are_no_other_making(command, capsys):
+    """Points of Figure 8 are means: of three replicates, and of five."""
+    folders = []
+    for count in (3, 5):
+        own = [
+            NoisePoint(
+                **{name: getattr(one, name) for name in SETTING},
+                level=15,
+                density=0.8**15,
+                axis_density=0.8**15,
+                rewind_iteration=200,
+                perturbation="any",
+                condition=f"scale={scale}",
+                num_replicates=count,
+                effective_std=0.1 * scale,
+                test_error_mean=0.1 * scale + 0.01 * (scale == 3) + 0.01 * count,
+                test_error_std=None,
+            )
+            for one in pairs(0.1)
+            for scale in range(5)
+        ]
+        folders.append(command(f"{count}_replicates", own, table="points"))
+    for sources in (folders, folders[::-1]):
+        [found] = verdict("EP-F8.1", *sources)
+        assert (found.answer, found.num_replicates) == ("holds", 5)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_table_that_contradicts_itself_is_refused(command):

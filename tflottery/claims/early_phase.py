@@ -40,6 +40,8 @@ NETWORKS = (RESNET20, RESNET56, RESNET18, VGG13, WRN)
 ALIKE = 0.5
 # Parts of the training: iterations 500 and 2,000 of 62,500.
 FIRST, SECOND = 0.008, 0.032
+# Parts at which tickets of other networks show what is claimed of these.
+_GRID = "0,0.4%,0.8%,3.2%,6.4%"
 
 _of_tickets = functools.partial(
     CLAIMS.register,
@@ -75,7 +77,7 @@ def named_k(table: "pandas.DataFrame", position: int) -> int:
     """
     known = [selecting.perturbed_k(table, at) for at in (0, position)]
     if known[0] is None:
-        return selecting.k_within(table, (FIRST, SECOND)[position])
+        return selecting.k_within(table, (FIRST, SECOND)[position], grid=_GRID)
     if known[1] is None:
         raise NotAsked(f"the network's recipe perturbs k = {known[0]} alone")
     return known[1]
@@ -94,8 +96,8 @@ def _margins(networks: "pandas.DataFrame", *, later: bool) -> "pandas.Series":
         selecting.refuse_one_k(own)
     else:
         own = select(own, rewind_iteration=first)
-    worst = own.groupby(["replicate", K])["test_error"].mean().groupby("replicate")
-    return selecting.matching_margin(PERCENT * (1 - worst.max()), dense)
+    worst = selecting.by_k(own, "test_error").max(axis="columns")
+    return selecting.matching_margin(PERCENT * (1 - worst), dense)
 
 
 for _number, _says, _later in (
@@ -142,7 +144,8 @@ def rewinding_saturates(networks: "pandas.DataFrame") -> "pandas.Series":
     second = named_k(own, 1)
     later = own[own[K] > second][K]
     if not len(later):
-        raise Lacking(f"no tickets of a k after {second}")
+        options = f"--rewind_iterations={_GRID}"
+        raise Lacking(f"no tickets of a k after {second}", options=options)
     refuse_without_gain(_gain(own, late=second, early=0))
     return _gain(own, late=int(later.max()), early=second)
 
@@ -159,7 +162,7 @@ def rewinding_saturates(networks: "pandas.DataFrame") -> "pandas.Series":
 def rewinding_begins_to_help(networks: "pandas.DataFrame") -> "pandas.Series":
     """EP, Figure A1, on ResNet-18: 250 of 62,500 iterations."""
     own = tickets(networks)
-    return _gain(own, late=selecting.k_within(own, 0.004), early=0)
+    return _gain(own, late=selecting.k_within(own, 0.004, grid=_GRID), early=0)
 
 
 def refuse_without_gain(gain: "pandas.Series") -> None:
@@ -212,6 +215,8 @@ for _id, _column, _iteration, _networks, _low, _high, _reported in (
         claimed=between(_low, _high),
         reported=_reported,
         particular=True,
+        # What telemetry measures untold ends with the early phase.
+        command="telemetry" + " --iterations=100%" * (_iteration is None),
     )(functools.partial(_percent_at, column=_column, iteration=_iteration))
 
 

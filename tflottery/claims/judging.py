@@ -5,10 +5,13 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tflottery.analysis import statistics
 from tflottery.analysis.statistics import Interval
 from tflottery.claims import selecting
 from tflottery.claims.selecting import Lacking, NotAsked
+from tflottery.core.recipes import LABELS
 from tflottery.core.registry import Entry
 
 if TYPE_CHECKING:
@@ -19,6 +22,10 @@ UNDECIDED, NOT_ENOUGH = "undecided", "not enough data"
 ANOTHER_NETWORK = "another network"
 # What the recipes are called that a paper has of every network.
 _PLAIN_VARIANTS = ("standard", "early_phase", "limited_supervision")
+# Of networks that are not pruned, and the options that these do not have.
+_DENSE_EXPERIMENTS = ("telemetry", "natural_sparsity", "table1")
+_PRUNING_OPTIONS = ("pruning_fraction", "one_shot", "schedule", "random_counts")
+_PRUNING_OPTIONS += ("first_pruning", "first_convolutions", "optimizer_state")
 # How near to the paper a setting is.
 PAPERS_OWN = "the paper's setting"
 
@@ -153,6 +160,7 @@ def judged(
     *,
     setting: Mapping[str, object],
     about: str,
+    flags: str = "",
 ) -> Judgement:
     """Returns the judgement on a claim about one setting.
 
@@ -161,16 +169,17 @@ def judged(
       table: the setting's rows of the claim's table.
       setting: its columns.
       about: how near it is to the paper's, as of `nearness`.
+      flags: as of `command_for`.
     """
     judgement = dataclasses.replace(
-        _undetermined(claim, about=about, setting=setting),
+        _undetermined(claim, about=about, setting=setting, flags=flags),
         num_diverged=selecting.num_diverged(table),
     )
     try:
         found = _estimated(claim.function(table))
     except Lacking as lacking:
         told = f"{lacking}{diverged(judgement)}"
-        command = command_for(claim, setting, experiment=lacking.experiment)
+        command = command_for(claim, setting, flags=flags, lacking=lacking)
         command = "" if isinstance(lacking, NotAsked) else command
         return dataclasses.replace(judgement, lacking=told, command=command)
     except KeyError as error:
@@ -203,7 +212,7 @@ def diverged(judgement: Judgement) -> str:
 
 
 def _undetermined(
-    claim: Entry, *, about: str, setting: Mapping[str, object]
+    claim: Entry, *, about: str, setting: Mapping[str, object], flags: str = ""
 ) -> Judgement:
     """Returns a judgement before anything is measured: there is not enough data."""
     words = {
@@ -217,7 +226,7 @@ def _undetermined(
         about=about,
         answer=NOT_ENOUGH,
         claimed=claim["claimed"].text,
-        command=command_for(claim, setting),
+        command=command_for(claim, setting, flags=flags),
     )
 
 
@@ -241,7 +250,8 @@ def _estimated(measured: "pandas.Series | Conditions") -> dict[str, object]:
         if math.isnan(found.low):
             raise Lacking(f"{len(measured.x)} conditions tell no correlation")
         return {"interval": found, "std": None, "count": measured.num_replicates}
-    values = measured.dropna().to_numpy("float64")
+    values = measured.to_numpy("float64")
+    values = values[np.isfinite(values)]
     if len(values) < 2:
         raise Lacking(
             f"{len(values)} replicate{'' if len(values) == 1 else 's'}: an interval "
@@ -312,25 +322,54 @@ def nearness(
 
 
 def command_for(
-    claim: Entry, setting: Mapping[str, object], *, experiment: str | None = None
+    claim: Entry,
+    setting: Mapping[str, object],
+    *,
+    flags: str = "",
+    lacking: Lacking | None = None,
 ) -> str:
     """Returns the command that supplies what a claim lacks.
 
     Args:
       claim: an entry of the registry.
       setting: whose rows are to be made; {}: that of the claim's first network.
-      experiment: what supplies them, with its options; None: what measures the claim.
+      flags: options of the setting that its recipe does not say, "--name=value" with
+        spaces between.
+      lacking: what the claim lacks; None: everything.
     """
-    name, _, options = (experiment or claim["command"]).partition(" ")
-    first: PaperNetwork = claim["networks"][0]
+    experiment = (lacking and lacking.experiment) or claim["command"]
+    name, _, options = experiment.partition(" ")
     names = ("model", "variant", "dataset", "training_iterations")
-    own = (first.model, first.variant, first.dataset, first.iterations)
-    wanted = dict(zip(names, own, strict=True)) | {
+    networks = {
+        (one.model, one.variant): dataclasses.astuple(one) for one in claim["networks"]
+    }
+    first = dataclasses.astuple(claim["networks"][0])
+    wanted = dict(zip(names, first, strict=True)) | {
         name: value for name, value in setting.items() if name in names
     }
-    if wanted["training_iterations"] == first.iterations:
+    own = networks.get((wanted["model"], wanted["variant"]))
+    if own is not None and wanted["training_iterations"] == own[-1]:
         # The recipe's own length.
         del wanted["training_iterations"]
-    flags = [f"--{name}={value}" for name, value in wanted.items()]
-    words = [f"python -m tflottery.experiments.{name}", *flags, options]
-    return " ".join(word for word in words if word)
+    if setting.get("task", LABELS) != LABELS:
+        wanted["task"] = setting["task"]
+    words = [f"--{name}={value}" for name, value in wanted.items()]
+    words += [flag for flag in flags.split() if _takes(name, flag)]
+    words += options.split()
+    given = {_option(flag) for flag in words}
+    more = lacking.options.split() if lacking else []
+    words += [flag for flag in more if _option(flag) not in given]
+    return " ".join([f"python -m tflottery.experiments.{name}", *words])
+
+
+def _option(flag: str) -> str:
+    """Returns the name in "--name=value"."""
+    return flag.removeprefix("--").partition("=")[0]
+
+
+def _takes(experiment: str, flag: str) -> bool:
+    """Returns whether an experiment has an option: those on dense networks few."""
+    own = {"natural_sparsity": {"optimizer", "learning_rate"}}.get(experiment, set())
+    if experiment in _DENSE_EXPERIMENTS:
+        own = own | set(_PRUNING_OPTIONS)
+    return _option(flag) not in own

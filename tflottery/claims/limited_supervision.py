@@ -11,6 +11,7 @@ not bear out are asked as its text has them.
 """
 
 import functools
+import math
 from typing import TYPE_CHECKING
 
 from tflottery.claims import selecting
@@ -153,17 +154,32 @@ def compared(
     return differences
 
 
-def _near(density: float, *frames: "pandas.DataFrame") -> tuple[float, float]:
+def _near(
+    density: float, tickets: "pandas.DataFrame", *frames: "pandas.DataFrame"
+) -> tuple[float, float]:
     """Returns the density of all tables that is nearest to one, as a range.
+
+    Args:
+      density: the one.
+      tickets: rows of one setting.
+      *frames: tables, a column a density.
 
     Raises:
       Lacking: none is near.
+      NotAsked: none of the levels can be.
     """
     common = set.intersection(*(set(frame.columns) for frame in frames))
     nearest = selecting.nearest(density, sorted(common))
-    if nearest is None:
-        raise Lacking(f"no level near a density of {density:.3g} in both")
-    return nearest, nearest
+    if nearest is not None:
+        return nearest, nearest
+    sparse = tickets[tickets["level"] > 0].iloc[0]
+    kept = sparse["density"] ** (1 / sparse["level"])
+    level = round(math.log(density) / math.log(kept))
+    if not level or selecting.nearest(density, [kept**level]) is None:
+        told = f"levels keep {kept:.0%} of the weights of the one before"
+        raise NotAsked(f"{told}: none is near a density of {density:.3g}")
+    told = f"no level near a density of {density:.3g} in both"
+    raise Lacking(told, options=f"--levels={level}")
 
 
 def difference(
@@ -178,7 +194,7 @@ def difference(
     """
     one, other = (accuracies(whole(tickets), search) for search in searches)
     if isinstance(densities, float):
-        densities = _near(densities, one, other)
+        densities = _near(densities, tickets, one, other)
     return compared(one, other, densities=densities).mean(axis="columns")
 
 

@@ -196,7 +196,7 @@ for _number, (_optimizer, (_says, _networks, _claimed)) in enumerate(
         networks=_networks,
         table="natural_sparsity",
         effect="weights below machine precision",
-        unit="%",
+        unit="percent",
         claimed=_claimed,
         reported="84.5% (VGG-19), 80.3% (ResNet-18)" if _number == 1 else "far fewer",
         command=f"natural_sparsity --optimizers={_optimizer}",

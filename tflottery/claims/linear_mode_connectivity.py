@@ -222,8 +222,12 @@ def instability_follows_the_gain(pairs: "pandas.DataFrame") -> "pandas.Series":
     reported="rises more slowly",
 )
 def instability_rises_slower(pairs: "pandas.DataFrame") -> "pandas.Series":
-    """LMC, Figure 4."""
-    return instability_falls_with_k(pairs)
+    """LMC, Figure 4: over the epochs that all k have, those after the latest."""
+    dense = select(pairs, subnetwork="dense")
+    shared = set.intersection(
+        *(set(own["iteration"]) for _, own in dense.groupby("rewind_iteration"))
+    )
+    return instability_falls_with_k(select(dense, iteration=tuple(shared)))
 
 
 @_of_epochs(

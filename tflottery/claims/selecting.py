@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from tflottery.analysis import statistics
 from tflottery.core.recipes import PruningRecipe
 from tflottery.core.registry import MODELS
 
@@ -24,11 +25,13 @@ class Lacking(Exception):
 
     Attributes:
       experiment: what supplies them, with its options; None: the claim's own.
+      options: flags that it takes besides, "--name=value" with spaces between.
     """
 
-    def __init__(self, told: str, *, experiment: str | None = None):
+    def __init__(self, told: str, *, experiment: str | None = None, options: str = ""):
         super().__init__(told)
         self.experiment = experiment
+        self.options = options
 
 
 class NotAsked(Lacking):
@@ -86,14 +89,39 @@ def accuracy(table: "pandas.DataFrame", **columns: object) -> "pandas.Series":
 def best(table: "pandas.DataFrame", *, by: str) -> int:
     """Returns the value of a column, such as k, with the lowest mean test error.
 
+    Of those that the most replicates were measured at: the best of three is no match
+    for the luck of one.
+
     Raises:
       Lacking: nothing was measured, or every training diverged.
     """
     refuse_lacking(table, [by, "test_error"])
-    errors = table.groupby(by)["test_error"].mean().dropna()
-    if not len(errors):
+    measured = table[table["test_error"].notna()].groupby(by)
+    counts = measured["replicate"].nunique()
+    if not len(counts):
         raise Lacking("test_error was not measured")
+    errors = measured["test_error"].mean()[counts == counts.max()]
     return int(errors.idxmin())
+
+
+def by_k(table: "pandas.DataFrame", column: str) -> "pandas.DataFrame":
+    """Returns the mean of a column, a row a replicate and a column a k.
+
+    Of replicates that were measured at every k: the best or worst k of others would be
+    that of fewer.
+
+    Raises:
+      Lacking: there are none.
+    """
+    refuse_lacking(table, [column])
+    found = table.groupby(["replicate", K])[column].mean().unstack().astype("float64")
+    found = found.dropna(axis="columns", how="all")
+    if not found.size:
+        raise Lacking(f"{column} was not measured")
+    found = found.dropna()
+    if not len(found):
+        raise Lacking(f"{column} was measured at every k in no replicate")
+    return found
 
 
 def matching_margin(own: "pandas.Series", dense: "pandas.Series") -> "pandas.Series":
@@ -118,18 +146,29 @@ def rank_correlation(
     """Returns Spearman's correlation of a column with another, by replicate.
 
     The column is averaged first over all rows of one place. 1 is a steady rise, -1 a
-    steady fall.
+    steady fall, 0 also what never changes. Replicates with fewer than three places
+    have none.
 
     Raises:
-      Lacking: fewer than three places, such as k.
+      Lacking: no replicate has three places, such as k.
     """
     refuse_lacking(table, [column])
-    by_place = table.groupby(["replicate", along])[column].mean().dropna().unstack()
-    if by_place.shape[1] < 3:
-        raise Lacking(f"{by_place.shape[1]} of {along}, a trend takes at least 3")
-    ranks = by_place.rank(axis="columns")
-    places = by_place.columns.to_series().rank()
-    return ranks.corrwith(places, axis="columns").fillna(0.0)
+    places = table.groupby(["replicate", along])[column].mean().dropna()
+    found = places.groupby("replicate").apply(_steadiness).dropna()
+    if not len(found):
+        most = places.groupby("replicate").size().max() if len(places) else 0
+        raise Lacking(f"{most} of {along}, a trend takes at least 3")
+    return found
+
+
+def _steadiness(places: "pandas.Series") -> float:
+    """Returns the rank correlation of values by place; NaN of fewer than three."""
+    if len(places) < 3:
+        return math.nan
+    along = places.index.get_level_values(-1).to_series()
+    r, _ = statistics.pearson(places.rank(), along.rank())
+    # Of ranks, which are whole or half: the last digits are those of rounding.
+    return 0.0 if math.isnan(r) else round(r, 12)
 
 
 def whole_length(table: "pandas.DataFrame") -> int:
@@ -139,8 +178,16 @@ def whole_length(table: "pandas.DataFrame") -> int:
     return int(table["training_iterations"].iloc[0])
 
 
-def k_within(table: "pandas.DataFrame", fraction: float) -> int:
+def k_within(
+    table: "pandas.DataFrame", fraction: float, *, grid: str | None = None
+) -> int:
     """Returns the last k above 0 up to a fraction of the training.
+
+    Args:
+      table: rows of one length.
+      fraction: of it.
+      grid: the k to measure where there is none, as --rewind_iterations has them; None:
+        0 and this one.
 
     Raises:
       Lacking: there is none in its second half.
@@ -150,7 +197,9 @@ def k_within(table: "pandas.DataFrame", fraction: float) -> int:
     most = fraction * length * 1.05
     known = [k for k in table["rewind_iteration"].unique() if most / 2 < k <= most]
     if not known:
-        raise Lacking(f"no k of about {most / 1.05:.0f} iterations")
+        options = f"--rewind_iterations={grid or f'0,{fraction:.1%}'}"
+        told = f"no k of about {most / 1.05:.0f} iterations"
+        raise Lacking(told, options=options)
     return int(max(known))
 
 

@@ -19,18 +19,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas
 
 from tflottery.core import table_files, tables
-from tflottery.core.registry import CLAIMS, MODELS
+from tflottery.core.registry import CLAIMS
 from tflottery.figures import facts, merging
 from tflottery.figures.densities import SETTING
+from tflottery.reports import recipe_changes
 
 # What claims compare with all of its command is worked out from the rows themselves.
-_NO_KEYS = (*merging.UNTELLING, "diverged_iteration", "changes", "folder")
-# What the papers say of a training beyond its length, and what they measured all of.
-_PUBLISHED = ("optimizer", "learning_rate", "batch_size", "momentum", "weight_decay")
-_PUBLISHED += ("decay_factor", "augmentation", "kernel_initializer")
-_PUBLISHED += ("batch_norm_scale", "input_scaling")
-# What a command had that does not say it, being older than the option.
-_BEFORE_OPTIONS = {"batch_norm_scale": "ones"}
+_NO_KEYS = (*merging.UNTELLING, "diverged_iteration", "changes", "flags", "folder")
 # Columns by which a table of some experiment is known, and its name here.
 _KINDS = {"search": "tickets", "perturbation": "perturbed", "pretext": "pretrained"}
 
@@ -50,8 +45,9 @@ def load(sources: Sequence[str]) -> Tables:
     by_folder = _by_folder(sources)
     if not by_folder:
         raise ValueError(
-            "No claim is about these tables: name those of experiments, which have "
-            f"columns {', '.join(SETTING)}."
+            "No claim is about these tables: name those of experiments, as these call "
+            "them, such as instability.csv; they have columns "
+            f"{', '.join(SETTING)}."
         )
     makings: list[dict[str, list[pandas.DataFrame]]] = []
     for folder, own in by_folder.items():
@@ -111,35 +107,37 @@ def _by_folder(sources: Sequence[str]) -> dict[str, Tables]:
             )
         own = found.setdefault(folder, {})
         table = facts.with_facts(table, said)
-        table = table.assign(changes=", ".join(changes(said)), folder=folder)
+        table = _with_changes(table, said).assign(folder=folder)
         parts = named(table_files.table_name(path), table)
         own.update({name: part for name, part in parts if name in wanted})
     return {folder: own for folder, own in found.items() if own}
 
 
-def changes(said: Mapping[str, object]) -> list[str]:
-    """Returns which options of a command are not those of the recipe that it names.
+def _with_changes(
+    table: pandas.DataFrame, said: Mapping[str, object]
+) -> pandas.DataFrame:
+    """Returns a table with how its command departs from the recipe it names.
 
-    Of a network without a recipe here, or a command that says nothing, that is not
-    known: none.
-
-    Args:
-      said: what its config.json says.
+    As columns `changes` and `flags`.
     """
-    options = said.get("decisions") or {}
-    model = options.get("model")
-    recipes = MODELS[model]["recipes"] if model in MODELS else {}
-    recipe = recipes.get(options.get("variant"))
-    used = _BEFORE_OPTIONS | said["recipe"] if said.get("recipe") else {}
-    found = [
-        name
-        for name in _PUBLISHED
-        # What the recipe leaves open is the data set's.
-        if used.get(name) is not None
-        and getattr(recipe, name, None) not in (None, used[name])
+    keys = ["variant", "config"]
+    found = {
+        (variant, config): recipe_changes.of(said, variant=variant, config=config)
+        for variant, config in table[keys]
+        .drop_duplicates()
+        .itertuples(index=False, name=None)
+    }
+    own = [found[key] for key in table[keys].itertuples(index=False, name=None)]
+    names = [
+        # Where it is a column, rows of all kinds stand side by side.
+        ", ".join(
+            name
+            for name in one.names
+            if name != "first_convolutions" or name not in table
+        )
+        for one in own
     ]
-    parts = ("evaluation_examples", "subset")
-    return found + [name for name in parts if options.get(name) is not None]
+    return table.assign(changes=names, flags=[one.flags for one in own])
 
 
 def named(name: str, table: pandas.DataFrame) -> Iterator[tuple[str, pandas.DataFrame]]:
@@ -176,7 +174,10 @@ def _plain(networks: pandas.DataFrame) -> pandas.DataFrame:
 
 def _agree(making: Mapping[str, Sequence[pandas.DataFrame]], own: Tables) -> bool:
     """Returns whether tables have the numbers of a making, where both have rows."""
-    shared = [name for name in own if name in making]
+    # Means over replicates are others where more were measured.
+    shared = [
+        name for name in own if name in making and "replicate" in own[name].columns
+    ]
     return all(_difference([*making[name], own[name]]) is None for name in shared)
 
 
@@ -218,6 +219,9 @@ def _difference(
 def _once(parts: Sequence[pandas.DataFrame]) -> pandas.DataFrame:
     """Returns the rows of tables that agree, those that several have once."""
     table = pandas.concat(parts, ignore_index=True)
+    if "num_replicates" in table:
+        # Means over the most replicates count.
+        table = table.sort_values("num_replicates", ascending=False, kind="stable")
     keys = _keys(table)
     several = table.duplicated(keys, keep=False)
     if not several.any():

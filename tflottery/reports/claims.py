@@ -16,7 +16,9 @@ those made on another kind of processor do, each making is asked by itself
 
 import dataclasses
 import itertools
+import math
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas
@@ -34,6 +36,10 @@ from tflottery.studies.answers import Answer
 _ENDINGS = (".csv", ".md")
 COLUMNS = ("claim", "says", "answer", "effect", "measured", "claimed", "paper", "n")
 _EFFECT = COLUMNS.index("effect")
+_MOST_DIGITS = 4
+# Of a terminal; and of the columns that make lines longer than that.
+_WIDTH = 120
+_WIDTHS = {"says": 32, "claimed": 11, "paper": 13}
 
 
 def judge(found: Mapping[str, pandas.DataFrame]) -> list[Judgement]:
@@ -71,7 +77,9 @@ def _of_claim(
             particular=claim["particular"],
         )
         if about is not None:
-            judgement = judging.judged(claim, own, setting=setting, about=about)
+            judgement = judging.judged(
+                claim, own, setting=setting, about=about, flags=own["flags"].iloc[0]
+            )
             told.append(
                 dataclasses.replace(
                     judgement,
@@ -97,22 +105,40 @@ def _order(claim: Entry) -> list[object]:
 def text(told: Sequence[Judgement]) -> str:
     """Returns judgements for people: a table a setting, then what is missing.
 
-    What exactly is measured stands in the other forms, which may be wider.
+    As wide as a terminal. What exactly is measured stands in the other forms.
     """
     found = []
     for setting, own in by_setting(told).items():
-        rows = [COLUMNS, *map(cells, own)]
-        columns, *rows = [[*row[:_EFFECT], *row[_EFFECT + 1 :]] for row in rows]
-        answer = Answer(setting, columns, rows, num_labels=_EFFECT)
+        sources = sorted({name for one in own for name in one.tables.split(", ")})
+        told_of = _wrapped(f"  from {', '.join(sources)}")
+        rows = [
+            [
+                textwrap.fill(cell, _WIDTHS[name], break_long_words=False)
+                if name in _WIDTHS
+                else cell
+                for name, cell in zip(COLUMNS, cells(one), strict=True)
+            ]
+            for one in own
+        ]
+        columns, *rows = [
+            [*row[:_EFFECT], *row[_EFFECT + 1 :]] for row in (COLUMNS, *rows)
+        ]
+        title_ = _wrapped(setting)
+        answer = Answer(f"{title_}\n{told_of}", columns, rows, num_labels=_EFFECT)
         found += [answers.lines(answer), ""]
     missing = _missing(told)
     if missing:
         found.append("Not enough data:")
     for (lacking, command), ids in missing.items():
-        found.append(f"  {', '.join(ids)}: {lacking}")
+        found.append(_wrapped(f"  {', '.join(ids)}: {lacking}"))
         # Where no more rows help there is no command.
         found += [f"    {command}"] if command else []
     return "\n".join(found)
+
+
+def _wrapped(line: str) -> str:
+    """Returns a line as several where it is wider than a terminal."""
+    return textwrap.fill(line, _WIDTH, subsequent_indent="    ", break_long_words=False)
 
 
 def markdown(told: Sequence[Judgement]) -> str:
@@ -156,12 +182,25 @@ def title(one: Judgement) -> str:
 
 def cells(one: Judgement) -> list[str]:
     """Returns what people read of a judgement, a text a column."""
-    measured = f"{one.value:.2f} [{one.interval_low:.2f}, {one.interval_high:.2f}]"
+    value, low, high = _numbers(one.value, one.interval_low, one.interval_high)
+    measured = f"{value} [{low}, {high}]"
     unit = "" if one.unit in ("correlation", "ratio") else f" {one.unit}"
     claimed = f"{one.claimed}{unit}"
     count = f"{one.num_replicates}{judging.diverged(one)}"
     words = [one.claim, one.says, one.answer, one.effect]
     return [*words, measured, claimed, one.reported, count]
+
+
+def _numbers(*values: float) -> list[str]:
+    """Returns numbers with two digits after the point, or two that are not zeros.
+
+    As many for all of them, so that small ones are told apart; zero has no sign.
+    """
+    largest = max(map(abs, values))
+    digits = 2 if largest >= 0.1 or not largest else 1 - math.floor(math.log10(largest))
+    if digits > _MOST_DIGITS:
+        digits = 2
+    return [f"{round(value, digits) + 0.0:.{digits}f}" for value in values]
 
 
 def _missing(told: Iterable[Judgement]) -> dict[tuple[str, str], list[str]]:
@@ -173,7 +212,9 @@ def _missing(told: Iterable[Judgement]) -> dict[tuple[str, str], list[str]]:
     asked = {one.claim for one in told if one.model}
     for one in told:
         if one.answer == NOT_ENOUGH and (one.model or one.claim not in asked):
-            ids = found.setdefault((one.lacking, one.command), [])
+            # A command says of which network.
+            of = "" if one.command else f" ({one.model}, {one.variant}, {one.dataset})"
+            ids = found.setdefault((f"{one.lacking}{of}", one.command), [])
             ids += [] if one.claim in ids else [one.claim]
     return found
 
