@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import urllib.parse
 
 import pandas
 import pytest
@@ -32,11 +33,13 @@ class Parsed(html.parser.HTMLParser):
       links: where links lead.
       places: names that links can lead to.
       sources: of images.
+      alternatives: what stands for images.
     """
 
     def __init__(self, page: str):
         super().__init__()
         self.text, self.links, self.places, self.sources = "", [], [], []
+        self.alternatives = []
         self._open = []
         self.feed(page)
         self.close()
@@ -47,6 +50,9 @@ class Parsed(html.parser.HTMLParser):
         self.links += [said["href"]] if "href" in said else []
         self.places += [said["id"]] if "id" in said else []
         self.sources += [said["src"]] if "src" in said else []
+        self.alternatives += [said["alt"]] if "alt" in said else []
+        if tag == "th":
+            assert said["scope"] == "col"
         if tag not in _VOID:
             self._open.append(tag)
 
@@ -80,6 +86,7 @@ def test_a_page_stands_by_itself(folder, tmp_path):
     assert [one.partition(",")[0] for one in page.sources] == [
         "data:image/svg+xml;base64"
     ]
+    assert page.alternatives[0].startswith("Figure of lenet: instability: ")
     inside = {one[1:] for one in page.links if one.startswith("#")}
     assert inside and inside <= set(page.places)
     outside = [one for one in page.links if not one.startswith("#")]
@@ -129,6 +136,53 @@ def test_texts_are_no_markup(folder):
     (folder / "config.json").write_text(json.dumps(said))
     page = report.page([str(folder)])
     assert "<script>" not in page and "--augmentation=&lt;script&gt;" in page
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_settings_of_older_records_lead_to_these(folder):
+    """Their config.json says the `config` beside the decisions."""
+    assert "config" not in json.loads((folder / "config.json").read_text())["decisions"]
+    page = Parsed(report.page([str(folder)]))
+    # From the contents, and from the setting.
+    assert page.links.count("#lenet") == 2
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_links_lead_to_folders_of_any_name(folder, tmp_path):
+    (folder / "interpolation.csv").unlink()
+    names = ["a b", "a-b", 'c#1 50%25 "<&?', os.fsdecode(b"\xff")]
+    for name in names:
+        shutil.copytree(folder, tmp_path / "any" / name)
+    report.save([str(tmp_path / "any")], output=str(tmp_path / "report.html"))
+    page = Parsed((tmp_path / "report.html").read_text())
+    assert len(page.places) == len(set(page.places))
+    inside = {one[1:] for one in page.links if one.startswith("#")}
+    assert inside <= set(page.places)
+    files = [urllib.parse.unquote_to_bytes(one) for one in page.links if one[0] != "#"]
+    assert len(files) == len(names)
+    assert all((tmp_path / os.fsdecode(one)).exists() for one in files)
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(
+    "foreign",
+    ['{"experiment": ["mine"]}', '{"experiment": "lottery", "decisions": [1]}', "{"],
+)
+def test_a_foreign_or_broken_config_is_left_out(foreign, folder, capsys):
+    other = shutil.copytree(folder, folder.parent / "other")
+    (other / "config.json").write_text(foreign)
+    page = Parsed(report.page([str(folder.parent)]))
+    assert "lenet" in page.places and "other" not in page.places
+    said = f"{other} is left out: its config.json cannot be read."
+    assert (said in capsys.readouterr().err) == (foreign == "{")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_all_rows_say_is_told_once_above_them(folder):
+    text = Parsed(report.page([str(folder)])).text
+    rows = text[text.index("instability: 72 rows") :]
+    assert "In all rows: model lenet, variant standard, dataset mnist" in rows
+    assert rows.count("standard") == 2
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -15,6 +15,7 @@ import dataclasses
 import html
 import os
 import pathlib
+import sys
 import types
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     import pandas
 
 _MOST_ROWS, _MOST_LINKS, _MOST_ANSWERS = 50, 10, 30
+# Columns with longer texts come last.
+_LONG = 30
 _TITLE = "Lottery tickets: results"
 # Options that have another name since.
 _RENAMED = {"subnetwork": "subnetworks"}
@@ -73,10 +76,18 @@ def find(sources: Sequence[str]) -> list[Results]:
       ValueError: none was named, or none lies beside the config.json of a command.
     """
     known, found = figure.kinds(), {}
-    for path in table_files.find(sources):
-        folder = os.path.dirname(path) or "."
+    tables = table_files.find(sources)
+    for folder in dict.fromkeys(os.path.dirname(path) or "." for path in tables):
         said = facts.beside(folder)
-        if said.get("experiment") in known:
+        if not said and epath.Path(folder, "config.json").exists():
+            print(
+                f"{folder} is left out: its config.json cannot be read.",
+                file=sys.stderr,
+            )
+        # Other programs write a config.json too.
+        name, decisions = said.get("experiment"), said.get("decisions") or {}
+        is_known = isinstance(name, str) and name in known
+        if is_known and isinstance(decisions, Mapping):
             found[folder] = said
     if not found:
         raise ValueError(
@@ -107,11 +118,13 @@ def page(sources: Sequence[str], *, beside: str = ".") -> str:
       FileNotFoundError, ValueError: as `find`.
     """
     found = find(sources)
-    links = [f"<li>{markup.link_to(one.name)}: {_question(one)}</li>" for one in found]
-    contents = f"<nav><ul>{''.join(links)}</ul></nav>"
-    if len(links) > _MOST_LINKS:
-        # The claims are what a page begins with.
-        contents = markup.folded(f"{len(links)} results of commands", contents)
+    links = [
+        f"{markup.link_to(one.name)}: {html.escape(_question(one))}" for one in found
+    ]
+    # Where these are many, a page begins with the claims.
+    contents = markup.contents(
+        links, most=_MOST_LINKS, summary=f"{len(links)} results of commands"
+    )
     parts = [_section(one, beside=beside) for one in found]
     return markup.document(_TITLE, [contents, _claims(found), *parts])
 
@@ -129,12 +142,13 @@ def _claims(found: Sequence[Results]) -> str:
 
 def _where(config: str | None, found: Sequence[Results]) -> str:
     """Returns links to the results that a `config` belongs to."""
-    links = [
-        markup.link_to(one.name)
-        for one in found
-        if config in [each.get("config") for each in _members(one.said).values()]
-    ]
+    links = [markup.link_to(one.name) for one in found if config in _configs(one.said)]
     return f"<p>{', '.join(links)}</p>" if links else ""
+
+
+def _configs(said: Mapping[str, object]) -> list[object]:
+    """Returns the `config` of each network; older files say it beside the decisions."""
+    return [one.get("config", said.get("config")) for one in _members(said).values()]
 
 
 def _section(results: Results, *, beside: str) -> str:
@@ -143,7 +157,7 @@ def _section(results: Results, *, beside: str) -> str:
     found = figure.load(module, [results.folder])
     parts = [
         f"<section>{markup.heading(results.name)}",
-        f"<p>{_question(results)}</p>",
+        f"<p>{html.escape(_question(results))}</p>",
     ]
     if not said.get("complete", True):
         parts.append('<p class="undecided">Incomplete: its command has not ended.</p>')
@@ -155,7 +169,7 @@ def _section(results: Results, *, beside: str) -> str:
         parts.append(
             markup.folded(f"{len(answer.rows)} rows", grid) if is_long else grid
         )
-    parts.append(_drawn(module, found))
+    parts.append(_drawn(module, found, says=f"{results.name}: {_question(results)}"))
     parts.append(_printed(next(iter(found.values()))))
     words = [f"<span>{html.escape(word)}</span>" for word in command(said).split()]
     parts.append(f"<pre>{' '.join(words)}</pre>")
@@ -168,17 +182,24 @@ def _section(results: Results, *, beside: str) -> str:
 def _question(results: Results) -> str:
     """Returns which experiment it is, and what that asks."""
     question = (results.experiment.__doc__ or "").partition("\n")[0]
-    return html.escape(f"{results.said['experiment']}: {question}")
+    return f"{results.said['experiment']}: {question}"
 
 
-def _drawn(module: types.ModuleType, found: Mapping[str, "pandas.DataFrame"]) -> str:
-    """Returns the experiment's figure; "" where there is nothing to draw."""
+def _drawn(
+    module: types.ModuleType, found: Mapping[str, "pandas.DataFrame"], *, says: str
+) -> str:
+    """Returns the experiment's figure; "" where there is nothing to draw.
+
+    Args:
+      says: what it is a figure of, for those who do not see it.
+    """
     first = next(iter(found.values()))
     image = style.svg(lambda: module.figure(found)) if len(first) else None
     if image is None:
         return ""
     data = base64.b64encode(image).decode()
-    image = f'<img alt="figure" src="data:image/svg+xml;base64,{data}">'
+    alt = html.escape(f"Figure of {says}")
+    image = f'<img alt="{alt}" src="data:image/svg+xml;base64,{data}">'
     return f'<div class="wide">{image}</div>'
 
 
@@ -295,8 +316,30 @@ def _rows(name: str, table: "pandas.DataFrame", *, folder: str, beside: str) -> 
     if len(table) > len(shown):
         count += f", the first {len(shown)} here"
     link = f'<p><a href="{_link(path, beside=beside)}">{name}.csv</a></p>'
-    grid = markup.table(list(shown.columns), _values(shown))
-    return markup.folded(f"{name}: {count}", f"{link}{grid}")
+    alike = _alike(table)
+    said = ", ".join(f"{one} {markup.text(shown[one].iloc[0])}" for one in alike)
+    said = f"<p>In all rows: {html.escape(said)}.</p>" if said else ""
+    shown = shown.drop(columns=alike)
+    # Addresses in the store would push all numbers off the page.
+    names = sorted(shown, key=lambda one: _longest(shown[one]) > _LONG)
+    grid = markup.table(names, _values(shown[names]))
+    return markup.folded(f"{name}: {count}", f"{link}{said}{grid}")
+
+
+def _longest(column: "pandas.Series") -> int:
+    """Returns how many characters the longest text of a column has; 0 of numbers."""
+    return max((len(one) for one in column if isinstance(one, str)), default=0)
+
+
+def _alike(table: "pandas.DataFrame") -> list[str]:
+    """Returns the columns that say the same in all of several rows."""
+    if len(table) < 2:
+        return []
+    return [
+        name
+        for name, column in table.items()
+        if column.notna().all() and column.nunique() == 1
+    ]
 
 
 def _values(table: "pandas.DataFrame") -> list[list[object]]:
@@ -309,7 +352,7 @@ def _link(path: epath.Path, *, beside: str) -> str:
     text = str(path)
     if "://" not in text:
         relative = os.path.relpath(os.path.abspath(text), os.path.abspath(beside))
-        text = pathlib.PurePath(relative).as_posix()
+        text = markup.anchor(pathlib.PurePath(relative).as_posix())
     return html.escape(text)
 
 
@@ -327,7 +370,8 @@ def save(sources: Sequence[str], *, output: str) -> None:
         raise ValueError("Name the results: output folders, or a folder of them.")
     text = page(sources, beside=str(path.parent))
     with saving.writing(path, output=output):
-        path.write_text(text)
+        # Names of folders are bytes, not always letters.
+        path.write_bytes(text.encode(errors="replace"))
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ def parts(
         _counts("In the papers' settings", itertools.compress(known, is_own)),
         _counts("In others", itertools.compress(known, (not own for own in is_own))),
         _at_a_glance(known),
-        "<h3>Setting by setting</h3>",
+        markup.heading("Setting by setting", rank=3),
         "<p>Effects are means over replicates with 95% confidence intervals; "
         "differences are paired.</p>",
     ]
@@ -49,7 +49,7 @@ def parts(
     for title, every in sorted(by_setting.items(), key=_importance):
         own = [one for one in every if one.answer != NOT_ENOUGH]
         rows = [[*claims.cells(one), one.source] for one in own]
-        columns = (*claims.COLUMNS, "where")
+        columns = (*claims.COLUMNS, "source")
         found += [
             f"<h3>{html.escape(title)}</h3>",
             where(every[0].config),
@@ -66,13 +66,19 @@ def _at_a_glance(told: Sequence[Judgement]) -> str:
         rows = [row for row in claims_overview.rows(own) if _look(row)]
         if rows:
             title = claims_overview.PAPERS.get(paper, paper)
-            texts = {
-                cell for row in rows for cell in row[-claims_overview.NUM_ANSWERS :]
-            }
+            answers = [row[-claims_overview.NUM_ANSWERS :] for row in rows]
+            texts = {cell for row in answers for cell in row}
             looks = {cell: _look([cell]) or _LOOKS[NOT_ENOUGH] for cell in texts}
-            grid = markup.table(claims_overview.COLUMNS, rows, classes=looks)
-            found += [f"<h3>{html.escape(title)}</h3>", grid]
+            order = [_answers_first(row) for row in (claims_overview.COLUMNS, *rows)]
+            grid = markup.table(order[0], order[1:], classes=looks)
+            found += [markup.heading(title, rank=3), grid]
     return "\n".join(found)
+
+
+def _answers_first(row: Sequence[str]) -> list[str]:
+    """Returns a row with its answers next to the claim: a narrow page ends there."""
+    rest = len(row) - claims_overview.NUM_ANSWERS
+    return [*row[:2], *row[rest:], *row[2:rest]]
 
 
 def _look(row: Sequence[str]) -> str:
