@@ -47,6 +47,25 @@ def test_lenet_s_column_has_every_table_and_figure_of_its_paper(monkeypatch):
     }
 
 
+def test_the_laptop_setting_s_list_has_all_that_its_network_can_show(monkeypatch):
+    monkeypatch.chdir(_CONFIGS.parent)
+    found = commands.of_file("configs/laptop.commands")
+    assert {one.model for each in found for one in each.configs} == {"lenet_batch_norm"}
+    missing = {
+        f"{path.parent.name}/{path.name}"
+        for path in _CONFIGS.glob("*/*laptop.flags")
+        if not any(
+            f"configs/{path.parent.name}/{path.name}" in one.text for one in found
+        )
+    }
+    # Networks that the setting does not have.
+    assert missing == {
+        "layerwise/laptop.flags",
+        "lottery/criteria_laptop.flags",
+        "natural_sparsity/mnist_laptop.flags",
+    }
+
+
 def test_a_command_has_the_options_of_its_line():
     low = commands.parsed(
         f"lottery --flagfile={_CONFIGS}/lottery/resnet20_paper.flags --variant=low"
