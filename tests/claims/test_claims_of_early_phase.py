@@ -240,6 +240,46 @@ def test_what_falls_back_to_tickets_of_0_has_to_have_something_to_lose(claim):
     assert found.command and "--replicates" in found.lacking
 
 
+def test_a_gain_that_chance_explains_is_none_to_lose():
+    table = by_k({0: 0.06, 800: 0.05, 5000: 0.05})
+    is_lost = (table["replicate"] == 1) & (table["rewind_iteration"] == 800)
+    table["test_error"] += 0.02 * is_lost
+    found = judged("EP-F1.4", table)
+    assert found.answer == judging.NOT_ENOUGH and "not shown" in found.lacking
+
+
+def test_how_fast_a_quantity_changes_is_by_iteration():
+    """More in all after the first ten iterations, of which there are many more."""
+    columns = {name: lambda at: 10.0 * at**0.5 for name in early_phase._CHANGING}
+    assert judged("EP-F3.15", readings(**columns)).answer == judging.HOLDS
+
+
+def test_changes_are_told_by_their_options():
+    """As rows have them: magnitudes first, and no other option that is on."""
+    mixed, plain = COMPARISONS["F4.3"][1], COMPARISONS["F5.2"][1]
+    assert mixed.name == "magnitudes k, signs 0" and mixed.fits("mixes=k:init")
+    assert plain.fits("scope=layers keep_signs=false initial_signs=false")
+    assert not plain.fits("scope=layers keep_signs=true initial_signs=false")
+    assert not plain.fits(float("nan"))
+
+
+def test_sparse_pretraining_gains_nothing_at_0():
+    """Whatever it does at a later k."""
+    parts = [
+        pretrained("rotation", {40: error}, is_sparse=True, k=k)
+        for k, error in ((0, START), (200, 0.02))
+    ]
+    table = pandas.concat(parts, ignore_index=True).drop_duplicates()
+    assert judged("EP-F10.1", table).value == pytest.approx(0, abs=0.1)
+
+
+def test_a_number_that_is_not_finite_is_none():
+    table = gradient(lowest=200)
+    is_lost = (table["replicate"] == 1) & (table["iteration"] == 200)
+    table["gradient_norm"] = table["gradient_norm"].mask(is_lost, 0.0)
+    assert judged("EP-F3.4", table).num_replicates == 2
+
+
 def test_where_rewinding_hurts_there_is_nothing_to_lose():
     found = judged("EP-F1.4", by_k({0: 0.05, 800: 0.3, 5000: 0.05}))
     assert found.answer == judging.NOT_ENOUGH and found.command == ""

@@ -230,6 +230,61 @@ def test_no_k_is_none_of_those_that_each_replicate_has(claim, table):
     assert (found.answer, found.num_replicates) == (judging.FAILS, 2)
 
 
+def test_how_much_earlier_is_told_within_a_replicate():
+    """By one k in each, whenever a replicate becomes stable."""
+    early, late = (
+        of_tickets(*own, dense=other)
+        for own, other in (
+            ((0.1, 0.01, 0.01, 0.01), (0.5, 0.1, 0.01, 0.01)),
+            ((0.1, 0.1, 0.01, 0.01), (0.5, 0.1, 0.1, 0.01)),
+        )
+    )
+    parts = [early[early["replicate"] < 3], late[late["replicate"] == 3]]
+    found = judged("LMC-F7.4", pandas.concat(parts, ignore_index=True))
+    assert (found.value, found.interval_low, found.answer) == (1, 1, judging.HOLDS)
+
+
+@pytest.mark.parametrize(("k", "answer"), [(100, judging.NOT_ENOUGH), (500, "holds")])
+def test_the_last_k_up_to_a_part_of_the_training_counts(k, answer):
+    """Unless it is far before."""
+    table = rows(pair(k=k, test=0.01))
+    assert judged("LMC-F3.2", table).answer == answer
+    both = rows(pair(k=k, test=0.1), pair(k=800, test=0.01))
+    assert judged("LMC-F3.2", both).answer == judging.HOLDS
+
+
+def test_tickets_are_stable_from_a_k_on():
+    """Not by chance before, nor where they match later."""
+    pairs = [
+        pair("imp", k=k, test=test, ends=ends)
+        for k, test, ends in (
+            (0, 0.01, 0.01),
+            (100, 0.1, 0.01),
+            (200, 0.01, 0.05),
+            (300, 0.01, 0.01),
+        )
+    ]
+    found = judged("LMC-F7.6", rows(*pairs))
+    assert found.answer == judging.FAILS and found.value < -2
+
+
+def test_tickets_that_do_not_match_may_be_unstable():
+    pairs = [
+        pair("imp", k=k, test=test, matching=test < 0.02)
+        for k, test in ((0, 0.1), (100, 0.01))
+    ]
+    assert judged("LMC-F7.5", rows(*pairs)).answer == judging.HOLDS
+
+
+@pytest.mark.parametrize("claim", ["LMC-F7.5", "LMC-F7.6"])
+def test_what_was_not_measured_is_said(claim):
+    table = of_tickets(float("nan"), float("nan"), matching=None)
+    assert "known" in (told := judged(claim, table).lacking) or "measured" in told
+    if claim == "LMC-F7.5":
+        none = of_tickets(0.1, matching=False)
+        assert "no pair of tickets matches" in judged(claim, none).lacking
+
+
 def test_the_best_k_is_one_of_those_that_most_replicates_have():
     table = best(imp=0.02, level=15)
     lucky = table[table["rewind_iteration"] == 100].iloc[:1]

@@ -254,6 +254,28 @@ def test_a_table_that_contradicts_itself_is_refused(command):
         claim_tables.load([folder])
 
 
+def test_a_table_without_what_tells_rows_apart_is_refused(command):
+    folder = pathlib.Path(command("a", pairs(0.002, 0.003)))
+    table = tables.read(folder / "instability.csv").drop(columns="replicate")
+    table.to_csv(folder / "instability.csv", index=False)
+    with pytest.raises(ValueError, match="level = 0.* it has no column replicate"):
+        claim_tables.load([str(folder)])
+
+
+def test_a_word_among_numbers_is_refused(command):
+    folder = command("a", pairs(0.002, 0.003))
+    path = pathlib.Path(folder, "instability.csv")
+    path.write_text(path.read_text().replace("0.003", "oops"))
+    with pytest.raises(ValueError, match="'oops' in column test_instability, line 3"):
+        claim_tables.load([folder])
+
+
+def test_a_config_of_another_kind_says_nothing(command):
+    folder = command("a", pairs(0.1, 0.1), said={"decisions": "x", "recipe": [1]})
+    [found] = verdict("LMC-F2.1", folder)
+    assert found.answer == "fails" and "no config.json" in found.about
+
+
 def test_a_claim_at_a_glance_counts_settings(command):
     """In the paper's setting; of its network otherwise; of another network."""
     low, high = (0.002, 0.003, 0.004), (0.08, 0.09, 0.1)

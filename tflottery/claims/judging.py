@@ -253,10 +253,8 @@ def _estimated(measured: "pandas.Series | Conditions") -> dict[str, object]:
     values = measured.to_numpy("float64")
     values = values[np.isfinite(values)]
     if len(values) < 2:
-        raise Lacking(
-            f"{len(values)} replicate{'' if len(values) == 1 else 's'}: an interval "
-            "takes at least 2, see --replicates"
-        )
+        has = "1 replicate" if len(values) else "no replicate has all that is compared"
+        raise Lacking(f"{has}: an interval takes at least 2, see --replicates")
     std = statistics.std(values)
     return {"interval": statistics.t_interval(values), "std": std, "count": len(values)}
 

@@ -211,7 +211,13 @@ def tickets_are_stable_no_later(pairs: "pandas.DataFrame") -> "pandas.Series":
 )
 def matching_tickets_are_stable(pairs: "pandas.DataFrame") -> "pandas.Series":
     """LMC, Section 4.2: no unstable ticket matches."""
-    own = select(studied(pairs), subnetwork="imp", matching=True)
+    tickets = select(studied(pairs), subnetwork="imp")
+    selecting.refuse_lacking(tickets, ["matching"])
+    if not tickets["matching"].notna().any():
+        raise Lacking("of no pair of tickets it is known whether it matches")
+    if not tickets["matching"].eq(True).any():
+        raise Lacking("no pair of tickets matches, those of other k may")
+    own = select(tickets, matching=True)
     return PERCENT * own.groupby("replicate")["test_instability"].max()
 
 
@@ -234,6 +240,8 @@ def tickets_match_once_stable(pairs: "pandas.DataFrame") -> "pandas.Series":
     """LMC, Figure 7: stable in the mean over replicates, there and at every later k."""
     tickets = select(studied(pairs), subnetwork="imp")
     by_k = PERCENT * tickets.groupby(K)["test_instability"].mean().dropna()
+    if not len(by_k):
+        raise Lacking("test_instability was not measured")
     unstable = by_k.index[by_k >= STABLE]
     stable = by_k.index[by_k.index > unstable.max()] if len(unstable) else by_k.index
     if not len(stable):

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 import pandas
+from pandas.api.types import is_numeric_dtype
 
 from tflottery.core import table_files, tables
 from tflottery.core.registry import CLAIMS
@@ -26,6 +27,17 @@ from tflottery.reports import recipe_changes
 
 # What claims compare with all of its command is worked out from the rows themselves.
 _NO_KEYS = (*merging.UNTELLING, "diverged_iteration", "changes", "flags", "folder")
+# Endings of columns that hold numbers.
+_NUMBERS = (
+    "_error",
+    "_mean",
+    "_instability",
+    "_distance",
+    "_std",
+    "_norm",
+    "iteration",
+)
+_NUMBERS += ("_magnitude", "_changed", "_sparsity", "_loss", "density", "level")
 # Columns by which a table of some experiment is known, and its name here.
 _KINDS = {"search": "tickets", "perturbation": "perturbed", "pretext": "pretrained"}
 
@@ -99,6 +111,7 @@ def _by_folder(sources: Sequence[str]) -> dict[str, Tables]:
         # A table of one's own has no settings, and no claim is about it.
         if not set(SETTING) <= set(table.columns):
             continue
+        _refuse_words(table, path=path)
         said = facts.beside(os.path.dirname(path))
         folder = os.path.relpath(whole[path], common)
         if not said.get("complete", True) and folder not in found:
@@ -184,13 +197,33 @@ def _agree(making: Mapping[str, Sequence[pandas.DataFrame]], own: Tables) -> boo
 def _refuse_contradicting(table: pandas.DataFrame, *, name: str, folder: str) -> None:
     """Raises ValueError if rows that nothing tells apart differ in one table."""
     difference = _difference([table])
-    if difference is not None:
-        told, columns = difference
-        raise ValueError(
-            f"Several rows of the table {name!r} in {folder} are of {told} and differ "
-            f"in {', '.join(columns)}: it was put together from several commands' "
-            "tables; name their own folders."
-        )
+    if difference is None:
+        return
+    keys, columns = difference
+    told = ", ".join(f"{key} = {value}" for key, value in keys.items())
+    lacking = [key for key in ("replicate", "rewind_iteration") if key not in table]
+    why = (
+        f"it has no column {' and '.join(lacking)}, which told them apart"
+        if lacking and name != "telemetry"
+        else "it was put together from several commands' tables; name their own folders"
+    )
+    raise ValueError(
+        f"Several rows of the table {name!r} in {folder} are of {told}, and differ in "
+        f"{', '.join(columns)}: {why}."
+    )
+
+
+def _refuse_words(table: pandas.DataFrame, *, path: str) -> None:
+    """Raises ValueError if a column of numbers holds something else."""
+    for column in table.columns:
+        if column.endswith(_NUMBERS) and not is_numeric_dtype(table[column]):
+            is_wrong = pandas.to_numeric(table[column], errors="coerce").isna()
+            wrong = table[column][is_wrong & table[column].notna()]
+            if len(wrong):
+                raise ValueError(
+                    f"{path!r} has {wrong.iloc[0]!r} in column {column}, line "
+                    f"{wrong.index[0] + 2}: expected numbers."
+                )
 
 
 def _keys(table: pandas.DataFrame) -> list[str]:

@@ -86,13 +86,14 @@ def _parts(
     said: Mapping[str, object], *, variant: str, config: str
 ) -> tuple[Mapping, Mapping, Mapping]:
     """Returns the decisions, recipe and data of one network of a command."""
-    decisions, used, data = (
-        said.get(part) or {} for part in ("decisions", "recipe", "data")
-    )
+    parts = (said.get(part) for part in ("decisions", "recipe", "data"))
+    decisions, used, data = (one if isinstance(one, dict) else {} for one in parts)
     if "model" in decisions:
         return decisions, used, data
     # Of several networks each has a name.
     for name, own in decisions.items():
+        if not isinstance(own, dict):
+            continue
         if (own.get("variant"), own.get("config")) == (variant, config):
             return own, used.get(name, {}), data.get(name, {})
     return {}, {}, {}
