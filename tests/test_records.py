@@ -52,7 +52,7 @@ def _one_of_each_paper_fast():
         papers.add(paper)
 
 
-@pytest.mark.parametrize("record", _one_of_each_paper_fast())
+@pytest.mark.parametrize("record", list(_one_of_each_paper_fast()))
 def test_a_record_says_what_the_program_says(record):
     text = (_ROOT / record / "README.md").read_text()
     prose, heading, section = text.partition(_HEADING)

@@ -149,6 +149,11 @@ def test_of_several_k_the_latest_counts():
     assert found.answer == judging.HOLDS
 
 
+def test_tickets_of_which_a_part_was_pruned_are_asked_of_parts_alone():
+    table = depths(first=0.1, all_layers=0.001)
+    assert judged("LS-P1", table).answer == judging.HOLDS
+
+
 def test_a_level_far_from_the_papers_is_none_of_its():
     table = tickets({"rotation": 0.3, "labels": 0.3}, densities=(0.8, 0.2))
     assert "near a density of 0.069" in judged("LS-P1", table).lacking
@@ -176,6 +181,10 @@ def test_a_density_counts_where_every_replicate_has_both():
     is_adjusted = table["subnetwork"] == "adjusted_random"
     absent = table.assign(test_error=table["test_error"].mask(is_first & is_adjusted))
     assert judged("LS-P14", absent).num_replicates == 3
+    # A density that a replicate lacks counts in none: another mean, not another chance.
+    is_bad = (table["density"] == 0.8) & is_adjusted
+    worse = absent.assign(test_error=absent["test_error"] + 0.5 * is_bad)
+    assert judged("LS-P14", worse).value == pytest.approx(0, abs=0.1)
     # A replicate of which nothing is known does not count.
     is_known = (table["replicate"] != 1) | ~is_adjusted
     table["test_error"] = table["test_error"].where(is_known)

@@ -15,6 +15,7 @@ from tflottery.claims.linear_mode_connectivity import (
     RESNET20_LOW,
     VGG16,
 )
+from tflottery.claims.selecting import Lacking
 from tflottery.core.registry import CLAIMS
 from tflottery.studies import program
 
@@ -67,7 +68,38 @@ def test_an_interval_holds_fails_or_leaves_open(claimed, low, high, expected):
 
 @pytest.mark.parametrize("claim", CLAIMS.names())
 def test_the_command_of_a_claim_is_one(claim):
-    python, module, *given = judging.command_for(CLAIMS[claim], {}).split()[1:]
+    options = parsed(judging.command_for(CLAIMS[claim], {}))
+    assert options.model == CLAIMS[claim]["networks"][0].model
+
+
+# One claim of each experiment.
+_EXPERIMENTS = {CLAIMS[name]["command"].split()[0]: name for name in CLAIMS.names()}
+
+
+@pytest.mark.parametrize("experiment", _EXPERIMENTS)
+def test_a_command_takes_what_its_experiment_has(experiment):
+    """Options of its setting, of pruning where it prunes, and what is lacking."""
+    flags = "--learning_rate=0.2 --evaluation_examples=2000 --milestones=100,200"
+    flags += " --pruning_fraction=0.36 --one_shot=true --random_counts=global"
+    dense = experiment in ("telemetry", "natural_sparsity")
+    wanted = "--replicates=2" if dense else "--rewind_iterations=0,0.8% --levels=7,8"
+    options = parsed(
+        judging.command_for(
+            CLAIMS[_EXPERIMENTS[experiment]],
+            {},
+            flags=flags,
+            lacking=Lacking("nothing", options=wanted),
+        )
+    )
+    assert options.evaluation_examples == 2000 and options.milestones == ("100", "200")
+    if not dense:
+        assert options.pruning_fraction == 0.36 and options.one_shot is True
+        assert options.levels == ("7", "8")
+
+
+def parsed(command):
+    """Returns the Config of a command, which is one."""
+    python, module, *given = command.split()[1:]
     assert python == "-m"
     config = importlib.import_module(module).Config
     defined = flags.FlagValues()
@@ -75,4 +107,4 @@ def test_the_command_of_a_claim_is_one(claim):
     defined([module, *given])
     options = program.from_flags(config, defined)
     options.validate()
-    assert options.model == CLAIMS[claim]["networks"][0].model
+    return options

@@ -412,6 +412,15 @@ def test_pretrained_networks_are_none_of_accuracy():
     assert "pretext" not in parts["accuracy"]
 
 
+def test_perturbed_networks_are_none_of_accuracy():
+    import pandas
+
+    own = pandas.DataFrame({"perturbation": ["none", "shuffle"], "condition": ["", ""]})
+    parts = dict(claim_tables.named("accuracy", own.assign(test_error=[0.1, 0.9])))
+    assert parts["perturbed"]["test_error"].to_list() == [0.1, 0.9]
+    assert parts["accuracy"].to_dict("list") == {"test_error": [0.1]}
+
+
 def test_incomplete_tables_are_named(command, capsys):
     claim_tables.load([command("a", pairs(0.1, 0.2), said={"complete": False})])
     assert "a is incomplete" in capsys.readouterr().err
