@@ -184,6 +184,14 @@ def test_pairs_that_diverged_are_left_out(tables):
     assert np.allclose(y, pairs.groupby("rewind_iteration")["l2_distance"].mean())
 
 
+def test_the_distance_of_a_single_k_is_not_at_the_edge(tables):
+    pairs, points = tables(rewind_iterations=(0,), replicates=1)
+    pairs["l2_distance"] = 80 + 0.5 * np.arange(len(pairs))
+    (row,) = panels(instability.draw(pairs, points[:0]))
+    axes = row["Distance of the copies"]
+    assert line(axes)[1].max() < 0.97 * axes.get_ylim()[1]
+
+
 @pytest.mark.parametrize("rewind_iterations", [(0,), (100,), (0, 25), (500, 2000)])
 def test_any_grid_of_k_can_be_drawn(tables, show, rewind_iterations):
     show(instability.draw(*tables(rewind_iterations=rewind_iterations, replicates=1)))

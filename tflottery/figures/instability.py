@@ -195,7 +195,8 @@ def _draw_distance(axes: Axes, *, shown: ShownPairs) -> None:
     _draw_against_k(axes, shown, "l2_distance", looks=looks, scale=1.0)
     title = "Distance of the copies"
     _finish_against_k(axes, shown, title=title, y="L2 distance")
-    axes.set_ylim(bottom=0)
+    # Of a single k the panel would end at its marker.
+    axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
 
 
 def _draw_test_error(axes: Axes, *, shown: ShownPairs) -> None:
