@@ -174,7 +174,7 @@ def test_networks_made_anew_are_asked_by_themselves(command, capsys):
     a, b = command("a", pairs(0.002, 0.003)), command("b", pairs(0.002, 0.0931))
     c = command("c", pairs(0.002, 0.003, 0.004))
     found = verdict("LMC-F2.1", a, b, c)
-    assert "b has other numbers of networks" in capsys.readouterr().err
+    assert "b has some of the same networks" in capsys.readouterr().err
     assert [(one.making, one.tables) for one in found] == [(1, "a, c"), (2, "b")]
     assert [one.num_replicates for one in found] == [3, 2]
     first, second = map(claims.title, found)

@@ -85,9 +85,9 @@ def load(sources: Sequence[str]) -> Tables:
 
 def _told(folder: str, number: int) -> str:
     return (
-        f"{folder} has other numbers of networks that commands before it have too, as "
-        f"those made on another kind of processor do: it is asked by itself, making "
-        f"{number}."
+        f"{folder} has some of the same networks as folders before it, with other "
+        "numbers, as from another kind of processor. Claims ask it apart from those, as "
+        f"making {number}."
     )
 
 
