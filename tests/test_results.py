@@ -7,7 +7,7 @@ import pandas
 import pytest
 
 from tflottery import results
-from tflottery.core import tables
+from tflottery.core import table_files, tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +66,19 @@ def test_folder_stands_for_the_tables_below_it(folder):
     assert configs(results.load(folder, table="instability")) == list("aabb")
     with pytest.raises(ValueError, match="2 different tables.*deeper/accuracy.csv"):
         results.load(folder)
+
+
+def test_a_link_to_a_folder_above_is_not_gone_into(folder):
+    (folder / "a" / "up").symlink_to(folder)
+    (folder / "a" / "elsewhere").symlink_to(folder / "b")
+    found = [
+        path.removeprefix(f"{folder}/") for path in table_files.find([str(folder)])
+    ]
+    assert found == [
+        f"{name}/{table}.csv"
+        for name in ("a/elsewhere", "a", "b")
+        for table in ("instability", "interpolation")
+    ]
 
 
 @pytest.mark.parametrize("name", ["[a]", "a*", "a?[!b]", "["])

@@ -75,9 +75,17 @@ def _below(path: epath.Path) -> Iterator[epath.Path]:
         if one.name.startswith("."):
             continue
         if one.is_dir():
-            yield from _below(one)
+            yield from () if _is_above(one, path) else _below(one)
         elif one.suffix == ".csv":
             yield one
+
+
+def _is_above(one: epath.Path, path: epath.Path) -> bool:
+    """Returns whether what is in a folder is a link to it, or to one that it is in."""
+    if not os.path.islink(one):
+        return False
+    target = os.path.realpath(one)
+    return os.path.commonpath([target, os.path.realpath(path)]) == target
 
 
 def _matches(source: str) -> list[str]:

@@ -86,8 +86,8 @@ def load(sources: Sequence[str]) -> Tables:
 def _told(folder: str, number: int) -> str:
     return (
         f"{folder} has some of the same networks as folders before it, with other "
-        "numbers, as from another kind of processor. Claims ask it apart from those, as "
-        f"making {number}."
+        "numbers, as from another kind of processor. Claims ask it apart from those, "
+        f"as making {number}."
     )
 
 
