@@ -45,6 +45,23 @@ def test_a_search_of_as_many_epochs_of_a_part_costs_fewer_images(networks):
     assert costs["labels"] / costs["images:0.1"] == pytest.approx(10, rel=0.03)
 
 
+def test_a_search_that_ends_before_every_k_is_refused(study_of):
+    own = {"rewind_iterations": None, "training_iterations": None}
+    options = own | {"model": "lenet_batch_norm", "dataset": "digits"}
+    text = (
+        r"\(1000\) is beyond .* training on images:0.5 of digits at \d+\. Name others"
+    )
+    with pytest.raises(ValueError, match=text):
+        study_of(low_shot, subsets=("images:0.5",), **options)
+
+
+def test_the_k_that_a_search_lacks_are_said(study_of):
+    options = {"rewind_iterations": None, "training_iterations": 60}
+    found = study_of(low_shot, subsets=("images:0.5",), **options)
+    text = "labels, images:0.5 (the recipe's 100: beyond the end) to level"
+    assert text in low_shot.subject(found)
+
+
 def test_a_batch_of_more_images_than_a_part_has_is_said(execute):
     ended = execute(low_shot, subsets=("images:0.02",), dry_run=True)
     told = " ".join(ended.text.split())

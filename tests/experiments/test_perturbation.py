@@ -199,9 +199,9 @@ def test_the_k_are_those_that_the_paper_perturbs(study):
 @pytest.mark.parametrize("module", [perturbation, effective_noise])
 def test_a_training_that_ends_before_every_k_is_refused(study, module):
     options = {"rewind_iterations": None, "training_iterations": 8}
-    text = r"the paper perturbs \(10, 25, 50, 100\) is beyond .* at 8"
+    text = r"the paper studies \(10, 25, 50, 100\) is beyond .* on digits at 8"
     with pytest.raises(ValueError, match=text):
-        module.plan(study(module, **options))
+        study(module, **options)
 
 
 @pytest.mark.parametrize("module", [perturbation, effective_noise])

@@ -294,26 +294,29 @@ def test_lenet_sees_part_of_the_images_as_often_as_the_papers_networks():
 
 
 @pytest.mark.parametrize(
-    ("setting", "augmentation", "iterations", "drops"),
+    ("setting", "augmentation", "iterations", "drops", "k"),
     [
-        (Setting("cifar10_16x16"), "flip_crop_2", 8000, (4000, 6000)),
-        (Setting("cifar10_16x16", "permuted_labels"), "none", 8000, (4000, 6000)),
+        (Setting("cifar10_16x16"), "flip_crop_2", 8000, (4000, 6000), 1000),
+        (Setting("cifar10_16x16", "permuted_labels"), "none", 8000, (4000, 6000), 1000),
         # 200/90 and 1000/90 of 20.48 epochs.
         (
             Setting("cifar10_16x16", subset="images:0.1"),
             "flip_crop_2",
             "46ep",
             ("23ep", "34ep"),
+            1000,
         ),
         (
             Setting("cifar10_16x16", subset="images:0.01"),
             "flip_crop_2_colour",
             "228ep",
             ("114ep", "171ep"),
+            # 300 of 1000 epochs.
+            "68ep",
         ),
     ],
 )
-def test_the_laptop_follows_the_paper(setting, augmentation, iterations, drops):
+def test_the_laptop_follows_the_paper(setting, augmentation, iterations, drops, k):
     _, recipe = recipes.recipe_of(
         MODELS["lenet_batch_norm"]["recipes"],
         model="lenet_batch_norm",
@@ -322,6 +325,6 @@ def test_the_laptop_follows_the_paper(setting, augmentation, iterations, drops):
     )
     assert (recipe.augmentation, recipe.optimizer) == (augmentation, "sgd")
     assert (recipe.training_iterations, recipe.milestones) == (iterations, drops)
-    assert recipe.pruning.rewind_iterations == (1000,)
+    assert recipe.pruning.rewind_iterations == (k,)
     assert recipe.pruning.unpruned == ("head",)
     assert recipe.pruning.schedule == "restarted"

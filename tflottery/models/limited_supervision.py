@@ -135,7 +135,7 @@ def growth_of(setting: Setting) -> float:
     """Returns how many times the epochs of all data a subset is trained for."""
     if setting.subset is None:
         return 1
-    return _SMALL_GROWTH if _sees_few(setting) else _GROWTH
+    return _SMALL_GROWTH if sees_few(setting) else _GROWTH
 
 
 def augmentation_of(setting: Setting) -> str | None:
@@ -144,7 +144,14 @@ def augmentation_of(setting: Setting) -> str | None:
         return "none"
     if setting.dataset not in _SMALL_COLOURED:
         return None
-    return "flip_crop_2_colour" if _sees_few(setting) else "flip_crop_2"
+    return "flip_crop_2_colour" if sees_few(setting) else "flip_crop_2"
+
+
+def sees_few(setting: Setting) -> bool:
+    """Returns whether 1% of the data are seen or less, labeled or not."""
+    if setting.subset is None or setting.task == _SEMI_SUPERVISED:
+        return False
+    return subsets.parse(setting.subset).fraction <= _SMALL_FRACTION
 
 
 def _recipe_of_row(row: _Row, *, rewind: Duration, **values: object) -> Recipe:
@@ -213,10 +220,3 @@ def _cifar10_rewind(setting: Setting) -> Duration:
     if setting.dataset == _CIFAR10:
         return "50000ex"
     return f"{round(1 / subsets.parse(setting.subset).fraction)}ep"
-
-
-def _sees_few(setting: Setting) -> bool:
-    """Returns whether 1% of the data are seen or less, labeled or not."""
-    if setting.subset is None or setting.task == _SEMI_SUPERVISED:
-        return False
-    return subsets.parse(setting.subset).fraction <= _SMALL_FRACTION

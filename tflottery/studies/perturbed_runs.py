@@ -160,12 +160,6 @@ def networks(
 ) -> Iterator[PerturbedPlan]:
     """Yields the dense networks, the tickets of 0 and each k, and those perturbed."""
     ks = study.rewind_iterations
-    if not ks:
-        raise ValueError(
-            f"Every k that the paper perturbs ({_list(study.paper_iterations)}) is "
-            f"beyond the end of training at {study.last}. Name others with "
-            "--rewind_iterations, or train for longer."
-        )
     # Dense networks first, then of each ticket the unchanged and what is tried.
     unchanged = _columns(Condition())
     for network in accuracy_table.dense_networks(
@@ -298,8 +292,3 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
-
-
-def _list(iterations: Sequence[int]) -> str:
-    """Returns iterations with commas between them."""
-    return ", ".join(map(str, iterations))

@@ -66,6 +66,26 @@ def refuse_beyond(name: str, iterations: Sequence[int], *, last: int) -> None:
         )
 
 
+def refuse_none_within(iterations: Sequence[int], *, last: int, learned: str) -> None:
+    """Raises ValueError if no k that a paper studies lies before the end of training.
+
+    Args:
+      iterations: each k that it studies.
+      last: the iteration at which training ends.
+      learned: what is trained on, for people.
+    """
+    if not iterations:
+        raise ValueError(
+            "The recipe names no k to study. Name some with --rewind_iterations."
+        )
+    if min(iterations) >= last:
+        raise ValueError(
+            f"Every k that the paper studies ({', '.join(map(str, iterations))}) is "
+            f"beyond the end of training on {learned} at {last}. Name others with "
+            "--rewind_iterations, or train for longer."
+        )
+
+
 def refuse_warmup(warmup: int, *, last: int) -> None:
     """Raises ValueError if the learning rate would not have risen by the end."""
     if warmup > last:

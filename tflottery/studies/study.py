@@ -130,21 +130,31 @@ class Study:
     @property
     def title(self) -> str:
         """A line for people."""
-        data = self.facts.data
-        learned = data.name if data.subset is None else f"{data.subset} of {data.name}"
-        if self.config.task != LABELS:
-            learned += f", {self.config.task}"
         title = (
-            f"{self.config.model} on {learned}, {self.variant} recipe, "
+            f"{self.config.model} on {self.learned}, {self.variant} recipe, "
             f"{self.last:,} iterations"
         )
         if not self.config.REWINDS:
             return title
         title += f", k = {', '.join(map(str, self.rewind_iterations))}"
+        return title + self.left_out
+
+    @property
+    def left_out(self) -> str:
+        """For people, which k of the recipe are not studied; empty where all are."""
         beyond = [k for k in self.paper_iterations if k >= self.last]
-        if self.config.rewind_iterations is None and beyond:
-            title += f" (the recipe's {', '.join(map(str, beyond))}: beyond the end)"
-        return title
+        if self.config.rewind_iterations is not None or not beyond:
+            return ""
+        return f" (the recipe's {', '.join(map(str, beyond))}: beyond the end)"
+
+    @property
+    def learned(self) -> str:
+        """What is learned, for people: of which data, and by which task."""
+        data = self.facts.data
+        learned = data.name if data.subset is None else f"{data.subset} of {data.name}"
+        return (
+            learned if self.config.task == LABELS else f"{learned}, {self.config.task}"
+        )
 
     @property
     def paper_iterations(self) -> tuple[int, ...]:
@@ -307,17 +317,22 @@ def resolve(
       related: the studies of `Config.related`.
 
     Raises:
-      ValueError: a k beyond the end of training, a batch that the replicas cannot
-        share, an unknown variant.
+      ValueError: a k beyond the end of training, or each k that the paper studies; a
+        batch that the replicas cannot share; an unknown variant.
     """
     variant, recipe = config.recipe()
     recipe = resolved_options.recipe_of(recipe, config, facts)
     facts = resolved_options.facts_of(facts, recipe, config)
     study = Study(config, variant, recipe, (), facts, placement, related or {})
     batch_sizes.validate(recipe.batch_size, facts, num_replicas=study.num_replicas)
-    grid = [k for k in study.paper_iterations if k < study.last]
     if config.rewind_iterations is not None:
         grid = study.grid("rewind_iterations", config.rewind_iterations)
+    else:
+        grid = [k for k in study.paper_iterations if k < study.last]
+        if config.REWINDS:
+            schedule_options.refuse_none_within(
+                study.paper_iterations, last=study.last, learned=study.learned
+            )
     return dataclasses.replace(study, rewind_iterations=tuple(sorted(set(grid))))
 
 

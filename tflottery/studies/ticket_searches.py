@@ -76,10 +76,11 @@ def rows(study: Study, results: ResultsReader) -> dict[str, list]:
 def subject(study: Study) -> str:
     """Returns what the study is about, for the plan's title."""
     sparse = Subnetworks(study)
-    return (
-        f"tickets of {', '.join(one.key for one in study.config.searches())} to "
-        f"{sparse.describe(sparse.levels[-1])}"
+    searches = (
+        one.key + (study.related[one.key].left_out if one.key in study.related else "")
+        for one in study.config.searches()
     )
+    return f"tickets of {', '.join(searches)} to {sparse.describe(sparse.levels[-1])}"
 
 
 def figure(
