@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 
+import pandas
 import pytest
 from absl import flags
 from made_tables import SETTING
@@ -64,6 +65,14 @@ def test_an_interval_holds_fails_or_leaves_open(claimed, low, high, expected):
     assert judging.answer(found, claimed, about="another network") == expected
     own = judging.answer(found, claimed, about=judging.PAPERS_OWN)
     assert own == ("contradicted" if expected == "fails" else expected)
+
+
+def test_a_correlations_interval_ends_where_correlations_do():
+    replicates = pandas.Series([0.8, 1.0, 0.9])
+    found = judging._estimated(replicates, unit="correlation")["interval"]
+    assert 0.6 < found.low < 0.7
+    assert found.high == 1.0
+    assert judging._estimated(replicates, unit="points")["interval"].high > 1.1
 
 
 @pytest.mark.parametrize("claim", CLAIMS.names())

@@ -176,7 +176,7 @@ def judged(
         num_diverged=selecting.num_diverged(table),
     )
     try:
-        found = _estimated(claim.function(table))
+        found = _estimated(claim.function(table), unit=claim["unit"])
     except Lacking as lacking:
         told = f"{lacking}{diverged(judgement)}"
         command = command_for(claim, setting, flags=flags, lacking=lacking)
@@ -239,8 +239,14 @@ def answer(interval: Interval, claimed: ClaimedRange, *, about: str) -> str:
     return UNDECIDED
 
 
-def _estimated(measured: "pandas.Series | Conditions") -> dict[str, object]:
+def _estimated(
+    measured: "pandas.Series | Conditions", *, unit: str
+) -> dict[str, object]:
     """Returns the interval of what a claim's function returned, its spread and count.
+
+    Args:
+      measured: a number a replicate, or what a correlation is taken of.
+      unit: of these numbers.
 
     Raises:
       Lacking: there are too few replicates for an interval.
@@ -255,8 +261,11 @@ def _estimated(measured: "pandas.Series | Conditions") -> dict[str, object]:
     if len(values) < 2:
         has = "1 replicate" if len(values) else "no replicate has all that is compared"
         raise Lacking(f"{has}: an interval takes at least 2, see --replicates")
-    std = statistics.std(values)
-    return {"interval": statistics.t_interval(values), "std": std, "count": len(values)}
+    found = statistics.t_interval(values)
+    if unit == "correlation":
+        # There is none beyond.
+        found = Interval(found.estimate, max(found.low, -1.0), min(found.high, 1.0))
+    return {"interval": found, "std": statistics.std(values), "count": len(values)}
 
 
 @dataclasses.dataclass(frozen=True)
