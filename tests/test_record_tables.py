@@ -29,13 +29,13 @@ def _printed(record):
 def _measured(record):
     """Returns means and deviations of test accuracy in percent, a row a network."""
     table = pandas.read_csv(record / "accuracy.csv", dtype={"search": str})
-    table = table[table["level"] > 0].fillna({"search": ""})
+    table = table[table["level"] > 0].fillna({"search": "", "first_convolutions": 0})
     accuracy = 100 * (1 - table["test_error"])
-    by = [table["subnetwork"], table["search"], table["level"]]
-    found = accuracy.groupby(by).agg(["mean", "std"])
+    by = ["subnetwork", "search", "first_convolutions", "level"]
+    found = accuracy.groupby([table[name] for name in by]).agg(["mean", "std"])
     return [
         list(own.itertuples(index=False, name=None))
-        for _, own in found.groupby(level=[0, 1])
+        for _, own in found.groupby(level=by[:-1])
     ]
 
 
