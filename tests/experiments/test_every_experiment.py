@@ -83,6 +83,8 @@ def test_from_a_store_of_all_experiments_the_same_bytes_come_again(
 
 def test_with_a_full_store_nothing_is_trained(tiny, every_experiment, here, trainings):
     folder = tiny(every_experiment).folder
+    # The store may have been filled just now.
+    trainings.clear()
     machine = Machine(
         executor="inline",
         store=str(folder.parent / "store"),

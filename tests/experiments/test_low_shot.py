@@ -55,6 +55,13 @@ def test_a_search_that_ends_before_every_k_is_refused(study_of):
         study_of(low_shot, subsets=("images:0.5",), **options)
 
 
+def test_a_k_beyond_the_end_of_a_search_says_which(study_of):
+    options = {"rewind_iterations": (20,), "training_iterations": "1ep"}
+    text = r"names \[20\], beyond the end of training on images:0.5 of digits at 13"
+    with pytest.raises(ValueError, match=text):
+        study_of(low_shot, subsets=("images:0.5",), **options)
+
+
 def test_the_k_that_a_search_lacks_are_said(study_of):
     options = {"rewind_iterations": None, "training_iterations": 60}
     found = study_of(low_shot, subsets=("images:0.5",), **options)

@@ -56,12 +56,22 @@ def validate_warmup(warmup: Duration | None, *, last: int | None) -> None:
         refuse_warmup(alone, last=last)
 
 
-def refuse_beyond(name: str, iterations: Sequence[int], *, last: int) -> None:
-    """Raises ValueError if an option names an iteration beyond the end of training."""
+def refuse_beyond(
+    name: str, iterations: Sequence[int], *, last: int, learned: str | None = None
+) -> None:
+    """Raises ValueError if an option names an iteration beyond the end of training.
+
+    Args:
+      name: of the option.
+      iterations: those it names.
+      last: the iteration at which training ends.
+      learned: what is trained on, for people; None: it is not known yet.
+    """
     beyond = [iteration for iteration in iterations if iteration > last]
     if beyond:
+        where = "" if learned is None else f" on {learned}"
         raise ValueError(
-            f"--{name} names {beyond}, beyond the end of training at {last}. "
+            f"--{name} names {beyond}, beyond the end of training{where} at {last}. "
             "Leave them out, or train for longer with --training_iterations."
         )
 

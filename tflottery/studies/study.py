@@ -196,7 +196,9 @@ class Study:
           ValueError: one is beyond the end of training.
         """
         iterations = resolved_options.in_iterations(given, self.recipe, self.facts)
-        schedule_options.refuse_beyond(name, iterations, last=self.last)
+        schedule_options.refuse_beyond(
+            name, iterations, last=self.last, learned=self.learned
+        )
         return tuple(sorted(set(iterations)))
 
     def columns(self) -> dict[str, object]:
