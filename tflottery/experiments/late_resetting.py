@@ -25,6 +25,7 @@ from tflottery.core.durations import Duration
 from tflottery.execution.results_reader import ResultsReader
 from tflottery.studies import config as shared
 from tflottery.studies import program, search_options, ticket_searches
+from tflottery.studies.columns import StudyKeys
 from tflottery.studies.config import option
 from tflottery.studies.pruning_config import PruningConfig
 from tflottery.studies.search_options import Search, TicketConfig
@@ -112,17 +113,12 @@ class Config(TicketConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ResetPoint:
+class ResetPoint(StudyKeys):
     """A row of resetting.csv: what tickets of some data are reset to by their recipe.
 
+    Of the study in which they are found.
+
     Attributes:
-      model: as in accuracy.csv, and so are all up to `config`.
-      variant: likewise.
-      dataset: likewise.
-      task: that tickets are found on.
-      training_iterations: of a training on these data.
-      config: short hash of whatever else decides that training.
-      precision: of that training.
       ticket_subset: the part of the data; None: all.
       rewind_iteration: k, in updates.
       rewind_examples: images seen by then.
@@ -130,13 +126,6 @@ class ResetPoint:
       rewind_fraction: k as part of the training, in [0, 1].
     """
 
-    model: str
-    variant: str
-    dataset: str
-    task: str
-    training_iterations: int
-    config: str
-    precision: str = "float32"
     ticket_subset: str | None
     rewind_iteration: int
     rewind_examples: int

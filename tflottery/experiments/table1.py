@@ -22,6 +22,7 @@ from tflottery.studies import accuracy_table, answers, program
 from tflottery.studies import config as shared
 from tflottery.studies.accuracy_table import TrainedNetwork, measured_errors
 from tflottery.studies.answers import Answer
+from tflottery.studies.columns import StudyKeys
 from tflottery.studies.config import option
 from tflottery.studies.study import Study
 
@@ -57,7 +58,7 @@ class Config(shared.Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Row:
+class Row(StudyKeys):
     """A network and variant. Accuracies are fractions; `reported`: the paper's.
 
     Attributes:
@@ -70,13 +71,6 @@ class Row:
         subnetworks.
     """
 
-    model: str
-    variant: str
-    dataset: str
-    task: str
-    training_iterations: int
-    config: str
-    precision: str = "float32"
     num_parameters: int
     num_weights: int
     epochs: float

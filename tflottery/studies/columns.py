@@ -4,24 +4,8 @@ import dataclasses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LevelKeys:
-    """A level of a setting, over its replicates; columns as in `NetworkKeys`."""
-
-    model: str
-    variant: str
-    dataset: str
-    task: str
-    training_iterations: int
-    config: str
-    precision: str = "float32"
-    level: int
-    density: float
-    axis_density: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class NetworkKeys:
-    """A network of a replicate; dense unless it says otherwise.
+class StudyKeys:
+    """Which study a row is of; every row of every table begins so (`Study.columns`).
 
     Attributes:
       model: name of the model.
@@ -31,13 +15,6 @@ class NetworkKeys:
       training_iterations: length of a whole training.
       config: short hash of whatever else decides the row.
       precision: in which it was trained.
-      subnetwork: dense, or a kind of pruned network, such as imp
-        (`studies.subnetworks`).
-      level: prunings so far.
-      density: kept fraction of the prunable weights, in [0, 1].
-      axis_density: the same with unpruned kernels counted as kept, as on the papers'
-        axes.
-      replicate: independent repetition, from 1.
     """
 
     model: str
@@ -47,6 +24,31 @@ class NetworkKeys:
     training_iterations: int
     config: str
     precision: str = "float32"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LevelKeys(StudyKeys):
+    """A level of a setting, over its replicates; columns as in `NetworkKeys`."""
+
+    level: int
+    density: float
+    axis_density: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkKeys(StudyKeys):
+    """A network of a replicate; dense unless it says otherwise.
+
+    Attributes:
+      subnetwork: dense, or a kind of pruned network, such as imp
+        (`studies.subnetworks`).
+      level: prunings so far.
+      density: kept fraction of the prunable weights, in [0, 1].
+      axis_density: the same with unpruned kernels counted as kept, as on the papers'
+        axes.
+      replicate: independent repetition, from 1.
+    """
+
     subnetwork: str = "dense"
     level: int = 0
     density: float = 1.0

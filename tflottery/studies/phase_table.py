@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from tflottery.analysis import movement, statistics
-from tflottery.studies.columns import NetworkKeys
+from tflottery.studies.columns import NetworkKeys, StudyKeys
 from tflottery.studies.study import Study
 
 # Columns that phases are described by, and those of which the minimum counts.
@@ -24,7 +24,7 @@ _WITH_MINIMUM = ("gradient_norm", "mean_gradient_magnitude")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Phase:
+class Phase(StudyKeys):
     """A row of phases.csv: a statistic of a phase of the timeline (Figure 2).
 
     Replicates count that were measured at every iteration asked for; where there are
@@ -33,13 +33,6 @@ class Phase:
     it describes and how it does.
     """
 
-    model: str
-    variant: str
-    dataset: str
-    task: str
-    training_iterations: int
-    config: str
-    precision: str = "float32"
     final_iteration: int
     gradient_examples: int
     phase_start: int
