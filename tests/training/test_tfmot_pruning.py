@@ -14,6 +14,7 @@ from tflottery.models import weights as model_weights
 from tflottery.pruning import counts
 from tflottery.training import tfmot_pruning
 from tflottery.training.tfmot_pruning import PruningTimes
+from tflottery.training.trainer import Diverged
 
 
 def _built(name, shape):
@@ -102,7 +103,7 @@ def test_a_training_that_diverges_or_is_stopped_says_so():
             between=between,
         )
 
-    with pytest.raises(tfmot_pruning.NotFinite, match="diverged at iteration [12]"):
+    with pytest.raises(Diverged, match="iteration [12]"):
         train(lambda done: None, learning_rate=1e30, momentum=0.9, weight_decay=0.1)
 
     def stop(done):

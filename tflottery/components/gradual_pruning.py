@@ -74,6 +74,7 @@ class GradualPruning(Component):
         from tflottery.datasets import pipeline
         from tflottery.datasets.stream import stream_of
         from tflottery.training import tfmot_pruning
+        from tflottery.training.trainer import Diverged
 
         run, recipe = self.run, recipes.simplified(self.run.recipe)
         source = context.runtime.source_of(run.data, run.network)
@@ -104,9 +105,10 @@ class GradualPruning(Component):
                 times=tfmot_pruning.PruningTimes(self.begin, self.end, self.frequency),
                 between=lambda done: context.remember(None, done),
             )
-        except tfmot_pruning.NotFinite as ending:
+        except Diverged as ending:
             diverged = ending.iteration
-            raise Absent(str(ending), diverged_iteration=diverged) from None
+            reason = f"The training diverged at iteration {diverged}."
+            raise Absent(reason, diverged_iteration=diverged) from None
         source.check_unchanged()
         checkpoints.write(context.output, weights)
         small = {path: mask.astype(np.uint8) for path, mask in masks.items()}

@@ -23,7 +23,9 @@ import tensorflow as tf
 from tflottery import layers
 from tflottery.core.recipes import Recipe
 from tflottery.models.weights import Weights
+from tflottery.pruning import masks as pruning_masks
 from tflottery.training import optimizers
+from tflottery.training.trainer import Diverged
 
 _LEGACY = "TF_USE_LEGACY_KERAS"
 # Of the layers that this package's networks for small images are made of.
@@ -46,18 +48,6 @@ _L2 = {
     "Conv2D": ("kernel_regularizer", "bias_regularizer"),
     "BatchNormalization": ("gamma_regularizer", "beta_regularizer"),
 }
-
-
-class NotFinite(Exception):
-    """The loss or the weights of a training are not finite.
-
-    Attributes:
-      iteration: after which that was seen.
-    """
-
-    def __init__(self, iteration: int):
-        super().__init__(f"The training diverged at iteration {iteration}.")
-        self.iteration = iteration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +92,7 @@ def trained(
 
     Raises:
       ValueError: the model has a layer that is not translated; says which.
-      NotFinite: the training diverged.
+      Diverged: the loss or the weights are not finite.
     """
     tf_keras, sparsity = _libraries()
     fractions = {
@@ -132,9 +122,9 @@ def trained(
     }
     found = _values(own)
     if not all(np.isfinite(value).all() for value in found.values()):
-        raise NotFinite(recipe.training_iterations)
+        raise Diverged(recipe.training_iterations)
     masks |= {path: np.ones_like(weights[path]) for path in survivors.keys() - masks}
-    return _pruned(found, masks), masks
+    return pruning_masks.apply(found, masks), masks
 
 
 def legacy_model(
@@ -266,7 +256,7 @@ def _between(
         def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
             if not np.isfinite((logs or {}).get("loss", 0.0)):
                 # The loss is that of the weights before this update.
-                raise NotFinite(max(batch, 1))
+                raise Diverged(max(batch, 1))
             between((batch + 1) / iterations)
 
     return Between()
@@ -287,14 +277,4 @@ def _values(own: Mapping[str, object]) -> Weights:
         for layer, one in own.items()
         for name in names
         if getattr(one, name, None) is not None
-    }
-
-
-def _pruned(weights: Weights, masks: Weights) -> Weights:
-    """Returns the weights with exactly 0.0 where a mask is."""
-    return {
-        path: np.where(masks[path] != 0, value, np.float32(0))
-        if path in masks
-        else value
-        for path, value in weights.items()
     }

@@ -20,6 +20,7 @@ from tflottery.datasets.source import Source
 from tflottery.datasets.stream import DataStream, stream_of
 from tflottery.layers import masked, normalization, pooling
 from tflottery.models import weights as model_weights
+from tflottery.pruning import masks as pruning_masks
 from tflottery.training import distribution, optimizers, precisions, replicas, tasks
 from tflottery.training.generators import Generators
 from tflottery.training.orders import Orders
@@ -145,12 +146,12 @@ class Trainer:
         )
         if slots is not None:
             # Carried momentum would move pruned weights off zero.
+            paths = {name: name.split("/", 1)[1] for name in slots}
             by_slot = {
-                name: masks[name.split("/", 1)[1]]
-                for name in slots
-                if name.split("/", 1)[1] in masks
+                name: masks[path] for name, path in paths.items() if path in masks
             }
-            optimizers.assign_slots(self.optimizer, _pruned(slots, by_slot))
+            slots = pruning_masks.apply(slots, by_slot)
+            optimizers.assign_slots(self.optimizer, slots)
 
     def stream(self, *, data_order_seed: int, augmentation_seed: int) -> DataStream:
         """Returns the training examples of every iteration, in an order of theirs."""
@@ -378,18 +379,6 @@ def _iterate(step: Callable, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         [tf.constant(0), tf.constant(0.0)],
     )
     return done - tf.cast(~tf.math.is_finite(loss), tf.int32), loss
-
-
-def _pruned(
-    arrays: dict[str, np.ndarray], masks: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Returns the arrays with exactly 0.0 wherever a mask of the same name is 0."""
-    return {
-        name: np.where(masks[name] != 0, value, np.float32(0))
-        if name in masks
-        else value
-        for name, value in arrays.items()
-    }
 
 
 def compiled_by_xla(model: keras.Model) -> bool:
