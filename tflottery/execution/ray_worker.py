@@ -22,7 +22,7 @@ from tflottery.core import installed_code
 from tflottery.core.environment import SetupError
 from tflottery.execution.pool import Pool
 from tflottery.execution.worker import Message, WorkerSettings
-from tflottery.store import claims, manifests
+from tflottery.store import claims, locks, manifests
 from tflottery.store.errors import StoreError
 
 # A worker at a job that nobody asks for this long belongs to no command any more: by
@@ -110,7 +110,7 @@ class RayWorker:
         identity = ray.get_runtime_context().get_node_id()
         here = claims.Claims(self._settings.store, "").holder
         fault = self._fault() if working else None
-        drafts = claims.locks.host_in_paths()
+        drafts = locks.host_in_paths()
         code = installed_code.digest(tflottery.__name__)
         return Node(identity, here.host, here.boot, environment(), code, fault, drafts)
 
@@ -197,7 +197,7 @@ def _located(message: Message) -> Message:
     """Returns a message that says on which host, where that may be the cause."""
     if message.kind not in _LOCATED:
         return message
-    host = claims.locks.host()
+    host = locks.host()
     return Message(message.kind, f"{message.value} (on host {host!r})")
 
 

@@ -180,9 +180,9 @@ def held_locks(folder: str) -> list[HeldLock]:
         # It may be freed, and its file gone, at any moment.
         with contextlib.suppress(OSError):
             if is_held(path):
-                told, since = holder(path) or "somebody", os.stat(path).st_mtime
-                pid = int(told.split()[1]) if told.startswith("process ") else None
-                found.append(HeldLock(name, told, pid, since))
+                note, since = _note(path), os.stat(path).st_mtime
+                told = _told(note) or "somebody"
+                found.append(HeldLock(name, told, note.get("pid"), since))
     return sorted(found, key=lambda one: one.since)
 
 
@@ -206,26 +206,29 @@ def held_names(folder: str) -> dict[str, HeldLock]:
 
 def holder(path: str) -> str | None:
     """Returns who last took the lock ("process 12 on host a"), None if unknown."""
-    try:
-        note = _note(path)
-        return f"process {note['pid']} on {note['host']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return _told(_note(path))
+
+
+def _told(note: dict[str, object]) -> str | None:
+    """Returns who took a lock, by its note."""
+    return f"process {note['pid']} on {note['host']}" if note else None
 
 
 def _note(path: str) -> dict[str, object]:
-    """Returns what a lock's file says of who took it last."""
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    """Returns what a lock's file says of who took it last; {} if it does not."""
+    with contextlib.suppress(OSError, ValueError):
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+        if isinstance(found, dict) and {"pid", "host"} <= found.keys():
+            return found
+    return {}
 
 
 def _is_of_this_host(path: str) -> bool:
     """Returns whether no other host's process is known to have taken a lock last."""
-    try:
-        note = _note(path)
-        return (note["host"], note.get("machine", machine())) == (host(), machine())
-    except (OSError, ValueError, KeyError, TypeError):
-        return True
+    # Of one whose note is missing nobody knows.
+    note = {"host": host(), "machine": machine()} | _note(path)
+    return (note["host"], note["machine"]) == (host(), machine())
 
 
 def _locked(descriptor: int, path: str) -> bool:
