@@ -463,7 +463,7 @@ def test_making_a_store_touches_nothing(tmp_path):
 def test_locks_of_a_store(store):
     with store.lock(f"run {ADDRESS}"):
         assert store.lock(f"run {ADDRESS}") is None
-        assert str(os.getpid()) in store.lock_holder(f"run {ADDRESS}")
+        assert store.jobs_at_work()[f"run {ADDRESS}"].pid == os.getpid()
         with Store(store.root).lock("another"):
             pass
     with store.lock(f"run {ADDRESS}"):

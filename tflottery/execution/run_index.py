@@ -10,6 +10,7 @@ from tflottery.components.component import Artifact, Component
 from tflottery.components.runs import SLOTS_FILE, Run, State
 from tflottery.execution.lineage import sources
 from tflottery.execution.unobtainable import Reason
+from tflottery.store import addresses
 from tflottery.store.store import Store
 
 # In the record that there is no artifact of a component.
@@ -171,7 +172,7 @@ def absence_address(component: Component) -> str:
 
 def checkpoints(run: Run, store: Store) -> dict[int, str]:
     """Returns the addresses of a run's checkpoints, by iteration."""
-    return _by_iteration(f"checkpoints/{run.key}", store)
+    return addresses.by_iteration(store.listing(f"checkpoints/{run.key}"))
 
 
 def checkpoint_address(run: Run, iteration: int) -> str:
@@ -193,9 +194,3 @@ def _starts_of(listing: Mapping[str, Set[str]]) -> dict[str, dict[int, str]]:
             if parts[2].isdigit():
                 starts.setdefault(parts[1], {})[int(parts[2])] = address
     return starts
-
-
-def _by_iteration(folder: str, store: Store) -> dict[int, str]:
-    """Returns the addresses in a folder that are named after an iteration."""
-    named = {address.rsplit("/", 1)[-1]: address for address in store.addresses(folder)}
-    return {int(name): address for name, address in named.items() if name.isdigit()}

@@ -1,7 +1,7 @@
 """Addresses: the relative folder names under which artifacts lie in a store."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 # Folders of the store's own; no address starts with them.
 DRAFTS, LOCKS, DAMAGED = ".drafts", ".locks", "damaged"
@@ -37,6 +37,12 @@ def above(address: str) -> list[str]:
     """Returns the addresses that this one lies inside of."""
     parts = address.split("/")
     return ["/".join(parts[:length]) for length in range(1, len(parts))]
+
+
+def by_iteration(addresses: Iterable[str]) -> dict[int, str]:
+    """Returns those of some addresses that are named after an iteration, by that."""
+    named = {address.rsplit("/", 1)[-1]: address for address in addresses}
+    return {int(name): address for name, address in named.items() if name.isdigit()}
 
 
 def refuse_inside(address: str, others: Sequence[str]) -> None:

@@ -337,9 +337,7 @@ def _stamp(path: str) -> tuple[int, ...] | None:
 
 def _above(path: str, known: Container[str]) -> str | None:
     """Returns which of the known addresses a file lies at or below, None if at none."""
-    parts = path.split("/")
-    beginnings = ("/".join(parts[:length]) for length in range(1, len(parts)))
-    return next((one for one in beginnings if one in known), None)
+    return next((one for one in addresses.above(path) if one in known), None)
 
 
 def _content(path: str) -> tuple[list[str], list[str]]:

@@ -116,10 +116,10 @@ def superseded(store: Store, run: str) -> list[str]:
       store: where they are.
       run: key of the run.
     """
-    kept = _by_iteration(store.listing(f"checkpoints/{run}"))
+    kept = addresses.by_iteration(store.listing(f"checkpoints/{run}"))
     if not kept or store.has(f"runs/{run}/diverged"):
         return list(kept.values())
-    states = _by_iteration(store.listing(f"runs/{run}"))
+    states = addresses.by_iteration(store.listing(f"runs/{run}"))
     with_slots = (
         iteration
         for iteration in sorted(states, reverse=True)
@@ -152,12 +152,6 @@ def _lock_of(address: str) -> str:
     if address.startswith("checkpoints/"):
         return f"runs/{address.split('/')[1]}"
     return of_run(address) or address
-
-
-def _by_iteration(listing: Mapping[str, object]) -> dict[int, str]:
-    """Returns the addresses that are named after an iteration."""
-    named = {address.rsplit("/", 1)[-1]: address for address in listing}
-    return {int(name): address for name, address in named.items() if name.isdigit()}
 
 
 def _done(listing: Mapping[str, object]) -> dict[str, str]:

@@ -127,8 +127,25 @@ class Store:
             raise DamagedArtifact(address, fault, self._set_aside(address, data))
 
     def manifest(self, address: str) -> dict[str, object]:
-        """Returns an artifact's manifest. Raises what `open` raises."""
-        return self._verified_manifest(address)
+        """Returns the manifest of a sound artifact. Raises what `open` raises."""
+        looks = 0
+        while True:
+            data = self._manifest(validated(address))
+            if data is None:
+                looks += 1
+                if looks < _LOOKS:
+                    time.sleep(_SECONDS_BETWEEN_LOOKS)
+                elif not self.sight.again(address):
+                    raise MissingArtifact(address, self.root)
+                continue
+            with self._explained(f"read {address!r}"):
+                fault = self._verifier.fault(address, data)
+            if fault is None:
+                self.sight.found(address)
+                return manifests.unsealed(data, address)
+            # Someone may have replaced it while its files were read.
+            if self._manifest(address) == data and not self.sight.again(address):
+                raise DamagedArtifact(address, fault, self._set_aside(address, data))
 
     def open(self, address: str) -> epath.Path:
         """Returns an artifact, as a local folder, once all its bytes were compared.
@@ -141,7 +158,7 @@ class Store:
             the artifact is moved to the store's folder "damaged".
         """
         for _ in range(_LOOKS):
-            manifest = self._verified_manifest(address)
+            manifest = self.manifest(address)
             folder, is_new = self._backend.readable(address, manifest)
             if not is_new:
                 break
@@ -220,10 +237,6 @@ class Store:
         with self._explained(f"lock {name!r}"):
             self.claims.refuse_others()
             return locks.acquire(locks.path_of(self._locks, name))
-
-    def lock_holder(self, name: str) -> str | None:
-        """Returns who holds a lock ("process 12 on host a"), None if unknown."""
-        return locks.holder(locks.path_of(self._locks, name))
 
     def commands_at_work(self) -> list[locks.HeldLock]:
         """Returns the locks of this host's commands that make something for it."""
@@ -335,27 +348,6 @@ class Store:
             self._set_aside(address, data)
             return False
         return manifests.is_of(data, address, manifest, files=files)
-
-    def _verified_manifest(self, address: str) -> dict[str, object]:
-        """Returns the manifest of a sound artifact; sets a damaged one aside."""
-        looks = 0
-        while True:
-            data = self._manifest(validated(address))
-            if data is None:
-                looks += 1
-                if looks < _LOOKS:
-                    time.sleep(_SECONDS_BETWEEN_LOOKS)
-                elif not self.sight.again(address):
-                    raise MissingArtifact(address, self.root)
-                continue
-            with self._explained(f"read {address!r}"):
-                fault = self._verifier.fault(address, data)
-            if fault is None:
-                self.sight.found(address)
-                return manifests.unsealed(data, address)
-            # Someone may have replaced it while its files were read.
-            if self._manifest(address) == data and not self.sight.again(address):
-                raise DamagedArtifact(address, fault, self._set_aside(address, data))
 
     def _seen(self, address: str) -> tuple[bytes | None, str | None]:
         """Returns the manifest at an address and what is wrong at first sight."""

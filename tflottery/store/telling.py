@@ -3,6 +3,7 @@
 import collections
 from collections.abc import Iterable, Mapping, Sequence
 
+from tflottery.core.amounts import counted
 from tflottery.core.files import readable_size
 from tflottery.store import differences
 from tflottery.store.differences import Difference
@@ -29,18 +30,18 @@ def contents(origins: Origins, prefix: str = "") -> str:
     if prefix.strip("/"):
         lines = [_columns(_line(origins, one) for one in found)]
     else:
-        counted: dict[str, list[int]] = collections.defaultdict(list)
+        sizes_in: dict[str, list[int]] = collections.defaultdict(list)
         for address in found:
-            counted[address.partition("/")[0]].append(_num_bytes(origins, address))
+            sizes_in[address.partition("/")[0]].append(_num_bytes(origins, address))
         lines = [
             _columns(
                 (folder, f"{len(sizes):,}", readable_size(sum(sizes)))
-                for folder, sizes in counted.items()
+                for folder, sizes in sizes_in.items()
             )
         ]
         lines += ["", *_networks(origins, found)]
     total = sum(_num_bytes(origins, one) for one in found)
-    number = _counted(len(found), "artifact")
+    number = counted(len(found), "artifact")
     return "\n".join([*lines, "", f"{number}, {readable_size(total)}"]).strip("\n")
 
 
@@ -143,7 +144,7 @@ def _networks(origins: Origins, found: Iterable[str]) -> list[str]:
     for states in runs.values():
         kinds[_told(origins, states[-1]) or _DAMAGED].append(len(states))
     rows = [
-        (kind, _counted(len(each), "run"), _counted(sum(each), "state"))
+        (kind, counted(len(each), "run"), counted(sum(each), "state"))
         for kind, each in sorted(kinds.items())
     ]
     return [_columns(rows)] if rows else []
@@ -174,11 +175,6 @@ def _num_bytes(origins: Origins, address: str) -> int:
     """Returns what the files of an artifact take, as its manifest has it."""
     files: Mapping = origins.manifest(address).get("files", {})
     return sum(one["bytes"] for one in files.values())
-
-
-def _counted(number: int, name: str) -> str:
-    """Returns "1 run", "3 runs"."""
-    return f"{number:,} {name}{'s' * (number != 1)}"
 
 
 def _text(value: Value) -> str:
