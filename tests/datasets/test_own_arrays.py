@@ -115,6 +115,13 @@ def test_mistakes_say_what_is_expected(tmp_path, cache_dir):
         source.load(f"npz:{file}", cache_dir=cache_dir)
     with pytest.raises(FileNotFoundError, match=r"hat\.npz"):
         source.load("npz:hat.npz", cache_dir=cache_dir)
+    file.write_bytes(b"")
+    for name, facts in (
+        (f"folder:{file}", r"mine\.npz is a file\. Write npz:"),
+        (f"npz:{tmp_path}", r" is a folder\. Write folder:"),
+    ):
+        with pytest.raises(ValueError, match=facts):
+            source.load(name, cache_dir=cache_dir)
     for name in ("npz:", "folder:@8", "folder:x@0"):
         with pytest.raises(ValueError, match="names no place"):
             source.load(name, cache_dir=cache_dir)
@@ -131,3 +138,19 @@ def test_mistakes_say_what_is_expected(tmp_path, cache_dir):
     )
     with pytest.raises(ValueError, match=told):
         source.load(f"folder:{tmp_path}/many", cache_dir=cache_dir)
+
+
+def test_what_is_not_there_is_refused_unless_it_was_read_before(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFLOTTERY_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "mine.npz"
+    for name in (f"npz:{file}", f"folder:{tmp_path}/photos@8"):
+        with pytest.raises(ValueError, match=r"There is no .*/(mine\.npz|photos), whi"):
+            source.refuse_absent(name)
+    for name in ("digits", "fashion_mnist"):
+        source.refuse_absent(name)
+    np.savez(file, x_train=X[:8], y_train=Y[:8], x_test=X[8:], y_test=Y[8:])
+    source.refuse_absent(f"npz:{file}")
+    found = source.load(f"npz:{file}")
+    file.unlink()
+    source.refuse_absent(f"npz:{file}")
+    assert source.load(f"npz:{file}").digest == found.digest

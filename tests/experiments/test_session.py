@@ -17,6 +17,7 @@ import pytest
 from tflottery.components.interpolating import Line
 from tflottery.components.runs import State
 from tflottery.core import stopping
+from tflottery.core.recipes import LABELS, Setting
 from tflottery.core.registry import CRITERIA, MODELS
 from tflottery.execution.executor import Executor
 from tflottery.execution.results_reader import PartialReader
@@ -894,3 +895,11 @@ def test_the_data_of_a_state_are_described_in_its_manifest(execute, facts, tmp_p
     )
     assert manifest["derivation"]["data"]["data"]["name"] == "digits"
     assert manifest["derivation"]["first_iteration"] == 0
+
+
+def test_data_that_are_not_there_are_refused_before_a_worker_starts():
+    # It has nothing to start one with.
+    facts_of = planned_work.asking(types.SimpleNamespace(is_elsewhere=False), None)
+    for given in (("npz:/nowhere.npz",), ("digits", LABELS, None, "folder:/nowhere")):
+        with pytest.raises(ValueError, match="There is no /nowhere.*, which data set"):
+            facts_of("lenet", Setting(*given))

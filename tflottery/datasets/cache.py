@@ -61,7 +61,7 @@ def load(
     Changes: writes to the cache folder.
     """
     root = default_folder() if cache_dir is None else _folder(cache_dir)
-    request = {"format": _FORMAT, "name": name, **request}
+    request = _complete(name, request)
     with contextlib.suppress(_Unusable):
         source = _found(root, request, edition=edition())
         if source is not None:
@@ -77,6 +77,14 @@ def load(
             _LOG.warning("%s", reason)
             source = None
         return source or _made(root, request, make, edition=now)
+
+
+def is_known(name: str, request: dict[str, object]) -> bool:
+    """Returns whether a dataset was asked for in the same way before.
+
+    Args: as of `load`, from `default_folder()`.
+    """
+    return _pointer(default_folder(), _complete(name, request)).exists()
 
 
 def default_folder() -> pathlib.Path:
@@ -184,6 +192,10 @@ def _put(copy: pathlib.Path, folder: pathlib.Path) -> None:
         # Processes that have the old files mapped keep them until they end.
         shutil.rmtree(folder, ignore_errors=True)
         copy.rename(folder)
+
+
+def _complete(name: str, request: dict[str, object]) -> dict[str, object]:
+    return {"format": _FORMAT, "name": name, **request}
 
 
 def _pointer(root: pathlib.Path, request: dict[str, object]) -> pathlib.Path:

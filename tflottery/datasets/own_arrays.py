@@ -82,6 +82,18 @@ def short_name(name: str) -> str:
     return name.rpartition("/")[2] if names_files(name) else name
 
 
+def refuse_absent(name: str) -> None:
+    """Raises ValueError if a data set's name says where it is, and it never was there.
+
+    What was read once stays in the cache.
+    """
+    if names_files(name):
+        path, _ = _place(name)
+        _refuse_other_kind(name, path)
+        if not path.exists() and not cache.is_known(name, {}):
+            raise ValueError(_absent(name, path))
+
+
 def cached(name: str, *, cache_dir: str | None = None) -> Source:
     """Returns the images and labels of a file or folder, from the cache or made there.
 
@@ -119,7 +131,8 @@ def _read(name: str) -> RawSource:
     """Returns the images and labels of a file or folder."""
     path, size = _place(name)
     if not path.exists():
-        raise FileNotFoundError(f"--dataset={name!r}: there is no {path}.")
+        raise FileNotFoundError(_absent(name, path))
+    _refuse_other_kind(name, path)
     if name.startswith(_NPZ):
         return _raw_source(*_npz(path))
     return _raw_source(*_folders(path, size))
@@ -141,6 +154,21 @@ def _place(name: str) -> tuple[pathlib.Path, int | None]:
             "folder:FOLDER@64 for images made 64 x 64."
         )
     return pathlib.Path(paths.expanded(text)).absolute(), size
+
+
+def _absent(name: str, path: pathlib.Path) -> str:
+    return (
+        f"There is no {path}, which data set {name!r} is to be read from. Mind how it "
+        "is spelled, and the folder that the command runs in."
+    )
+
+
+def _refuse_other_kind(name: str, path: pathlib.Path) -> None:
+    """Raises ValueError for a folder in place of a file, or a file of a folder."""
+    if path.is_dir() and name.startswith(_NPZ):
+        raise ValueError(f"{path} is a folder. Write {_FOLDER}{path}, or name a file.")
+    if path.is_file() and name.startswith(_FOLDER):
+        raise ValueError(f"{path} is a file. Write {_NPZ}{path}, or name a folder.")
 
 
 def _npz(path: pathlib.Path) -> tuple[Examples, Examples]:

@@ -18,7 +18,15 @@ from tflottery.datasets import cache, own_arrays, tfds_source
 from tflottery.datasets.arrays import RawSource, Source, Split
 from tflottery.datasets.encoded import IMAGE_SIZE
 
-__all__ = ["RawSource", "Source", "Split", "adapted", "load", "num_outputs"]
+__all__ = [
+    "RawSource",
+    "Source",
+    "Split",
+    "adapted",
+    "load",
+    "num_outputs",
+    "refuse_absent",
+]
 
 
 def load(
@@ -81,6 +89,15 @@ def load(
     request = _request(registered, data_dir, minimum_image_size)
     source = cache.load(name, request, edition=edition, make=make, cache_dir=cache_dir)
     return _of_size(source, minimum_image_size, image_size=image_size)
+
+
+def refuse_absent(name: str) -> None:
+    """Raises ValueError if a name is of a file or folder that is not there.
+
+    Of data that are prepared somewhere only reading tells.
+    """
+    if name not in DATASETS:
+        own_arrays.refuse_absent(name)
 
 
 def adapted(recipe: Recipe, *, dataset: str, has_many_sizes: bool = False) -> Recipe:

@@ -10,6 +10,7 @@ from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts
 from tflottery.core.identities import Network
 from tflottery.core.recipes import Setting
+from tflottery.datasets import source
 from tflottery.execution import estimate, utilization, work
 from tflottery.execution.executor import Executor
 from tflottery.execution.jobs import Inspect
@@ -210,10 +211,16 @@ def workers_of(machine: Machine, *, leader: Leader | None = None) -> Iterator[Wo
 
 
 def asking(pool: WorkerPool, stop: StopRequest) -> Callable[[str, Setting], Facts]:
-    """Returns a function that asks a worker for facts of a network, each once."""
+    """Returns a function that asks a worker for facts of a network, each once.
+
+    Before a worker of this machine starts, data that are not there are refused.
+    """
 
     @functools.cache
     def facts_of(model: str, setting: Setting) -> Facts:
+        if not pool.is_elsewhere:
+            for name in filter(None, (setting.dataset, setting.shaped_like)):
+                source.refuse_absent(name)
         return ask(pool, Inspect(model, setting), stop.is_set)
 
     return facts_of
