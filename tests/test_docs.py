@@ -145,8 +145,22 @@ def test_a_module_that_is_not_there_is_refused():
         registry.load_plugins(["no_such_module"], named_by="--plugins")
 
 
-def test_what_a_module_lacks_is_its_own_trouble(tmp_path, monkeypatch):
-    (tmp_path / "lacking.py").write_text("import no_such_thing")
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import no_such_thing", r"line 1.*ModuleNotFoundError.*'no_such_thing'"),
+        ("def broken(:", r"line 1\n    def broken.*SyntaxError"),
+        ("\nint('a')", r"line 2, in <module>\n    int\('a'\)\n.*ValueError: "),
+    ],
+)
+def test_of_a_module_that_fails_its_own_lines_are_told(
+    text, told, tmp_path, monkeypatch
+):
+    (tmp_path / "failing.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ModuleNotFoundError, match="no_such_thing"):
-        registry.load_plugins(["lacking"])
+    with pytest.raises(ValueError) as caught:
+        registry.load_plugins(["failing"], named_by="--plugins")
+    first = f"--plugins names 'failing', which cannot be imported:\n  File \"{tmp_path}"
+    assert str(caught.value).startswith(first)
+    assert re.search(told, str(caught.value), re.DOTALL)
+    assert "importlib" not in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 import tflottery
 import tflottery.__main__ as programs
 from tflottery.experiments import instability, label_agnostic
-from tflottery.studies import manual
+from tflottery.studies import manual, program
 from tflottery.studies.session import Machine
 
 pytestmark = pytest.mark.usefixtures("signals_as_before")
@@ -83,6 +83,23 @@ def test_help_says_where_a_model_has_no_recipe():
     last = " ".join(told.rsplit("\n\n", 1)[-1].split())
     assert last.startswith("Recipe of resnet18 (variants early_phase, limited_superv")
     assert "no recipe for model 'resnet18' on 'imagenet2012' with" in last
+
+
+def test_help_names_a_model_or_variant_that_is_not_there():
+    for asked, told in (
+        (["--model", "lenett"], "There is no model 'lenett'"),
+        (["--model", "vgg16", "--variant=lowe"], "'vgg16' has no variant 'lowe'. "),
+        (["--model", "resnet20", "--help"], "Recipe of resnet20 (variants standard,"),
+    ):
+        assert told in manual.text(instability, Machine, ["program", *asked])
+
+
+def test_help_refuses_plugins_that_are_not_there(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["program", "--help", "--plugins=nowhere"])
+    with pytest.raises(SystemExit) as ended:
+        program.run("tflottery.experiments.lottery")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: --plugins names 'nowhere', and")
 
 
 def test_an_option_is_told_under_the_heading_it_has_elsewhere():

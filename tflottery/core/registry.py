@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.metadata
 import pkgutil
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 
 _ENTRY_POINTS = "tflottery.plugins"
@@ -126,20 +127,42 @@ def load_plugins(names: Sequence[str], *, named_by: str | None = None) -> None:
       named_by: the flag that names them, for messages; None: they are arguments.
 
     Raises:
-      ValueError: there is no such module; says where it is looked for.
+      ValueError: there is no such module, or it fails; says where it is looked for, or
+        in which line it fails.
     """
     for name in names:
+        there = f"{named_by} names {name!r}, and there" if named_by else "There"
         try:
             importlib.import_module(name)
-        except ModuleNotFoundError as error:
+        except Exception as error:
+            lacking = getattr(error, "name", None)
             # What the module itself lacks is its own trouble, and told as such.
-            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                raise
-            there = f"{named_by} names {name!r}, and there" if named_by else "There"
+            if (
+                isinstance(error, ModuleNotFoundError)
+                and lacking is not None
+                and f"{name}.".startswith(f"{lacking}.")
+            ):
+                raise ValueError(
+                    f"{there} is no module {lacking!r}: run the command in its folder, "
+                    "put that into PYTHONPATH, or install it."
+                ) from error
+            named = f"{named_by} names {name!r}, which" if named_by else f"{name!r}"
             raise ValueError(
-                f"{there} is no module {error.name!r}: run the command in its folder, "
-                "put that into PYTHONPATH, or install it."
+                f"{named} cannot be imported:\n{_told_from_the_module(error)}"
             ) from error
+
+
+def _told_from_the_module(error: Exception) -> str:
+    """Returns an error with the lines that led to it, those of the import left out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    skipped = (__file__, importlib.__file__)
+    own = [
+        one
+        for one in frames
+        if one.filename not in skipped and not one.filename.startswith("<frozen ")
+    ]
+    lines = [*traceback.format_list(own), *traceback.format_exception_only(error)]
+    return "".join(lines).rstrip()
 
 
 @functools.cache

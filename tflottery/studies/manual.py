@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import textwrap
 import types
 from collections.abc import Iterator, Sequence
@@ -72,13 +73,13 @@ def _recipe(config: type, arguments: Sequence[str]) -> str:
     """Returns the recipe of the model named, else of the default one; "" of a list."""
     given = _given(arguments)
     model = given.get("model") or config.model
-    if model not in MODELS:
+    if "," in model:
         return ""
+    if model not in MODELS:
+        return f"There is no model {model!r}, whose recipe would stand here."
     recipes = MODELS[model]["recipes"]
     preferred = config.PREFERRED_VARIANT
     variant = given.get("variant") or (preferred if preferred in recipes else None)
-    if variant is not None and variant not in recipes:
-        variant = None
     usual = MODELS[model]["dataset"]
     setting = Setting(given.get("dataset") or usual, given.get("task") or LABELS)
     with contextlib.suppress(ValueError):
@@ -94,8 +95,12 @@ def _recipe(config: type, arguments: Sequence[str]) -> str:
 
 def _given(arguments: Sequence[str]) -> dict[str, str]:
     """Returns the flags of a command line as texts, by name."""
-    pairs = (one.removeprefix("--").partition("=") for one in arguments[1:])
-    return {name: value for name, _, value in pairs}
+    found = {}
+    for one, after in itertools.pairwise([*arguments[1:], ""]):
+        name, equals, value = one.removeprefix("--").partition("=")
+        # Also as --model lenet.
+        found[name] = value if equals or after.startswith("--") else after
+    return found
 
 
 def _values(recipe: Recipe) -> Iterator[str]:

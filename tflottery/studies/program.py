@@ -72,14 +72,19 @@ def _run(module_name: str) -> None:
     set_aside = environment.fix(training_hosts.kept_variables())
     module = importlib.import_module(module_name)
     if command_line.asks_for_help(sys.argv):
-        command_line.tell(manual.text(module, Machine, sys.argv))
-        sys.exit(0)
+        sys.exit(exit_code_of(lambda: _help(module), set_aside=()))
     for options in (module.Config, Machine):
         define_flags(options, flags.FLAGS, program=sys.argv[0])
     app.run(
         lambda arguments: _main(module, arguments, set_aside=set_aside),
         flags_parser=command_line.parsed,
     )
+
+
+def _help(module: types.ModuleType) -> int:
+    """Prints the manual of an experiment; returns the exit code."""
+    command_line.tell(manual.text(module, Machine, sys.argv))
+    return 0
 
 
 def _main(
