@@ -53,3 +53,10 @@ def test_double_precision_stays_where_keras_computes_in_it(monkeypatch):
     monkeypatch.setattr(keras.config, "floatx", lambda: "float64")
     found, _ = examples.examples_of((X, Y), called="data")
     assert found.dtype == np.float64
+
+
+def test_targets_of_other_axes_are_refused_by_what_came():
+    for train, test in ((Y, Y[:, None]), ({"a": Y}, {"a": Y[:, None]})):
+        examples.refuse_other_axes((X, train), (X, train, np.ones(5)))
+        with pytest.raises(ValueError, match=r"of data .*\(5,\), .*\(5, 1\).*y\[:, 0"):
+            examples.refuse_other_axes((X, train), (X, test))

@@ -268,6 +268,7 @@ def test_mistakes_are_told_before_anything_trains(tmp_path, num_trainings):
         ({"density": "20%"}, r"density='20%'.*\(0, 1\]"),
         ({"pruning_fraction": "a half"}, r"pruning_fraction='a half'.*\(0, 1\)"),
         ({"test_data": (X, Y[:3])}, r"test_data have \[3, 96\]"),
+        ({"test_data": (X, Y[:, None])}, r"data .* \(64,\), .*\(96, 1\)"),
         ({"test_data": X}, r"test_data is ndarray.*\(inputs, targets\)"),
         ({"loss": object()}, "loss.*object"),
         ({"replicates": 0}, "replicates=0.*from 1"),

@@ -48,6 +48,23 @@ def num_examples(examples: Examples) -> int:
     return len(keras.tree.flatten(examples)[0])
 
 
+def refuse_other_axes(train: Examples, test: Examples) -> None:
+    """Raises ValueError if targets to measure on have other axes than those trained on.
+
+    Keras takes targets of (n,) and of (n, 1) each by itself, and not one after another.
+    """
+    measured = dict(keras.tree.flatten_with_path(test[1]))
+    for path, one in keras.tree.flatten_with_path(train[1]):
+        other = measured.get(path, one)
+        if other.ndim != one.ndim:
+            name = "".join(f" {key!r}" for key in path)
+            raise ValueError(
+                f"Targets{name} of data have the shape {one.shape}, those of test_data "
+                f"{other.shape}: expected as many axes. Of (n,) y[:, None] makes "
+                "(n, 1), and of that y[:, 0] makes (n,)."
+            )
+
+
 def first(examples: Examples, number: int) -> Examples:
     """Returns the first of some examples."""
     return keras.tree.map_structure(lambda one: one[:number], examples)

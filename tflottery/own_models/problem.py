@@ -204,10 +204,13 @@ def of_arguments(
     unpruned: Sequence[str] | None,
 ) -> Problem:
     """Returns the problem that the arguments of a public function state."""
+    train = examples.examples_of(data, called="data")
+    test = examples.examples_of(test_data, called="test_data")
+    examples.refuse_other_axes(train, test)
     return Problem(
         build_model,
-        examples.examples_of(data, called="data"),
-        examples.examples_of(test_data, called="test_data"),
+        train,
+        test,
         optimizer=optimizer,
         loss=loss,
         metrics=metrics,
