@@ -29,7 +29,7 @@ def test_of_other_machines_is_told_what_is_known_here(todo, store, monkeypatch):
     told = {"title": "", "store": store.root, "learned": {}, "num_workers": 400}
     gpus = Placement(device="gpu", is_remote=True)
     text = estimate.summary(todo, placement=gpus, **told)
-    assert "not known with 400 workers on the GPUs of a cluster" in text
+    assert "not known with 400 workers on the GPUs of a cluster: which GPUs " in text
     cpus = Placement(is_remote=True)
     text = estimate.summary(todo, placement=cpus, **told)
     assert "with 400 workers on the CPUs of a cluster" in text
@@ -310,9 +310,14 @@ def test_gpus_have_a_rate_of_their_own(toys, store, three_gpus):
         (
             Placement("tpu", device="tpu", num_devices=0),
             1.0,
-            "not known with 1 worker on the TPU",
+            "not known with 1 worker on the TPU: nobody has timed a TPU yet. python -m "
+            "tflottery.plan says",
         ),
-        (Placement(device="gpu"), 0.0, "not known with 1 worker on 1 GPU"),
+        (
+            Placement(device="gpu"),
+            0.0,
+            "not known with 1 worker on 1 GPU: the driver does not say how fast",
+        ),
         (Placement("mirrored", device="gpu", num_devices=3), 1e9, "worker on 3 GPUs"),
     ],
 )

@@ -75,7 +75,9 @@ def summary(
     duration = seconds(
         plan, num_workers=num_workers, placement=placement, learned=learned
     )
-    told = "not known" if duration is None else str(duration)
+    told, why = str(duration), ""
+    if duration is None:
+        told, why = "not known", f": {_why_not_known(placement)}"
     workers = f"{num_workers} worker{'s' * (num_workers != 1)}"
     if placement.threads > 1:
         workers += f" of {placement.threads} threads"
@@ -89,7 +91,8 @@ def summary(
         f"  iterations  {plan.num_iterations:,} to make, {plan.num_stored:,} in the "
         f"store, {plan.num_shared:,} saved by sharing",
         f"  disk        {readable_size(plan.num_bytes)} in {store}{longer}",
-        f"  time        {told} with {workers} on {_devices(placement, num_workers)}",
+        f"  time        {told} with {workers} on {_devices(placement, num_workers)}"
+        f"{why}",
     ]
     lines += _memory(plan, placement, num_workers=num_workers)
     is_long = duration is not None and duration.high > _LONG_SECONDS
@@ -142,6 +145,18 @@ def seconds(
         longest = max(chains.values(), default=0.0)
         ends.append(max(sum(alone.values()) / num_together, longest))
     return Range(ends[0] + ready * _READY_RANGE[0], ends[1] + ready * _READY_RANGE[1])
+
+
+def _why_not_known(placement: Placement) -> str:
+    """Returns why there is no telling how long a plan takes."""
+    if placement.device == "tpu":
+        return (
+            "nobody has timed a TPU yet. python -m tflottery.plan says what one would "
+            "take that reaches as much of its peak as GPUs do"
+        )
+    if placement.is_remote:
+        return "which GPUs the cluster has is not known here"
+    return "the driver does not say how fast these GPUs are at their peak"
 
 
 def readable(duration: float) -> str:
