@@ -125,12 +125,10 @@ def _state(folder: epath.Path, told: Told | None, *, now: datetime.datetime) -> 
             waited = readable((now - since).total_seconds())
             return f"running, {holder}, without progress for {waited}"
         return f"running, {holder}"
-    if "://" not in str(folder) and (folder / RUNNING_FILE).exists():
+    if (folder / RUNNING_FILE).exists():
         return "killed: it did not come to its end. The same command goes on"
     if _config(folder).get("complete"):
         return _DONE
-    if "://" in str(folder):
-        return "not known: in a bucket nobody can see whether its process lives"
     return "ended before all was made. The same command goes on"
 
 
