@@ -42,7 +42,7 @@ def test_what_is_not_the_papers_is_named():
     networks = (RESNET20,)
     assert about(RESNET20, networks, variant="early_phase") == "another recipe"
     assert about(RESNET20, networks, dataset="digits") == "another data set"
-    assert about(RESNET20, networks, task="rotation") == "another data set"
+    assert about(RESNET20, networks, task="rotation") == "another task"
     assert about(RESNET20, networks, training_iterations=2000) == "another length"
 
 
@@ -90,6 +90,7 @@ def test_a_command_takes_what_its_experiment_has(experiment):
     """Options of its setting, of pruning where it prunes, and what is lacking."""
     flags = "--learning_rate=0.2 --evaluation_examples=2000 --milestones=100,200"
     flags += " --pruning_fraction=0.36 --one_shot=true --random_counts=global"
+    flags += " --splits=test"
     dense = experiment in ("telemetry", "natural_sparsity")
     wanted = "--replicates=2" if dense else "--rewind_iterations=0,0.8% --levels=7,8"
     options = parsed(
@@ -101,6 +102,7 @@ def test_a_command_takes_what_its_experiment_has(experiment):
         )
     )
     assert options.evaluation_examples == 2000 and options.milestones == ("100", "200")
+    assert options.splits == ("test",)
     if not dense:
         assert options.pruning_fraction == 0.36 and options.one_shot is True
         assert options.levels == ("7", "8")

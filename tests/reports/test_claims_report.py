@@ -134,6 +134,24 @@ def test_more_of_the_same_takes_the_same_options(command):
     )
 
 
+def test_more_of_one_split_is_of_the_same_split(command):
+    """Rows of both are of another `config`."""
+    said = {**LENET, "decisions": LENET["decisions"] | {"splits": ["test"]}}
+    folder = command("a", pairs(0.002), said=said)
+    [found] = verdict("LMC-F2.1", folder)
+    assert found.command.endswith(" --splits=test --rewind_iterations=0")
+    # Unless what is missing is the other split.
+    [found] = verdict("LMC-F3.4", folder)
+    assert found.command.endswith("--dataset=mnist --splits=train,test")
+
+
+def test_another_task_is_told(command):
+    low = pairs(0.002, 0.003, 0.004, task="rotation")
+    [found] = verdict("LMC-F2.1", command("a", low))
+    assert claims.title(found).startswith("LMC: lenet (standard) on mnist, rotation, ")
+    assert found.about == "another task"
+
+
 def test_the_length_of_a_setting_is_told_unless_it_is_its_recipes(command):
     """Of the first network of the claim it is the recipe's, not of this one."""
     vgg = {"model": "vgg13", "variant": "early_phase", "dataset": "cifar10"}
@@ -179,6 +197,27 @@ def test_networks_made_anew_are_asked_by_themselves(command, capsys):
     assert [one.num_replicates for one in found] == [3, 2]
     first, second = map(claims.title, found)
     assert second.replace(", making 2", "") == first
+
+
+def test_telemetry_of_another_final_iteration_is_no_other_making(command, capsys):
+    """Distances to the final weights are others, and all else is the same."""
+    for final in (2000, 24_000):
+        own = [
+            Reading(
+                **{name: getattr(one, name) for name in (*SETTING, "replicate")},
+                subnetwork="dense",
+                iteration=10,
+                final_iteration=final,
+                l2_from_final=0.001 * final,
+                fraction_of_signs_changed=0.03,
+            )
+            for one in pairs(0.1, 0.1, model="resnet20", variant="early_phase")
+        ]
+        command(f"to_{final}", own, table="telemetry")
+    root = os.path.dirname(command("to_2000", own[:0], table="other"))
+    [found] = verdict("EP-F3.1", root)
+    assert (found.making, found.num_replicates) == (1, 2)
+    assert capsys.readouterr().err == ""
 
 
 def test_commands_join_a_making_that_is_not_the_first(command, capsys):

@@ -320,8 +320,10 @@ def nearness(
     if not same:
         return "another recipe"
     (own,) = meant
-    if setting["dataset"] != own.dataset or setting["task"] != "labels":
+    if setting["dataset"] != own.dataset:
         return "another data set"
+    if setting["task"] != LABELS:
+        return "another task"
     if setting["training_iterations"] != own.iterations:
         return "another length"
     changed = ", ".join(changes)
@@ -361,7 +363,12 @@ def command_for(
     if setting.get("task", LABELS) != LABELS:
         wanted["task"] = setting["task"]
     words = [f"--{name}={value}" for name, value in wanted.items()]
-    words += [flag for flag in flags.split() if _takes(name, flag)]
+    own_options = {_option(flag) for flag in options.split()}
+    words += [
+        flag
+        for flag in flags.split()
+        if _takes(name, flag) and _option(flag) not in own_options
+    ]
     words += options.split()
     given = {_option(flag) for flag in words}
     more = lacking.options.split() if lacking else []

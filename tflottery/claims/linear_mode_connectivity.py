@@ -55,9 +55,15 @@ _of_epochs = functools.partial(
 )
 
 
-def instability(pairs: "pandas.DataFrame", *, split: str = "test") -> "pandas.Series":
-    """Returns the instability of pairs by replicate, in points."""
-    return PERCENT * selecting.mean(pairs, f"{split}_instability")
+def instability(pairs: "pandas.DataFrame") -> "pandas.Series":
+    """Returns the instability of pairs on test images by replicate, in points."""
+    return PERCENT * selecting.mean(pairs, "test_instability")
+
+
+def with_ends(pairs: "pandas.DataFrame") -> "pandas.DataFrame":
+    """Returns pairs with the mean test error of their two networks as a column more."""
+    selecting.refuse_lacking(pairs, ["test_error_a", "test_error_b"])
+    return pairs.assign(test_error=(pairs["test_error_a"] + pairs["test_error_b"]) / 2)
 
 
 def _chance(table: "pandas.DataFrame") -> float:
@@ -105,7 +111,8 @@ for _number, _split in ((2, "test"), (3, "train")):
         effect=f"highest {_split} error on the line at k = 0, above chance",
         claimed=above(-NEAR_CHANCE),
         reported="chance",
-        command="instability --rewind_iterations=0",
+        command=f"instability{' --splits=train,test' * (_split == 'train')} "
+        "--rewind_iterations=0",
     )(functools.partial(_dense_line, split=_split))
 
 
@@ -160,12 +167,16 @@ for _number, _networks, _part, _k in (
     networks=DENSE,
     effect="train minus test instability, mean over k",
     claimed=between(-STABLE, STABLE),
-    command="instability",
+    command="instability --splits=train,test",
 )
 def train_instability_is_like_test(pairs: "pandas.DataFrame") -> "pandas.Series":
     """LMC, Figure 3."""
     dense = select(pairs, subnetwork="dense")
-    return instability(dense, split="train") - instability(dense)
+    selecting.refuse_lacking(dense, ["train_instability", "test_instability"])
+    difference = dense["train_instability"] - dense["test_instability"]
+    return PERCENT * selecting.mean(
+        dense.assign(train_instability=difference), "train_instability"
+    )
 
 
 @_of_pairs(
@@ -175,7 +186,7 @@ def train_instability_is_like_test(pairs: "pandas.DataFrame") -> "pandas.Series"
     networks=(RESNET50,),
     effect="train minus test instability, mean over k",
     claimed=above(0.0),
-    command="instability",
+    command="instability --splits=train,test",
 )
 def train_instability_is_higher(pairs: "pandas.DataFrame") -> "pandas.Series":
     """LMC, Figure 3, on ResNet-50."""
@@ -206,11 +217,16 @@ def instability_rises_along_training(pairs: "pandas.DataFrame") -> "pandas.Serie
 )
 def instability_follows_the_gain(pairs: "pandas.DataFrame") -> "pandas.Series":
     """LMC, Figure 4: no line can rise above chance."""
-    own = select(pairs, subnetwork="dense", rewind_iteration=0)
-    ends = (own["test_error_a"] + own["test_error_b"]) / 2
-    own = own.assign(gain=_chance(own) - ends)
-    epochs = own.groupby(["replicate", "iteration"])[["test_instability", "gain"]]
-    return epochs.mean().groupby("replicate").corr().xs("gain", level=1).iloc[:, 0]
+    own = with_ends(select(pairs, subnetwork="dense", rewind_iteration=0))
+    selecting.refuse_lacking(own, ["test_instability"])
+    own = own.assign(gain=_chance(own) - own["test_error"])
+    columns = ["test_instability", "gain"]
+    epochs = own.groupby(["replicate", "iteration"])[columns].mean().dropna()
+    # Two epochs are always on a line.
+    epochs = epochs.groupby("replicate").filter(lambda one: len(one) > 2)
+    if not len(epochs):
+        raise Lacking("a correlation takes at least 3 epochs")
+    return epochs.groupby("replicate").corr().xs("gain", level=1).iloc[:, 0]
 
 
 @_of_epochs(
@@ -227,6 +243,8 @@ def instability_rises_slower(pairs: "pandas.DataFrame") -> "pandas.Series":
     shared = set.intersection(
         *(set(own["iteration"]) for _, own in dense.groupby("rewind_iteration"))
     )
+    if not shared:
+        raise Lacking("no epoch that all k have")
     return instability_falls_with_k(select(dense, iteration=tuple(shared)))
 
 
@@ -255,9 +273,8 @@ def stable_throughout(pairs: "pandas.DataFrame") -> "pandas.Series":
 )
 def never_above_chance(pairs: "pandas.DataFrame") -> "pandas.Series":
     """LMC, Figure 4."""
-    own = select(pairs, subnetwork="dense")
-    highest = own["test_instability"] + (own["test_error_a"] + own["test_error_b"]) / 2
-    gain = highest - _chance(own)
+    own = with_ends(select(pairs, subnetwork="dense"))
+    gain = own["test_instability"] + own["test_error"] - _chance(own)
     return PERCENT * gain.groupby(own["replicate"]).max()
 
 

@@ -58,7 +58,7 @@ def load(sources: Sequence[str]) -> Tables:
     if not by_folder:
         raise ValueError(
             "No claim is about these tables: name those of experiments, as these call "
-            "them, such as instability.csv; they have columns "
+            "them, such as instability.csv; they have rows, and columns "
             f"{', '.join(SETTING)}."
         )
     makings: list[dict[str, list[pandas.DataFrame]]] = []
@@ -228,7 +228,8 @@ def _refuse_words(table: pandas.DataFrame, *, path: str) -> None:
 
 def _keys(table: pandas.DataFrame) -> list[str]:
     """Returns the columns that tell the rows of a table apart."""
-    return [key for key in (*SETTING, *merging.NAMES, "alpha") if key in table]
+    keys = (*SETTING, *merging.NAMES, "alpha", "final_iteration")
+    return [key for key in keys if key in table]
 
 
 def _difference(

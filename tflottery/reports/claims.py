@@ -27,6 +27,7 @@ from absl import flags
 from tflottery.claims import judging
 from tflottery.claims.judging import NOT_ENOUGH, PAPERS_OWN, Judgement
 from tflottery.core import tables
+from tflottery.core.recipes import LABELS
 from tflottery.core.registry import CLAIMS, Entry
 from tflottery.figures.densities import SETTING
 from tflottery.reports import claim_tables, saving
@@ -174,7 +175,8 @@ def by_setting(
 def title(one: Judgement) -> str:
     """Returns the paper and the setting of a judgement in words."""
     paper = one.claim.partition("-")[0]
-    network = f"{one.model} ({one.variant}) on {one.dataset}"
+    task = "" if one.task == LABELS else f", {one.task}"
+    network = f"{one.model} ({one.variant}) on {one.dataset}{task}"
     length = f"{one.training_iterations:,} iterations, config {one.config}"
     making = f", making {one.making}" if one.making > 1 else ""
     return f"{paper}: {network}, {length}{making}: {one.about}"
