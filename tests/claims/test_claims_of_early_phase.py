@@ -79,6 +79,7 @@ def change(one, *, k, error, std=0.1, **options):
         perturbation=one.perturbation,
         condition=told or float("nan"),
         effective_std=0.0 if one.perturbation == "none" else std,
+        effective_mean=0,
     )
 
 
@@ -296,7 +297,7 @@ def test_a_change_that_changes_nothing_says_nothing():
 def test_iterations_that_were_not_measured_are_named():
     table = growing(0.5)
     found = judged("EP-F3.12", table[table["iteration"] != 2000])
-    assert found.answer == judging.NOT_ENOUGH and "2000" in found.lacking
+    assert found.lacking == "nothing was measured at iteration 2,000"
 
 
 def test_networks_that_the_recipe_perturbs_have_its_k_for_500():
@@ -360,11 +361,15 @@ def test_what_is_asked_of_4000_iterations_is_not_told_of_2000(claim):
     table = growing(-0.5 if claim == "EP-A1.3" else 0.5)
     found = judged(claim, table[table["iteration"] <= 2000])
     assert found.answer == judging.NOT_ENOUGH and "4000" in found.lacking
+    found = judged(claim, table.assign(training_iterations=2000))
+    assert "for 2,000 iterations, not 4,000" in found.lacking and not found.command
 
 
 def test_what_falls_does_not_rise_ever_more_slowly():
     found = judged("EP-F3.12", growing(-0.5))
     assert found.answer == judging.NOT_ENOUGH and "does not rise" in found.lacking
+    # No command makes it rise.
+    assert found.command == ""
 
 
 @pytest.mark.parametrize("k", [1000, 2000])
@@ -397,11 +402,11 @@ def test_a_tenth_of_40_epochs_is_not_40():
 
 
 def test_sparse_pretraining_is_compared_at_one_k():
-    table = pretrained("rotation", {40: 0.06}, is_sparse=True, k=800)
+    table = pretrained("rotation", {40: 0.06}, is_sparse=True, k=2000)
     later = pretrained("rotation", {}, late=0.05)
-    later = later[later["rewind_iteration"] == 200].assign(rewind_iteration=800)
+    later = later[later["rewind_iteration"] == 200].assign(rewind_iteration=2000)
     found = judged("EP-F10.4", pandas.concat([table, later], ignore_index=True))
-    # Beside those of 800, not of 200.
+    # Beside those of 2,000, not of 200.
     assert found.value == pytest.approx(-1, abs=0.1)
 
 

@@ -6,7 +6,7 @@ the pruned ones too, is the other reading.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -28,6 +28,18 @@ class Effective:
     std: float
     std_of_all: float
     num_weights: int
+
+
+def is_none(sizes: Sequence[Sequence[float]] | np.ndarray) -> bool:
+    """Returns whether a change left all weights as they were.
+
+    Args:
+      sizes: standard deviation and mean of the change, of each network that underwent
+        it; NaN where that is not known.
+    """
+    sizes = np.asarray(sizes, dtype=np.float64)
+    known = sizes[~np.isnan(sizes)]
+    return bool(known.size) and not known.any()
 
 
 def effective_by_layer(

@@ -14,6 +14,7 @@ between the lengths of pre-training and training, which is arithmetic.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tflottery.analysis import statistics
@@ -96,7 +97,7 @@ def _margins(networks: "pandas.DataFrame", *, later: bool) -> "pandas.Series":
         selecting.refuse_one_k(own)
     else:
         own = select(own, rewind_iteration=first)
-    worst = selecting.by_k(own, "test_error").max(axis="columns")
+    worst = selecting.at_every(own, "test_error").max(axis="columns")
     return selecting.matching_margin(PERCENT * (1 - worst), dense)
 
 
@@ -133,7 +134,7 @@ def rewinding_helps(networks: "pandas.DataFrame") -> "pandas.Series":
 
 @_of_tickets(
     "EP-F1.4",
-    says="no k after 2,000 gains more",
+    says="tickets of the last k do as those of 2,000",
     networks=(RESNET20, RESNET18),
     effect="difference in accuracy of the last k to that of 2,000",
     claimed=between(-ALIKE, ALIKE),
@@ -173,7 +174,9 @@ def refuse_without_gain(gain: "pandas.Series") -> None:
     Args:
       gain: in accuracy, by replicate.
     """
-    interval = statistics.t_interval(gain)
+    interval = statistics.t_interval(gain) if len(gain) else None
+    if interval is None:
+        raise Lacking("no replicate has tickets of both k and 0")
     if interval.high <= 0:
         raise NotAsked("tickets of k do not beat those of 0, see EP-F1.2")
     if not interval.low > 0:
@@ -185,6 +188,7 @@ def refuse_without_gain(gain: "pandas.Series") -> None:
 
 def _at(readings: "pandas.DataFrame", column: str, iteration: int) -> "pandas.Series":
     """Returns what was measured at an iteration, by replicate."""
+    _refuse_beyond(readings, iteration)
     return selecting.mean(select(readings, iteration=iteration), column)
 
 
@@ -227,13 +231,30 @@ def _until(
 
     Raises:
       Lacking: fewer than ten iterations were measured.
+      NotAsked: the training is shorter.
     """
     selecting.refuse_lacking(readings, [column])
+    _refuse_beyond(readings, last)
     found = readings[readings["iteration"] <= last]
     curves = found.groupby(["replicate", "iteration"])[column].mean().unstack().dropna()
     if not len(curves) or curves.shape[1] < 10 or curves.columns.max() < last:
         raise Lacking(f"too few iterations up to {last} with {column}")
     return curves
+
+
+def _refuse_beyond(readings: "pandas.DataFrame", iteration: int) -> None:
+    """Raises NotAsked if a training has no such iteration."""
+    length = selecting.whole_length(readings)
+    if iteration > length:
+        raise NotAsked(f"trained for {length:,} iterations, not {iteration:,}")
+
+
+def _rises(curves: "pandas.DataFrame", places: Sequence[int]) -> "pandas.DataFrame":
+    """Returns by how much curves rise from each of some iterations to the next."""
+    missing = [one for one in places if one not in curves.columns]
+    if missing:
+        raise Lacking(f"nothing was measured at iteration {missing[0]:,}")
+    return curves[list(places)].diff(axis="columns").iloc[:, 1:]
 
 
 def _lowest_gradient(readings: "pandas.DataFrame", *, column: str) -> "pandas.Series":
@@ -314,13 +335,12 @@ def _slowing(readings: "pandas.DataFrame", *, column: str) -> "pandas.Series":
     """EP, Figure 3: growth from 2,000 to 4,000 beside that up to there.
 
     Raises:
-      Lacking: it does not grow up to there.
+      NotAsked: it does not grow up to there.
     """
-    curves = _until(readings, column, 4000)
-    early, late = (curves[2000] - curves[0]), (curves[4000] - curves[2000])
-    if not (early > 0).all():
-        raise Lacking(f"{column} does not rise up to 2,000")
-    return late / early
+    rises = _rises(_until(readings, column, 4000), (0, 2000, 4000))
+    if not (rises[2000] > 0).all():
+        raise NotAsked(f"{column} does not rise up to 2,000")
+    return rises[4000] / rises[2000]
 
 
 for _id, _column, _networks, _word, _claimed in (
@@ -366,7 +386,7 @@ def changes_fastest_at_first(readings: "pandas.DataFrame") -> "pandas.Series":
     counts = 0
     for column in _CHANGING:
         curves = _until(readings, column, 4000)
-        ends = curves[[0, 10, 500, 2000, 4000]].T
-        rates = (ends.diff().iloc[1:].abs().T / [10, 490, 1500, 2000]).T
-        counts = counts + (rates.iloc[0] >= rates.max())
+        rises = _rises(curves, (0, 10, 500, 2000, 4000))
+        rates = rises.abs() / [10, 490, 1500, 2000]
+        counts = counts + (rates[10] >= rates.max(axis="columns"))
     return counts

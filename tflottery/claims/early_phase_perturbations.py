@@ -2,7 +2,8 @@
 
 Figures 4 to 8, and A4 to A8 for the other networks, of which the paper says that they
 show the same: tickets at the density that is studied in each network, changed at the
-first k at which it perturbs them (500 for ResNet-20) or the second (2,000).
+first k at which it perturbs them (500 for ResNet-20) or the second (2,000); of networks
+that perturb none by their recipe, at 0.8% and 3.2% of the training, as these are.
 
 Left out: that the mean of a change is zero, which is true of any shuffle, and that
 shuffles in layers are no larger than global ones (0.143 and 0.144), which no interval
@@ -14,8 +15,15 @@ import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
+from tflottery.analysis import noise
 from tflottery.claims import selecting
-from tflottery.claims.early_phase import ALIKE, NETWORKS, refuse_without_gain
+from tflottery.claims.early_phase import (
+    ALIKE,
+    FIRST,
+    NETWORKS,
+    SECOND,
+    refuse_without_gain,
+)
 from tflottery.claims.judging import (
     ClaimedRange,
     Conditions,
@@ -29,6 +37,8 @@ from tflottery.core.registry import CLAIMS
 if TYPE_CHECKING:
     import pandas
 
+# Where tickets are perturbed, as parts of the training.
+_GRID = f"{FIRST:.1%},{SECOND:.1%}"
 # What the accuracy of one is, beside that of another.
 RELATIONS = {
     "as good as": between(-ALIKE, ALIKE),
@@ -87,28 +97,49 @@ def _measured_k(networks: "pandas.DataFrame", position: int) -> int:
 
     Of networks that were perturbed at a k of their recipe it is the recipe's first or
     second: what is claimed of 500 is not asked of 2,000 where that alone was measured,
-    nor, of the paper's whole trainings, of any other k.
+    nor, of the paper's whole trainings, of any other k. Of others see `k_of_others`.
 
     Raises:
       Lacking: there are not so many, or not that.
       NotAsked: the recipe has no second one.
     """
-    changed = networks[networks["perturbation"] != "none"]
-    known = sorted(changed[K].unique())
+    changed = networks[(networks["perturbation"] != "none") & (networks[K] > 0)]
+    known = set(changed[K])
     own = [selecting.perturbed_k(networks, at) for at in (0, 1)]
     papers = {(one.model, one.variant, one.iterations) for one in NETWORKS}
     names = ["model", "variant", "training_iterations"]
     is_papers = set(networks[names].itertuples(index=False, name=None)) <= papers
-    if set(own) & set(known) or (is_papers and own[0] is not None):
+    if set(own) & known or (is_papers and own[0] is not None):
         if own[position] is None:
             raise NotAsked(f"the network's recipe perturbs k = {own[0]} alone")
         if own[position] not in known:
             named = f"k = {own[position]}, see --rewind_iterations"
             raise Lacking(f"no tickets perturbed at {named}")
         return own[position]
-    if len(known) <= position:
-        raise Lacking(f"tickets perturbed at {len(known)} k, not {position + 1}")
-    return int(known[position])
+    return k_of_others(changed, position, grid=_GRID)
+
+
+def k_of_others(
+    tickets: "pandas.DataFrame", position: int, *, grid: str | None = None
+) -> int:
+    """Returns the k that the paper's 500 (0) or 2,000 (1) stand for by no recipe.
+
+    The last one up to the same part of the training; or, where there is none up to
+    either, the first or second one, since its users know where rewinding works.
+
+    Args:
+      tickets: rows of one setting, of k above 0.
+      position: which.
+      grid: as of `selecting.k_within`.
+
+    Raises:
+      Lacking: there is none.
+    """
+    known = sorted(tickets[K].unique())
+    by_part = [selecting.k_near(tickets, part) for part in (FIRST, SECOND)]
+    if by_part == [None, None] and len(known) > position:
+        return int(known[position])
+    return selecting.k_within(tickets, (FIRST, SECOND)[position], grid=grid)
 
 
 def _rows(networks: "pandas.DataFrame", change: Change, k: int) -> "pandas.DataFrame":
@@ -117,13 +148,18 @@ def _rows(networks: "pandas.DataFrame", change: Change, k: int) -> "pandas.DataF
     Raises:
       Lacking: there are none.
     """
+    selecting.refuse_lacking(networks, ["effective_std", "effective_mean"])
+    # Beside what is changed at any k stand the tickets of 0.
+    options = f"--rewind_iterations={k}"
     k = k if change.k is None else change.k
-    named = {"subnetwork": "imp", K: k, "perturbation": change.perturbation}
-    found = select(studied(networks), **named)
-    found = found[found["condition"].map(change.fits)]
+    tickets = select(studied(networks), subnetwork="imp")
+    is_own = (tickets[K] == k) & (tickets["perturbation"] == change.perturbation)
+    found = tickets[is_own & tickets["condition"].map(change.fits)]
     if not len(found):
-        raise Lacking(f"no {change.name} at k = {k}: {change.options}")
-    if change.perturbation != "none" and not found["effective_std"].any():
+        told = " ".join([change.name, f"({change.options})" * bool(change.options)])
+        raise Lacking(f"not measured at k = {k}: {told.strip()}", options=options)
+    sizes = found[["effective_std", "effective_mean"]]
+    if change.perturbation != "none" and noise.is_none(sizes.to_numpy()):
         # Kernels of dense layers have no filters, so that nothing is shuffled.
         raise NotAsked(f"{change.name} changes nothing in this network")
     return found
@@ -262,6 +298,8 @@ def _size_and_accuracy(points: "pandas.DataFrame", *, position: int) -> Conditio
     own = studied(points)
     own = own[own[K] == _measured_k(own, position)]
     own = own.dropna(subset=["effective_std", "test_error_mean"])
+    if not len(own):
+        raise Lacking("no condition was measured")
     accuracy = PERCENT * (1 - own["test_error_mean"])
     count = int(own["num_replicates"].min())
     return Conditions(own["effective_std"], accuracy, count)
@@ -296,15 +334,14 @@ for _position, _which, _reported in (
     claimed=between(7.0, 11.0),
     reported="9",
     particular=True,
-    command="telemetry --sign_iterations=0.8%,3.2%",
+    command=f"telemetry --sign_iterations={_GRID}",
 )
 def signs_that_change(changes: "pandas.DataFrame") -> "pandas.Series":
     """EP, Section 5.1, on ResNet-20 between iterations 500 and 2,000."""
-    length = selecting.whole_length(changes)
     dense = select(
         changes,
         subnetwork="dense",
-        earlier_iteration=round(0.008 * length),
-        later_iteration=round(0.032 * length),
+        earlier_iteration=selecting.part(changes, FIRST),
+        later_iteration=selecting.part(changes, SECOND),
     )
     return PERCENT * selecting.mean(dense, "fraction_of_signs_changed")

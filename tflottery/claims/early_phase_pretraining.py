@@ -3,7 +3,7 @@
 Figures 9 and 10, and A9 to A12 for the other networks. "40 epochs", a quarter of the
 training, is the longest pre-training that was measured, if it is about that long, "up
 to 10" are all others, and k = 500 is the first k at which the network's recipe perturbs
-tickets, or else the first after 0 that ordinary tickets beside them are rewound to.
+tickets, or else the k that stands for it (`early_phase_perturbations.k_of_others`).
 """
 
 import functools
@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 from tflottery.claims import selecting
 from tflottery.claims.early_phase import (
     ALIKE,
+    FIRST,
     NETWORKS,
     RESNET20,
     VGG13,
     refuse_without_gain,
     tickets,
 )
+from tflottery.claims.early_phase_perturbations import k_of_others
 from tflottery.claims.judging import above, below, between
-from tflottery.claims.selecting import K, Lacking, select, studied
+from tflottery.claims.selecting import PERCENT, K, Lacking, select, studied
 from tflottery.core.registry import CLAIMS
 
 if TYPE_CHECKING:
@@ -58,7 +60,8 @@ def _first_k(own: "pandas.DataFrame") -> int:
       Lacking: there is none after 0.
     """
     known = selecting.perturbed_k(own, 0)
-    return known or int(select(own[own[K] > 0], subnetwork="imp")[K].min())
+    grid = f"0,{FIRST:.1%}"
+    return known or k_of_others(own[own[K] > 0], 0, grid=grid)
 
 
 def _pretraining_gain(
@@ -89,7 +92,9 @@ def _pretraining_gain(
     if first:
         early, late = (_ordinary(networks, first=later) for later in (False, True))
         refuse_without_gain((late - early).dropna())
-    return (selecting.accuracy(own) - _ordinary(networks, first=first)).dropna()
+    errors = selecting.at_every(own, "test_error", along="pretraining_epochs")
+    accuracy = PERCENT * (1 - errors.mean(axis="columns"))
+    return (accuracy - _ordinary(networks, first=first)).dropna()
 
 
 for _id, _pretext, _epochs, _first, _says, _claimed in (
@@ -102,12 +107,13 @@ for _id, _pretext, _epochs, _first, _says, _claimed in (
 ):
     _length = LENGTHS.get(_epochs, _epochs)
     _ordinary_k = "the first k" if _first else "0"
+    _several = ", mean over lengths" if _epochs in ("shorter", "any") else ""
     _of_pretraining(
         f"EP-{_id}",
         says=f"pre-training on {_pretext.replace('_', ' ')} ({_length}) {_says}",
         source="Figure A12" if _id == "A12.1" else "Figure 9, Section 6",
         networks={"A12.1": (VGG13,), "F9.5": (RESNET20,)}.get(_id, NETWORKS),
-        effect=f"difference in accuracy to tickets of {_ordinary_k}",
+        effect=f"difference in accuracy to tickets of {_ordinary_k}{_several}",
         claimed=_claimed,
         command=f"pretraining --pretext={_pretext}",
     )(
@@ -128,9 +134,17 @@ def _is_long(networks: "pandas.DataFrame") -> "pandas.Series":
     return iterations >= _LONG * networks["training_iterations"]
 
 
+def _sparse_pretrained(
+    networks: "pandas.DataFrame", *, kind: str
+) -> "pandas.DataFrame":
+    """Returns subnetworks after the longest pre-training on rotation when sparse."""
+    own = select(_pretrained(networks, "rotation", sparse=True), subnetwork=kind)
+    return own[own["pretraining_epochs"] == own["pretraining_epochs"].max()]
+
+
 def _sparse_gain(networks: "pandas.DataFrame", *, kind: str) -> "pandas.Series":
     """EP, Figure 10: subnetworks of 0 pre-trained on rotation, beside tickets of 0."""
-    own = select(_pretrained(networks, "rotation", sparse=True), subnetwork=kind)
+    own = _sparse_pretrained(networks, kind=kind)
     accuracy = selecting.accuracy(own, rewind_iteration=0)
     return (accuracy - _ordinary(networks, first=False)).dropna()
 
@@ -156,7 +170,7 @@ for _number, _kind in enumerate(("imp", "random_pruning", "random_reinit"), star
 )
 def sparse_pretraining_hurts(networks: "pandas.DataFrame") -> "pandas.Series":
     """EP, Figure 10, at the first k after 0."""
-    own = select(_pretrained(networks, "rotation", sparse=True), subnetwork="imp")
+    own = _sparse_pretrained(networks, kind="imp")
     k = _first_k(own)
     ordinary = tickets(networks[networks["pretext"].isna()])
     found = [selecting.accuracy(one, rewind_iteration=k) for one in (own, ordinary)]

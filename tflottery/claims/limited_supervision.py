@@ -11,7 +11,6 @@ not bear out are asked as its text has them.
 """
 
 import functools
-import math
 from typing import TYPE_CHECKING
 
 from tflottery.claims import selecting
@@ -73,6 +72,7 @@ def accuracies(tickets: "pandas.DataFrame", search: str) -> "pandas.DataFrame":
         kind = "random_reinit" if search.endswith(REINITIALIZED) else "imp"
         found = of_search(tickets, search.removesuffix(REINITIALIZED))
         own = latest(select(found, subnetwork=kind))
+    selecting.refuse_lacking(own, ["test_error"])
     errors = own.groupby(["replicate", "density"])["test_error"].mean().unstack()
     return PERCENT * (1 - errors.dropna(axis="columns", how="all"))
 
@@ -150,7 +150,8 @@ def compared(
     differences = differences[kept].dropna(axis="columns", how="all")
     differences = differences.dropna(how="all").dropna(axis="columns")
     if not differences.size:
-        raise Lacking(f"no density from {low:g} to {high:g} in both")
+        told = f"of {low:g}" if low == high else f"from {low:g} to {high:g}"
+        raise Lacking(f"no replicate has both at a density {told}")
     return differences
 
 
@@ -172,14 +173,7 @@ def _near(
     nearest = selecting.nearest(density, sorted(common))
     if nearest is not None:
         return nearest, nearest
-    sparse = tickets[tickets["level"] > 0].iloc[0]
-    kept = sparse["density"] ** (1 / sparse["level"])
-    level = round(math.log(density) / math.log(kept))
-    if not level or selecting.nearest(density, [kept**level]) is None:
-        told = f"levels keep {kept:.0%} of the weights of the one before"
-        raise NotAsked(f"{told}: none is near a density of {density:.3g}")
-    told = f"no level near a density of {density:.3g} in both"
-    raise Lacking(told, options=f"--levels={level}")
+    raise selecting.without_level(density, tickets[tickets["level"] > 0])
 
 
 def difference(

@@ -29,6 +29,7 @@ from tflottery.claims.linear_mode_connectivity import (
     above_chance,
     instability,
     stable_at,
+    with_ends,
 )
 from tflottery.claims.selecting import PERCENT, K, Lacking, NotAsked, select, studied
 from tflottery.core.registry import CLAIMS
@@ -198,7 +199,8 @@ def tickets_are_stable_no_later(pairs: "pandas.DataFrame") -> "pandas.Series":
     is_known = (dense < len(shared)) | (tickets < len(shared))
     earlier = (dense - tickets)[is_known].dropna()
     if not len(earlier):
-        raise Lacking("no k at which tickets or dense networks are stable")
+        told = "no k at which tickets or dense networks are known to be stable"
+        raise Lacking(f"{told}, later ones may be: see --rewind_iterations")
     return earlier
 
 
@@ -223,9 +225,8 @@ def matching_tickets_are_stable(pairs: "pandas.DataFrame") -> "pandas.Series":
 
 def _margin(pairs: "pandas.DataFrame") -> "pandas.Series":
     """Returns how far trained pairs lie above the limit of matching, in points."""
-    ends = (pairs["test_error_a"] + pairs["test_error_b"]) / 2
     dense = PERCENT * (1 - selecting.mean(pairs, "dense_test_error"))
-    own = PERCENT * (1 - selecting.mean(pairs.assign(ends=ends), "ends"))
+    own = PERCENT * (1 - selecting.mean(with_ends(pairs), "test_error"))
     return selecting.matching_margin(own, dense)
 
 
@@ -245,7 +246,8 @@ def tickets_match_once_stable(pairs: "pandas.DataFrame") -> "pandas.Series":
     unstable = by_k.index[by_k >= STABLE]
     stable = by_k.index[by_k.index > unstable.max()] if len(unstable) else by_k.index
     if not len(stable):
-        raise Lacking(f"no k at which tickets are stable, up to {by_k.index.max()}")
+        told = f"tickets are unstable up to k = {by_k.index.max()}"
+        raise Lacking(f"{told}, later ones may be stable: see --rewind_iterations")
     return _margin(select(tickets, rewind_iteration=int(stable.min())))
 
 
@@ -253,7 +255,7 @@ def _least_unstable(pairs: "pandas.DataFrame", *, kind: str) -> "pandas.Series":
     """LMC, Figure 7: the lowest instability of random subnetworks over all k."""
     own = select(studied(pairs), subnetwork=kind)
     selecting.refuse_one_k(own)
-    return PERCENT * selecting.by_k(own, "test_instability").min(axis="columns")
+    return PERCENT * selecting.at_every(own, "test_instability").min(axis="columns")
 
 
 def _best_margin(pairs: "pandas.DataFrame", *, kind: str) -> "pandas.Series":
@@ -261,8 +263,8 @@ def _best_margin(pairs: "pandas.DataFrame", *, kind: str) -> "pandas.Series":
     own = select(studied(pairs), subnetwork=kind)
     selecting.refuse_one_k(own)
     dense = PERCENT * (1 - selecting.mean(own, "dense_test_error"))
-    ends = own.assign(ends=(own["test_error_a"] + own["test_error_b"]) / 2)
-    best = PERCENT * (1 - selecting.by_k(ends, "ends").min(axis="columns"))
+    errors = selecting.at_every(with_ends(own), "test_error")
+    best = PERCENT * (1 - errors.min(axis="columns"))
     return selecting.matching_margin(best, dense)
 
 
@@ -293,11 +295,12 @@ for _number, _kind in enumerate(RANDOM):
 )
 def latest_rewinding_hurts(pairs: "pandas.DataFrame") -> "pandas.Series":
     """LMC, Figure 7, on the variants of a low rate."""
-    own = select(studied(pairs), subnetwork="imp")
-    own = own.assign(ends=(own["test_error_a"] + own["test_error_b"]) / 2)
-    latest = select(own[own[K] > 0])[K].max()
+    own = with_ends(select(studied(pairs), subnetwork="imp"))
+    latest = int(own[K].max())
+    if not latest:
+        raise Lacking("no tickets of a k above 0")
     errors = [
-        PERCENT * selecting.mean(select(own, rewind_iteration=int(k)), "ends")
+        PERCENT * selecting.mean(select(own, rewind_iteration=k), "test_error")
         for k in (0, latest)
     ]
     return (errors[1] - errors[0]).dropna()

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tflottery.analysis import statistics
+from tflottery.core import durations
 from tflottery.core.recipes import PruningRecipe
 from tflottery.core.registry import MODELS
 
@@ -104,23 +105,27 @@ def best(table: "pandas.DataFrame", *, by: str) -> int:
     return int(errors.idxmin())
 
 
-def by_k(table: "pandas.DataFrame", column: str) -> "pandas.DataFrame":
+def at_every(
+    table: "pandas.DataFrame", column: str, *, along: str = K
+) -> "pandas.DataFrame":
     """Returns the mean of a column, a row a replicate and a column a k.
 
     Of replicates that were measured at every k: the best or worst k of others would be
-    that of fewer.
+    that of fewer. So with what else `along` names, such as lengths.
 
     Raises:
       Lacking: there are none.
     """
     refuse_lacking(table, [column])
-    found = table.groupby(["replicate", K])[column].mean().unstack().astype("float64")
+    places = table.groupby(["replicate", along])[column].mean()
+    found = places.unstack().astype("float64")
     found = found.dropna(axis="columns", how="all")
     if not found.size:
         raise Lacking(f"{column} was not measured")
     found = found.dropna()
     if not len(found):
-        raise Lacking(f"{column} was measured at every k in no replicate")
+        name = "k" if along == K else along
+        raise Lacking(f"{column} was measured at every {name} in no replicate")
     return found
 
 
@@ -157,7 +162,8 @@ def rank_correlation(
     found = places.groupby("replicate").apply(_steadiness).dropna()
     if not len(found):
         most = places.groupby("replicate").size().max() if len(places) else 0
-        raise Lacking(f"{most} of {along}, a trend takes at least 3")
+        name = "k" if along == K else along
+        raise Lacking(f"a trend takes at least 3 values of {name}, there are {most}")
     return found
 
 
@@ -192,15 +198,29 @@ def k_within(
     Raises:
       Lacking: there is none in its second half.
     """
-    length = whole_length(table)
-    # The papers round: 2,000 of 63,000 iterations are "3%".
-    most = fraction * length * 1.05
-    known = [k for k in table["rewind_iteration"].unique() if most / 2 < k <= most]
-    if not known:
+    found = k_near(table, fraction)
+    if found is None:
         options = f"--rewind_iterations={grid or f'0,{fraction:.1%}'}"
-        told = f"no k of about {most / 1.05:.0f} iterations"
+        told = f"no k of about {part(table, fraction)} iterations"
         raise Lacking(told, options=options)
-    return int(max(known))
+    return found
+
+
+def k_near(table: "pandas.DataFrame", fraction: float) -> int | None:
+    """Returns what `k_within` does; None where there is none."""
+    # The papers round: 2,000 of 63,000 iterations are "3%".
+    most = max(1.05 * fraction * whole_length(table), part(table, fraction))
+    known = [k for k in table[K].unique() if most / 2 < k <= most]
+    return int(max(known)) if known else None
+
+
+def part(table: "pandas.DataFrame", fraction: float) -> int:
+    """Returns a part of the training in iterations, as options have it: rounded up."""
+    length = whole_length(table)
+    # In whole tenths of a percent, all that is asked for.
+    return durations.iterations(
+        f"{fraction:.1%}", num_examples=1, batch_size=1, training_iterations=length
+    )
 
 
 def refuse_one_k(table: "pandas.DataFrame") -> None:
@@ -236,8 +256,25 @@ def studied(table: "pandas.DataFrame") -> "pandas.DataFrame":
     wanted = _studied_density(sparse.iloc[0]) or min(densities)
     at = nearest(wanted, densities)
     if at is None:
-        raise Lacking(f"no level near a density of {wanted:.3g}: --density={wanted:g}")
+        raise without_level(wanted, sparse)
     return sparse[sparse["axis_density"] == at]
+
+
+def without_level(density: float, sparse: "pandas.DataFrame") -> Lacking:
+    """Returns what to raise where subnetworks have no level near a density.
+
+    Args:
+      density: the one.
+      sparse: rows of subnetworks of one setting, at least one.
+    """
+    one = sparse.iloc[0]
+    kept = one["density"] ** (1 / one["level"])
+    level = round(math.log(density) / math.log(kept))
+    if not level or nearest(density, [kept**level]) is None:
+        told = f"levels keep {kept:.0%} of the weights of the one before"
+        return NotAsked(f"{told}: none is near a density of {density:.3g}")
+    told = f"no level near a density of {density:.3g}"
+    return Lacking(told, options=f"--levels={level}")
 
 
 def nearest(wanted: float, densities: Iterable[float]) -> float | None:

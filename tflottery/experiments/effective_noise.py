@@ -13,7 +13,7 @@ import math
 import typing
 from collections.abc import Mapping, Sequence
 
-from tflottery.analysis import statistics
+from tflottery.analysis import noise, statistics
 from tflottery.components.component import Artifact
 from tflottery.core.percentages import percent
 from tflottery.execution.results_reader import ResultsReader
@@ -180,8 +180,8 @@ def _points(
 
 def _is_repetition(group: Sequence[PerturbedNetwork]) -> bool:
     """Returns whether a perturbation left every ticket as it is."""
-    changed = any(row.effective_std or row.effective_mean for row in group)
-    return group[0].perturbation != perturbed_runs.NONE and not changed
+    sizes = [(row.effective_std, row.effective_mean) for row in group]
+    return group[0].perturbation != perturbed_runs.NONE and noise.is_none(sizes)
 
 
 def _point(group: Sequence[PerturbedNetwork]) -> NoisePoint:
