@@ -73,14 +73,14 @@ def pairs(*instabilities, **columns):
 
 def verdict(claim, *sources):
     """Returns the verdicts on one claim, of settings that tables have if there are."""
-    told = claims.judge(claim_tables.load(sources))
+    told = claims.judge(claim_tables.load(sources)[0])
     own = [one for one in told if one.claim == claim]
     return [one for one in own if one.model] or own
 
 
 def test_what_the_papers_own_setting_takes_is_told_beside_others(command):
     folder = command("a", pairs(0.002, 0.003, 0.004, dataset="digits"))
-    told = claims.judge(claim_tables.load([folder]))
+    told = claims.judge(claim_tables.load([folder])[0])
     found, missing = (one for one in told if one.claim == "LMC-F2.1")
     assert (found.answer, missing.answer) == ("holds", "not enough data")
     assert missing.command.endswith("--dataset=mnist --rewind_iterations=0")
@@ -246,7 +246,7 @@ def test_people_read_it_in_a_terminal(command):
     ticket = {"subnetwork": "imp", "level": 15, "density": 0.035}
     more = pairs(0.1, 0.2, 0.3, axis_density=0.035, **ticket)
     folders.append(command("third", more))
-    told = claims.text(claims.judge(claim_tables.load(folders))).splitlines()
+    told = claims.text(claims.judge(claim_tables.load(folders)[0])).splitlines()
     assert told[1] == "  from first/of_all, third"
     commands = [line for line in told if line.startswith("    python")]
     assert max(len(line) for line in told if line not in commands) <= 120
@@ -289,7 +289,7 @@ def test_means_over_more_replicates_are_no_other_making(command, capsys):
 
 def test_a_table_that_contradicts_itself_is_refused(command):
     folder = command("a", [*pairs(0.002, 0.003), *pairs(0.002, 0.0031)])
-    with pytest.raises(ValueError, match="'instability' .* differ in test_instability"):
+    with pytest.raises(ValueError, match="that differ in test_instability: it was put"):
         claim_tables.load([folder])
 
 
@@ -297,7 +297,7 @@ def test_a_table_without_what_tells_rows_apart_is_refused(command):
     folder = pathlib.Path(command("a", pairs(0.002, 0.003)))
     table = tables.read(folder / "instability.csv").drop(columns="replicate")
     table.to_csv(folder / "instability.csv", index=False)
-    with pytest.raises(ValueError, match="level = 0.* it has no column replicate"):
+    with pytest.raises(ValueError, match="lacks the columns replicate"):
         claim_tables.load([str(folder)])
 
 
@@ -324,7 +324,7 @@ def test_a_claim_at_a_glance_counts_settings(command):
         command("c", pairs(*high, dataset="digits")),
         command("d", pairs(0.002, model="my_net")),
     ]
-    told = claims.judge(claim_tables.load(folders))
+    told = claims.judge(claim_tables.load(folders)[0])
     grid = claims_overview.rows(claims_overview.by_paper(told)["LMC"])
     by_claim = {claim: cells for claim, *cells in grid}
     assert by_claim["LMC-F2.1"][1:] == [
@@ -362,7 +362,7 @@ def test_signs_between_several_iterations_are_those_of_several_commands(command)
     }
     folders = [command(name, rows, table="sign_changes") for name, rows in own.items()]
     again = command("again", own["01234567"], table="sign_changes")
-    assert len(claim_tables.load([*folders, again])["sign_changes"]) == 12
+    assert len(claim_tables.load([*folders, again])[0]["sign_changes"]) == 12
 
 
 def test_what_is_missing_is_told_with_the_command(command):
@@ -381,7 +381,7 @@ def test_what_is_missing_is_told_with_the_command(command):
 
 def test_pairs_along_the_training_are_a_table_of_their_own(command):
     own = [*pairs(0.5, 0.5, iteration=12000), *pairs(0.002, 0.003)]
-    found = claim_tables.load([command("a", own)])
+    found, _ = claim_tables.load([command("a", own)])
     assert len(found["instability"]) == 2
 
 
@@ -395,7 +395,7 @@ def test_lines_between_epochs_are_none_of_those_between_ends(command):
         for at, error in ((390, 0.9), (24000, 0.5))
         for one in pairs(0.1, 0.1, iteration=at)
     ]
-    found = claim_tables.load([command("a", own, table="interpolation")])
+    found, _ = claim_tables.load([command("a", own, table="interpolation")])
     assert found["interpolation"]["test_error"].to_list() == [0.5, 0.5]
 
 
@@ -433,7 +433,7 @@ def test_trainings_that_diverged_are_counted(command):
     folder = command("a", [*pairs(0.002, 0.003), lost])
     [found] = verdict("LMC-F2.1", folder)
     assert (found.num_replicates, found.num_diverged) == (2, 1)
-    assert "2, 1 row diverged" in claims.tell([folder])
+    assert "2, 1 row diverged" in claims.tell([folder])[0]
     folder = command("b", [*pairs(0.002), lost])
     [found] = verdict("LMC-F2.1", folder)
     assert found.lacking.endswith("1 row diverged")
@@ -468,7 +468,7 @@ def test_incomplete_tables_are_named(command, capsys):
 def test_all_is_told_and_saved(command, tmp_path):
     folder = command("a", pairs(0.002, 0.003, 0.004))
     output = os.fspath(tmp_path / "new" / "claims.csv")
-    told = claims.tell([folder], output=output)
+    told, _ = claims.tell([folder], output=output)
     assert "\n LMC-F2.1   the dense network is stable" in told
     assert "\n    python -m tflottery.experiments.instability --model=" in told
     assert told.endswith(f"The claims are in {output}")

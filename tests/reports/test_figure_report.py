@@ -78,7 +78,9 @@ def command(tmp_path):
 
 
 def load(*sources):
-    return figure.load(instability, sources)
+    found, damaged = figure.load(instability, sources)
+    assert not damaged
+    return found
 
 
 def panel(found, title):
@@ -233,7 +235,7 @@ def test_tickets_of_several_commands_are_lines_of_one_panel(ticket_command):
         ticket_command("b", other, replicates=3),
         ticket_command("c", {("labels", None): 0.4}, kind="random_reinit"),
     ]
-    found = figure.load(label_agnostic, sources)
+    found, _ = figure.load(label_agnostic, sources)
     assert set(found["accuracy"]["config"]) == {"a" * 8}
     drawn = label_agnostic.figure(found)
     [axes] = drawn.axes
@@ -259,7 +261,7 @@ def test_a_search_of_other_names_is_a_line_by_the_first(ticket_command):
         ticket_command("b", {("cifar10", None): 0.1, ("mnist", None): 0.3}),
         ticket_command("c", {("label_agnostic", None): 0.2, ("low", None): 0.4}),
     ]
-    found = figure.load(label_agnostic, sources)["accuracy"]
+    found = figure.load(label_agnostic, sources)[0]["accuracy"]
     searches = ["labels", "rotation", "mnist", "low"]
     assert list(found["search"].dropna()) == searches
 
@@ -282,7 +284,7 @@ def test_parts_of_a_network_that_are_pruned_are_told_apart(ticket_command):
         ticket_command("b", {("labels", None): 0.2}, first_convolutions=3),
         ticket_command("c", {("labels", None): 0.3}, first_convolutions=5),
     ]
-    drawn = label_agnostic.figure(figure.load(label_agnostic, sources))
+    drawn = label_agnostic.figure(figure.load(label_agnostic, sources)[0])
     assert [axes.get_title() for axes in drawn.axes] == [
         *("first 3 convolutions pruned", "first 5 convolutions pruned"),
         "all layers pruned",
@@ -296,7 +298,7 @@ def test_tickets_of_one_name_with_other_values_keep_panels_of_their_own(
         ticket_command("a", {("labels", None): 0.1}),
         ticket_command("b", {("labels", None): 0.2}),
     ]
-    drawn = label_agnostic.figure(figure.load(label_agnostic, sources))
+    drawn = label_agnostic.figure(figure.load(label_agnostic, sources)[0])
     assert len(drawn.subfigs) == 2
 
 
@@ -397,7 +399,7 @@ def test_lottery_tables_share_dense_networks(tmp_path):
         (tmp_path / name).mkdir()
         tables.write(own, tmp_path / name / "accuracy.csv")
         sources.append(str(tmp_path / name))
-    found = figure.load(lottery, sources)
+    found, _ = figure.load(lottery, sources)
     assert list(found["accuracy"]["subnetwork"]) == ["dense", "imp", "random_pruning"]
     assert not len(found["best"])
     [axes] = lottery.figure(found).axes

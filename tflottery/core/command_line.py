@@ -11,8 +11,8 @@ from absl import flags
 
 import tflottery
 
-# Exit code for input that is refused.
-WRONG_INPUT = 2
+# Exit codes: a part of what was asked for is missing; for input that is refused.
+INCOMPLETE, WRONG_INPUT = 1, 2
 _FLAGFILE = "--flagfile"
 _WIDTH = 88
 _HELP = ("--help", "-help", "-h", "-?", "--helpfull", "--helpshort")

@@ -69,8 +69,10 @@ def read(path: str | os.PathLike) -> "pandas.DataFrame":
             **_exact_floats(pandas.__version__),
         )
     except ValueError as error:
+        is_text = not isinstance(error, UnicodeDecodeError)
+        why = error if is_text else f"it is not text ({error})"
         raise ValueError(
-            f"{os.fspath(path)!r} is not a table: {error}. Expected a CSV file with a "
+            f"{os.fspath(path)!r} is not a table: {why}. Expected a CSV file with a "
             "line of column names and lines of as many values, with commas between "
             "them."
         ) from error

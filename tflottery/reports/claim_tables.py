@@ -17,44 +17,36 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 import pandas
-from pandas.api.types import is_numeric_dtype
 
 from tflottery.core import table_files, tables
 from tflottery.core.registry import CLAIMS
 from tflottery.figures import facts, merging
 from tflottery.figures.densities import SETTING
-from tflottery.reports import recipe_changes
+from tflottery.reports import command_tables, recipe_changes
 
 # What claims compare with all of its command is worked out from the rows themselves.
 _NO_KEYS = (*merging.UNTELLING, "diverged_iteration", "changes", "flags", "folder")
-# Endings of columns that hold numbers.
-_NUMBERS = (
-    "_error",
-    "_mean",
-    "_instability",
-    "_distance",
-    "_std",
-    "_norm",
-    "iteration",
-)
-_NUMBERS += ("_magnitude", "_changed", "_sparsity", "_loss", "density", "level")
 # Columns by which a table of some experiment is known, and its name here.
 _KINDS = {"search": "tickets", "perturbation": "perturbed", "pretext": "pretrained"}
 
 Tables = dict[str, pandas.DataFrame]
 
 
-def load(sources: Sequence[str]) -> Tables:
+def load(sources: Sequence[str]) -> tuple[Tables, dict[str, str]]:
     """Returns the rows of tables by the names that claims have for them, each once.
+
+    And what is wrong with tables that are left out, by path.
 
     Args:
       sources: CSV files, folders (all below them) or patterns of either.
 
     Raises:
       FileNotFoundError: a source holds no table.
-      ValueError: a file is not a table, none was named, or rows of one contradict.
+      ValueError: none was named, or all are damaged.
     """
-    by_folder = _by_folder(sources)
+    by_folder, damaged = _by_folder(sources)
+    if not by_folder and damaged:
+        raise ValueError(" ".join(damaged.values()))
     if not by_folder:
         raise ValueError(
             "No claim is about these tables: name those of experiments, as these call "
@@ -63,8 +55,6 @@ def load(sources: Sequence[str]) -> Tables:
         )
     makings: list[dict[str, list[pandas.DataFrame]]] = []
     for folder, own in by_folder.items():
-        for name, table in own.items():
-            _refuse_contradicting(table, name=name, folder=folder)
         making = next((one for one in makings if _agree(one, own)), None)
         if making is None:
             making = {}
@@ -80,7 +70,8 @@ def load(sources: Sequence[str]) -> Tables:
         for name, parts in making.items():
             united = _once(parts).assign(making=number)
             found.setdefault(name, []).append(united)
-    return {name: pandas.concat(own, ignore_index=True) for name, own in found.items()}
+    whole = {name: pandas.concat(own, ignore_index=True) for name, own in found.items()}
+    return whole, damaged
 
 
 def _told(folder: str, number: int) -> str:
@@ -91,13 +82,15 @@ def _told(folder: str, number: int) -> str:
     )
 
 
-def _by_folder(sources: Sequence[str]) -> dict[str, Tables]:
+def _by_folder(sources: Sequence[str]) -> tuple[dict[str, Tables], dict[str, str]]:
     """Returns the tables that claims ask, by folder and name, those with rows.
 
-    A folder is named by its path below what all have in common.
+    A folder is named by its path below what all have in common. And what is wrong with
+    damaged tables, by path.
     """
     wanted = {CLAIMS[name]["table"] for name in CLAIMS.names()}
     found: dict[str, Tables] = {}
+    damaged: dict[str, str] = {}
     files = table_files.find(sources)
     whole = {path: os.path.dirname(os.path.abspath(path)) for path in files}
     common = os.path.commonpath([os.path.dirname(one) for one in whole.values()])
@@ -105,25 +98,42 @@ def _by_folder(sources: Sequence[str]) -> dict[str, Tables]:
         # Others, such as weights one by one, may be large.
         if table_files.table_name(path) not in {*wanted, "instability", "accuracy"}:
             continue
-        table = tables.filled(tables.read(path), ["task"])
-        if not len(table):
-            continue
-        # A table of one's own has no settings, and no claim is about it.
-        if not set(SETTING) <= set(table.columns):
-            continue
-        _refuse_words(table, path=path)
         said = facts.beside(os.path.dirname(path))
         folder = os.path.relpath(whole[path], common)
-        if not said.get("complete", True) and folder not in found:
+        try:
+            parts = _parts(path, said, folder=folder)
+        except ValueError as error:
+            damaged[path] = str(error)
+            continue
+        if parts and not said.get("complete", True) and folder not in found:
             print(
                 f"{folder} is incomplete: its command has not ended.", file=sys.stderr
             )
-        own = found.setdefault(folder, {})
-        table = facts.with_facts(table, said)
-        table = _with_changes(table, said).assign(folder=folder)
-        parts = named(table_files.table_name(path), table)
-        own.update({name: part for name, part in parts if name in wanted})
-    return {folder: own for folder, own in found.items() if own}
+        found.setdefault(folder, {}).update(
+            {name: part for name, part in parts.items() if name in wanted}
+        )
+    return {folder: own for folder, own in found.items() if own}, damaged
+
+
+def _parts(path: str, said: Mapping[str, object], *, folder: str) -> Tables:
+    """Returns a command's table in the parts that claims have names for.
+
+    None of a table without rows, or of one's own: it has no settings, and no claim is
+    about it.
+
+    Raises:
+      ValueError: it is damaged.
+    """
+    table = command_tables.read(path, command_tables.row_types(path, said))
+    table = tables.filled(table, ["task"])
+    if not len(table) or not set(SETTING) <= set(table.columns):
+        return {}
+    table = facts.with_facts(table, said)
+    table = _with_changes(table, said).assign(folder=folder)
+    parts = dict(named(table_files.table_name(path), table))
+    for name, part in parts.items():
+        _refuse_contradicting(part, name=name, path=path)
+    return parts
 
 
 def _with_changes(
@@ -194,7 +204,7 @@ def _agree(making: Mapping[str, Sequence[pandas.DataFrame]], own: Tables) -> boo
     return all(_difference([*making[name], own[name]]) is None for name in shared)
 
 
-def _refuse_contradicting(table: pandas.DataFrame, *, name: str, folder: str) -> None:
+def _refuse_contradicting(table: pandas.DataFrame, *, name: str, path: str) -> None:
     """Raises ValueError if rows that nothing tells apart differ in one table."""
     difference = _difference([table])
     if difference is None:
@@ -208,22 +218,9 @@ def _refuse_contradicting(table: pandas.DataFrame, *, name: str, folder: str) ->
         else "it was put together from several commands' tables; name their own folders"
     )
     raise ValueError(
-        f"Several rows of the table {name!r} in {folder} are of {told}, and differ in "
-        f"{', '.join(columns)}: {why}."
+        f"{path!r} has several rows of {told} that differ in {', '.join(columns)}: "
+        f"{why}."
     )
-
-
-def _refuse_words(table: pandas.DataFrame, *, path: str) -> None:
-    """Raises ValueError if a column of numbers holds something else."""
-    for column in table.columns:
-        if column.endswith(_NUMBERS) and not is_numeric_dtype(table[column]):
-            is_wrong = pandas.to_numeric(table[column], errors="coerce").isna()
-            wrong = table[column][is_wrong & table[column].notna()]
-            if len(wrong):
-                raise ValueError(
-                    f"{path!r} has {wrong.iloc[0]!r} in column {column}, line "
-                    f"{wrong.index[0] + 2}: expected numbers."
-                )
 
 
 def _keys(table: pandas.DataFrame) -> list[str]:

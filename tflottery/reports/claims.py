@@ -237,8 +237,12 @@ def save(told: Sequence[Judgement], *, output: str) -> None:
             tables.write(told, path, row_type=Judgement)
 
 
-def tell(sources: Sequence[str], *, output: str | None = None) -> str:
+def tell(
+    sources: Sequence[str], *, output: str | None = None
+) -> tuple[str, dict[str, str]]:
     """Returns the judgements on tables for people, and saves them.
+
+    And what is wrong with tables that are left out, by path.
 
     Args:
       sources: as for `claim_tables.load`.
@@ -246,7 +250,7 @@ def tell(sources: Sequence[str], *, output: str | None = None) -> str:
 
     Raises:
       FileNotFoundError: a source holds no table.
-      ValueError: an argument is wrong, or tables are.
+      ValueError: an argument is wrong, or all tables are.
 
     Changes: writes `output`, and the folder it is in where there is none.
     """
@@ -255,11 +259,12 @@ def tell(sources: Sequence[str], *, output: str | None = None) -> str:
         saving.path_of(output, endings=_ENDINGS)
     if not sources:
         raise ValueError("Name the results: CSV files, folders or patterns.")
-    told = judge(claim_tables.load(sources))
+    found, damaged = claim_tables.load(sources)
+    told = judge(found)
     if output is None:
-        return text(told)
+        return text(told), damaged
     save(told, output=output)
-    return f"{text(told)}\nThe claims are in {output}"
+    return f"{text(told)}\nThe claims are in {output}", damaged
 
 
 def main() -> None:
@@ -267,7 +272,7 @@ def main() -> None:
     flags.DEFINE_string(
         "output", None, "file to save to: .csv, or .md for the short form"
     )
-    saving.run(
+    saving.run_on_tables(
         lambda arguments: tell(arguments[1:], output=flags.FLAGS["output"].value)
     )
 

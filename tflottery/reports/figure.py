@@ -11,21 +11,18 @@ table (what chance is, how long an epoch is) is drawn too, but none is needed.
 """
 
 import dataclasses
-import importlib
 import os
-import pkgutil
 import sys
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import flags
 from etils import epath
 
-from tflottery import experiments
 from tflottery.core import table_files, tables
 from tflottery.figures import facts, merging, style
-from tflottery.reports import saving
+from tflottery.reports import command_tables, saving
 
 if typing.TYPE_CHECKING:
     import pandas
@@ -33,19 +30,16 @@ if typing.TYPE_CHECKING:
 
 def kinds() -> dict[str, types.ModuleType]:
     """Returns the experiments that have a figure, by name."""
-    names = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
-    modules = {
-        name: importlib.import_module(f"{experiments.__name__}.{name}")
-        for name in names
-    }
     return {
-        name: module for name, module in modules.items() if hasattr(module, "figure")
+        name: module
+        for name, module in command_tables.known_experiments().items()
+        if hasattr(module, "figure")
     }
 
 
 def load(
     experiment: types.ModuleType, sources: Sequence[str]
-) -> dict[str, "pandas.DataFrame"]:
+) -> tuple[dict[str, "pandas.DataFrame"], dict[str, str]]:
     """Returns the tables of commands of one experiment as one of each name.
 
     Args:
@@ -53,12 +47,16 @@ def load(
       sources: CSV files, folders (all below them) or patterns of either. A single file
         of another name than the experiment's tables counts as its first table.
 
+    Returns:
+      The tables, and what is wrong with those that are left out, by path.
+
     Raises:
       FileNotFoundError: a source holds no table of the experiment.
-      ValueError: a file is not such a table, or none was named.
+      ValueError: none was named.
     """
     first = next(iter(experiment.TABLES))
     commands: dict[str, dict[str, pandas.DataFrame]] = {}
+    damaged: dict[str, str] = {}
     for source in sources:
         found = table_files.find([source])
         known = [
@@ -70,19 +68,41 @@ def load(
                 f"{', '.join(f'{name}.csv' for name in experiment.TABLES)}."
             )
         for folder in dict.fromkeys(map(os.path.dirname, known)):
-            files = {
-                name: os.path.join(folder, f"{name}.csv") for name in experiment.TABLES
-            }
-            commands[folder] = _command(experiment, files)
+            commands[folder], wrong = of_command(experiment, folder)
+            damaged |= wrong
         if not known:
-            commands[found[0]] = _command(experiment, {first: found[0]})
+            commands[found[0]], wrong = _command(experiment, {first: found[0]})
+            damaged |= wrong
     if not commands:
         raise ValueError("No tables were named: name CSV files, folders or patterns.")
     named = {_command_name(path): tables for path, tables in commands.items()}
     if len(named) < len(commands):
         # Folders of one name are told apart by their whole paths.
         named = commands
-    return merging.merged(named, first=first)
+    return merging.merged(named, first=first), damaged
+
+
+def of_command(
+    experiment: types.ModuleType, folder: str
+) -> tuple[dict[str, "pandas.DataFrame"], dict[str, str]]:
+    """Returns the tables in a folder, and what is wrong with the damaged ones, by path.
+
+    Of one that is damaged, or not there, its columns alone.
+
+    Args:
+      experiment: whose tables they are.
+      folder: of one command; what lies in folders below is no part of it.
+    """
+    paths = {name: os.path.join(folder, f"{name}.csv") for name in experiment.TABLES}
+    files = {name: path for name, path in paths.items() if _is_file(path)}
+    return _command(experiment, files)
+
+
+def _is_file(path: str) -> bool:
+    """Returns whether a file is there, or a link that leads to none."""
+    return os.path.islink(path) or (
+        epath.Path(path).exists() and not epath.Path(path).is_dir()
+    )
 
 
 def _command_name(path: str) -> str:
@@ -91,49 +111,34 @@ def _command_name(path: str) -> str:
 
 
 def _command(
-    experiment: types.ModuleType, files: dict[str, str]
-) -> dict[str, "pandas.DataFrame"]:
-    """Returns the tables of a command; of one that is not there, its columns alone."""
-    found = {}
-    for name, row_type in experiment.TABLES.items():
-        path = files.get(name)
-        if path is None or not epath.Path(path).exists():
-            found[name] = _whole(None, row_type)
-            continue
-        table = _whole(tables.read(path), row_type, path=path)
-        said = facts.beside(os.path.dirname(path))
-        found[name] = facts.with_facts(table, said)
-        if not said.get("complete", True):
-            print(f"{path} is incomplete: its command has not ended.", file=sys.stderr)
-    return found
-
-
-def _whole(
-    table: "pandas.DataFrame | None", row_type: type, *, path: str = ""
-) -> "pandas.DataFrame":
-    """Returns a table with all columns of its rows' type, empty where it has none.
-
-    Raises:
-      ValueError: it lacks columns that such a table has had from the first.
-    """
+    experiment: types.ModuleType, files: Mapping[str, str]
+) -> tuple[dict[str, "pandas.DataFrame"], dict[str, str]]:
+    """Returns what `of_command` does, of files by the names of their tables."""
     import pandas
 
-    fields = dataclasses.fields(row_type)
-    names = [field.name for field in fields]
-    if table is None or not len(table.columns):
-        return pandas.DataFrame(columns=names)
-    needed = [one.name for one in fields if one.default is dataclasses.MISSING]
-    missing = sorted(set(needed) - set(tables.LATER) - set(table.columns))
-    if missing:
-        raise ValueError(
-            f"{path!r} is not a table of this experiment: it lacks the columns "
-            f"{', '.join(missing)}."
-        )
-    return tables.filled(table, names)
+    found, damaged = {}, {}
+    for name, row_type in experiment.TABLES.items():
+        columns = [field.name for field in dataclasses.fields(row_type)]
+        found[name] = pandas.DataFrame(columns=columns)
+        path = files.get(name)
+        if path is None:
+            continue
+        try:
+            table = command_tables.read(path, [row_type])
+        except ValueError as error:
+            damaged[path] = str(error)
+            continue
+        said = facts.beside(os.path.dirname(path))
+        found[name] = facts.with_facts(tables.filled(table, columns), said)
+        if not said.get("complete", True):
+            print(f"{path} is incomplete: its command has not ended.", file=sys.stderr)
+    return found, damaged
 
 
-def save(kind: str, sources: Sequence[str], *, output: str) -> None:
+def save(kind: str, sources: Sequence[str], *, output: str) -> dict[str, str]:
     """Draws one figure of the tables of several commands.
+
+    Returns what is wrong with those that are left out, by path.
 
     Args:
       kind: name of an experiment that has a figure.
@@ -150,8 +155,10 @@ def save(kind: str, sources: Sequence[str], *, output: str) -> None:
     if kind not in known:
         raise ValueError(f"There is no figure {kind!r}. Known: {', '.join(known)}.")
     path = saving.path_of(output, endings=[".png"])
-    found = load(known[kind], sources)
+    found, damaged = load(known[kind], sources)
     first = next(iter(found))
+    if not len(found[first]) and damaged:
+        raise ValueError(" ".join(damaged.values()))
     if not len(found[first]):
         raise ValueError(
             f"There are no rows of {first}.csv in {', '.join(sources)}, of which "
@@ -162,6 +169,7 @@ def save(kind: str, sources: Sequence[str], *, output: str) -> None:
         raise ValueError(f"The table {first!r} shows nothing: all trainings diverged.")
     with saving.writing(path, output=output):
         path.write_bytes(image)
+    return damaged
 
 
 def _name(experiment: types.ModuleType) -> str:
@@ -171,11 +179,11 @@ def _name(experiment: types.ModuleType) -> str:
 def main() -> None:
     """Runs the report as a program: defines its flags, parses them, exits."""
     flags.DEFINE_string("output", "figure.png", "file to save to, a PNG")
-    saving.run(_saved)
+    saving.run_on_tables(_saved)
 
 
-def _saved(arguments: Sequence[str]) -> str:
-    """Saves the figure that the arguments ask for; says where."""
+def _saved(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Saves the figure that the arguments ask for; says where, and what lacks."""
     output = flags.FLAGS["output"].value
     _, *named = arguments
     if len(named) < 2:
@@ -183,8 +191,8 @@ def _saved(arguments: Sequence[str]) -> str:
             f"Name a figure and its tables: {' | '.join(kinds())}, then CSV files or "
             "folders."
         )
-    save(named[0], named[1:], output=output)
-    return f"The figure is in {output}"
+    damaged = save(named[0], named[1:], output=output)
+    return f"The figure is in {output}", damaged
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ from tflottery.figures import facts, reported, style
 from tflottery.reports import (
     claim_tables,
     claims,
+    command_tables,
+    config_files,
     figure,
     html_claims,
     markup,
@@ -42,10 +44,6 @@ _MOST_ROWS, _MOST_LINKS, _MOST_ANSWERS = 50, 10, 30
 # Columns with longer texts come last.
 _LONG = 30
 _TITLE = "Lottery tickets: results"
-# Options that have another name since.
-_RENAMED = {"subnetwork": "subnetworks"}
-# Options of commands over several networks that are lists.
-_JOINED = ("model", "optimizers")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +63,10 @@ class Results:
     said: Mapping[str, object]
 
 
-def find(sources: Sequence[str]) -> list[Results]:
+def find(sources: Sequence[str]) -> tuple[list[Results], dict[str, str]]:
     """Returns the results of all commands in folders and below, in their order.
+
+    And why others are left out, by the path of their config.json.
 
     Args:
       sources: CSV files, folders or patterns of either.
@@ -75,28 +75,41 @@ def find(sources: Sequence[str]) -> list[Results]:
       FileNotFoundError: a source holds no table.
       ValueError: none was named, or none lies beside the config.json of a command.
     """
-    known, found = figure.kinds(), {}
+    known = command_tables.known_experiments()
+    names = {name for module in known.values() for name in module.TABLES}
     tables = table_files.find(sources)
+    found, left_out = {}, {}
     for folder in dict.fromkeys(os.path.dirname(path) or "." for path in tables):
-        said = facts.beside(folder)
-        if not said and epath.Path(folder, "config.json").exists():
+        said, path = facts.beside(folder), os.path.join(folder, "config.json")
+        name, decisions = said.get("experiment"), said.get("decisions") or {}
+        # Other programs write a config.json too.
+        is_ours = isinstance(name, str) and isinstance(decisions, Mapping)
+        if is_ours and name in known:
+            found[folder] = said
+        elif is_ours:
+            left_out[path] = (
+                f"{path!r} is of the experiment {name!r}, which this version of the "
+                "package does not have."
+            )
+        elif not said and epath.Path(path).exists():
+            left_out[path] = f"{path!r} cannot be read, nor what tables beside it are."
+        elif not said and names & {
+            table_files.table_name(one)
+            for one in tables
+            if (os.path.dirname(one) or ".") == folder
+        }:
             print(
-                f"{folder} is left out: its config.json cannot be read.",
+                f"{folder} is left out: no config.json lies beside its tables.",
                 file=sys.stderr,
             )
-        # Other programs write a config.json too.
-        name, decisions = said.get("experiment"), said.get("decisions") or {}
-        is_known = isinstance(name, str) and name in known
-        if is_known and isinstance(decisions, Mapping):
-            found[folder] = said
     if not found:
         raise ValueError(
             "No results of a command: name its output folder, in which config.json "
-            "lies beside the tables."
+            f"lies beside the tables. {' '.join(left_out.values())}".strip()
         )
     whole = {folder: os.path.abspath(folder) for folder in found}
     common = os.path.commonpath([os.path.dirname(one) for one in whole.values()])
-    return [
+    results = [
         Results(
             folder,
             os.path.relpath(whole[folder], common),
@@ -105,10 +118,11 @@ def find(sources: Sequence[str]) -> list[Results]:
         )
         for folder, said in found.items()
     ]
+    return results, left_out
 
 
-def page(sources: Sequence[str], *, beside: str = ".") -> str:
-    """Returns the page.
+def page(sources: Sequence[str], *, beside: str = ".") -> tuple[str, dict[str, str]]:
+    """Returns the page, and why tables are left out of it, by path.
 
     Args:
       sources: as for `find`.
@@ -117,7 +131,7 @@ def page(sources: Sequence[str], *, beside: str = ".") -> str:
     Raises:
       FileNotFoundError, ValueError: as `find`.
     """
-    found = find(sources)
+    found, left_out = find(sources)
     links = [
         f"{markup.link_to(one.name)}: {html.escape(_question(one))}" for one in found
     ]
@@ -125,19 +139,42 @@ def page(sources: Sequence[str], *, beside: str = ".") -> str:
     contents = markup.contents(
         links, most=_MOST_LINKS, summary=f"{len(links)} results of commands"
     )
-    parts = [_section(one, beside=beside) for one in found]
-    return markup.document(_TITLE, [contents, _claims(found), *parts])
+    parts = []
+    for part, damaged in (
+        _claims(found),
+        *(_section(one, beside=beside) for one in found),
+    ):
+        parts.append(part)
+        # The claims may have read the same file by another path to it.
+        left_out |= {os.path.abspath(path): why for path, why in damaged.items()}
+    parts = [_left_out(left_out), contents, *parts]
+    return markup.document(_TITLE, filter(None, parts)), left_out
 
 
-def _claims(found: Sequence[Results]) -> str:
-    """Returns what the papers' claims come to in these results."""
+def _left_out(reasons: Mapping[str, str]) -> str:
+    """Returns what is not in the page, and what to do; "" if all is."""
+    if not reasons:
+        return ""
+    items = "".join(f"<li>{html.escape(why)}</li>" for why in reasons.values())
+    return (
+        f'<p class="fails">Left out of this page:</p><ul>{items}</ul>'
+        f"<p>{html.escape(saving.WHAT_TO_DO)}</p>"
+    )
+
+
+def _claims(found: Sequence[Results]) -> tuple[str, dict[str, str]]:
+    """Returns what the papers' claims come to in these results.
+
+    And what is wrong with tables that they are not asked of, by path.
+    """
     heading = f"<section>{markup.heading('Claims of the papers')}"
     try:
-        told = claims.judge(claim_tables.load([one.folder for one in found]))
+        tables, damaged = claim_tables.load([one.folder for one in found])
     except ValueError as error:
-        return f"{heading}<p>{html.escape(str(error))}</p></section>"
+        return f"{heading}<p>{html.escape(str(error))}</p></section>", {}
+    told = claims.judge(tables)
     parts = html_claims.parts(told, where=lambda config: _where(config, found))
-    return "\n".join([heading, *filter(None, parts), "</section>"])
+    return "\n".join([heading, *filter(None, parts), "</section>"]), damaged
 
 
 def _where(config: str | None, found: Sequence[Results]) -> str:
@@ -148,19 +185,24 @@ def _where(config: str | None, found: Sequence[Results]) -> str:
 
 def _configs(said: Mapping[str, object]) -> list[object]:
     """Returns the `config` of each network; older files say it beside the decisions."""
-    return [one.get("config", said.get("config")) for one in _members(said).values()]
+    members = config_files.members(said).values()
+    return [one.get("config", said.get("config")) for one in members]
 
 
-def _section(results: Results, *, beside: str) -> str:
-    """Returns the part of the page about one command."""
+def _section(results: Results, *, beside: str) -> tuple[str, dict[str, str]]:
+    """Returns the part of the page about one command.
+
+    And what is wrong with its tables that are left out, by path.
+    """
     module, said = results.experiment, results.said
-    found = figure.load(module, [results.folder])
+    found, damaged = figure.of_command(module, results.folder)
     parts = [
         f"<section>{markup.heading(results.name)}",
         f"<p>{html.escape(_question(results))}</p>",
     ]
     if not said.get("complete", True):
         parts.append('<p class="undecided">Incomplete: its command has not ended.</p>')
+    parts += [f'<p class="fails">{html.escape(why)}</p>' for why in damaged.values()]
     answer = answers.of(module, found)
     if answer is not None:
         parts.append(f"<h3>{html.escape(answer.title)}</h3>")
@@ -171,12 +213,13 @@ def _section(results: Results, *, beside: str) -> str:
         )
     parts.append(_drawn(module, found, says=f"{results.name}: {_question(results)}"))
     parts.append(_printed(next(iter(found.values()))))
-    words = [f"<span>{html.escape(word)}</span>" for word in command(said).split()]
+    words = config_files.command(said).split()
+    words = [f"<span>{html.escape(word)}</span>" for word in words]
     parts.append(f"<pre>{' '.join(words)}</pre>")
     parts.append(_options(said))
     for table_name, table in found.items():
         parts.append(_rows(table_name, table, folder=results.folder, beside=beside))
-    return "\n".join([*filter(None, parts), "</section>"])
+    return "\n".join([*filter(None, parts), "</section>"]), damaged
 
 
 def _question(results: Results) -> str:
@@ -194,7 +237,8 @@ def _drawn(
       says: what it is a figure of, for those who do not see it.
     """
     first = next(iter(found.values()))
-    image = style.svg(lambda: module.figure(found)) if len(first) else None
+    is_drawn = hasattr(module, "figure") and len(first)
+    image = style.svg(lambda: module.figure(found)) if is_drawn else None
     if image is None:
         return ""
     data = base64.b64encode(image).decode()
@@ -222,77 +266,9 @@ def _printed(table: "pandas.DataFrame") -> str:
     return markup.folded(f"{len(rows)} numbers in the papers", grid)
 
 
-def command(said: Mapping[str, object]) -> str:
-    """Returns a command line that asks for what a config.json describes.
-
-    Every option is given that has a value, so that it stays the same command where
-    recipes change; where data and store lie is not part of it.
-
-    Args:
-      said: the contents of config.json.
-    """
-    words = [f"python -m tflottery.experiments.{said['experiment']}"]
-    decisions = _together(list(_members(said).values()))
-    left_out = _left_out(decisions)
-    for said_name, value in decisions.items():
-        name = _RENAMED.get(said_name, said_name)
-        if value is None or value is False or name in left_out:
-            continue
-        if value is True:
-            words.append(f"--{name}")
-        else:
-            several = value if isinstance(value, list) else [value]
-            words.append(f"--{name}={','.join(map(str, several))}")
-    return " ".join(words)
-
-
-def _members(said: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
-    """Returns the decisions of each network that a command trained, by name.
-
-    Of a command that trains one alone it has no name.
-    """
-    decisions = said.get("decisions") or {}
-    named = {
-        name: value
-        for name, value in decisions.items()
-        if isinstance(value, Mapping) and "config" in value
-    }
-    return named or {"": decisions}
-
-
-def _together(members: Sequence[Mapping[str, object]]) -> dict[str, object]:
-    """Returns the decisions of a command over several networks: what is told of each.
-
-    Lists of what it goes through are joined; in what else they differ, their recipes
-    decide.
-    """
-    first, *others = members
-    found = {}
-    for name, value in first.items():
-        values = [value, *(one.get(name) for one in others)]
-        if name in _JOINED and others:
-            several = [one if isinstance(one, list) else [one] for one in values]
-            found[name] = list(dict.fromkeys(each for one in several for each in one))
-        elif all(one == value for one in values):
-            found[name] = value
-    return found
-
-
-def _left_out(decisions: Mapping[str, object]) -> set[str]:
-    """Returns the decisions that are no flags, or none beside the others."""
-    # Older ones hold the machine's too.
-    names = {"config", "device", "num_replicas", "ticket_recipes"}
-    names |= {"momentum"} if decisions.get("optimizer") == "adam" else set()
-    # Of one optimizer among several.
-    if len(decisions.get("optimizers") or ()) > 1:
-        names |= {"momentum", "learning_rate"}
-    names |= set() if decisions.get("milestones") else {"milestones", "decay_factor"}
-    return names
-
-
 def _options(said: Mapping[str, object]) -> str:
     """Returns all that decided the results, folded away."""
-    parts = {**_members(said), "data": said.get("data") or {}}
+    parts = {**config_files.members(said), "data": said.get("data") or {}}
     named = len(parts) > 2
     rows = [
         [
@@ -356,8 +332,8 @@ def _link(path: epath.Path, *, beside: str) -> str:
     return html.escape(text)
 
 
-def save(sources: Sequence[str], *, output: str) -> None:
-    """Writes the page.
+def save(sources: Sequence[str], *, output: str) -> dict[str, str]:
+    """Writes the page; returns why tables are left out of it, by path.
 
     Raises:
       FileNotFoundError: a source holds no table.
@@ -368,23 +344,24 @@ def save(sources: Sequence[str], *, output: str) -> None:
     path = saving.path_of(output, endings=[".html"])
     if not sources:
         raise ValueError("Name the results: output folders, or a folder of them.")
-    text = page(sources, beside=str(path.parent))
+    text, left_out = page(sources, beside=str(path.parent))
     with saving.writing(path, output=output):
         # Names of folders are bytes, not always letters.
         path.write_bytes(text.encode(errors="replace"))
+    return left_out
 
 
 def main() -> None:
     """Runs the report as a program: defines its flags, parses them, exits."""
     flags.DEFINE_string("output", "report.html", "file to save to, a page")
-    saving.run(_saved)
+    saving.run_on_tables(_saved)
 
 
-def _saved(arguments: Sequence[str]) -> str:
-    """Saves the page of the folders in the arguments; says where."""
+def _saved(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Saves the page of the folders in the arguments; says where, and what lacks."""
     output = flags.FLAGS["output"].value
-    save(arguments[1:], output=output)
-    return f"The page is in {output}"
+    left_out = save(arguments[1:], output=output)
+    return f"The page is in {output}", left_out
 
 
 if __name__ == "__main__":

@@ -2,12 +2,17 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from absl import app
 from etils import epath
 
 from tflottery.core import command_line, paths
+
+# Of a damaged table.
+WHAT_TO_DO = (
+    "The same command writes the tables of its folder anew, from what is in its store."
+)
 
 
 def run(
@@ -21,14 +26,39 @@ def run(
       report: from the program's arguments, its name first, to what it says.
       refused: what it raises of wrong input, told in a line of text.
     """
+    _run(lambda arguments: (report(arguments), {}), refused=refused)
 
+
+def run_on_tables(
+    report: Callable[[Sequence[str]], tuple[str, Mapping[str, str]]],
+) -> None:
+    """Runs as `run` a report on tables; exits with 1 if it left out damaged ones.
+
+    Args:
+      report: from the program's arguments to what it says, and what is wrong with the
+        tables that are not in it, by path.
+    """
+    _run(report, refused=(ValueError, OSError))
+
+
+def _run(
+    report: Callable[[Sequence[str]], tuple[str, Mapping[str, str]]],
+    *,
+    refused: tuple[type[Exception], ...],
+) -> None:
     def told(arguments: Sequence[str]) -> int:
         try:
-            command_line.tell(report(arguments))
+            text, damaged = report(arguments)
         except refused as error:
             print(f"error: {error}", file=sys.stderr)
             return command_line.WRONG_INPUT
-        return 0
+        command_line.tell(text)
+        if not damaged:
+            return 0
+        for why in damaged.values():
+            print(f"left out: {why}", file=sys.stderr)
+        print(WHAT_TO_DO, file=sys.stderr)
+        return command_line.INCOMPLETE
 
     app.run(told, flags_parser=command_line.parsed)
 

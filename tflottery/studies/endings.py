@@ -14,7 +14,7 @@ from tflottery.studies.output import Output, OutputError
 from tflottery.studies.tabulation import Tabulation
 
 # Exit code where part of the results is missing; `core.stopping` has those of a stop.
-INCOMPLETE = 1
+INCOMPLETE = command_line.INCOMPLETE
 # Exit code where the store took no more on the way: its disk is full, or may not be
 # written any more ("input/output error" of sysexits.h). Until that is mended the same
 # command would not get on.
