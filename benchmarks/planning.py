@@ -22,7 +22,6 @@ from absl import app, flags
 from tflottery.components.component import Artifact
 from tflottery.components.metadata import Facts, inspect
 from tflottery.core.recipes import Setting
-from tflottery.execution.lineage import sources
 from tflottery.execution.plan import plan_of
 from tflottery.experiments import instability, lottery
 from tflottery.store import manifests
@@ -76,7 +75,7 @@ def everything(wanted: list[Artifact]) -> list[Artifact]:
         artifact = stack.pop()
         if artifact.address not in found:
             found[artifact.address] = artifact
-            stack += sources(artifact)
+            stack += artifact.sources
     return list(found.values())
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tflottery.components import runs
 from tflottery.components.component import Artifact
+from tflottery.components.metadata import Facts
 from tflottery.components.runs import Initialization, Run, State
 from tflottery.core import recipes
 from tflottery.core.identities import Data, Network
@@ -31,8 +32,20 @@ _DATA = Data(
     num_test=360,
     num_classes=10,
 )
+_NETWORK = Network("lenet", (8, 8, 1), 10)
+_FACTS = Facts(
+    network=_NETWORK,
+    data=_DATA,
+    num_weights=10,
+    num_trainable=8,
+    num_activations=5,
+    kernel_shapes={},
+    flops_per_example=0,
+    has_batch_norm=False,
+    num_devices=1,
+)
 _RUN = Run(
-    network=Network("lenet", (8, 8, 1), 10),
+    network=_NETWORK,
     data=_DATA,
     recipe=_RECIPE,
     initial=Initialization(1),
@@ -259,7 +272,7 @@ def test_sources_are_the_artifacts_a_run_begins_from():
 )
 def test_bytes_of_a_state(optimizer, slots, expected):
     state = State(_with_recipe(_RUN, optimizer=optimizer), 5, **slots)
-    assert runs.num_bytes(state, num_weights=10, num_trainable=8) == expected
+    assert state.num_bytes({_RUN.network: _FACTS}) == expected
 
 
 @pytest.mark.parametrize(
@@ -277,5 +290,4 @@ def test_bytes_of_a_state(optimizer, slots, expected):
 )
 def test_bytes_that_training_works_with(optimizer, changes, expected):
     run = dataclasses.replace(_with_recipe(_RUN, optimizer=optimizer), **changes)
-    found = runs.num_working_bytes(run, num_trainable=8, num_activations=5)
-    assert found == expected
+    assert runs.num_working_bytes(run, _FACTS) == expected

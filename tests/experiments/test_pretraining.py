@@ -10,7 +10,6 @@ from tflottery.components.runs import Initialization, State
 from tflottery.components.transferring import BodyMask, Transferred
 from tflottery.core import seeds
 from tflottery.core.initializers import Initializers
-from tflottery.execution.lineage import sources
 from tflottery.experiments import lottery, pretraining
 from tflottery.experiments.pretraining import Config
 from tflottery.store.store import Store
@@ -267,7 +266,7 @@ def test_the_pre_trained_body_is_what_the_next_task_begins_with(tiny, study):
         for one in (run.initial.of, run.initial)
     )
     initial = checkpoints.read_weights(store.open(State(study().trunk(1), 0).address))
-    assert sources(run.initial) == (run.initial.of,)
+    assert run.initial.sources == (run.initial.of,)
     for path, value in after.items():
         expected = initial[path] if path.startswith("head/") else before[path]
         np.testing.assert_array_equal(value, expected)

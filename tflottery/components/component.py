@@ -29,11 +29,17 @@ class Artifact:
       key: hash of its derivation.
       address: the folder of a store it belongs in.
       files: names of the files it promises.
+      sources: the artifacts that it is made from.
     """
 
     key: str
     address: str
     files: tuple[str, ...]
+    sources: tuple["Artifact", ...]
+
+    def num_bytes(self, facts: Mapping[Network, Facts]) -> int:
+        """Returns about what the promised files take on disk."""
+        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +138,11 @@ class Component(Artifact):
         return {
             name: value for name, value in values.items() if isinstance(value, Artifact)
         }
+
+    @property
+    def sources(self) -> tuple[Artifact, ...]:
+        """The artifacts that it is made from."""
+        return tuple(self.inputs.values())
 
     def execute(self, context: Context) -> None:
         """Makes the promised files in the context's output folder.

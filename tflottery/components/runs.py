@@ -11,10 +11,12 @@ number of devices, which the manifest names.
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 
 from tflottery.components.component import Artifact
+from tflottery.components.metadata import Facts
 from tflottery.core import fingerprints, recipes
 from tflottery.core.identities import Data, Network
 from tflottery.core.initializers import Initializers
@@ -165,6 +167,11 @@ class State(Artifact):
         return (WEIGHTS_FILE, SLOTS_FILE) if self.needs_slots else (WEIGHTS_FILE,)
 
     @property
+    def sources(self) -> tuple[Artifact, ...]:
+        """The artifacts that its run begins from."""
+        return self.run.sources
+
+    @property
     def has_slots(self) -> bool:
         """Whether it is made with slots."""
         return self.keeps_slots or self.needs_slots
@@ -176,6 +183,12 @@ class State(Artifact):
         if (keeps, needs) == (self.keeps_slots, self.needs_slots):
             return self
         return dataclasses.replace(self, keeps_slots=keeps, needs_slots=needs)
+
+    def num_bytes(self, facts: Mapping[Network, Facts]) -> int:
+        """Returns about what weights, statistics and slots take on disk, in float32."""
+        known = facts[self.run.network]
+        slots = _slots_per_weight(self.run) * self.has_slots
+        return _FLOAT32_BYTES * (known.num_weights + slots * known.num_trainable)
 
 
 def _trajectory(recipe: Recipe) -> str:
@@ -195,19 +208,7 @@ def slots_begin(run: Run) -> int:
     return run.first_iteration
 
 
-def num_bytes(state: State, *, num_weights: int, num_trainable: int) -> int:
-    """Returns about how many bytes a state takes on disk, in float32.
-
-    Args:
-      state: which state.
-      num_weights: trainable weights and batch norm statistics.
-      num_trainable: those with optimizer slots.
-    """
-    slots = _slots_per_weight(state.run) * num_trainable if state.has_slots else 0
-    return _FLOAT32_BYTES * (num_weights + slots)
-
-
-def num_working_bytes(run: Run, *, num_trainable: int, num_activations: int) -> int:
+def num_working_bytes(run: Run, facts: Facts) -> int:
     """Returns about what training takes of its device's memory.
 
     Weights, gradients, slots and masks, in float32, and what all layers put out for the
@@ -216,15 +217,13 @@ def num_working_bytes(run: Run, *, num_trainable: int, num_activations: int) -> 
 
     Args:
       run: what is trained.
-      num_trainable: weights.
-      num_activations: numbers that all layers put out for an example.
+      facts: of its network.
     """
     copies = 2 + _slots_per_weight(run) + (run.mask is not None)
     num_examples = run.recipe.batch_size // run.num_replicas
-    each = _ACTIVATION_BYTES[run.precision]
-    return (
-        _FLOAT32_BYTES * copies * num_trainable + each * num_examples * num_activations
-    )
+    activations = _ACTIVATION_BYTES[run.precision] * facts.num_activations
+    weights = _FLOAT32_BYTES * facts.num_trainable
+    return copies * weights + num_examples * activations
 
 
 def _slots_per_weight(run: Run) -> int:

@@ -81,7 +81,7 @@ def _make(
     """
     store, started = context.store, time.monotonic()
     # Inputs stay put while they are read; the output counts once it is whole.
-    sources = [one.address for one in component.inputs.values()]
+    sources = [one.address for one in component.sources]
     with (
         store.reading(*sources) as folders,
         store.writing(component.address, manifest) as output,

@@ -7,13 +7,6 @@ from tflottery.components.component import Artifact
 from tflottery.components.runs import Run, State
 
 
-def sources(artifact: Artifact) -> tuple[Artifact, ...]:
-    """Returns the artifacts that one is made from."""
-    if isinstance(artifact, State):
-        return artifact.run.sources
-    return tuple(artifact.inputs.values())
-
-
 def by_run(artifacts: Mapping[str, Artifact]) -> list[tuple[Run, tuple[State, ...]]]:
     """Returns every run among the artifacts with its states in ascending order."""
     by_key: dict[str, list[State]] = {}
@@ -105,7 +98,7 @@ class _Behind:
         used = {
             source.address
             for artifact in artifacts.values()
-            for source in sources(artifact)
+            for source in artifact.sources
         }
         self._first_iterations: dict[str, int] = {}
         # Of each run, and of each component by address: the last iteration of every
@@ -119,7 +112,7 @@ class _Behind:
                     self._first_iterations[run.key] = run.first_iteration
                     self._of_runs[run.key] = self._merged(run.sources)
             elif address in used:
-                self._of_components[address] = self._merged(sources(artifact))
+                self._of_components[address] = self._merged(artifact.sources)
 
     def num_updates(self, goal: Artifact) -> int:
         """Returns how many updates it takes to make a goal alone."""
@@ -134,7 +127,7 @@ class _Behind:
         They settle which runs are behind it.
         """
         keys: set[str] = set()
-        for source in (goal,) if isinstance(goal, State) else sources(goal):
+        for source in (goal,) if isinstance(goal, State) else goal.sources:
             if isinstance(source, State):
                 keys.add(source.run.key)
             else:
@@ -152,7 +145,7 @@ class _Behind:
             elif artifact.address in self._of_components:
                 parts = [self._of_components[artifact.address]]
             else:
-                parts = [self._merged(sources(artifact))]
+                parts = [self._merged(artifact.sources)]
             for part in parts:
                 for key, last in part.items():
                     if last > merged.get(key, -1):
@@ -173,7 +166,7 @@ def _in_order_of_making(goals: Sequence[Artifact]) -> dict[str, Artifact]:
         elif address not in found:
             found[address] = artifact
             stack.append((artifact, True))
-            stack += [(one, False) for one in reversed(sources(artifact))]
+            stack += [(one, False) for one in reversed(artifact.sources)]
     return order
 
 

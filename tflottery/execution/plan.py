@@ -188,7 +188,7 @@ def plan_of(
             run, states = of_runs.pop(artifact.run.key)
             steps.append(_advance_step(run, states, index, facts))
     # What that costs, and what it would cost without the store and without sharing.
-    size = sum(num_bytes(one, facts) for one in feasible.values())
+    size = sum(one.num_bytes(facts) for one in feasible.values())
     num_slots_bytes = sum(_num_slots_bytes(step, feasible, facts) for step in steps)
     num_iterations = sum(step.num_iterations for step in steps)
     of_runs = sum(step.num_iterations for step in steps if step.trains)
@@ -216,7 +216,7 @@ def _advance_step(
     segments = index.segments(run, states)
     kept = tuple(state for segment in segments for state in segment.states)
     num_iterations = sum(segment.num_iterations for segment in segments)
-    flops = facts[run.network].flops_per_example * _PASSES_PER_UPDATE
+    known = facts[run.network]
     num_examples = run.recipe.batch_size * num_iterations
     from_scratch = any(segment.start is None for segment in segments)
     starts = tuple(segment.start for segment in segments if segment.start is not None)
@@ -228,15 +228,11 @@ def _advance_step(
         needs=frozenset(needs),
         makes=tuple(state.address for state in kept),
         num_iterations=num_iterations,
-        flops=float(flops * num_examples),
-        num_decoded=num_examples * facts[run.network].has_many_sizes,
-        num_working_bytes=runs.num_working_bytes(
-            run,
-            num_trainable=facts[run.network].num_trainable,
-            num_activations=facts[run.network].num_activations,
-        ),
-        num_layers=len(facts[run.network].kernel_shapes),
-        num_weights=facts[run.network].num_trainable,
+        flops=float(known.flops_per_example * _PASSES_PER_UPDATE * num_examples),
+        num_decoded=num_examples * known.has_many_sizes,
+        num_working_bytes=runs.num_working_bytes(run, known),
+        num_layers=len(known.kernel_shapes),
+        num_weights=known.num_trainable,
     )
 
 
@@ -250,7 +246,7 @@ def _make_step(component: Component, facts: Mapping[Network, Facts]) -> Step:
         num_layers = len(known.kernel_shapes)
     return Step(
         job=Make(component),
-        needs=frozenset(one.address for one in component.inputs.values()),
+        needs=frozenset(one.address for one in component.sources),
         makes=(component.address,),
         num_iterations=component.num_updates(),
         flops=float(component.flops(facts)),
@@ -266,19 +262,7 @@ def _num_slots_bytes(
     if not step.trains:
         return 0
     newest = step.artifacts[-1]
-    return num_bytes(newest, facts) - num_bytes(wanted[newest.address], facts)
-
-
-def num_bytes(artifact: Artifact, facts: Mapping[Network, Facts]) -> int:
-    """Returns about how much disk an artifact takes."""
-    if isinstance(artifact, State):
-        known = facts[artifact.run.network]
-        return runs.num_bytes(
-            artifact,
-            num_weights=known.num_weights,
-            num_trainable=known.num_trainable,
-        )
-    return artifact.num_bytes(facts)
+    return newest.num_bytes(facts) - wanted[newest.address].num_bytes(facts)
 
 
 def _unobtainable(

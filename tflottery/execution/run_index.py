@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence, Set
 
 from tflottery.components.component import Artifact, Component
 from tflottery.components.runs import SLOTS_FILE, Run, State
-from tflottery.execution.lineage import sources
 from tflottery.execution.unobtainable import Reason
 from tflottery.store import addresses
 from tflottery.store.store import Store
@@ -77,10 +76,10 @@ class RunIndex:
         A run that goes on from a state of its own needs no other to begin with.
         """
         if not isinstance(artifact, State):
-            return sources(artifact)
+            return artifact.sources
         _, start = self._nearest(artifact.run, artifact.iteration)
         if start is None:
-            return sources(artifact)
+            return artifact.sources
         mask = artifact.run.mask
         return () if mask is None else (mask,)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 from tflottery.components.metadata import Facts
 from tflottery.core.files import readable_size
 from tflottery.core.identities import Network
-from tflottery.execution.plan import Plan, Step, num_bytes
+from tflottery.execution.plan import Plan, Step
 from tflottery.plan import device_time
 from tflottery.plan.device_time import DeviceTime, readable
 
@@ -119,11 +119,11 @@ def total(costs: Iterable[StepCost]) -> Cost:
 
 def _cost_of(step: Step, plan: Plan, facts: Mapping[Network, Facts]) -> StepCost:
     """Returns what a step of a plan costs."""
-    wanted = {one: num_bytes(plan.wanted[one], facts) for one in step.makes}
+    wanted = {one: plan.wanted[one].num_bytes(facts) for one in step.makes}
     return StepCost(
         step.trains,
         step.num_iterations,
         device_time.of_step(step, facts),
         wanted,
-        num_bytes(step.artifacts[-1], facts),
+        step.artifacts[-1].num_bytes(facts),
     )
