@@ -140,10 +140,7 @@ def seconds(
     ends = []
     for end in ("low", "high"):
         alone = {name: getattr(cost, end) for name, cost in costs.items()}
-        chains = plan.chains(lambda step, alone=alone: alone[step.job.name])
-        # Workers beyond the first do not help with steps that wait for one another.
-        longest = max(chains.values(), default=0.0)
-        ends.append(max(sum(alone.values()) / num_together, longest))
+        ends.append(plan.duration(alone, num_workers=num_together))
     return Range(ends[0] + ready * _READY_RANGE[0], ends[1] + ready * _READY_RANGE[1])
 
 

@@ -7,8 +7,7 @@ slots, whichever experiment wants them.
 
 import dataclasses
 import functools
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from tflottery.components import runs
 from tflottery.components.component import Artifact, Component
@@ -128,34 +127,46 @@ class Plan:
         longest = max(self.chains().values(), default=0.0)
         return max(1.0, self.flops / longest) if longest else 1.0
 
-    def chains(
-        self, cost: Callable[[Step], float] = operator.attrgetter("flops")
-    ) -> dict[str, float]:
+    def duration(self, costs: Mapping[str, float], *, num_workers: float) -> float:
+        """Returns how long steps take so many workers, in the unit of what each takes.
+
+        At least as long as those that wait for one another, with which more workers do
+        not help.
+
+        Args:
+          costs: what each step takes a worker, by name of the job.
+          num_workers: that work at the same time.
+        """
+        longest = max(self.chains(costs).values(), default=0.0)
+        return max(sum(costs.values()) / num_workers, longest)
+
+    def chains(self, costs: Mapping[str, float] | None = None) -> dict[str, float]:
         """Returns what each step costs with all that has to follow it in sequence.
 
         By name of the job. Of several steps that wait for one, the costliest counts.
 
         Args:
-          cost: of a step alone.
+          costs: of each step alone, by name of the job; None: its operations.
         """
+        alone = costs or {step.job.name: step.flops for step in self.steps}
         waiting: dict[str, list[Step]] = {}
         for step in self.steps:
             for address in step.needs:
                 waiting.setdefault(address, []).append(step)
-        costs: dict[str, float] = {}
+        found: dict[str, float] = {}
         stack = [(step, False) for step in self.steps]
         while stack:
             step, done = stack.pop()
-            if step.job.name in costs:
+            if step.job.name in found:
                 continue
             following = [one for made in step.makes for one in waiting.get(made, ())]
             if done:
-                longest = max((costs[one.job.name] for one in following), default=0.0)
-                costs[step.job.name] = cost(step) + longest
+                longest = max((found[one.job.name] for one in following), default=0.0)
+                found[step.job.name] = alone[step.job.name] + longest
             else:
                 stack.append((step, True))
                 stack += [(one, False) for one in following]
-        return costs
+        return found
 
 
 def plan_of(

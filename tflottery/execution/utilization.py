@@ -120,8 +120,7 @@ def _would_gain(plan: Plan, *, num_devices: int) -> bool:
         costs = {step.job.name: seconds_of(step) for step in plan.steps}
         if None in costs.values():
             return False
-        longest = max(plan.chains(lambda step, of=costs: of[step.job.name]).values())
-        durations.append(max(sum(costs.values()) / num_workers, longest))
+        durations.append(plan.duration(costs, num_workers=num_workers))
     alone, together = durations
     return alone >= _SURELY * together
 
