@@ -153,7 +153,7 @@ def test_training_images_without_labels_are_not_measured(digits, evaluator):
     assert 0 < found.num_misclassified < len(labeled)
     assert np.isfinite(found.loss)
     # What is measured in whole batches has them as training does.
-    batches = evaluator.gradient_batches(num_examples=100, batch_size=21)
+    batches = evaluator.whole_batches(100, batch_size=21)
     assert batches.shape == (5, 20)
     assert (np.isin(batches, labeled).sum(axis=1) == 10).all()
     assert evaluator.gradient_magnitudes(batches[0]).norm > 0

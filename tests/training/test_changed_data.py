@@ -65,7 +65,7 @@ def test_measurements_of_changed_data_do_not_count(digits, small_conv_registered
         "errors": lambda: evaluator.measure("test", evaluator.examples("test", 5)),
         "statistics": lambda: evaluator.reestimate(16, batch_size=8),
         "gradients": lambda: evaluator.gradient_magnitudes(
-            evaluator.gradient_batches(num_examples=8, batch_size=8)[0]
+            evaluator.whole_batches(8, batch_size=8)[0]
         ),
     }
     for ask in questions.values():

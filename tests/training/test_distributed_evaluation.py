@@ -138,8 +138,8 @@ def test_examples_and_gradients_are_those_of_one_device(small_conv):
         together.examples("test", 50), alone.examples("test", 50)
     )
     options = {"num_examples": 64, "batch_size": 32}
-    batches = together.gradient_batches(**options)
-    np.testing.assert_array_equal(batches, alone.gradient_batches(**options))
+    batches = together.whole_batches(**options)
+    np.testing.assert_array_equal(batches, alone.whole_batches(**options))
     for batch in batches:
         found = together.gradient_magnitudes(batch)
         assert found == alone.gradient_magnitudes(batch)

@@ -186,7 +186,7 @@ def test_measuring_counts_what_a_loader_shows(make, imagenet):
 
     magnitudes = [
         evaluator.gradient_magnitudes(batch)
-        for batch in evaluator.gradient_batches(num_examples=32, batch_size=16)
+        for batch in evaluator.whole_batches(32, batch_size=16)
     ]
     assert len(magnitudes) == 2 and magnitudes[0].norm != magnitudes[1].norm
     statistics = []

@@ -242,7 +242,7 @@ def test_reestimation_and_gradients_draw_the_same_in_every_process(source, regis
                 for path, shape in variable_shapes(evaluator.model).items()
             }
         )
-        batch = evaluator.gradient_batches(num_examples=16, batch_size=16)[0]
+        batch = evaluator.whole_batches(16, batch_size=16)[0]
         first = evaluator.gradient_magnitudes(batch)
         evaluator.reestimate(64, batch_size=16)
         assert evaluator.gradient_magnitudes(batch) == first

@@ -28,9 +28,7 @@ def evaluator(trainers, small_conv_registered):
 
 def magnitudes(evaluator, num_examples, batch_size):
     """Returns what is measured of each batch of so many images."""
-    batches = evaluator.gradient_batches(
-        num_examples=num_examples, batch_size=batch_size
-    )
+    batches = evaluator.whole_batches(num_examples, batch_size=batch_size)
     return [evaluator.gradient_magnitudes(batch) for batch in batches]
 
 
@@ -92,9 +90,9 @@ def test_the_model_stays_as_it_was(evaluator):
 
 def test_more_images_than_there_are(evaluator, trainers):
     total = len(trainers.source("small_conv").train.labels)
-    found = evaluator.gradient_batches(num_examples=10**6, batch_size=500)
+    found = evaluator.whole_batches(10**6, batch_size=500)
     assert found.shape == (total // 500, 500)
-    found = evaluator.gradient_batches(num_examples=20, batch_size=500)
+    found = evaluator.whole_batches(20, batch_size=500)
     assert found.shape == (1, 20)
 
 

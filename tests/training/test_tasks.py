@@ -166,7 +166,7 @@ def test_measuring(pretext, digits):
     assert found.num_misclassified == errors.sum()
     assert found.loss == pytest.approx(losses.sum(), rel=1e-5)
     # What else passes images through the network knows of views, too.
-    batch = evaluator.gradient_batches(num_examples=8, batch_size=8)[0]
+    batch = evaluator.whole_batches(8, batch_size=8)[0]
     assert evaluator.gradient_magnitudes(batch).norm > 0
 
 

@@ -236,7 +236,7 @@ def test_statistics_and_gradients_are_those_of_one_processor(
 ):
     alone, together = pair("small_conv", trainers.source("small_conv"))
     before = model_weights.weights(together.model)
-    [batch, *_] = together.gradient_batches(num_examples=64, batch_size=32)
+    [batch, *_] = together.whole_batches(64, batch_size=32)
     found = together.gradient_magnitudes(batch)
     expected = alone.gradient_magnitudes(batch)
     assert dataclasses.astuple(found) == pytest.approx(dataclasses.astuple(expected))

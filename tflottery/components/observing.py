@@ -87,9 +87,8 @@ class Telemetry(Component):
 
     def _gradients(self, evaluator: "Evaluator", context: Context) -> dict[str, float]:
         """Returns the columns on gradients, means over batches; remembers each."""
-        batches = evaluator.gradient_batches(
-            num_examples=self.gradient_examples,
-            batch_size=self.of.run.recipe.batch_size,
+        batches = evaluator.whole_batches(
+            self.gradient_examples, batch_size=self.of.run.recipe.batch_size
         )
         counts = measuring.Counts(context, of=batches.shape, total=len(batches))
         for batch in batches[len(counts.values) :]:

@@ -95,18 +95,11 @@ class DistributedEvaluator:
             for found in self._summed_moments(groups[at : at + self._num_devices]):
                 sums = moments.added(sums, found)
         for one in self._evaluators:
-            one.take_moments(sums, num_batches=sum(map(len, groups)))
+            one.batch_moments.take(sums, num_batches=sum(map(len, groups)))
 
-    def gradient_batches(self, *, num_examples: int, batch_size: int) -> np.ndarray:
-        """Returns the training images whose gradients are measured, in whole batches.
-
-        Args:
-          num_examples: images, or as many as there are; the same in every run.
-          batch_size: images of a batch; what is left of the last one does not count.
-        """
-        return self._first.gradient_batches(
-            num_examples=num_examples, batch_size=batch_size
-        )
+    def whole_batches(self, num_examples: int, *, batch_size: int) -> np.ndarray:
+        """Returns fixed training images, as `Evaluator.whole_batches` does."""
+        return self._first.whole_batches(num_examples, batch_size=batch_size)
 
     def gradient_magnitudes(self, batch: np.ndarray) -> gradients.Magnitudes:
         """Returns how large the gradient of a batch is: on the first device alone."""

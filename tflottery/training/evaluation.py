@@ -196,7 +196,7 @@ class Evaluator:
             if number:
                 between()
             sums = moments.added(sums, self.summed_moments(group))
-        self.take_moments(sums, num_batches=sum(map(len, groups)))
+        self.batch_moments.take(sums, num_batches=sum(map(len, groups)))
 
     def moment_batches(self, num_examples: int, *, batch_size: int) -> list[np.ndarray]:
         """Returns the batches of `reestimate` in groups, each [batches, size] int32.
@@ -205,7 +205,7 @@ class Evaluator:
           num_examples: as of `reestimate`.
           batch_size: likewise.
         """
-        batches = self._whole_batches(num_examples, batch_size)
+        batches = self.whole_batches(num_examples, batch_size=batch_size)
         size = moments.BATCHES_OF_A_CALL
         return [batches[at : at + size] for at in range(0, len(batches), size)]
 
@@ -230,27 +230,11 @@ class Evaluator:
         padded[: len(batches)] = batches
         return self._given("train", padded, len(batches)), len(batches)
 
-    def take_moments(self, sums: moments.Sums, *, num_batches: int) -> None:
-        """Replaces the batch norm statistics by those of `num_batches` summed ones."""
-        self.batch_moments.take(sums, num_batches=num_batches)
-
-    def gradient_batches(self, *, num_examples: int, batch_size: int) -> np.ndarray:
-        """Returns the training images whose gradients are measured, in whole batches.
-
-        Args:
-          num_examples: images, or as many as there are; the same in every run.
-          batch_size: images of a batch; what is left of the last one does not count.
-
-        Returns:
-          [batches, batch size] int32.
-        """
-        return self._whole_batches(num_examples, batch_size)
-
     def gradient_magnitudes(self, batch: np.ndarray) -> gradients.Magnitudes:
         """Returns how large the gradient of a batch of training images is.
 
         Args:
-          batch: [batch size] int32, one of `gradient_batches`.
+          batch: [batch size] int32, one of `whole_batches`.
         """
         with self.watched("train", batch):
             given = self.gradient_argument(batch)
@@ -261,14 +245,14 @@ class Evaluator:
         """Returns what the gradient is of, as the feed gives it."""
         return self._given("train", batch[None], 1)
 
-    def _placed(self) -> contextlib.AbstractContextManager:
-        """Returns the scope of this evaluator's device."""
-        return tf.device(self._device) if self._device else contextlib.nullcontext()
-
-    def _whole_batches(self, num_examples: int, batch_size: int) -> np.ndarray:
+    def whole_batches(self, num_examples: int, *, batch_size: int) -> np.ndarray:
         """Returns fixed training images in random order: [batches, size] int32.
 
         Of images with and without labels a batch has as many as in training.
+
+        Args:
+          num_examples: images, or as many as there are; the same in every run.
+          batch_size: images of a batch; what is left of the last one does not count.
         """
         labels = self._source.train.labels
         available = min(num_examples, len(labels))
@@ -282,6 +266,10 @@ class Evaluator:
             augmentation_seed=seeds.seed("evaluation_bits", split="train"),
         )
         return stream.batches(0, max(1, available // size)).indices
+
+    def _placed(self) -> contextlib.AbstractContextManager:
+        """Returns the scope of this evaluator's device."""
+        return tf.device(self._device) if self._device else contextlib.nullcontext()
 
     def _random_order(self, split: str) -> np.ndarray:
         """Returns all indices of a split, int32, in an order fixed for ever."""
