@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-CONFIDENCE = 0.95
+_CONFIDENCE = 0.95
 
 
 class Interval(typing.NamedTuple):
@@ -49,10 +49,8 @@ def standard_error(values: Sequence[float] | np.ndarray) -> float:
     return std(values) / math.sqrt(len(values))
 
 
-def t_interval(
-    values: Sequence[float] | np.ndarray, *, confidence: float = CONFIDENCE
-) -> Interval:
-    """Returns the mean with its two-sided confidence interval, by Student's t.
+def t_interval(values: Sequence[float] | np.ndarray) -> Interval:
+    """Returns the mean with its two-sided 95% confidence interval, by Student's t.
 
     Of paired differences that is the paired comparison. Both ends are NaN for a single
     value, and the mean itself where all values are equal.
@@ -62,18 +60,15 @@ def t_interval(
         return Interval(centre, math.nan, math.nan)
     from scipy import stats
 
-    quantile = stats.t.ppf((1 + confidence) / 2, len(values) - 1)
+    quantile = stats.t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1)
     half = float(quantile) * standard_error(values)
     return Interval(centre, centre - half, centre + half)
 
 
 def pearson_interval(
-    x: Sequence[float] | np.ndarray,
-    y: Sequence[float] | np.ndarray,
-    *,
-    confidence: float = CONFIDENCE,
+    x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray
 ) -> Interval:
-    """Returns Pearson's correlation with its confidence interval, by Fisher's z.
+    """Returns Pearson's correlation with its 95% confidence interval, by Fisher's z.
 
     All NaN where there is nothing to correlate, the ends also of three points.
     """
@@ -84,7 +79,7 @@ def pearson_interval(
         return Interval(r, r, r)
     from scipy import stats
 
-    half = float(stats.norm.ppf((1 + confidence) / 2)) / math.sqrt(len(x) - 3)
+    half = float(stats.norm.ppf((1 + _CONFIDENCE) / 2)) / math.sqrt(len(x) - 3)
     z = math.atanh(r)
     return Interval(r, math.tanh(z - half), math.tanh(z + half))
 
