@@ -148,28 +148,21 @@ class Machine:
                 "their own hosts. Leave --tpu out."
             )
 
-    @property
-    def uses_ray(self) -> bool:
-        """Whether workers are on a Ray cluster, connecting to it where that is asked.
-
-        For a dry run none is started, and the plan is as of this machine then.
-
-        Raises:
-          SetupError: Ray is not installed, or there is no such cluster.
-        """
-        return self.executor == RAY and ray_cluster.connect(
-            self.ray_address, may_start=not self.dry_run
-        )
-
 
 def placement_of(machine: Machine) -> Placement:
     """Returns where the workers of a command train.
 
+    Connects to the Ray cluster that is asked for. For a dry run none is started, and
+    the plan is as of this machine then.
+
     Raises:
       ValueError: an option is wrong.
-      SetupError: there are GPUs that cannot be used.
+      SetupError: there are GPUs that cannot be used; or Ray is not installed, or there
+        is no such cluster.
     """
-    if machine.uses_ray:
+    if machine.executor == RAY and ray_cluster.connect(
+        machine.ray_address, may_start=not machine.dry_run
+    ):
         return ray_cluster.placement(machine.distribute, threads=machine.threads)
     chosen = distribution.placement(
         machine.distribute, tpu=machine.tpu, threads=machine.threads
@@ -196,7 +189,7 @@ def pool_of(
     Raises:
       ValueError: there are to be more workers, or threads, than would get on.
     """
-    if machine.uses_ray:
+    if placement.is_remote:
         gpu = "ray" if placement.device == "gpu" else None
         return RayPool(
             _worker_settings(machine, placement, store, gpu=gpu),
