@@ -19,9 +19,7 @@ def cores(root: str = "/") -> int | None:
     Args:
       root: of the file system in which proc and sys are.
     """
-    quotas = []
-    for folder in _folders(pathlib.Path(root)):
-        quotas += [_quota(folder)]
+    quotas = map(_quota, _folders(pathlib.Path(root)))
     smallest = min((quota for quota in quotas if quota is not None), default=None)
     return None if smallest is None else max(1, math.ceil(smallest))
 

@@ -168,7 +168,7 @@ def _probe() -> dict[str, object]:
 def _has_gpu(*, library: bool) -> bool:
     """Returns whether Linux shows a GPU of NVIDIA's; under WSL its driver tells."""
     under_wsl = library and glob.glob("/dev/dxg")
-    return bool(under_wsl or glob.glob("/dev/nvidia[0-9]*"))
+    return bool(under_wsl or num_gpus())
 
 
 def _peak_rate(clock: int, multiprocessors: int, major: int, minor: int) -> float:

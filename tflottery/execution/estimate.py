@@ -12,6 +12,7 @@ import operator
 from collections.abc import Callable, Mapping
 
 from tflottery.core import hardware
+from tflottery.core.amounts import counted
 from tflottery.core.files import readable_size
 from tflottery.execution import rates, unobtainable, utilization, work
 from tflottery.execution.jobs import Advance
@@ -78,7 +79,7 @@ def summary(
     told, why = str(duration), ""
     if duration is None:
         told, why = "not known", f": {_why_not_known(placement)}"
-    workers = f"{num_workers} worker{'s' * (num_workers != 1)}"
+    workers = counted(num_workers, "worker")
     if placement.threads > 1:
         workers += f" of {placement.threads} threads"
     longer = ""
@@ -273,4 +274,4 @@ def _devices(placement: Placement, num_workers: int) -> str:
         return f"the {placement.device.upper()}"
     workers = min(num_workers, len(hardware.visible_gpus()))
     count = workers if placement.distribute == "none" else placement.num_devices
-    return f"{count} GPU{'s' * (count != 1)}"
+    return counted(count, "GPU")

@@ -1,11 +1,11 @@
 """What a worker is asked outside of any plan: the facts of a network on its data."""
 
-import sys
 from collections.abc import Callable
 
 from tflottery.components.metadata import Facts
 from tflottery.execution import setbacks
 from tflottery.execution.jobs import Inspect
+from tflottery.execution.stop_request import say
 from tflottery.execution.worker import ENDINGS
 from tflottery.execution.worker_pool import WorkerPool
 
@@ -16,16 +16,12 @@ class WorkerFailed(Exception):
     """A worker cannot answer, and not because of what the user asked for."""
 
 
-def _print(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def ask(
     pool: WorkerPool,
     question: Inspect,
     stopping: Callable[[], bool],
     *,
-    note: Callable[[str], None] = _print,
+    note: Callable[[str], None] = say,
 ) -> Facts:
     """Returns the answer of an idle worker to a question outside of any plan.
 

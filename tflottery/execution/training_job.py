@@ -60,10 +60,10 @@ def advance(
             store.refuse_damaged(address)
     # Each stretch begins at the best state there is.
     segments = index.segments(run, missing)
-    if any(one not in [segment.start for segment in segments] for one in starts):
-        # Those may not be seen from here yet.
-        if missing and all(map(store.awaited, starts)):
-            segments = RunIndex(store).segments(run, missing)
+    seen = {segment.start for segment in segments}
+    # Where to begin may not be seen from here yet.
+    if missing and not seen.issuperset(starts) and all(map(store.awaited, starts)):
+        segments = RunIndex(store).segments(run, missing)
     total = sum(segment.num_iterations for segment in segments)
     before = 0
     try:

@@ -375,7 +375,7 @@ def refuse_carried(config: Config) -> None:
 def _validate_one_of(name: str, value: object, allowed: tuple) -> None:
     """Raises ValueError if an option has a value that it does not take."""
     if value not in allowed:
-        known = ", ".join(one for one in allowed if one)
+        known = ", ".join(allowed)
         raise ValueError(f"--{name}={value!r} is not known. Known: {known}.")
 
 
