@@ -75,6 +75,24 @@ def test_a_correlations_interval_ends_where_correlations_do():
     assert judging._estimated(replicates, unit="points")["interval"].high > 1.1
 
 
+@pytest.mark.parametrize(
+    ("claim", "names"),
+    [
+        # No train images of Inception-v3, and no distances of ImageNet's networks.
+        ("LMC-F2.3", {"resnet20", "vgg16", "resnet50"}),
+        ("LMC-F3.4", {"lenet", "resnet20", "vgg16", "resnet50"}),
+        ("LMC-E.1", {"resnet20", "vgg16"}),
+        ("LMC-E.2", {"lenet", "resnet20", "vgg16"}),
+        # A figure without a companion in the appendix, and Figure 9's.
+        ("EP-F10.1", {"resnet20"}),
+        ("EP-F10.4", {"resnet20"}),
+        ("LS-P15.2", {"resnet50"}),
+    ],
+)
+def test_a_claim_is_about_the_networks_that_the_paper_shows(claim, names):
+    assert {one.model for one in CLAIMS[claim]["networks"]} == names
+
+
 @pytest.mark.parametrize("claim", CLAIMS.names())
 def test_the_command_of_a_claim_is_one(claim):
     options = parsed(judging.command_for(CLAIMS[claim], {}))

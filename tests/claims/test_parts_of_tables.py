@@ -76,6 +76,12 @@ def test_where_none_of_these_was_measured_users_know_their_first_and_second_k():
     assert judged("EP-F5.8", table).value == pytest.approx(-4, abs=0.1)
 
 
+def test_what_was_perturbed_at_0_alone_was_not_at_a_k():
+    found = judged("EP-F5.4", perturbed_at({0: (0.1, 0.5)}))
+    assert "of a k above 0" in found.lacking
+    assert found.command.endswith(_PERTURBED_GRID)
+
+
 def test_a_change_is_made_at_the_k_of_the_others():
     table = without(perturbed_at({2000: (0.1, 0.11)}), perturbation="shuffle")
     other = perturbed_at({2000: (0.1, 0.11)}).assign(condition="scope=layers")
@@ -122,6 +128,17 @@ def test_a_density_that_no_level_has_cannot_be_studied():
     assert "none is near a density of 0.035" in found.lacking and not found.command
     fifth = table.assign(density=table["density"].mask(is_sparse, 0.8))
     assert judged("EP-F1.2", fifth).command.endswith(" --levels=15")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "other"),
+    [("imagenet2012", "places365_small"), ("mnist", "cifar10"), ("digits", "mnist")],
+)
+def test_whose_tickets_to_transfer_is_told(dataset, other):
+    """Of most data sets the experiment has no usual ones."""
+    table = limited_supervision.tickets({"labels": 0.3}, dataset=dataset)
+    found = judged("LS-P12", table)
+    assert found.command.endswith(f" --ticket_datasets={other}")
 
 
 def epochs(*ends):

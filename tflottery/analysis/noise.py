@@ -38,7 +38,7 @@ def is_none(sizes: Sequence[Sequence[float]] | np.ndarray) -> bool:
         it; NaN where that is not known.
     """
     sizes = np.asarray(sizes, dtype=np.float64)
-    known = sizes[~np.isnan(sizes)]
+    known = sizes[~np.isnan(sizes).any(axis=1)]
     return bool(known.size) and not known.any()
 
 

@@ -136,6 +136,9 @@ def k_of_others(
       Lacking: there is none.
     """
     known = sorted(tickets[K].unique())
+    if not known:
+        options = f"--rewind_iterations={grid}" if grid else ""
+        raise Lacking("no such tickets of a k above 0", options=options)
     by_part = [selecting.k_near(tickets, part) for part in (FIRST, SECOND)]
     if by_part == [None, None] and len(known) > position:
         return int(known[position])

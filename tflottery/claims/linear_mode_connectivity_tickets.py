@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 # Those whose tickets are stable from initialization on, and all.
 STABLE_TICKETS = (LENET, RESNET20_LOW, RESNET20_WARMUP, VGG16_LOW, VGG16_WARMUP)
 ALL = (*STABLE_TICKETS, *UNSTABLE)
+# The paper has no distances of those of ImageNet.
+SMALL = (*STABLE_TICKETS, RESNET20, VGG16)
 NOT_LENET = tuple(network for network in ALL if network is not LENET)
 RANDOM = ("random_pruning", "random_reinit")
 # In points: accuracies of random subnetworks that the paper calls the same.
@@ -365,10 +367,10 @@ for _number, _says, _latest, _networks, _claimed in (
         1,
         "unstable tickets end as far apart as random",
         False,
-        UNSTABLE,
+        (RESNET20, VGG16),
         between(0.9, 1.1),
     ),
-    (2, "stable tickets end nearer than random", True, ALL, below(0.9)),
+    (2, "stable tickets end nearer than random", True, SMALL, below(0.9)),
 ):
     _of_pairs(
         f"LMC-E.{_number}",
