@@ -98,9 +98,7 @@ def execute(
             log.commands = ready.commands
             outcome = ready.made(
                 lambda unobtainable: _collected(ready.commands, unobtainable),
-                keeping_up=lambda executor, unobtainable: _kept_up(
-                    ready.commands, executor, unobtainable
-                ),
+                keeping_up=lambda executor: _kept_up(ready.commands, executor),
                 log=log,
                 observe=board.show_training,
                 # What is wrong with the data of one command is no matter of others.
@@ -206,9 +204,7 @@ def _collected(
 
 
 def _kept_up(
-    commands: Sequence[PreparedCommand],
-    executor: Executor,
-    unobtainable: Callable[[], Unobtainable],
+    commands: Sequence[PreparedCommand], executor: Executor
 ) -> contextlib.AbstractContextManager[None]:
     """Has tables written while a block works, by a thread of its own.
 
@@ -224,11 +220,13 @@ def _kept_up(
             for one in _unfinished(commands):
                 if one not in tried and one.is_settled(executor.is_settled):
                     tried.add(one)
-                    _write_whole(one, unobtainable(), stopping=ended.is_set)
+                    known = executor.outcome.unobtainable
+                    _write_whole(one, known, stopping=ended.is_set)
             started = time.monotonic()
             if started >= update_at:
                 for one in _unfinished(commands):
-                    one.tabulation.update(unobtainable(), stopping=ended.is_set)
+                    known = executor.outcome.unobtainable
+                    one.tabulation.update(known, stopping=ended.is_set)
                 now = time.monotonic()
                 update_at = now + tabulation.pause_after(now - started)
 

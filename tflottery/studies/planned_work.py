@@ -30,11 +30,8 @@ from tflottery.studies.study import Study
 from tflottery.studies.tabulation import Loss
 from tflottery.training.distribution import Placement
 
-# Has tables written while a block works, of what is known by then; it is given an
-# executor that works, and what tells by now what cannot be made.
-KeepingUp = Callable[
-    [Executor, Callable[[], Unobtainable]], contextlib.AbstractContextManager[None]
-]
+# Has tables written while an executor works in a block, of what is known by then.
+KeepingUp = Callable[[Executor], contextlib.AbstractContextManager[None]]
 
 
 class Workers(NamedTuple):
@@ -176,7 +173,7 @@ class PlannedWork:
                 refusal_stops=refusal_stops,
             )
             while True:
-                with keeping_up(executor, lambda: dict(executor.outcome.unobtainable)):
+                with keeping_up(executor):
                     outcome = executor.execute(self.goals)
                 if outcome.stopped or outcome.failures or outcome.skipped:
                     return outcome

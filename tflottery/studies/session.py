@@ -143,7 +143,9 @@ def _carried_out(
     )
     outcome = ready.made(
         tabulation.collect,
-        keeping_up=lambda _, unobtainable: tabulation.kept_up(unobtainable),
+        keeping_up=lambda executor: tabulation.kept_up(
+            lambda: executor.outcome.unobtainable
+        ),
         log=log,
         observe=board.show_training,
     )
