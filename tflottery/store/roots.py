@@ -3,17 +3,12 @@
 import errno
 import os
 import shutil
-import typing
-import uuid
 
 from tflottery.core.files import readable_size
 from tflottery.core.timed_calls import Call
 from tflottery.datasets import network
 from tflottery.store import addresses, buckets
 from tflottery.store.errors import CHOOSE, BucketError, StoreError
-
-if typing.TYPE_CHECKING:
-    from tflottery.store.store import Store
 
 # A folder that disks have of themselves.
 _RECOVERED = "lost+found"
@@ -93,22 +88,12 @@ def is_there(root: str) -> bool:
     return True
 
 
-def ensure_writable(store: "Store", bytes_needed: int) -> None:
-    """Writes an artifact into a store and removes it; then looks how much room it has.
-
-    Raises:
-      StoreError: as these do, or there is less room than needed, on a local disk.
-    """
-    probe = f"probe-{uuid.uuid4().hex}"
-    with store.writing(probe, {}) as folder:
-        (folder / "probe").write_text("probe")
-    store.remove(probe)
-    if "://" in store.root:
-        return
-    free = shutil.disk_usage(store.root).free
+def ensure_room(root: str, bytes_needed: int) -> None:
+    """Raises StoreError if a local disk has less room than is needed."""
+    free = shutil.disk_usage(root).free
     if free < bytes_needed:
         raise StoreError(
-            f"The store {store.root!r} has {readable_size(free)} free and "
+            f"The store {root!r} has {readable_size(free)} free and "
             f"{readable_size(bytes_needed)} are needed. Free some room, ask for "
             f"fewer states, or {CHOOSE}."
         )

@@ -293,7 +293,7 @@ class Store:
             roots.ensure_url(self.root)
 
     def ensure_writable(self, bytes_needed: int = 0) -> None:
-        """Makes sure, before any work, that the store can be written.
+        """Makes sure, before any work, that the store can be written, by doing so.
 
         Args:
           bytes_needed: how much is going to be written; compared with what a local
@@ -302,7 +302,12 @@ class Store:
         Raises:
           StoreError: it cannot be written, or there is too little room.
         """
-        roots.ensure_writable(self, bytes_needed)
+        probe = f"probe-{uuid.uuid4().hex}"
+        with self.writing(probe, {}) as folder:
+            (folder / "probe").write_text("probe")
+        self.remove(probe)
+        if isinstance(self._backend, backends.Local):
+            roots.ensure_room(self.root, bytes_needed)
 
     def _finish(
         self,
