@@ -239,6 +239,16 @@ def test_where_no_more_rows_help_no_command_is_told(command):
     assert claims.text([unasked]).splitlines() == told
 
 
+def test_what_is_missing_of_ones_own_networks_is_told_first(command):
+    """Before all that was not measured at all."""
+    folder = command("a", pairs(0.002, model="my_net"))
+    told, _ = claims.tell([folder])
+    own, others = told.split("\nNot measured:\n")
+    assert own.startswith("Not enough data:") and "no table" not in own
+    assert "  LMC-F2.1: 1 replicate" in own and "LMC-F2.1" not in others
+    assert others.count("no table") > 20
+
+
 def test_people_read_it_in_a_terminal(command):
     """And where the numbers come from."""
     low = pairs(0.002, 0.003, 0.004)

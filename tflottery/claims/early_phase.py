@@ -80,7 +80,8 @@ def named_k(table: "pandas.DataFrame", position: int) -> int:
     if known[0] is None:
         return selecting.k_within(table, (FIRST, SECOND)[position], grid=_GRID)
     if known[1] is None:
-        raise NotAsked(f"the network's recipe perturbs k = {known[0]} alone")
+        told = f"the network's recipe perturbs k = {known[0]} alone"
+        raise NotAsked(f"{told}: none stands for 2,000")
     return known[1]
 
 

@@ -111,7 +111,8 @@ def _measured_k(networks: "pandas.DataFrame", position: int) -> int:
     is_papers = set(networks[names].itertuples(index=False, name=None)) <= papers
     if set(own) & known or (is_papers and own[0] is not None):
         if own[position] is None:
-            raise NotAsked(f"the network's recipe perturbs k = {own[0]} alone")
+            told = f"the network's recipe perturbs k = {own[0]} alone"
+            raise NotAsked(f"{told}: none stands for 2,000")
         if own[position] not in known:
             named = f"k = {own[position]}, see --rewind_iterations"
             raise Lacking(f"no tickets perturbed at {named}")

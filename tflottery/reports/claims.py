@@ -106,7 +106,8 @@ def _order(claim: Entry) -> list[object]:
 def text(told: Sequence[Judgement]) -> str:
     """Returns judgements for people: a table a setting, then what is missing.
 
-    As wide as a terminal. What exactly is measured stands in the other forms.
+    First of what was measured, then all that was not. As wide as a terminal. What
+    exactly is measured stands in the other forms.
     """
     found = []
     for setting, own in by_setting(told).items():
@@ -127,13 +128,16 @@ def text(told: Sequence[Judgement]) -> str:
         title_ = _wrapped(setting)
         answer = Answer(f"{title_}\n{told_of}", columns, rows, num_labels=_EFFECT)
         found += [answers.lines(answer), ""]
-    missing = _missing(told)
-    if missing:
-        found.append("Not enough data:")
-    for (lacking, command), ids in missing.items():
-        found.append(_wrapped(f"  {', '.join(ids)}: {lacking}"))
-        # Where no more rows help there is no command.
-        found += [f"    {command}"] if command else []
+    for heading, own in (
+        ("Not enough data:", [one for one in told if one.model]),
+        ("Not measured:", _without_table(told)),
+    ):
+        missing = _missing(own)
+        found += [heading] if missing else []
+        for (lacking, command), ids in missing.items():
+            found.append(_wrapped(f"  {', '.join(ids)}: {lacking}"))
+            # Where no more rows help there is no command.
+            found += [f"    {command}"] if command else []
     return "\n".join(found)
 
 
@@ -205,15 +209,17 @@ def _numbers(*values: float) -> list[str]:
     return [f"{round(value, digits) + 0.0:.{digits}f}" for value in values]
 
 
-def _missing(told: Iterable[Judgement]) -> dict[tuple[str, str], list[str]]:
-    """Returns the claims without enough data by what is missing and its command.
-
-    Of a paper's own setting that is told where a claim has no table at all.
-    """
-    found: dict[tuple[str, str], list[str]] = {}
+def _without_table(told: Sequence[Judgement]) -> list[Judgement]:
+    """Returns the judgements on claims of which no table has any setting."""
     asked = {one.claim for one in told if one.model}
+    return [one for one in told if one.claim not in asked]
+
+
+def _missing(told: Iterable[Judgement]) -> dict[tuple[str, str], list[str]]:
+    """Returns the claims without enough data by what is missing and its command."""
+    found: dict[tuple[str, str], list[str]] = {}
     for one in told:
-        if one.answer == NOT_ENOUGH and (one.model or one.claim not in asked):
+        if one.answer == NOT_ENOUGH:
             # A command says of which network.
             of = "" if one.command else f" ({one.model}, {one.variant}, {one.dataset})"
             ids = found.setdefault((f"{one.lacking}{of}", one.command), [])
