@@ -1,5 +1,7 @@
 """Arrays of one's own as data sets: in a line of code, a file or folders."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -91,6 +93,9 @@ def test_folders_of_images_are_a_data_set_with_a_class_each(tmp_path, cache_dir)
     (folder / "other.png").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"other\.png cannot be decoded"):
         source.load(name, cache_dir=cache_dir)
+    Image.fromarray(np.full((5, 4), 999, np.uint16)).save(folder / "other.png")
+    with pytest.raises(ValueError, match=r"other\.png has pixels of more than 8 bits"):
+        source.load(name, cache_dir=cache_dir)
 
 
 def test_mistakes_say_what_is_expected(tmp_path, cache_dir):
@@ -102,6 +107,10 @@ def test_mistakes_say_what_is_expected(tmp_path, cache_dir):
         ({"x_test": X[8:, :3]}, r"\(5, 4, 3\) and \(3, 4, 3\)"),
         ({"y_test": Y[8:] + 9}, r"Test images have the labels .*no training image"),
         ({"y_train": np.eye(9)[Y[:8]]}, r"shape \(8, 9\).*argmax"),
+        (
+            {n: 900 * good[n] for n in ("y_train", "y_test")},
+            r"largest label is 1800, .* 8 training images",
+        ),
         ({"y_test": Y[:9]}, r"shape \(9,\).*for 4 images"),
     ):
         np.savez(file, **good | wrong)
@@ -110,9 +119,12 @@ def test_mistakes_say_what_is_expected(tmp_path, cache_dir):
     np.savez(file, x=X)
     with pytest.raises(ValueError, match=r"lacks \['x_train'.*it has \['x'\]"):
         source.load(f"npz:{file}", cache_dir=cache_dir)
-    file.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"mine\.npz is no file of numpy\.savez"):
-        source.load(f"npz:{file}", cache_dir=cache_dir)
+    one, several = io.BytesIO(), file.read_bytes()
+    np.save(one, X)
+    for wrong in (b"nothing", b"", several[: len(several) // 2], one.getvalue()):
+        file.write_bytes(wrong)
+        with pytest.raises(ValueError, match=r"mine\.npz is no file of numpy\.savez"):
+            source.load(f"npz:{file}", cache_dir=cache_dir)
     with pytest.raises(FileNotFoundError, match=r"hat\.npz"):
         source.load("npz:hat.npz", cache_dir=cache_dir)
     file.write_bytes(b"")

@@ -159,6 +159,9 @@ def test_a_model_that_is_code_is_compared_on_examples_that_are_given(
     found, path = save(model), tmp_path / "plain.keras"
     with pytest.raises(ValueError, match="does not say what it takes.*--examples"):
         program.exported(found, "keras", path)
+    (tmp_path / "x.npy").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ValueError, match=r"--examples=.*x\.npy' cannot be read"):
+        program.exported(found, "keras", path, examples=str(tmp_path / "x.npy"))
     np.save(tmp_path / "x.npy", x)
     program.exported(found, "keras", path, examples=str(tmp_path / "x.npy"))
     plain = keras.models.load_model(path)

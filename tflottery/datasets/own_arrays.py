@@ -14,6 +14,8 @@ import hashlib
 import os
 import pathlib
 import sys
+import zipfile
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,6 +32,8 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 # Raised whenever the same files come to other arrays.
 _VERSION = "1"
 _MOST_BYTES = 4 * 2**30
+# How PIL calls pixels of 16 and 32 bits.
+_DEEP_MODES = ("I", "F")
 _IN_FILES = (
     "To train on images of any sizes and number, as on ImageNet's, that stay in files: "
     "python -m tflottery.datasets.prepare_folder --folder=FOLDER --name=NAME"
@@ -174,9 +178,12 @@ def _refuse_other_kind(name: str, path: pathlib.Path) -> None:
 def _npz(path: pathlib.Path) -> tuple[Examples, Examples]:
     """Returns the training and test examples of a file of `np.savez`."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise ValueError("it holds a single array, as numpy.save writes it")
+        with file:
             found = {name: file[name] for name in file.files}
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"{path} is no file of numpy.savez with arrays of numbers: {error}"
         ) from error
@@ -227,6 +234,12 @@ def _image(file: pathlib.Path, *, size: int | None) -> np.ndarray:
 
     try:
         with Image.open(file) as opened:
+            if opened.mode.startswith(_DEEP_MODES):
+                raise ValueError(
+                    f"{file} has pixels of more than 8 bits (mode {opened.mode!r} of "
+                    "PIL), of which those above 255 would all be white. Bring them to "
+                    "0 to 255, as uint8."
+                )
             image = opened.convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(f"{file} cannot be decoded as an image: {error}") from error
@@ -256,6 +269,12 @@ def _raw_source(
             f"Test images have the labels {unseen[:5]}, which no training image has: "
             f"those are from {y_train.min()} to {y_train.max()}. Number the classes "
             "alike, or leave such images out."
+        )
+    if raw.num_classes > len(y_train):
+        raise ValueError(
+            f"The largest label is {raw.num_classes - 1}, and there are {len(y_train)} "
+            "training images: expected labels that number the classes from 0, without "
+            "gaps."
         )
     return raw
 

@@ -1,6 +1,8 @@
 """Networks of files: a masked model of one's own, or a bundle."""
 
 import pathlib
+import zipfile
+import zlib
 
 import keras
 import numpy as np
@@ -81,7 +83,7 @@ def _read(path: str) -> object:
     try:
         found = np.load(path, allow_pickle=False)
         return found if isinstance(found, np.ndarray) else dict(found)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"--examples={path!r} cannot be read ({error}): expected a .npy file of "
             "[examples, ...], or .npz with such arrays by the names of the inputs."
