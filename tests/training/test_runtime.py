@@ -1,9 +1,14 @@
 """What a process keeps between jobs: bounded, and built once as long as it is kept."""
 
+import contextlib
 import dataclasses
+import types
 
+import keras
 import pytest
+import tensorflow as tf
 
+from tflottery import layers
 from tflottery.components.metadata import inspect
 from tflottery.core.identities import Data, Network
 from tflottery.core.recipes import Recipe, Setting
@@ -14,41 +19,83 @@ from tflottery.training.distribution import Placement
 from tflottery.training.runtime import Runtime
 
 
+@dataclasses.dataclass(frozen=True)
+class Numbered:
+    """What stands for a network: its number, and a weight as large as is told."""
+
+    number: int
+    num_weights: int = 1
+
+    @property
+    def model(self):
+        """A model of one weight."""
+        shape = (self.num_weights,)
+        return types.SimpleNamespace(weights=[types.SimpleNamespace(shape=shape)])
+
+
 @pytest.fixture
 def evaluators(monkeypatch):
-    """A runtime whose evaluators are numbered, not built."""
-    built = []
+    """A runtime whose evaluators are numbered, not built; a seed tells their size."""
+    built, emptied = [], []
 
     def build(*_, pretext_seed, **__):
         built.append(pretext_seed)
-        return len(built)
+        return Numbered(len(built), num_weights=pretext_seed)
 
     monkeypatch.setattr(evaluation, "Evaluator", build)
+    monkeypatch.setattr(runtimes, "_empty", lambda one: emptied.append(one.number))
     runtime = Runtime(data_dir=None, placement=Placement())
     network = Network("lenet", (8, 8, 1), 10)
     digest = runtime.source("digits", model="lenet").digest
 
     def get(seed):
         data = Data("digits", "1", digest, (8, 8, 1), 1437, 360, 10, pretext_seed=seed)
-        return runtime.evaluator(network, data)
+        return runtime.evaluator(network, data).number
 
-    return get, built
+    return get, built, emptied
 
 
 def test_an_evaluator_is_built_once(evaluators):
-    get, built = evaluators
+    get, built, emptied = evaluators
     assert [get(1), get(2), get(1)] == [1, 2, 1]
-    assert built == [1, 2]
+    assert (built, emptied) == ([1, 2], [])
 
 
 def test_few_evaluators_are_kept(evaluators):
-    get, built = evaluators
+    get, built, emptied = evaluators
     for seed in range(1, 6):
         get(seed)
     # The last four are there, and the first is built anew.
     assert [get(seed) for seed in (2, 3, 4, 5)] == [2, 3, 4, 5]
     assert get(1) == 6
-    assert built == [1, 2, 3, 4, 5, 1]
+    assert (built, emptied) == ([1, 2, 3, 4, 5, 1], [1, 2])
+
+
+def test_fewer_of_large_ones_are_kept(evaluators):
+    get, built, emptied = evaluators
+    # Two of them are as many bytes as may be kept, a weight more is too much.
+    large = runtimes.MOST_BYTES // 8
+    assert [get(large), get(large - 1), get(large)] == [1, 2, 1]
+    get(large + 1)
+    assert [get(large - 1), get(large)] == [2, 4] and len(built) == 4
+    assert emptied == [1, 2, 3]
+
+
+@pytest.mark.parametrize("num_devices", [1, 2])
+def test_what_is_removed_leaves_nothing_in_memory(num_devices, mirrored):
+    with mirrored.scope() if num_devices == 2 else contextlib.nullcontext():
+        model = keras.Sequential([keras.Input((3,)), layers.MaskedDense(4)])
+        optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+        optimizer.build(model.trainable_variables)
+    variables = [one.value for one in (*model.weights, *optimizer.variables)]
+    if num_devices == 2:
+        variables = [each for one in variables for each in one.values]
+    # Kernel, bias and mask, two slots, the rate and the count of iterations.
+    assert len(variables) == 7 * num_devices
+    runtimes._empty(types.SimpleNamespace(model=model, optimizer=optimizer))
+    for one in variables:
+        left = tf.raw_ops.ReadVariableOp(resource=one.handle, dtype=one.dtype)
+        assert left.shape == (0,)
 
 
 def test_a_network_other_than_the_planned_one_is_refused():
@@ -77,7 +124,7 @@ def test_images_are_scaled_as_the_data_say(monkeypatch):
 
     def build(_, source, **__):
         scalings.append(source.input_scaling)
-        return len(scalings)
+        return Numbered(len(scalings))
 
     monkeypatch.setattr(evaluation, "Evaluator", build)
     runtime = Runtime(data_dir=None, placement=Placement())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import typing
 from collections.abc import Mapping
 
@@ -19,13 +20,18 @@ from tflottery.training.distribution import Placement
 from tflottery.training.orders import Orders
 
 if typing.TYPE_CHECKING:
+    import keras
+
     from tflottery.training import evaluation, probing, trainer
     from tflottery.training.distributed_evaluation import DistributedEvaluator
 
     _Built = trainer.Trainer | evaluation.Evaluator | DistributedEvaluator
     _Built |= probing.Probe
-# Of a command over many networks, as many of each stay built; tracing takes seconds.
-_MOST_BUILT = 4
+# Of a command over many networks, as many of each stay built; tracing takes seconds. Of
+# large ones fewer, whose variables take no more than so much together: there is room
+# for four of Inception-v3 to train, and for one AlexNet.
+_MOST_BUILT, MOST_BYTES = 4, 5 * 2**28
+_FLOAT32_BYTES = 4
 _NO_ORDERS = Orders()
 
 
@@ -51,7 +57,8 @@ class Runtime:
         """Args:
         data_dir: folder of prepared tensorflow-datasets, or None for the default.
         placement: where this process trains.
-        most_built: how many trainers, and as many evaluators, stay built at most.
+        most_built: how many trainers, and as many evaluators, stay built at most;
+          large ones fewer.
         orders: have other hosts' trainers do what the ones of this process do.
         """
         self._data_dir = data_dir
@@ -327,7 +334,46 @@ def _validate_architecture(
         )
 
 
-def _make_room(built: dict[str, object], *, most: int) -> None:
-    """Removes the oldest of what was built, so that one more is at most so many."""
-    while len(built) >= most:
-        del built[next(iter(built))]
+def _make_room(built: "dict[str, _Built]", *, most: int) -> None:
+    """Removes the oldest of what was built, so that there is room for one more.
+
+    That one is taken to be as large as the largest that is there. Nobody uses what was
+    built for earlier jobs, whose variables are emptied.
+
+    Args:
+      built: by key, the oldest first.
+      most: how many there may be.
+    """
+    sizes = {key: _num_bytes(one) for key, one in built.items()}
+    while sizes and (
+        len(sizes) >= most or sum(sizes.values()) + max(sizes.values()) > MOST_BYTES
+    ):
+        oldest = next(iter(sizes))
+        del sizes[oldest]
+        _empty(built.pop(oldest))
+
+
+def _num_bytes(built: "_Built") -> int:
+    """Returns what the variables of a network and of its optimizer take."""
+    return _FLOAT32_BYTES * sum(math.prod(one.shape) for one in _variables(built))
+
+
+def _empty(built: "_Built") -> None:
+    """Frees the memory of a network and of its optimizer, which are of no use then.
+
+    TensorFlow keeps the graphs of loops that an optimizer of Keras's is used in, and so
+    the variables in them, for as long as the process lives.
+    """
+    import tensorflow as tf
+
+    for variable in _variables(built):
+        # Of devices that train together, each has its own.
+        for one in getattr(variable.value, "values", (variable.value,)):
+            with tf.device(one.device):
+                nothing = tf.zeros((0,), one.dtype)
+                tf.raw_ops.AssignVariableOp(resource=one.handle, value=nothing)
+
+
+def _variables(built: "_Built") -> "list[keras.Variable]":
+    optimizer = getattr(built, "optimizer", None)
+    return [*built.model.weights, *(optimizer.variables if optimizer else ())]
