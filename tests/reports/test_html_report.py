@@ -172,14 +172,15 @@ def test_links_lead_to_folders_of_any_name(folder, tmp_path):
 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
-    "foreign",
-    ['{"experiment": ["mine"]}', '{"experiment": "lottery", "decisions": [1]}'],
+    "foreign", ['{"experiment": ["mine"]}', '{"experiment": "my_experiment"}']
 )
-def test_the_config_of_another_program_is_none_of_a_command(foreign, folder):
+def test_the_config_of_another_program_is_none_of_a_command(foreign, folder, capsys):
     other = shutil.copytree(folder, folder.parent / "other")
     (other / "config.json").write_text(foreign)
     page = Parsed(page_of([str(folder.parent)]))
     assert "lenet" in page.places and "other" not in page.places
+    told = "other is left out: it is of my_experiment" in capsys.readouterr().err
+    assert told == ("my_experiment" in foreign)
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -253,7 +254,8 @@ WRONG = {
     "No results in .*nothing'": (["nothing"], "report.html"),
     "has to end in .html": (["results"], "report.pdf"),
     "No results of a command": (["notes.csv"], "report.html"),
-    "cannot be written": (["results"], "notes.csv/report.html"),
+    "notes.csv' is no folder": (["results"], "notes.csv/report.html"),
+    "it is a folder": (["results"], "folder.html"),
 }
 
 
@@ -261,11 +263,20 @@ WRONG = {
 @pytest.mark.parametrize("text", WRONG)
 def test_what_is_wrong_is_refused(text, folder, tmp_path):
     (tmp_path / "notes.csv").write_text("anything\n1\n")
+    (tmp_path / "folder.html").mkdir()
     sources, output = WRONG[text]
     named = [os.fspath(tmp_path / source) for source in sources]
     with pytest.raises((ValueError, OSError), match=text):
         report.save(named, output=os.fspath(tmp_path / output))
     assert not list(tmp_path.glob("report.*"))
+
+
+def test_where_nothing_can_be_written_nothing_is_drawn(folder, tmp_path, monkeypatch):
+    """A page of many commands takes minutes."""
+    monkeypatch.setattr(report, "page", lambda *_, **__: pytest.fail("made a page"))
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(ValueError, match="permission denied"):
+        report.save([str(folder)], output=str(tmp_path / "report.html"))
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -15,15 +15,20 @@ if TYPE_CHECKING:
 
 
 COLUMNS = ("num_classes", "epoch_iterations")
+# What config.json says has parts, each with names.
+_PARTS = ("decisions", "recipe", "data")
 
 
 def beside(folder: str) -> dict[str, object]:
-    """Returns what the config.json in a folder says; {} where there is none."""
+    """Returns what the config.json of a command says; {} where a folder has none."""
     try:
         said = json.loads(epath.Path(folder or ".", "config.json").read_text())
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
+    if not isinstance(said, dict):
+        return {}
+    are_named = all(isinstance(said.get(part) or {}, dict) for part in _PARTS)
+    return said if are_named else {}
 
 
 def with_facts(

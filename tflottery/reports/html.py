@@ -75,29 +75,27 @@ def find(sources: Sequence[str]) -> tuple[list[Results], dict[str, str]]:
       FileNotFoundError: a source holds no table.
       ValueError: none was named, or none lies beside the config.json of a command.
     """
-    known = command_tables.known_experiments()
-    names = {name for module in known.values() for name in module.TABLES}
-    tables = table_files.find(sources)
-    found, left_out = {}, {}
-    for folder in dict.fromkeys(os.path.dirname(path) or "." for path in tables):
+    known, found, left_out = command_tables.known_experiments(), {}, {}
+    for folder, names in _tables(sources).items():
         said, path = facts.beside(folder), os.path.join(folder, "config.json")
-        name, decisions = said.get("experiment"), said.get("decisions") or {}
-        # Other programs write a config.json too.
-        is_ours = isinstance(name, str) and isinstance(decisions, Mapping)
-        if is_ours and name in known:
+        if said.get("experiment") in list(known):
             found[folder] = said
-        elif is_ours:
-            left_out[path] = (
-                f"{path!r} is of the experiment {name!r}, which this version of the "
-                "package does not have."
+            continue
+        if isinstance(said.get("experiment"), str):
+            print(
+                f"{folder} is left out: it is of {said['experiment']}, which is no "
+                "experiment of this package.",
+                file=sys.stderr,
             )
-        elif not said and epath.Path(path).exists():
-            left_out[path] = f"{path!r} cannot be read, nor what tables beside it are."
-        elif not said and names & {
-            table_files.table_name(one)
-            for one in tables
-            if (os.path.dirname(one) or ".") == folder
-        }:
+        # What other programs wrote is none of this page.
+        if said or not any(names & set(one.TABLES) for one in known.values()):
+            continue
+        if epath.Path(path).exists():
+            left_out[path] = (
+                f"{path!r} cannot be read, so that it is not known what the tables "
+                "beside it are."
+            )
+        else:
             print(
                 f"{folder} is left out: no config.json lies beside its tables.",
                 file=sys.stderr,
@@ -119,6 +117,15 @@ def find(sources: Sequence[str]) -> tuple[list[Results], dict[str, str]]:
         for folder, said in found.items()
     ]
     return results, left_out
+
+
+def _tables(sources: Sequence[str]) -> dict[str, set[str]]:
+    """Returns the names of the tables in each folder, in their order."""
+    found: dict[str, set[str]] = {}
+    for path in table_files.find(sources):
+        names = found.setdefault(os.path.dirname(path) or ".", set())
+        names.add(table_files.table_name(path))
+    return found
 
 
 def page(sources: Sequence[str], *, beside: str = ".") -> tuple[str, dict[str, str]]:

@@ -31,7 +31,7 @@ summary { cursor: pointer; color: var(--link); margin: .4rem 0; }
 a { color: var(--link); }
 .holds { color: var(--good); } .fails { color: var(--bad); }
 .undecided { color: var(--open); } .lacking { color: var(--none); }
-nav li { margin: .15rem 0; } nav, p, h2, h3 { overflow-wrap: anywhere; }
+nav li { margin: .15rem 0; } li, p, h2, h3 { overflow-wrap: anywhere; }
 .up { position: fixed; right: 1rem; bottom: .5rem; padding: .1rem .5rem;
   background: var(--faint); }
 @media screen and (max-width: 40rem) { td.text:nth-child(2) { min-width: 9rem; }

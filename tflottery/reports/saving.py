@@ -1,6 +1,8 @@
 """How a report is a program: what it says is printed, and saved where users want it."""
 
 import contextlib
+import os
+import pathlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -67,12 +69,30 @@ def path_of(output: str, *, endings: Sequence[str]) -> epath.Path:
     """Returns the path that --output names.
 
     Raises:
-      ValueError: it has none of the endings.
+      ValueError: it has none of the endings, or cannot be written, as far as that is
+        known before anything is there to write.
     """
     path = epath.Path(paths.expanded(output))
     if path.suffix not in endings:
         raise ValueError(f"--output={output!r} has to end in {' or '.join(endings)}.")
+    if "://" not in str(path):
+        _refuse_unwritable(pathlib.Path(path), output=output)
     return path
+
+
+def _refuse_unwritable(path: pathlib.Path, *, output: str) -> None:
+    """Raises ValueError if a file is a folder, or may not be written where it is."""
+    whole = pathlib.Path(os.path.abspath(path))
+    above = next(one for one in whole.parents if os.path.lexists(one))
+    why = None
+    if whole.is_dir():
+        why = "it is a folder"
+    elif not above.is_dir():
+        why = f"{str(above)!r} is no folder"
+    elif not os.access(whole if whole.exists() else above, os.W_OK):
+        why = "permission denied"
+    if why is not None:
+        raise ValueError(f"--output={output!r} cannot be written: {why}. Name another.")
 
 
 @contextlib.contextmanager
