@@ -19,10 +19,6 @@ OPTIMIZERS = ("sgd", "adam")
 RESIZED_CROP = "resized_crop"
 AUGMENTATIONS = ("none", "flip_crop", "flip_crop_2", "flip_crop_2_colour", RESIZED_CROP)
 INPUT_SCALINGS = ("unit_interval", "standardized")
-RANDOM_COUNTS = ("per_layer", "global")
-RANDOM_WEIGHTS = ("rewound", "initial")
-SCHEDULES = ("continued", "restarted")
-FIRST_PRUNINGS = ("trunk", "copy")
 # The task of naming what is seen, by the labels of the data set; all others are
 # pretexts.
 LABELS = "labels"
@@ -33,10 +29,10 @@ _NAMES = {
     "batch_norm_scale": BATCH_NORM_SCALES,
     "augmentation": (*AUGMENTATIONS, None),
     "input_scaling": (*INPUT_SCALINGS, None),
-    "random_counts": RANDOM_COUNTS,
-    "random_weights": RANDOM_WEIGHTS,
-    "schedule": SCHEDULES,
-    "first_pruning": FIRST_PRUNINGS,
+    "random_counts": ("per_layer", "global"),
+    "random_weights": ("rewound", "initial"),
+    "schedule": ("continued", "restarted"),
+    "first_pruning": ("trunk", "copy"),
 }
 # The grids of k.
 _GRIDS = (
