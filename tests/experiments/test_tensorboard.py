@@ -12,6 +12,7 @@ from rich.console import Console
 
 from tflottery.execution.jobs import Advance
 from tflottery.execution.log import Log
+from tflottery.execution.plan import Step
 from tflottery.experiments import instability, lottery
 from tflottery.studies.session import Machine
 from tflottery.studies.tensorboard import Board, points
@@ -91,7 +92,7 @@ def board(folder, screen=None):
 def test_a_training_that_begins_again_is_one_curve(tmp_path):
     network = types.SimpleNamespace(model="lenet")
     run = types.SimpleNamespace(network=network, key="0123456789")
-    step = types.SimpleNamespace(job=Advance(run, ()))
+    step = Step(Advance(run, ()), frozenset(), (), num_iterations=90, flops=1.0)
     # Killed at 70, the training goes on from a checkpoint at 40 in another process.
     for iterations in ((20, 50, 70), (45, 60, 75), (90,)):
         showing = board(tmp_path)

@@ -15,7 +15,6 @@ from tflottery.core import hardware
 from tflottery.core.amounts import counted
 from tflottery.core.files import readable_size
 from tflottery.execution import rates, unobtainable, utilization, work
-from tflottery.execution.jobs import Advance
 from tflottery.execution.plan import Plan, Step
 from tflottery.training.distribution import Placement
 
@@ -179,7 +178,7 @@ def _memory(plan: Plan, placement: Placement, *, num_workers: int) -> list[str]:
     if not steps:
         return []
     largest = max(steps, key=operator.attrgetter("num_working_bytes"))
-    run = largest.job.run
+    run = largest.run
     num_bytes = _PROCESS_BYTES + largest.num_working_bytes
     if placement.device == "cpu":
         num_bytes += _KEPT_BYTES_PER_WEIGHT * largest.num_weights
@@ -229,11 +228,11 @@ def _cost(
       placement: where a worker trains.
       unlearned: returns what a step takes that nothing was learned of.
     """
-    job, kind, amount = step.job, None, 0
-    if isinstance(job, Advance):
-        kind = work.training(job.run, num_devices=placement.num_devices)
+    kind, amount = None, 0
+    if step.trains:
+        kind = work.training(step.run, num_devices=placement.num_devices)
         amount = step.num_iterations
-    elif (passes := job.component.passes()) is not None:
+    elif (passes := step.job.component.passes()) is not None:
         kind = work.measuring(passes.run, num_devices=placement.num_local_devices)
         amount = passes.number
     if kind in learned:
@@ -256,7 +255,7 @@ def _until_ready(plan: Plan, num_workers: int, *, device: str) -> float:
         if (run := step.run) is None:
             continue
         program = (run.network, run.data)
-        if isinstance(step.job, Advance):
+        if step.trains:
             program += (run.recipe, run.mask is None)
         programs[program] = _COMPILE_SECONDS
         if device == "gpu":

@@ -14,7 +14,6 @@ from rich import progress as rich_progress
 
 from tflottery.core.amounts import counted
 from tflottery.execution import estimate
-from tflottery.execution.jobs import Advance
 from tflottery.execution.log import Log
 from tflottery.execution.plan import Plan, Step
 
@@ -183,8 +182,8 @@ class _Cell:
 
 def describe(step: Step) -> str:
     """Returns a short name of a step for people."""
-    if isinstance(step.job, Advance):
-        run = step.job.run
+    if step.trains:
+        run = step.run
         first, last = run.first_iteration, step.job.states[-1].iteration
         return f"train {run.network.model} {run.key[:8]} {first:,} to {last:,}"
     component = step.job.component

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from etils import epath
 
 from tflottery.core import registry
-from tflottery.execution import jobs, questions
+from tflottery.execution import questions
 from tflottery.execution.plan import Step
 from tflottery.studies import program, session
 from tflottery.studies.machine import Machine
@@ -186,13 +186,12 @@ def _png(figure: "matplotlib.figure.Figure") -> bytes:
 
 def _row(step: Step) -> dict[str, object]:
     """Returns the row of a job in a plan."""
-    job, first, last = step.job, None, None
-    if isinstance(job, jobs.Advance):
-        kind, run, last = "train", job.run, job.states[-1].iteration
+    job, run, first, last = step.job, step.run, None, None
+    if step.trains:
+        kind, last = "train", job.states[-1].iteration
         first = last - step.num_iterations
     else:
-        kind, passes = type(job.component).__name__.lower(), job.component.passes()
-        run = None if passes is None else passes.run
+        kind = type(job.component).__name__.lower()
     return {
         "job": job.name,
         "kind": kind,

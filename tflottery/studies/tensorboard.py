@@ -21,7 +21,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from tflottery.core import paths
 from tflottery.execution import event_files
 from tflottery.execution.event_files import EventFile
-from tflottery.execution.jobs import Advance
 from tflottery.execution.log import Log
 from tflottery.execution.plan import Step
 
@@ -68,9 +67,9 @@ class Board:
           iteration: updates made of the run.
           values: loss and learning rate there.
         """
-        if not isinstance(step.job, Advance):
+        if not step.trains:
             return
-        run = step.job.run
+        run = step.run
         with self._each_written() as folder:
             if folder is None:
                 return
