@@ -96,7 +96,7 @@ def test_a_copy_taken_away_since_it_was_compared_is_compared_again(
     monkeypatch.setenv("HOME", str(tmp_path))
     write(Store("gs://bucket/store"))
     store = Store("gs://bucket/store")
-    compared = store._verified_manifest
+    compared = store.manifest
 
     def taken_away(address):
         manifest = compared(address)
@@ -109,7 +109,7 @@ def test_a_copy_taken_away_since_it_was_compared_is_compared_again(
 
     (path,) = (one for one in bucket.store if one.endswith("/a"))
     calls = []
-    monkeypatch.setattr(store, "_verified_manifest", taken_away)
+    monkeypatch.setattr(store, "manifest", taken_away)
     with pytest.raises(DamagedArtifact):
         store.open(ADDRESS)
 
