@@ -27,7 +27,12 @@ from tflottery.core.registry import CLAIMS
 if TYPE_CHECKING:
     import pandas
 
-LENGTHS = {"shorter": "up to 10 epochs", "longest": "40 epochs"}
+LENGTHS = {
+    "shorter": "up to 10 epochs",
+    "longest": "40 epochs",
+    "any": "any length",
+    "best": "the best length",
+}
 # Part of the training from which on a pre-training counts as one of the paper's 40
 # epochs of 160; its next shorter one is a sixteenth.
 _LONG = 0.15
@@ -105,7 +110,7 @@ for _id, _pretext, _epochs, _first, _says, _claimed in (
     ("F9.5", "blur_rotation", "any", False, "does as k = 0", between(-ALIKE, ALIKE)),
     ("A12.1", "blur_rotation", "best", False, "is a gain", above(0.0)),
 ):
-    _length = LENGTHS.get(_epochs, _epochs)
+    _length = LENGTHS[_epochs]
     _ordinary_k = "the first k" if _first else "0"
     _several = ", mean over lengths" if _epochs in ("shorter", "any") else ""
     _of_pretraining(

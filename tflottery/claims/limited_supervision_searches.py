@@ -40,7 +40,8 @@ def _by_depth(tickets: "pandas.DataFrame", *, of_all: bool) -> "pandas.Series":
     selecting.refuse_lacking(tickets, ("first_convolutions",))
     depths = sorted(tickets["first_convolutions"].dropna().unique())
     if not depths:
-        raise Lacking("no tickets with the first convolutions pruned alone")
+        told = "no tickets with the first convolutions pruned alone"
+        raise Lacking(f"{told}: see --depths, and whether the network has any")
     found = []
     for depth in depths:
         own = tickets[tickets["first_convolutions"] == depth]

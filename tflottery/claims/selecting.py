@@ -141,7 +141,10 @@ def matching_margin(own: "pandas.Series", dense: "pandas.Series") -> "pandas.Ser
       dense: likewise, of dense networks.
     """
     if len(dense) < 2:
-        raise Lacking("one dense network: what matches is within their deviation")
+        raise Lacking(
+            "1 dense network, or none: what matches is within the standard deviation "
+            "of several, see --replicates"
+        )
     return (own - dense + dense.std()).dropna()
 
 
