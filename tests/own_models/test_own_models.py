@@ -213,6 +213,19 @@ def test_instability_falls_where_copies_part_later(tmp_path):
     assert {"test_accuracy_instability", "test_accuracy", "test_loss"} <= early.keys()
 
 
+@pytest.mark.parametrize("num_points", [1, 2.5, 30.0, True, "30"])
+def test_points_are_counted_before_anything_trains(num_points):
+    with pytest.raises(ValueError, match="num_points=.*a whole number from 2"):
+        tflottery.measure_instability(
+            _binary,
+            DATA,
+            test_data=TEST,
+            optimizer="adam",
+            loss="binary_crossentropy",
+            num_points=num_points,
+        )
+
+
 def test_a_point_that_is_not_finite_leaves_out_its_column_alone(tmp_path):
     along = {"loss": [0.2, float("inf"), 0.3], "auc": [0.5, 0.25, 0.75]}
     end = own_components.OwnState(problem="p", replicate=1, initial="i", iteration=3)

@@ -130,6 +130,23 @@ def test_a_callback_is_of_one_model_and_optimizer():
         _fit(model, tflottery.MagnitudePruning({8: 0.2}, rewind_to=2))
 
 
+def test_a_time_that_is_past_is_told_and_one_to_come_is_not():
+    model = _model()
+    _fit(model)
+    late = tflottery.MagnitudePruning({"1ep": 0.7, 2: 0.8, 9: 0.5})
+    with pytest.raises(ValueError, match=r"made 6 updates already.*at once to 0\.7"):
+        _fit(model, late)
+    assert _counts(model) == {"small/hidden/kernel": 30, "small/head/kernel": 18}
+    # What is asked for at once, or from now on.
+    pruning = tflottery.MagnitudePruning({0: 0.7, 9: 0.5})
+    _fit(model, pruning)
+    assert pruning.history == [(6, 0.7), (9, 0.5)]
+    # As after a restart: what was due was done, as near as whole weights come.
+    for densities, kept in (({9: 0.5, 15: 0.22}, 11), ({15: 0.22, 20: 0.2}, 10)):
+        _fit(model, tflottery.MagnitudePruning(densities))
+        assert sum(_counts(model).values()) == kept
+
+
 def test_mistakes_are_told_before_anything_trains():
     pruning = tflottery.MagnitudePruning
     with pytest.raises(ValueError, match="rewind_to='1ep'.*an iteration"):

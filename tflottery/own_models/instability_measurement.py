@@ -8,6 +8,7 @@ less the mean of its ends.
 import dataclasses
 import functools
 import json
+import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
 
@@ -62,8 +63,7 @@ def measure_instability(
         better; nothing was trained.
       RuntimeError: a training failed.
     """
-    if num_points < 2:
-        raise ValueError(f"num_points={num_points!r}, expected the two ends at least.")
+    _validate_num_points(num_points)
     stated = problem.of_arguments(
         build_model,
         data,
@@ -84,6 +84,14 @@ def measure_instability(
         kept = Store(store)
         absent = execution.make(lines, kept, loop=loop, num_workers=workers)
     return [_row(line, kept, absent, rises) for line in lines]
+
+
+def _validate_num_points(given: object) -> None:
+    """Raises ValueError unless it is a number of points with both ends."""
+    if isinstance(given, bool) or not isinstance(given, numbers.Integral) or given < 2:
+        raise ValueError(
+            f"num_points={given!r}, expected a whole number from 2, the two ends."
+        )
 
 
 def _parting(durations: Sequence[Duration], stated: Problem, last: int) -> list[int]:

@@ -26,8 +26,8 @@ class MagnitudePruning(keras.callbacks.Callback):
         pruning = tflottery.MagnitudePruning({"2ep": 0.5, "4ep": 0.2})
         model.fit(x, y, epochs=8, callbacks=[pruning])
 
-    Iterations are updates of the model since it was new, those before a rewinding
-    included; a `fit` that goes on with the same callback goes on counting.
+    Iterations are updates of the model since it was compiled, with this callback or
+    without, those before a rewinding included. 0 is at once.
 
     Attributes:
       history: an (iteration, density) for each pruning so far.
@@ -96,7 +96,8 @@ class MagnitudePruning(keras.callbacks.Callback):
         Raises:
           ValueError: the model has no masks or no optimizer, or is compiled with
             steps_per_execution > 1; it is not that of the fit before; a duration cannot
-            be told in iterations; or the model is further, or sparser, already.
+            be told in iterations; or it was time to prune before, or the model is
+            sparser already.
         """
         paths = layers.masks(self.model).keys()
         if not paths - self._unpruned or self._unpruned - paths:
@@ -144,19 +145,35 @@ class MagnitudePruning(keras.callbacks.Callback):
 
     def _refuse_late(self) -> None:
         """Raises ValueError where what is asked for should have begun before."""
-        kept = {
-            path: mask
+        masks = [
+            mask
             for path, mask in layers.masks(self.model).items()
             if path not in self._unpruned
-        }
-        density = sum(one.sum() for one in kept.values()) / sum(
-            one.size for one in kept.values()
-        )
+        ]
+        size, left = sum(one.size for one in masks), sum(one.sum() for one in masks)
+
+        def kept(density: float) -> int:
+            if self._per_layer:
+                return sum(_count(one.size, density) for one in masks)
+            return _count(size, density)
+
         first = next(iter(self._schedule.values()))
-        if first < 1 and first > density + 1e-6:
+        if kept(first) > left and first < 1:
             raise ValueError(
-                f"densities begin with {first}, and the model has only {density:.3g} "
-                "of its weights left."
+                f"densities begin with {first}, and the model has only "
+                f"{left / size:.3g} of its weights left."
+            )
+        due = {at: one for at, one in self._schedule.items() if at <= self._num_updates}
+        # Pruning at 0 is meant to be at once.
+        if any(
+            0 < at < self._num_updates and kept(one) < left for at, one in due.items()
+        ):
+            raise ValueError(
+                f"densities by iteration are {self._schedule}, and the model has made "
+                f"{self._num_updates} updates already, which count: it would be pruned "
+                f"at once to {min(due.values())}. Add these updates to the iterations, "
+                "write 0 for what is to be at once, or compile the model anew, from "
+                "where they are counted."
             )
         if self._rewind_to is not None and self._num_updates > self._rewind_to:
             raise ValueError(
