@@ -109,7 +109,10 @@ def test_a_part_of_the_training_scales_with_it(study_of):
     [
         ({"rewind_rules": ()}, "--rewind_rules is empty: name at least one"),
         ({"rewind_rules": ("3ep", "3ep")}, "'3ep,3ep' names 3ep twice"),
-        ({"rewind_rules": ("3 epochs",)}, "'3 epochs' is not a duration"),
+        (
+            {"rewind_rules": ("3 epochs",)},
+            "--rewind_rules: '3 epochs' is not a duration",
+        ),
         ({"ticket_subset": "images:1"}, "--ticket_subset='images:1' .* has to be a p"),
         ({"subset": "images:0.5"}, "--subset='images:0.5' .* --ticket_subset which"),
         ({"subsets": ()}, "--subsets is empty"),

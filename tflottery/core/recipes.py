@@ -209,7 +209,12 @@ class Setting:
     shaped_like: str | None = None
 
     def __post_init__(self) -> None:
-        """Writes the subset in one way; refuses what names none."""
+        """Writes the subset in one way; refuses what names none, and empty names."""
+        for name in ("dataset", "shaped_like"):
+            if getattr(self, name) == "":
+                raise ValueError(
+                    f"--{name} is empty: name a data set, or leave it out."
+                )
         if self.subset is not None:
             part = subsets.parse(self.subset)
             object.__setattr__(self, "subset", None if part is None else str(part))

@@ -64,8 +64,8 @@ class Config(PruningConfig):
     data_orders: int = option(3, "trained copies of each replicate")
     subnetworks: tuple[str, ...] = option(
         (DENSE,),
-        "what is copied, a list: dense, imp, random_pruning, random_reinit, or a "
-        "pruning criterion",
+        "what is copied, a list: dense, and what the lottery takes but for "
+        "gradual_pruning: imp, random_pruning, random_reinit, ...",
     )
     throughout: bool = option(
         False, "measure at every epoch, not only at the end of training (Figure 4)"

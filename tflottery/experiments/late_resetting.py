@@ -84,6 +84,7 @@ class Config(TicketConfig):
         if self.rewind_rules is not None:
             rules = [str(rule) for rule in self.rewind_rules]
             shared.validate_names("rewind_rules", rules, example="3ep")
+            shared.validate_durations("rewind_rules", self.rewind_rules)
         super().validate()
 
     def searches(self) -> Sequence[Search]:

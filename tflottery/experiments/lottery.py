@@ -67,9 +67,9 @@ class Config(PruningConfig):
     )
     subnetworks: tuple[str, ...] = option(
         (IMP, *_RANDOM),
-        "imp, random_pruning, random_reinit, lr_rewinding, fine_tuning, "
-        "gradual_pruning (tensorflow-model-optimization), or a pruning criterion such "
-        "as snip and its controls snip_shuffled, snip_reinit",
+        "imp, random_pruning, random_reinit, adjusted_random, lr_rewinding, "
+        "fine_tuning, gradual_pruning (tensorflow-model-optimization), or a pruning "
+        "criterion such as snip and its controls snip_shuffled, snip_reinit",
     )
     random_rewind_iterations: tuple[Duration, ...] | None = option(
         None, "iterations k of the random kinds; None: the first that IMP rewinds to"

@@ -219,7 +219,8 @@ class Config:
     @property
     def setting(self) -> Setting:
         """What is learned, on the data set named or that of the model's paper."""
-        dataset = self.dataset or MODELS[self.model]["dataset"]
+        usual = MODELS[self.model]["dataset"]
+        dataset = usual if self.dataset is None else self.dataset
         return Setting(dataset, self.task, self.subset, self.shaped_like)
 
     def recipe(self) -> tuple[str, Recipe]:

@@ -46,11 +46,7 @@ def recipe_of(recipe: Recipe, config: Config, facts: Facts) -> Recipe:
         )
     if config.training_iterations is not None:
         (length,) = in_iterations((config.training_iterations,), recipe, facts)
-        if length < 1:
-            raise ValueError(
-                f"--training_iterations={config.training_iterations!r} is no iteration "
-                "at all; give at least 1."
-            )
+        schedule_options.refuse_no_training(config.training_iterations, length)
         recipe = recipes.with_length(recipe, length)
     given = config.recipe_values()
     if config.milestones is not None:

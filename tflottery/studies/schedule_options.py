@@ -18,8 +18,10 @@ def known_length(recipe: Recipe, *, dataset: str, given: Duration | None) -> int
       given: the length asked for; None: the recipe's.
     """
     if given is not None:
-        # A training of no iteration at all is refused for that.
-        return durations.iterations_alone(given) or None
+        alone = durations.iterations_alone(given)
+        if alone is not None:
+            refuse_no_training(given, alone)
+        return alone
     lasting = (recipe.training_iterations, recipe.warmup, *recipe.milestones)
     alone = [durations.iterations_alone(one) for one in lasting]
     if None in alone:
@@ -32,6 +34,14 @@ def known_length(recipe: Recipe, *, dataset: str, given: Duration | None) -> int
         milestones=tuple(milestones),
     )
     return sources.adapted(recipe, dataset=dataset).training_iterations
+
+
+def refuse_no_training(given: Duration, length: int) -> None:
+    """Raises ValueError if the length of a training comes to nothing."""
+    if length < 1:
+        raise ValueError(
+            f"--training_iterations={given!r} is no iteration at all; give at least 1."
+        )
 
 
 def validate_within(
