@@ -51,6 +51,7 @@ def test_help_is_no_error(defined, monkeypatch, capsys):
     [
         ("--count=many", "--count='many' has to be a whole number. See --help."),
         ("--yes=perhaps", "--yes='perhaps' has to be true or false. See --help."),
+        ("--kind=third", "--kind='third' has to be one of one, other. See --help."),
         ("--cuont=3", "There is no flag --cuont. Did you mean --count? See --help."),
         ("--nothing=3", "There is no flag --nothing. See --help."),
     ],

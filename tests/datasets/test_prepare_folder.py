@@ -68,7 +68,11 @@ def test_the_program(photos, tmp_path):
     program = [sys.executable, "-m", "tflottery.datasets.prepare_folder"]
     for arguments, code, text in (
         ([], 2, "error: Give --folder and --name."),
-        (["--folder=nowhere", "--name=photos"], 2, "error: nowhere has the classes"),
+        (
+            ["--folder=nowhere", "--name=photos"],
+            2,
+            "error: There is no folder 'nowhere'",
+        ),
         (["--folder=photos", "--name=photos", "--data_dir=it"], 0, "--data_dir=it"),
     ):
         ran = subprocess.run(

@@ -128,7 +128,11 @@ def explained(error: flags.Error, values: flags.FlagValues) -> str:
     wrong = re.match(r"flag --(\w+)=(.*?): ", str(error), re.DOTALL)
     if not isinstance(error, flags.IllegalFlagValueError) or wrong is None:
         return str(error)
-    kind = values[wrong[1]].flag_type()
+    flag = values[wrong[1]]
+    if isinstance(flag, flags.EnumFlag):
+        known = ", ".join(flag.parser.enum_values)
+        return f"--{wrong[1]}={wrong[2]!r} has to be one of {known}."
+    kind = flag.flag_type()
     expected = {"int": "a whole number", "float": "a number", "bool": "true or false"}
     if kind not in expected:
         return str(error)

@@ -19,8 +19,11 @@ def splits(path: pathlib.Path) -> tuple[dict[str, pathlib.Path], list[str]]:
     """Returns the folder of each split, and the classes, in the order of their labels.
 
     Raises:
-      ValueError: training and measured images are not of the same classes.
+      ValueError: there is no such folder, or training and measured images are not of
+        the same classes.
     """
+    if not path.is_dir():
+        raise ValueError(f"There is no folder {os.fspath(path)!r}. Mind its spelling.")
     # ImageNet's test images have no classes, and lie in no folders of such.
     measured = [name for name in _MEASURED if _classes(path / name)]
     folders = {"train": path / "train", "test": path / (measured or _MEASURED)[0]}

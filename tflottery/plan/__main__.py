@@ -129,7 +129,8 @@ def _groups(names: Sequence[str], *, paper: str | None) -> dict[str, list[Comman
     if (paper is None) == (not names):
         raise ValueError(
             f"Name a paper (--paper={ALL}, or one of {', '.join(commands.PAPERS)}), "
-            "or flag files and lists of commands."
+            "or flag files and lists of commands"
+            + (f": came --paper={paper} and {' '.join(names)}." if names else ".")
         )
     if paper is None:
         return {"these": [one for name in names for one in commands.of_file(name)]}

@@ -89,8 +89,8 @@ def data_of(model: str, setting: Setting) -> Data:
         if name not in SIZES:
             raise ValueError(
                 f"The size of {name!r} is not known here: a plan of many commands is "
-                f"made for {', '.join(SIZES)}. Of others each command tells by itself, "
-                "with --dry_run."
+                f"made for {', '.join(SIZES)}. With --execute --dry_run it is made of "
+                "any data that are here."
             )
     whole = SIZES[setting.dataset]
     num_train, num_test, num_classes = (

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from absl import flags, logging
+from etils import epath
 
 from tflottery.core import command_line, seeds
 from tflottery.core.registry import PRETEXTS
@@ -126,6 +127,21 @@ def drawn(table: Sequence[Row], *, title: str) -> "matplotlib.figure.Figure":
     return figure
 
 
+def validate(dataset: str, *, output: str, num_examples: int) -> epath.Path:
+    """Returns the path of the sheet; raises ValueError if it cannot be drawn.
+
+    Args: as of `save`.
+    """
+    if not dataset:
+        raise ValueError("--dataset is empty: name one, such as digits.")
+    if not 1 <= num_examples <= MOST_EXAMPLES:
+        raise ValueError(
+            f"--num_examples={num_examples!r} has to be from 1 to {MOST_EXAMPLES}."
+        )
+    sources.refuse_absent(dataset)
+    return saving.path_of(output, endings=[".png"])
+
+
 def save(
     dataset: str, *, data_dir: str | None, output: str, num_examples: int, seed: int
 ) -> None:
@@ -144,13 +160,7 @@ def save(
 
     Changes: writes `output`, and the folder it is in where there is none.
     """
-    if not dataset:
-        raise ValueError("--dataset is empty: name one, such as digits.")
-    if not 1 <= num_examples <= MOST_EXAMPLES:
-        raise ValueError(
-            f"--num_examples={num_examples!r} has to be from 1 to {MOST_EXAMPLES}."
-        )
-    path = saving.path_of(output, endings=[".png"])
+    path = validate(dataset, output=output, num_examples=num_examples)
     source = sources.load(dataset, data_dir=data_dir)
     table = rows(source, num_examples=num_examples, seed=seed)
     with saving.writing(path, output=output):
@@ -180,10 +190,13 @@ def _saved(arguments: Sequence[str]) -> str:
     names = ("data_dir", "output", "num_examples", "seed")
     options = {name: flags.FLAGS[name].value for name in names}
     command_line.refuse_arguments(arguments)
+    dataset = flags.FLAGS["dataset"].value
+    # Before TensorFlow starts.
+    validate(dataset, output=options["output"], num_examples=options["num_examples"])
     process.configure()
     # As a program, absl shows what tensorflow-datasets says to itself.
     logging.set_verbosity(logging.ERROR)
-    save(flags.FLAGS["dataset"].value, **options)
+    save(dataset, **options)
     return f"The contact sheet is in {options['output']}"
 
 
