@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 
 from absl import app, flags, logging
 
-from tflottery.core import command_line, environment, paths, stopping
+from tflottery.core import command_line, environment, paths, silence, stopping
 from tflottery.core.registry import DATASETS
 from tflottery.datasets import image_folders, records, tfds_source
 
@@ -51,7 +51,10 @@ def prepare(folder: str, name: str, *, data_dir: str | None = None) -> str:
         split: image_folders.files(each, classes, suffixes=_SUFFIXES)
         for split, each in folders.items()
     }
-    import tensorflow_datasets as tfds
+    with silence.silenced():
+        # Else it is loaded when tensorflow-datasets first asks for it, and heard.
+        import tensorflow  # noqa: F401
+        import tensorflow_datasets as tfds
 
     if name in tfds.list_builders(with_community_datasets=False):
         raise ValueError(

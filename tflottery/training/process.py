@@ -6,12 +6,11 @@ the package changes them.
 
 import contextlib
 import multiprocessing
-import os
 import resource
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from tflottery.core import environment
+from tflottery.core import environment, silence
 from tflottery.core.environment import SetupError
 
 # Data sets may be in a thousand files that are read in turn, and opening one of
@@ -75,7 +74,7 @@ def configure(
             "Keras was imported in this process with another backend than TensorFlow. "
             + _cure()
         )
-    with _silence():
+    with silence.silenced():
         import tensorflow as tf
     if late:
         _validate_import(set_aside)
@@ -161,23 +160,9 @@ def _validate_import(set_aside: Sequence[str]) -> None:
 
 def _configure_keras() -> None:
     """Sets what Keras would otherwise take from its file or from earlier settings."""
-    with _silence():
+    with silence.silenced():
         import keras
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Keeps from the screen what TensorFlow's libraries print as they are loaded."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
