@@ -12,8 +12,10 @@ each data set, network, task and subset. What the paper does not say is read so:
 - Tickets are rewound to 3,840,000 examples on ImageNet (Appendix B: 3 x 1,280,000) and
   on Places365; on CIFAR-10 to an epoch, 50,000 examples, of which a subset is seen more
   often.
-- Images of CIFAR-10 are flipped and cropped; where 1% are seen or less,
-  their colours change too; under permuted labels they stay as they are.
+- Images of CIFAR-10 are flipped and cropped; where 1% are seen or less, their colours
+  change too, as the paper says of its rows of 1%; under permuted labels they stay as
+  they are. Those rows are ImageNet's, where we depart from the paper: what shows parts
+  of images of many sizes leaves their colours alone.
 - Every other data set (MNIST, digits) follows CIFAR-10's rows with its own number of
   images, augmented in its own way. Where a subset of it is seen, tickets are rewound to
   the whole number of its epochs that comes nearest to an epoch of all images.
