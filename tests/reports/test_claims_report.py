@@ -229,6 +229,23 @@ def test_commands_join_a_making_that_is_not_the_first(command, capsys):
     assert [(one.making, one.num_replicates) for one in found] == [(1, 2), (2, 3)]
 
 
+def test_commands_of_other_settings_are_not_compared(command, monkeypatch):
+    """With all that were read before, hundreds of them would take minutes."""
+    compared = []
+    difference = claim_tables._difference
+    monkeypatch.setattr(
+        claim_tables,
+        "_difference",
+        lambda parts: compared.append(len(parts)) or difference(parts),
+    )
+    folders = [command(f"{n}", pairs(0.1, 0.2, config=f"{n:08x}")) for n in range(4)]
+    claim_tables.load(folders)
+    # Each with itself.
+    assert set(compared) == {1}
+    claim_tables.load([*folders, command("more", pairs(0.1, 0.2, config=f"{1:08x}"))])
+    assert compared.count(2) == 1
+
+
 def test_where_no_more_rows_help_no_command_is_told(command):
     [found] = verdict("LMC-F2.1", command("a", pairs(0.002)))
     *told, last = claims.text([found]).splitlines()

@@ -12,9 +12,10 @@ itself: `making` numbers them, and `folder` says where a row was read, the first
 folders that have it.
 """
 
+import dataclasses
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import pandas
 
@@ -30,6 +31,21 @@ _NO_KEYS = (*merging.UNTELLING, "diverged_iteration", "changes", "flags", "folde
 _KINDS = {"search": "tickets", "perturbation": "perturbed", "pretext": "pretrained"}
 
 Tables = dict[str, pandas.DataFrame]
+
+
+@dataclasses.dataclass
+class _Making:
+    """Tables of commands that agree; grows as they are read.
+
+    Attributes:
+      tables: those of a name, in their order.
+      by_setting: their rows that several commands may have, by table and setting.
+    """
+
+    tables: dict[str, list[pandas.DataFrame]] = dataclasses.field(default_factory=dict)
+    by_setting: dict[Hashable, list[pandas.DataFrame]] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 def load(sources: Sequence[str]) -> tuple[Tables, dict[str, str]]:
@@ -53,22 +69,25 @@ def load(sources: Sequence[str]) -> tuple[Tables, dict[str, str]]:
             "them, such as instability.csv; they have rows, and columns "
             f"{', '.join(SETTING)}."
         )
-    makings: list[dict[str, list[pandas.DataFrame]]] = []
+    makings: list[_Making] = []
     for folder, own in by_folder.items():
-        making = next((one for one in makings if _agree(one, own)), None)
+        parts = _parts_by_setting(own)
+        making = next((one for one in makings if _agree(one, parts)), None)
         if making is None:
-            making = {}
+            making = _Making()
             makings.append(making)
         if makings[0] is not making:
             # By identity, since tables that are compared are tables.
             number = next(n for n, one in enumerate(makings, 1) if one is making)
             print(_told(folder, number), file=sys.stderr)
         for name, table in own.items():
-            making.setdefault(name, []).append(table)
+            making.tables.setdefault(name, []).append(table)
+        for key, part in parts.items():
+            making.by_setting.setdefault(key, []).append(part)
     found: dict[str, list[pandas.DataFrame]] = {}
     for number, making in enumerate(makings, start=1):
-        for name, parts in making.items():
-            united = _once(parts).assign(making=number)
+        for name, several in making.tables.items():
+            united = _once(several).assign(making=number)
             found.setdefault(name, []).append(united)
     whole = {name: pandas.concat(own, ignore_index=True) for name, own in found.items()}
     return whole, damaged
@@ -195,13 +214,25 @@ def _plain(networks: pandas.DataFrame) -> pandas.DataFrame:
     return plain
 
 
-def _agree(making: Mapping[str, Sequence[pandas.DataFrame]], own: Tables) -> bool:
-    """Returns whether tables have the numbers of a making, where both have rows."""
+def _parts_by_setting(own: Tables) -> dict[Hashable, pandas.DataFrame]:
+    """Returns the rows of a command that others may have too, by table and setting."""
     # Means over replicates are others where more were measured.
-    shared = [
-        name for name in own if name in making and "replicate" in own[name].columns
-    ]
-    return all(_difference([*making[name], own[name]]) is None for name in shared)
+    return {
+        (name, *setting): part
+        for name, table in own.items()
+        if "replicate" in table
+        for setting, part in table.groupby(SETTING, sort=False, dropna=False)
+    }
+
+
+def _agree(making: _Making, parts: Mapping[Hashable, pandas.DataFrame]) -> bool:
+    """Returns whether a command has the numbers of a making, where both have rows."""
+    # With all others each time, hundreds of commands would take minutes.
+    return all(
+        _difference([*making.by_setting[key], part]) is None
+        for key, part in parts.items()
+        if key in making.by_setting
+    )
 
 
 def _refuse_contradicting(table: pandas.DataFrame, *, name: str, path: str) -> None:
