@@ -342,6 +342,20 @@ def test_a_config_of_another_kind_says_nothing(command):
     assert found.answer == "fails" and "no config.json" in found.about
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"decisions": {"model": ["lenet"], "variant": "standard"}},
+        {"decisions": LENET["decisions"] | {"subset": "a third"}},
+        {"recipe": {"a": 1}, "data": {"num_train": 60000}},
+    ],
+)
+def test_a_config_that_somebody_changed_stops_no_claims(changed, command):
+    """Nor makes it damage of the table."""
+    folder = command("a", pairs(0.002, 0.003, 0.004), said=LENET | changed)
+    assert verdict("LMC-F2.1", folder)[0].answer in ("holds", "not enough data")
+
+
 def test_a_claim_at_a_glance_counts_settings(command):
     """In the paper's setting; of its network otherwise; of another network."""
     low, high = (0.002, 0.003, 0.004), (0.08, 0.09, 0.1)

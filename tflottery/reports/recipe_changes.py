@@ -109,16 +109,19 @@ def _recipe(
 ) -> Recipe | None:
     """Returns the recipe that a command names, of its length; None if not known."""
     model, variant = options["model"], options.get("variant")
-    known = MODELS[model]["recipes"] if model in MODELS else {}
-    task, dataset = options.get("task", LABELS), options.get("dataset", "")
-    setting = Setting(dataset, task, options.get("subset"), options.get("shaped_like"))
+    is_known = isinstance(model, str) and model in MODELS
+    known = MODELS[model]["recipes"] if is_known else {}
+    # Of a data set that is not told a recipe is what it is of any other.
+    dataset, task = options.get("dataset") or "any", options.get("task", LABELS)
     try:
+        shape = options.get("shaped_like")
+        setting = Setting(dataset, task, options.get("subset"), shape)
         _, recipe = recipes.recipe_of(
             known, model=model, variant=variant, setting=setting
         )
     except (ValueError, StopIteration):
         return None
-    if not data.get("num_train"):
+    if not data.get("num_train") or "training_iterations" not in used:
         return recipe
     # Epochs are those of the batch that was used.
     batch_size = used.get("batch_size", recipe.batch_size)
