@@ -116,6 +116,11 @@ def test_every_flag_and_file_in_the_pages_exists():
     assert links and all((ROOT / link).exists() for link in links)
 
 
+def test_what_is_called_of_the_package_is_there_once_it_is_imported():
+    called = set(re.findall(r"(?<![\w/.])tflottery\.(\w+)[\w.]*\(", text()))
+    assert {"find_ticket", "run"} <= called <= {*dir(tflottery)}
+
+
 def test_every_figure_and_table_of_the_papers_has_a_row():
     papers = README.read_text().split("\n### ")[1:]
     assert len(papers) == 3

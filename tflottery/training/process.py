@@ -20,7 +20,8 @@ _OPEN_FILES = 16_384
 _START_ANEW = (
     'Leave executor="inline" out, so that worker processes train; or, in a new '
     "process (a notebook: after a restart of its kernel), call "
-    "tflottery.training.process.configure() before anything imports TensorFlow."
+    "process.configure() before anything imports TensorFlow, after "
+    "`from tflottery.training import process`."
 )
 _START_LESS = (
     "This worker imported the program that started it. Let that not use TensorFlow or "
