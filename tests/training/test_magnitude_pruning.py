@@ -155,7 +155,7 @@ def test_mistakes_are_told_before_anything_trains():
         pruning({5: 0.5}, unpruned="hat")
     with pytest.raises(ValueError, match=r"iteration 6 twice.*'1ep'"):
         _fit(_model(), pruning({6: 0.5, "1ep": 0.2}))
-    for wrong in ({}, {5: 0}, {5: 50}, 0.5):
+    for wrong in ({}, {5: 0}, {5: 50}, {5: "0.5"}, 0.5):
         with pytest.raises(ValueError, match=r"densities=.*\(0, 1\]"):
             pruning(wrong)
     with pytest.raises(ValueError, match=r"'100ex'.*examples a batch"):

@@ -5,6 +5,7 @@ without rewinding, in one training. Several trainings, replicates and controls a
 `find_ticket` and the commands are for.
 """
 
+import numbers
 from collections.abc import Iterable, Mapping
 
 import keras
@@ -65,7 +66,7 @@ class MagnitudePruning(keras.callbacks.Callback):
         if (
             not isinstance(densities, Mapping)
             or not densities
-            or not all(0 < one <= 1 for one in densities.values())
+            or not all(map(_is_density, densities.values()))
         ):
             raise ValueError(
                 f"densities={densities!r}, expected at least one, all in (0, 1], by "
@@ -276,3 +277,7 @@ class MagnitudePruning(keras.callbacks.Callback):
 def _count(size: int, density: float) -> int:
     """Returns how many of `size` weights survive: rounded half up, one at least."""
     return max(1, int(size * density + 0.5))
+
+
+def _is_density(value: object) -> bool:
+    return isinstance(value, numbers.Real) and 0 < value <= 1
