@@ -141,6 +141,9 @@ def test_what_those_who_come_from_open_lth_type_here_is_understood():
 
 
 def test_a_module_that_is_not_there_is_refused():
+    for name in ("my/plugins", "my/plugins.py", "plugins.py"):
+        with pytest.raises(ValueError, match="is a path, expected .*: plugins, in the"):
+            registry.load_plugins([name], named_by="--plugins")
     with pytest.raises(ValueError, match="--plugins names 'no_such_module', .* PYTHON"):
         registry.load_plugins(["no_such_module"], named_by="--plugins")
 
@@ -151,6 +154,10 @@ def test_a_module_that_is_not_there_is_refused():
         ("import no_such_thing", r"line 1.*ModuleNotFoundError.*'no_such_thing'"),
         ("def broken(:", r"line 1\n    def broken.*SyntaxError"),
         ("\nint('a')", r"line 2, in <module>\n    int\('a'\)\n.*ValueError: "),
+        (
+            "import tflottery\ntflottery.datasets.register('x', train=(1, 2), test=())",
+            r"line 2, in <module>\n[^\n]*\n( *\^+\n)?ValueError: ",
+        ),
     ],
 )
 def test_of_a_module_that_fails_its_own_lines_are_told(

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import importlib
 import importlib.metadata
+import os
 import pkgutil
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -131,6 +132,12 @@ def load_plugins(names: Sequence[str], *, named_by: str | None = None) -> None:
         in which line it fails.
     """
     for name in names:
+        if name.endswith(".py") or "/" in name:
+            module = name.rpartition("/")[2].removesuffix(".py")
+            raise ValueError(
+                f"{name!r} is a path, expected the name of a module, as `import` takes "
+                f"it: {module}, in the folder of which the command is run."
+            )
         there = f"{named_by} names {name!r}, and there" if named_by else "There"
         try:
             importlib.import_module(name)
@@ -153,14 +160,16 @@ def load_plugins(names: Sequence[str], *, named_by: str | None = None) -> None:
 
 
 def _told_from_the_module(error: Exception) -> str:
-    """Returns an error with the lines that led to it, those of the import left out."""
+    """Returns an error with the lines that led to it, those of the import left out.
+
+    A ValueError of this package says by itself what is wrong with what it was given.
+    """
+    package = os.path.dirname(os.path.dirname(__file__)) + os.sep
+    skipped = ("<frozen ", __file__, importlib.__file__)
+    if isinstance(error, ValueError):
+        skipped += (package,)
     frames = traceback.extract_tb(error.__traceback__)
-    skipped = (__file__, importlib.__file__)
-    own = [
-        one
-        for one in frames
-        if one.filename not in skipped and not one.filename.startswith("<frozen ")
-    ]
+    own = [one for one in frames if not one.filename.startswith(skipped)]
     lines = [*traceback.format_list(own), *traceback.format_exception_only(error)]
     return "".join(lines).rstrip()
 

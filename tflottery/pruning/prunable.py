@@ -42,6 +42,11 @@ def prunable(
         else _first_convolutions(shapes, first_convolutions)
     )
     chosen = tuple(path for path in candidates if path not in left_out)
+    if not shapes:
+        raise ValueError(
+            "The network has no kernels that can be pruned: these are those of "
+            "layers.MaskedDense, layers.MaskedConv2D and their like."
+        )
     if not chosen:
         raise ValueError(
             f"Nothing is left to prune with unpruned={sorted(unpruned)!r} and "
