@@ -145,6 +145,15 @@ def test_a_reader_that_leaves_ends_the_program(typed, tmp_path, monkeypatch):
     assert told == [0]
 
 
+def test_data_of_a_size_that_is_not_known_are_refused_before_a_process_starts(
+    monkeypatch,
+):
+    monkeypatch.setattr(tool.concurrent.futures, "ProcessPoolExecutor", None)
+    asked = [commands.parsed("lottery --dataset=digits")]
+    with pytest.raises(ValueError, match=r"'digits' is not known.*--execute --dry_run"):
+        tool.facts_of(asked)
+
+
 @pytest.mark.parametrize(("names", "paper"), [([], None), (["a.flags"], "all")])
 def test_a_paper_or_files_have_to_be_named(names, paper):
     with pytest.raises(ValueError, match="Name a paper .--paper=all, or one of .*or"):

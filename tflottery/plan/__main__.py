@@ -55,6 +55,8 @@ def facts_of(asked: Iterable[Command]) -> dict[tuple[str, Setting], Facts]:
     """
     asked = list(asked)
     settings = sorted({one for each in asked for one in each.settings()}, key=repr)
+    for _, setting in settings:
+        known_data.refuse_unknown(setting)
     plugins = dict.fromkeys(name for each in asked for name in each.plugins)
     spawning = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(

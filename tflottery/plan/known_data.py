@@ -79,12 +79,8 @@ def facts_of(model: str, setting: Setting) -> Facts:
     )
 
 
-def data_of(model: str, setting: Setting) -> Data:
-    """Returns a data set as it is trained on, by its known size.
-
-    Raises:
-      ValueError: the size of the data set is not known, or the part too small.
-    """
+def refuse_unknown(setting: Setting) -> None:
+    """Raises ValueError if the size of a data set that takes part is not known."""
     for name in (setting.dataset, setting.shaped_like or setting.dataset):
         if name not in SIZES:
             raise ValueError(
@@ -92,6 +88,15 @@ def data_of(model: str, setting: Setting) -> Data:
                 f"made for {', '.join(SIZES)}. With --execute --dry_run it is made of "
                 "any data that are here."
             )
+
+
+def data_of(model: str, setting: Setting) -> Data:
+    """Returns a data set as it is trained on, by its known size.
+
+    Raises:
+      ValueError: the size of the data set is not known, or the part too small.
+    """
+    refuse_unknown(setting)
     whole = SIZES[setting.dataset]
     num_train, num_test, num_classes = (
         whole.num_train,
