@@ -134,6 +134,8 @@ def test_a_folder_that_cannot_be_written_is_told_once(tmp_path):
 def test_a_bucket_is_refused():
     with pytest.raises(ValueError, match="--tensorboard='gs://.*' has to be a folder"):
         Machine(tensorboard="gs://bucket/board").validate()
+    with pytest.raises(ValueError, match="--tensorboard='.*' is no folder. Name an"):
+        Machine(tensorboard=__file__).validate()
     assert Machine(tensorboard=str(pathlib.Path("board"))).validate() is None
 
 

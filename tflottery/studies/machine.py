@@ -1,9 +1,10 @@
 """Where and how the work of a command is done: its options, and its workers."""
 
 import dataclasses
+import os
 import typing
 
-from tflottery.core import hardware
+from tflottery.core import hardware, paths
 from tflottery.datasets import tfds_source
 from tflottery.execution import ray_address, ray_cluster, utilization
 from tflottery.execution.inline import InlinePool
@@ -102,6 +103,10 @@ class Machine:
                     f"--{name}={value!r} has to be a folder of this machine: what is "
                     "appended to, or locked, cannot be in a bucket as a store can."
                 )
+        if self.tensorboard is not None:
+            path = paths.expanded(self.tensorboard)
+            if os.path.exists(path) and not os.path.isdir(path):
+                raise ValueError(f"--tensorboard={path!r} is no folder. Name another.")
         validate_count("workers", self.workers)
         validate_count("threads", self.threads)
         if not self.checkpoint_every > 0:
