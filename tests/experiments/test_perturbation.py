@@ -395,6 +395,7 @@ def test_means_are_over_replicates_and_diverged_ones_do_not_count():
             condition="",
             replicate=replicate,
             effective_std=std,
+            effective_mean=0.0,
             test_error=error,
             diverged_iteration=None if error is not None else 9,
         )
