@@ -152,7 +152,7 @@ def test_images_are_decoded_fast_enough_or_not(imagenet_dir, tmp_path, monkeypat
         ),
         (["--data_dir={0}"], 2, "add --dataset=imagenet2012"),
         (["--models=lenet5"], 2, "no model 'lenet5'"),
-        (["--distribute=all"], 2, "--distribute=all"),
+        (["--distribute=all"], 2, "--distribute='all' has to be one of none"),
     ],
 )
 def test_the_program(arguments, code, text, tmp_path, imagenet_dir, monkeypatch):

@@ -268,7 +268,7 @@ def test_every_network_compiles_for_a_tpu(model):
     [
         (["--models=lenet5"], "no model 'lenet5'"),
         (["--output=tpu.txt"], "--output='tpu.txt' has to end in .csv"),
-        (["--precision=float64"], "--precision=float64"),
+        (["--precision=float64"], "--precision='float64' has to be one of float32"),
     ],
 )
 def test_the_program_refuses(arguments, text, tmp_path):
