@@ -14,13 +14,11 @@ import hashlib
 import os
 import pathlib
 import sys
-import zipfile
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
-from tflottery.core import fingerprints, paths
+from tflottery.core import fingerprints, numpy_files, paths
 from tflottery.core.recipes import Recipe
 from tflottery.core.registry import DATASETS
 from tflottery.datasets import cache, image_folders
@@ -178,12 +176,10 @@ def _refuse_other_kind(name: str, path: pathlib.Path) -> None:
 def _npz(path: pathlib.Path) -> tuple[Examples, Examples]:
     """Returns the training and test examples of a file of `np.savez`."""
     try:
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.ndarray):
+        found = numpy_files.read(path)
+        if isinstance(found, np.ndarray):
             raise ValueError("it holds a single array, as numpy.save writes it")
-        with file:
-            found = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except ValueError as error:
         raise ValueError(
             f"{path} is no file of numpy.savez with arrays of numbers: {error}"
         ) from error

@@ -1,14 +1,12 @@
 """Networks of files: a masked model of one's own, or a bundle."""
 
 import pathlib
-import zipfile
-import zlib
 
 import keras
 import numpy as np
 
 from tflottery import layers
-from tflottery.core import key_mismatch
+from tflottery.core import key_mismatch, numpy_files
 from tflottery.export import bundles, networks, plain_models
 from tflottery.export.networks import ExportedNetwork
 from tflottery.export.resolving import BUNDLE, ModelFile
@@ -81,9 +79,8 @@ def _told(examples: np.ndarray) -> dict[str, object]:
 def _read(path: str) -> object:
     """Returns the inputs in a file; raises ValueError if there are none."""
     try:
-        found = np.load(path, allow_pickle=False)
-        return found if isinstance(found, np.ndarray) else dict(found)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        return numpy_files.read(path)
+    except ValueError as error:
         raise ValueError(
             f"--examples={path!r} cannot be read ({error}): expected a .npy file of "
             "[examples, ...], or .npz with such arrays by the names of the inputs."
