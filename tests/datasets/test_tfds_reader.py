@@ -55,6 +55,12 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path):
         tfds_builder.validated_builder("no_such_set", str(tmp_path))
 
 
+@pytest.mark.parametrize("asked", ["fashion_mnits", "fashionmnist:3.0.1"])
+def test_an_unknown_name_suggests_the_nearest_one(tmp_path, asked):
+    with pytest.raises(Refusal, match=f"{asked}'.*Did you mean 'fashion_mnist'"):
+        tfds_builder.validated_builder(asked, str(tmp_path))
+
+
 @pytest.mark.parametrize("named", [".", "all/mnist", "all/mnist/3.0.1"])
 def test_where_it_is_prepared_nearby_is_told(tmp_path, named):
     version = tmp_path / "all/mnist/3.0.1"

@@ -4,6 +4,7 @@ What is wrong is found out before TensorFlow starts, as far as the description o
 dataset and the lengths of its records tell it.
 """
 
+import difflib
 import json
 import math
 import mmap
@@ -223,10 +224,14 @@ def builder_of(name: str, data_dir: str) -> "tfds.core.DatasetBuilder":
             there = tfds_folders.prepared_version(builder)
         return tfds.builder(f"{name}:{there}", data_dir=data_dir) if there else builder
     except tfds.core.DatasetNotFoundError as error:
+        known = tfds.list_builders(with_community_datasets=False)
+        asked = tfds_source.top_folder(name)
+        near = difflib.get_close_matches(asked, [*DATASETS.names(), *known], n=1)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
         raise Refusal(
             f"There is no dataset {name!r}. Known: {', '.join(DATASETS.names())}, and "
             "the image classification names of tensorflow-datasets, such as "
-            "'fashion_mnist' or 'cifar100', and what is prepared in --data_dir."
+            f"'fashion_mnist' or 'cifar100', and what is prepared in --data_dir.{meant}"
         ) from error
     except (AssertionError, ValueError) as error:
         # A version or configuration that tensorflow-datasets does not have.
