@@ -4,7 +4,6 @@ What is wrong is found out before TensorFlow starts, as far as the description o
 dataset and the lengths of its records tell it.
 """
 
-import difflib
 import json
 import math
 import mmap
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tflottery.core import suggestions
 from tflottery.core.registry import DATASETS
 from tflottery.datasets import network, tfds_folders, tfds_records, tfds_source
 from tflottery.datasets.records import DamagedRecords
@@ -226,8 +226,7 @@ def builder_of(name: str, data_dir: str) -> "tfds.core.DatasetBuilder":
     except tfds.core.DatasetNotFoundError as error:
         known = tfds.list_builders(with_community_datasets=False)
         asked = tfds_source.top_folder(name)
-        near = difflib.get_close_matches(asked, [*DATASETS.names(), *known], n=1)
-        meant = f" Did you mean {near[0]!r}?" if near else ""
+        meant = suggestions.meant(asked, [*DATASETS.names(), *known])
         raise Refusal(
             f"There is no dataset {name!r}. Known: {', '.join(DATASETS.names())}, and "
             "the image classification names of tensorflow-datasets, such as "

@@ -6,10 +6,11 @@ end a command of days with a traceback. The experiment's text tells as much at o
 
 import ast
 import dataclasses
-import difflib
 import inspect
 import types
 from collections.abc import Iterator
+
+from tflottery.core import suggestions
 
 
 def refuse_unknown(module: types.ModuleType) -> None:
@@ -23,8 +24,7 @@ def refuse_unknown(module: types.ModuleType) -> None:
         for name in (keyword.arg for keyword in call.keywords):
             # Of **names it is not known here which they are.
             if name is not None and name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                meant = f" Did you mean {near[0]!r}?" if near else ""
+                meant = suggestions.meant(name, known)
                 raise ValueError(
                     f"{module.__file__}, line {call.lineno}: {row_type.__name__} has "
                     f"no column {name!r}.{meant} Known: {', '.join(known)}."
